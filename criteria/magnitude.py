@@ -1,0 +1,20 @@
+"""Magnitude pruning at initialization (Frankle et al. 2021)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pabench.criterion import ScoreContext, ScoreCriterion
+from pabench.selection import Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Magnitude(ScoreCriterion):
+    """Score |w|: at initialization, mostly the fan-in that each layer's initialization divides by."""
+
+    name = "magnitude"
+    paper = "arXiv:2009.08576"
+    bn: Literal["eval"] = "eval"
+    examples_per_class: Literal[0] = 0
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        return {n: w.abs() for n, w in ctx.kept.items()}

@@ -1,0 +1,29 @@
+"""SNIP: connection sensitivity (Lee et al. 2019)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch.func import grad
+
+from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
+from pabench.selection import Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snip(ScoreCriterion):
+    """Score |w * dL/dw|, the effect on the loss of removing one connection (eq. 6).
+
+    The paper's dL/dc at c = 1 equals w * dL/dw, so no auxiliary variable is needed. Its division by the sum of all
+    scores changes no ranking and is left out.
+    """
+
+    name = "snip"
+    paper = "arXiv:1810.02340"
+    variants = {"synaptic-flow": {"bn": "eval"}}
+    bn: Literal["train", "eval"] = "train"
+    examples_per_class: PositiveInt = 10
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        w = ctx.kept
+        g = grad(ctx.loss)(w)
+        return {n: (w[n] * g[n]).abs() for n in w}

@@ -1,0 +1,37 @@
+"""SynFlow: iterative synaptic flow pruning (Tanaka et al. 2020)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
+from pabench.selection import Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynFlow(ScoreCriterion):
+    """Score |w| * dR/d|w|, R the sum of the outputs for an all-ones input when every tensor is made positive.
+
+    R = 1^T (prod |w|) 1 (eq. 3 and 4). Data-free. All parameters and buffers are taken by absolute value, BatchNorm
+    uses its stored statistics, and the rest of the network is scored again after each of the 100 rounds (alg. 1).
+    """
+
+    name = "synflow"
+    paper = "arXiv:2006.05467"
+    bn: Literal["eval"] = "eval"
+    examples_per_class: Literal[0] = 0
+    steps: PositiveInt = 100
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        w = {n: v.abs() for n, v in ctx.kept.items()}
+        rest = {n: v.abs() if v.is_floating_point() else v for n, v in ctx.rest.items()}
+        ones = torch.ones(1, *ctx.input_shape).to(next(iter(w.values())))
+
+        def flow(weights: Tensors) -> Tensor:
+            return ctx.call({**rest, **weights}, ones).sum()
+
+        g = grad(flow)(w)
+        return {n: (w[n] * g[n]).abs() for n in w}

@@ -1,0 +1,29 @@
+"""pabench: fair comparison of pruning-at-initialization criteria.
+
+The library for people with their own training loop: `score`, `prune`, `apply`, `Masks`. Nothing heavy is imported
+until one of them is used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pabench.maskfile import Masks as Masks
+    from pabench.masking import apply as apply
+    from pabench.pruning import prune as prune
+    from pabench.pruning import score as score
+
+try:
+    __version__ = version("pabench")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
+
+__all__ = ["Masks", "apply", "prune", "score"]
+_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "Masks": "maskfile"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"pabench.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'pabench' has no attribute {name!r}")

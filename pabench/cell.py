@@ -1,0 +1,210 @@
+"""Plain data that crosses process borders: what one cell of a study is, and the key of its result.
+
+Standard library only. A worker gets a `Cell` and rebuilds the plugins it names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+PROTOCOL = "pai-v1"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces and no NaN: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a value, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def derive_seed(*parts: Any) -> int:
+    """A seed in [0, 2**63) that depends on all parts and on nothing else (never on `hash()`)."""
+    return int(digest(list(parts))[:16], 16) >> 1
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A dataset by name. `path` says where it lies and is no part of its identity; `fingerprint` is its content."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    fingerprint: str = ""
+
+    @property
+    def label(self) -> str:
+        return str(self.args.get("title") or self.name)
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "args": dict(self.args), "fingerprint": self.fingerprint}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    stem: str = ""
+
+    @property
+    def label(self) -> str:
+        shown = {"stem": self.stem} if self.stem else {}
+        return labelled(self.name, {**shown, **{k: v for k, v in self.args.items() if k != "zero_init_last"}})
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "args": dict(self.args), "stem": self.stem}
+
+
+@dataclass(frozen=True)
+class CriterionSpec:
+    """A criterion by name (`grasp` or `grasp@official`).
+
+    `given` is what the suite says and makes the label; `args` are all parameters, defaults included; `version` and
+    `source` (SHA-256 of the defining file) come from the class.
+    """
+
+    name: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+    source: str = ""
+
+    @property
+    def label(self) -> str:
+        return labelled(self.name, self.given)
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name.partition("@")[0],
+            "args": dict(self.args),
+            "version": self.version,
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training-time augmentation: random crop after zero padding by `crop` pixels, horizontal flip, a square of
+    `cutout` pixels set to 0 (DeVries & Taylor 2017, arXiv:1708.04552)."""
+
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a masked network is trained. All defaults are part of the cell key.
+
+    `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
+    the forward and backward pass compute in (`auto` is resolved before the key is taken).
+    """
+
+    epochs: int = 160
+    batch_size: int = 128
+    optimizer: str = "sgd"  # sgd | adamw
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    schedule: str = "constant"  # constant | step | cosine
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    augment: Augment = Augment()
+    precision: str = "auto"  # auto | float32 | bfloat16
+    channels_last: bool = True
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse)."""
+
+    dtype: str = "float64"
+    degenerate: str = "mark"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a dataset, a model, a criterion (None: the dense baseline) at one sparsity, with one seed."""
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    criterion: CriterionSpec | None
+    sparsity: float
+    seed: int
+    recipe: Recipe
+    scoring: Scoring
+    protocol: str = PROTOCOL
+
+    @property
+    def block(self) -> str:
+        """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
+        return digest([self.protocol, self.dataset.identity(), self.model.identity(), self.seed])
+
+    def seed_for(self, purpose: str) -> int:
+        """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
+        return derive_seed(self.block, purpose)
+
+    @property
+    def pruning_key(self) -> str:
+        """Key of the mask: everything that can change it, and nothing of the training that follows."""
+        scoring = {"dtype": self.scoring.dtype}
+        criterion = self.criterion.identity() if self.criterion else None
+        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring])
+
+    @property
+    def key(self) -> str:
+        """Key of the result: everything that can change it, all defaults and versions included."""
+        return digest(["cell", self.pruning_key, asdict(self.recipe), self.scoring.degenerate])
+
+    @property
+    def title(self) -> str:
+        """How progress and error lines name the cell."""
+        what = f"{self.criterion.label} {self.sparsity:g}" if self.criterion else "dense"
+        return f"{self.dataset.label} / {self.model.label} / {what} / seed {self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        recipe = dict(data["recipe"])
+        recipe["milestones"] = tuple(recipe["milestones"])
+        recipe["augment"] = Augment(**recipe["augment"])
+        criterion = data["criterion"]
+        return cls(
+            dataset=DatasetSpec(**data["dataset"]),
+            model=ModelSpec(**data["model"]),
+            criterion=CriterionSpec(**criterion) if criterion else None,
+            sparsity=float(data["sparsity"]),
+            seed=int(data["seed"]),
+            recipe=Recipe(**recipe),
+            scoring=Scoring(**data["scoring"]),
+            protocol=data["protocol"],
+        )
+
+    def dense(self) -> Cell:
+        """The baseline of this cell's block under the same recipe."""
+        return replace(self, criterion=None, sparsity=0.0)
+
+
+def labelled(name: str, args: Mapping[str, Any]) -> str:
+    """`name` followed by the arguments that were given.
+
+    >>> labelled("synflow", {"steps": 100})
+    'synflow (steps=100)'
+    """
+    return f"{name} ({', '.join(f'{k}={v}' for k, v in args.items())})" if args else name

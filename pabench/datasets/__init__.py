@@ -1,0 +1,1 @@
+"""The built-in datasets, one family per file; found by the registry."""

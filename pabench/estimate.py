@@ -1,0 +1,61 @@
+"""How long the open cells of a plan will take: from the records there are, else from a few timed steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from statistics import median
+
+import torch
+
+from pabench.cell import Cell
+from pabench.dataset import steps_per_epoch
+from pabench.run import Block
+from pabench.store import Store
+from pabench.training import Source, train
+
+STEPS = 3
+
+
+def training_seconds(store: Store, cells: Iterable[Cell], device: torch.device, workers: int) -> float:
+    """Wall seconds of training for `cells` on `workers` processes; scoring comes on top.
+
+    A dataset and model that has records costs what they cost; any other is timed here for a few steps.
+    """
+    known = defaultdict(list)
+    for record in store.records().values():
+        if seconds := record["cost"].get("training_seconds"):
+            known[_kind(Cell.from_json(record["cell"]))].append(seconds)
+    timed: dict[str, float] = {}
+    total = 0.0
+    for cell in cells:
+        kind = _kind(cell)
+        if kind not in timed:
+            timed[kind] = median(known[kind]) if kind in known else _calibrated(cell, device)
+        total += timed[kind]
+    return total / workers
+
+
+def _kind(cell: Cell) -> str:
+    return f"{cell.dataset.identity()} {cell.model.identity()} {cell.recipe}"
+
+
+def _calibrated(cell: Cell, device: torch.device) -> float:
+    """Seconds of a whole training, from epochs of one and of a few steps on the first images."""
+    block = Block(cell, device)
+    size = cell.recipe.batch_size
+    steps = steps_per_epoch(len(block.train.split), size)
+    seconds = []
+    for count in (1, 1 + STEPS):  # the first is the warm-up and what starting costs
+        few = torch.arange(min(count * size, len(block.train.split)))
+        pixels, labels = block.train.split.pick(few)
+        source = Source(type(block.train.split)(pixels, labels), block.train.mean, block.train.std)  # type: ignore[arg-type]
+        recipe = replace(cell.recipe, epochs=1, milestones=(), warmup=0.0)
+        began = time.perf_counter()
+        train(block.network(), {}, source, recipe, device=device, order_seed=0, augment_seed=0)
+        seconds.append(time.perf_counter() - began)
+    step = max(seconds[1] - seconds[0], seconds[1] / (1 + STEPS) / 2) / STEPS
+    return math.ceil(steps) * step * cell.recipe.epochs

@@ -1,0 +1,102 @@
+"""A study's missing cells as tasks for an engine, and their outcomes as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pabench.cell import Cell, digest
+from pabench.engine import Outcome, Task
+from pabench.store import Store
+
+DONE = ("ok", "skipped", "failed")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`."""
+
+    cells: list[Cell]
+    done: dict[str, str]
+    tasks: list[Task] = field(default_factory=list)
+    by_task: dict[str, list[Cell]] = field(default_factory=dict)
+
+    @property
+    def open(self) -> list[Cell]:
+        return [c for c in self.cells if c.key not in self.done]
+
+
+def plan(store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False) -> Plan:
+    """Tasks for the cells that have no record yet; with `retry`, also for those that failed."""
+    statuses = store.statuses(c.key for c in cells)
+    done = {k: s for k, s in statuses.items() if s in DONE and not (retry and s == "failed")}
+    found = Plan(list(cells), done)
+    shared: dict[str, Any] = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins]}
+    groups: dict[str, list[Cell]] = {}
+    for cell in found.open:
+        if cell.criterion and not _has_masks(store, cell, retry):
+            groups.setdefault(_group(cell), []).append(cell)
+    placed: set[str] = set()
+    for cell in found.open:
+        after = ()
+        if (name := _group(cell)) in groups and cell in groups[name]:
+            after = (name,)
+            if name not in placed:
+                placed.add(name)
+                group = groups[name]
+                payload = {**shared, "cells": [c.to_json() for c in group], "retry": retry}
+                title = f"{cell.dataset.label} / {cell.model.label} / {group[0].criterion.label} / seed {cell.seed}"  # type: ignore[union-attr]
+                found.tasks.append(Task(name, f"{title}: masks", "pabench.run:prune", payload))
+                found.by_task[name] = group
+        payload = {**shared, "cell": cell.to_json()}
+        found.tasks.append(Task(cell.key, cell.title, "pabench.run:train", payload, after))
+        found.by_task[cell.key] = [cell]
+    return found
+
+
+def _has_masks(store: Store, cell: Cell, retry: bool) -> bool:
+    receipt = store.get("receipts", cell.pruning_key)
+    return receipt is not None and not (retry and receipt["status"] == "failed")
+
+
+def _group(cell: Cell) -> str:
+    """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity."""
+    criterion = cell.criterion.identity() if cell.criterion else None
+    return digest(["scoring", cell.block, criterion, cell.scoring.dtype])
+
+
+def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: dict[str, Any]) -> Iterator[Outcome]:
+    """Pass the outcomes on; a task that ended without its record (a crash, a timeout) gets one that says so."""
+    for outcome in outcomes:
+        if not outcome.ok and outcome.kind != "stopped":
+            for cell in found.by_task[outcome.key]:
+                _commit_failure(store, cell, outcome, environment)
+        yield outcome
+
+
+def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dict[str, Any]) -> None:
+    from pabench.run import _OUTCOME, SCHEMA, labels
+
+    failed = {
+        **_OUTCOME,
+        "schema": SCHEMA,
+        "status": "failed",
+        "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
+        "message": (outcome.message.strip().splitlines() or ["the process ended without a record"])[-1],
+        "traceback": outcome.message,
+        "attempt": outcome.attempts,
+    }
+    if outcome.key == cell.key:
+        record = {
+            **failed,
+            "key": cell.key,
+            "cell": cell.to_json(),
+            "block": cell.block,
+            "labels": labels(cell),
+            "environment": environment,
+        }
+        store.commit("records", cell.key, record, replace_failed=True)
+    elif store.get("receipts", cell.pruning_key) is None:
+        store.commit("receipts", cell.pruning_key, {**failed, "key": cell.pruning_key}, replace_failed=True)

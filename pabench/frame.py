@@ -1,0 +1,119 @@
+"""One row per expected cell of a study, whatever became of it."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pabench.cell import Cell
+from pabench.section import Study
+from pabench.wording import plain
+
+DENSE = "dense"
+"""What a dense baseline's row has for a criterion."""
+STATUSES = ("ok", "failed", "skipped", "missing")
+
+# column: where its number lies in a record
+NUMBERS = {
+    "top1": ("result", "top1"),
+    "top5": ("result", "top5"),
+    "loss": ("result", "loss"),
+    "parameters_dense": ("result", "parameters", "dense"),
+    "parameters_pruned": ("result", "parameters", "pruned"),
+    "flops_dense": ("result", "flops", "dense"),
+    "flops_pruned": ("result", "flops", "pruned"),
+    "sparsity_reached": ("receipt", "sparsity"),
+    "weights_total": ("receipt", "total"),
+    "weights_kept": ("receipt", "kept"),
+    "tied_at_threshold": ("receipt", "tied_at_threshold"),
+    "kept_of_tied": ("receipt", "kept_of_tied"),
+    "zero_scores": ("receipt", "zero_scores"),
+    "rounds": ("receipt", "rounds"),
+    "gradient_norm_before": ("receipt", "gradient_norm", "before"),
+    "gradient_norm_after": ("receipt", "gradient_norm", "after"),
+    "scoring_seconds": ("cost", "scoring_seconds"),
+    "scoring_peak_bytes": ("cost", "scoring_peak_bytes"),
+    "training_seconds": ("cost", "training_seconds"),
+    "wall_seconds": ("cost", "wall_seconds"),
+}
+TEXTS = {
+    "kind": ("kind",),
+    "message": ("message",),
+    "source": ("receipt", "source"),
+    "dtype": ("receipt", "dtype"),
+    "device": ("environment", "device"),
+    "created": ("created",),
+}
+
+
+def study(manifest: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Study:
+    """The study of a manifest and its records. A record that is not in the manifest becomes a stray."""
+    rows = [row(cell, records.get(cell.key, {}), manifest) for cell in map(Cell.from_json, manifest["cells"])]
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun"])
+    frame = frame.astype(dict.fromkeys(NUMBERS, float))
+    strays = tuple(sorted(set(records) - set(frame["key"])))
+    return Study(manifest, frame, records, strays)
+
+
+IDENTITY = ("key", "block", "dataset", "model", "criterion", "sparsity", "seed", "batch", "status")
+
+
+def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
+
+    `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
+    """
+    criterion = cell.criterion
+    return {
+        "key": cell.key,
+        "block": cell.block,
+        "dataset": plain(cell.dataset.label),
+        "model": plain(cell.model.label),
+        "criterion": plain(criterion.label) if criterion else DENSE,
+        "sparsity": cell.sparsity,
+        "seed": cell.seed,
+        "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
+        "status": record.get("status", "missing"),
+        **{column: at(record, path) for column, path in NUMBERS.items()},
+        **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
+        "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
+        "rerun": rerun(cell, manifest, failed=record.get("status") in ("failed", "skipped")),
+    }
+
+
+def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value at a path, None where the path ends early."""
+    value: Any = record
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool) -> str:
+    """The command that runs this cell alone, into the folder the study was run into."""
+    only = {
+        "dataset": cell.dataset.label,
+        "model": cell.model.label,
+        "criterion": cell.criterion.label if cell.criterion else DENSE,
+        "sparsity": f"{cell.sparsity:g}",
+        "seed": str(cell.seed),
+    }
+    words = ["pabench", "run", manifest.get("suite_path") or manifest["name"], *output_option(manifest)]
+    words += [word for key, value in only.items() for word in ("--only", f"{key}={value}")]
+    return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))
+
+
+def output_option(manifest: Mapping[str, Any]) -> list[str]:
+    """`-o DIR` as the study's command had it."""
+    try:
+        words = shlex.split(manifest.get("command", ""))
+    except ValueError:
+        return []
+    for option, value in itertools.pairwise(words):
+        if option in ("-o", "--output", "--out"):
+            return ["-o", value]
+    return []

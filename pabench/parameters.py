@@ -1,0 +1,55 @@
+"""Parameters of a plugin: the fields of its dataclass, checked against their types before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from annotated_types import Ge, Gt
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pabench.errors import SuiteError, did_you_mean
+
+T = TypeVar("T")
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+
+
+class ParameterError(SuiteError):
+    """Parameters of a plugin are invalid; `problems` are (parameter, what is wrong with it)."""
+
+    def __init__(self, plugin: str, problems: list[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{plugin}: {key}: {problem}" for key, problem in problems))
+        self.problems = problems
+
+
+def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
+    """An instance of a plugin's dataclass; ParameterError lists every unknown, mistyped or out-of-range parameter.
+
+    Types are strict: "3" is no number and 1.5 no count.
+    """
+    known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
+    problems = []
+    values = {}
+    for key, value in parameters.items():
+        if key not in known:
+            problems.append((key, f"unknown parameter of {name}; {did_you_mean(key, known)}"))
+            continue
+        try:
+            values[key] = _adapters(cls)[key].validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            problems.append((key, f"{message[0].lower()}{message[1:]}, not {value!r}"))
+    if problems:
+        raise ParameterError(name, problems)
+    return cls(**values)
+
+
+@lru_cache(maxsize=None)
+def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    strict = ConfigDict(strict=True)
+    return {f.name: TypeAdapter(hints[f.name], config=strict) for f in fields(cls)}  # type: ignore[arg-type]

@@ -1,0 +1,292 @@
+"""Scores and masks of a network under a criterion, with a receipt that says how they came about.
+
+`score`, `prune` and `Masks` are the library for people with their own training loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from pabench import registry
+from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, checked, source_digest
+from pabench.errors import PluginError, SuiteError
+from pabench.maskfile import Masks
+from pabench.network import Network, scoring_mode
+from pabench.selection import Selection, Tensors, kept_count
+
+DEGENERATE_ZEROS = 0.5
+"""Share of scores that are exactly 0 from which a ranking counts as degenerate."""
+ARBITRARY_TIES = 0.01
+"""Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
+
+Batches = Batch | Sequence[Batch]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Masks on the CPU (True = kept), their receipt (plain data; report.md of a record) and the flags they earn."""
+
+    masks: Tensors
+    receipt: dict[str, Any]
+    flags: list[dict[str, str]]
+
+
+class SkippedError(PluginError):
+    """The criterion declines this network, with its reason."""
+
+
+def score(
+    model: nn.Module,
+    criterion: str | Criterion,
+    *,
+    batch: Batches | None = None,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+    dtype: torch.dtype = torch.float64,
+    **parameters: Any,
+) -> Tensors:
+    """A score for every prunable weight of the dense model, by parameter name; the highest are kept.
+
+    `batch` is (x, y) or a list of them, x float (N, C, H, W), y int64 (N,); the loss is the sum of the batches' means.
+    Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
+    Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
+    state stay as they are. SuiteError: unknown criterion or parameter. PluginError: the criterion broke its contract.
+    """
+    rule = _criterion(criterion, parameters)
+    if not isinstance(rule, ScoreCriterion):
+        raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
+    network = Network(model, bn=rule.bn, dtype=dtype)
+    with scoring_mode(network.device):
+        ctx = context(network, rule, _batches(batch), seed=seed, input_shape=_input_shape(model, batch, input_shape))
+        _refuse(rule, ctx)
+        return checked(rule.score(ctx), ctx.weights, rule.name)
+
+
+def prune(
+    model: nn.Module,
+    criterion: str | Criterion,
+    *,
+    sparsity: float,
+    batch: Batches | None = None,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+    dtype: torch.dtype = torch.float64,
+    **parameters: Any,
+) -> Masks:
+    """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
+
+    Arguments as in `score`. The result is a dict with a `receipt` (what was asked, what came out, how many weights a
+    tie decided), `flags` (degenerate ranking, collapsed layers) and `save(path)`.
+    """
+    if not 0 <= sparsity < 1:
+        raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
+    rule = _criterion(criterion, parameters)
+    (pruned,) = prune_all(
+        Network(model, bn=rule.bn, dtype=dtype),
+        rule,
+        [1 - sparsity],
+        batches=_batches(batch),
+        seed=seed,
+        input_shape=_input_shape(model, batch, input_shape),
+    )
+    device = next(model.parameters()).device
+    return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
+
+
+def prune_all(
+    network: Network,
+    rule: Criterion,
+    densities: Sequence[float],
+    *,
+    batches: tuple[Batch, ...],
+    seed: int,
+    input_shape: Sequence[int],
+) -> list[Pruned]:
+    """Masks at several densities; a one-shot criterion scores once for all of them."""
+    with scoring_mode(network.device):
+        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape)
+        _refuse(rule, ctx)
+        if not isinstance(rule, ScoreCriterion):
+            return [_by_masks(rule, ctx, d) for d in densities]
+        if rule.steps > 1:
+            return [_by_rounds(rule, ctx, d) for d in densities]
+        scores = checked(rule.score(ctx), ctx.weights, rule.name)
+        return [_pruned(rule, ctx, d, scores, rule.choose(scores, ctx.mask, d)) for d in densities]
+
+
+def context(
+    network: Network, rule: Criterion, batches: Sequence[Batch], *, seed: int, input_shape: Sequence[int]
+) -> ScoreContext:
+    """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
+    if rule.examples_per_class and not batches:
+        raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    shapes = {n: w.shape for n, w in network.weights.items()}
+    noise = {n: torch.rand(s, generator=generator, dtype=torch.float64) for n, s in shapes.items()}
+    prepared = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
+    if rule.batch_split == "class-halves" and len(prepared) == 1:
+        prepared = class_halves(prepared[0])
+    return ScoreContext(
+        weights=dict(network.weights),
+        mask={n: torch.ones_like(w) for n, w in network.weights.items()},
+        rest=dict(network.rest),
+        call=network.call,
+        batches=tuple(prepared) if rule.examples_per_class else (),
+        input_shape=tuple(input_shape),
+        noise={n: u.to(network.device) for n, u in noise.items()},
+    )
+
+
+def class_halves(batch: Batch) -> list[Batch]:
+    """The batch in two: the images of the lower half of the classes present, then those of the upper half."""
+    x, y = batch
+    classes = y.unique()
+    lower = torch.isin(y, classes[: len(classes) // 2])
+    return [(x[part], y[part]) for part in (lower, ~lower) if part.any()]
+
+
+def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | None = None) -> float:
+    """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve."""
+    batches = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
+    ones = {n: torch.ones_like(w) for n, w in network.weights.items()}
+    mask = {n: m.to(ones[n]) for n, m in masks.items()} if masks else ones
+    with scoring_mode(network.device):
+        ctx = ScoreContext(network.weights, mask, network.rest, network.call, tuple(batches), (), {})
+        g = grad(ctx.loss)(ctx.kept)
+        return float(torch.stack([(g[n] * mask[n]).square().sum() for n in g]).sum().sqrt())
+
+
+def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float) -> Pruned:
+    rounds = rule.rounds(ctx, density)
+    first = last = next(rounds)
+    for last in rounds:
+        pass
+    return _pruned(rule, ctx, density, first.scores, last.selection)
+
+
+def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Pruned:
+    masks = rule.prune(ctx, density)
+    fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
+    if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
+        raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
+    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, _total(ctx))
+    if kept != asked:
+        raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
+    return _pruned(rule, ctx, density, None, Selection(dict(masks), 0, 0))
+
+
+def _pruned(
+    rule: Criterion, ctx: ScoreContext, density: float, scores: Tensors | None, selection: Selection
+) -> Pruned:
+    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network."""
+    masks = {n: m.cpu() for n, m in selection.masks.items()}
+    zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else {}
+    layers = [
+        {
+            "name": n,
+            "shape": list(m.shape),
+            "total": m.numel(),
+            "kept": int(m.sum()),
+            "zero_scores": zeros.get(n, 0),
+        }
+        for n, m in masks.items()
+    ]
+    total, kept = _total(ctx), sum(layer["kept"] for layer in layers)
+    receipt = {
+        "criterion": rule.name,
+        "parameters": asdict(rule),
+        "version": rule.version,
+        "source": source_digest(type(rule)),
+        "dtype": str(next(iter(ctx.weights.values())).dtype).removeprefix("torch."),
+        "requested_sparsity": round(1 - density, 12),
+        "sparsity": 1 - kept / total,
+        "total": total,
+        "kept": kept,
+        "tied_at_threshold": selection.tied,
+        "kept_of_tied": selection.kept_of_tied,
+        "zero_scores": sum(zeros.values()),
+        "non_finite_scores": sum(int((~s.isfinite()).sum()) for s in scores.values()) if scores else 0,
+        "rounds": getattr(rule, "steps", 1),
+        "layers": layers,
+        "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
+        "scores": _quantiles(scores) if scores else {},
+    }
+    return Pruned(masks, receipt, _flags(receipt))
+
+
+def _quantiles(scores: Tensors) -> dict[str, float]:
+    """Five numbers of the finite scores; sorting is avoided, networks have up to 10^8 weights."""
+    flat = torch.cat([s.flatten() for s in scores.values()])
+    flat = flat[flat.isfinite()]
+    n = flat.numel()
+    ranks = {f"{q:g}": max(1, math.ceil(q * n)) for q in (0, 0.25, 0.5, 0.75, 1)}
+    return {q: float(flat.kthvalue(rank).values) for q, rank in ranks.items()} if n else {}
+
+
+def _flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What must never be reported as if it were fine."""
+    flags = []
+    total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
+    if zeros >= DEGENERATE_ZEROS * total:
+        layers = sum(layer["zero_scores"] == layer["total"] for layer in receipt["layers"])
+        detail = (
+            f"{zeros} of {total} scores are exactly 0 ({100 * zeros / total:.1f} %), all of them in {layers} of "
+            f"{len(receipt['layers'])} layers; where the network ends its blocks in BatchNorms that start at 0, "
+            "use args: {zero_init_last: false}"
+        )
+        flags.append({"flag": "degenerate", "detail": detail})
+    arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
+    if arbitrary > ARBITRARY_TIES * kept:
+        detail = (
+            f"{receipt['tied_at_threshold']} weights share the lowest kept score; "
+            f"the order of the parameters chose {receipt['kept_of_tied']} of them"
+        )
+        flags.append({"flag": "tied", "detail": detail})
+    if receipt["non_finite_scores"]:
+        flags.append({"flag": "non-finite", "detail": f"{receipt['non_finite_scores']} scores are infinite"})
+    if receipt["dead_layers"]:
+        flags.append({"flag": "collapsed", "detail": ", ".join(receipt["dead_layers"])})
+    return flags
+
+
+def _refuse(rule: Criterion, ctx: ScoreContext) -> None:
+    if reason := rule.declines(ctx):
+        raise SkippedError(f"{rule.name} declines this network: {reason}")
+
+
+def _total(ctx: ScoreContext) -> int:
+    return sum(w.numel() for w in ctx.weights.values())
+
+
+def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:
+    if isinstance(criterion, Criterion):
+        return replace(criterion, **parameters) if parameters else criterion
+    return registry.criterion(criterion, parameters)
+
+
+def _batches(batch: Batches | None) -> tuple[Batch, ...]:
+    if batch is None:
+        return ()
+    if isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
+        return (batch,)
+    return tuple((x, y) for x, y in batch)
+
+
+def _input_shape(model: nn.Module, batch: Batches | None, given: Sequence[int] | None) -> tuple[int, ...]:
+    """(C, H, W): as given, of the batch, as timm says, or the width of a network that begins with a linear layer."""
+    if given is not None:
+        return tuple(given)
+    if batches := _batches(batch):
+        return tuple(batches[0][0].shape[1:])
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if config.get("input_size"):
+        return tuple(config["input_size"])
+    first = next((m for m in model.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))), None)
+    return (first.in_features,) if isinstance(first, nn.Linear) else ()

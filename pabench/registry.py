@@ -1,0 +1,180 @@
+"""The one door: built-ins and anyone's plugins are found the same way.
+
+Entry points of the groups `pabench.criteria`, `pabench.datasets` and `pabench.sections`, whose value is a class, a
+module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set aside with its
+reason; two of one name are refused with both places named.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pabench.errors import MissingError, PluginError, SuiteError, did_you_mean
+
+if TYPE_CHECKING:
+    from pabench.criterion import Criterion
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be loaded: where it came from and why."""
+
+    origin: str
+    reason: str
+
+
+@dataclass
+class Group:
+    """The plugins of one kind: classes by name, and what is broken."""
+
+    classes: dict[str, type] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+
+    def add(self, cls: type, origin: str) -> None:
+        name = cls.name  # type: ignore[attr-defined]
+        if name in self.classes and self.classes[name] is not cls:
+            reason = f"{name!r} is already defined by {self.origins[name]}; rename one of the two"
+            self.broken.append(Broken(origin, reason))
+            return
+        self.classes[name] = cls
+        self.origins[name] = origin
+
+
+def criterion(name: str, parameters: Mapping[str, Any] | None = None) -> Criterion:
+    """An instance of the criterion `name` (`grasp`, or `grasp@official` for a variant) with these parameters."""
+    base, _, variant = name.partition("@")
+    return plugin("criteria", base).create(parameters or {}, variant)  # type: ignore[attr-defined]
+
+
+def plugin(kind: str, name: str) -> type:
+    """The class `name` of a kind (criteria, datasets, sections); SuiteError names the close ones."""
+    known = group(kind)
+    if name not in known.classes:
+        broken = [b for b in known.broken if name in b.origin]
+        if broken:
+            raise MissingError(f"{kind}: {name!r} could not be loaded: {broken[0].origin}: {broken[0].reason}")
+        singular = {"criteria": "criterion", "datasets": "dataset", "sections": "section"}[kind]
+        raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}")
+    return known.classes[name]
+
+
+@lru_cache(maxsize=None)
+def group(kind: str) -> Group:
+    """All plugins of a kind that are installed, loaded once per process."""
+    found = Group()
+    for entry in sorted(entry_points(group=f"pabench.{kind}"), key=lambda e: (e.name != "builtin", e.name)):
+        origin = f"{entry.value} ({entry.dist.name if entry.dist else 'no distribution'})"
+        for module_or_class in _load(entry, origin, found):
+            for cls in _classes(module_or_class, kind):
+                found.add(cls, f"{origin}: {cls.__module__}")
+    return found
+
+
+def drop_in(path: str | Path) -> None:
+    """Load a plugin file that is not installed: a criterion next to a suite, `plugins:` in it, `--plugin FILE`.
+
+    Loading the same file twice changes nothing. PluginError: the file fails to import, defines nothing, or a name that
+    is taken.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise MissingError(f"{path}: no such plugin file")
+    name = f"pabench_plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        _register_drop_in(module, path)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, PluginError):
+            raise
+        raise PluginError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _register_drop_in(module: ModuleType, path: Path) -> None:
+    count = 0
+    for kind in ("criteria", "datasets"):
+        known = group(kind)
+        for cls in _classes(module, kind):
+            if cls.name in known.classes:  # type: ignore[attr-defined]
+                name = cls.name  # type: ignore[attr-defined]
+                raise PluginError(f"{path}: {name!r} is already defined by {known.origins[name]}; rename one of them")
+            known.add(cls, str(path))
+            count += 1
+    if not count:
+        raise PluginError(f"{path}: defines no criterion and no dataset (a concrete subclass with a `name`)")
+
+
+def drop_ins(suite: Path | None, listed: Sequence[str | Path]) -> list[Path]:
+    """The plugin files of a suite: `criteria/*.py` next to it, then those it lists, relative to it."""
+    if suite is None:
+        return [Path(p).resolve() for p in listed]
+    folder = suite.resolve().parent
+    beside = sorted(p for p in (folder / "criteria").glob("*.py") if not p.name.startswith("_"))
+    if (folder / "criteria" / "__init__.py").exists():
+        beside = []  # a package, not a folder of drop-ins
+    return [*beside, *(folder / p for p in listed)]
+
+
+def _load(entry: EntryPoint, origin: str, found: Group) -> Iterator[ModuleType | type]:
+    """What an entry point names, file by file where it is a package; a broken file is set aside, the others go on."""
+    try:
+        value = entry.load()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        found.broken.append(Broken(origin, f"{type(error).__name__}: {error}"))
+        return
+    yield value
+    if isinstance(value, ModuleType) and hasattr(value, "__path__"):
+        for info in pkgutil.iter_modules(value.__path__, f"{value.__name__}."):
+            try:
+                yield importlib.import_module(info.name)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                found.broken.append(Broken(info.name, f"{type(error).__name__}: {error}"))
+
+
+def _classes(value: ModuleType | type, kind: str) -> list[type]:
+    """Concrete plugin classes: a class itself, or those that a module defines (not those it imports)."""
+    base = _base(kind)
+    if inspect.isclass(value):
+        return [value]
+    return [
+        cls
+        for cls in vars(value).values()
+        if inspect.isclass(cls)
+        and cls.__module__ == value.__name__
+        and issubclass(cls, base)
+        and not inspect.isabstract(cls)
+        and isinstance(getattr(cls, "name", None), str)
+    ]
+
+
+def _base(kind: str) -> type:
+    module, name = {
+        "criteria": ("pabench.criterion", "Criterion"),
+        "datasets": ("pabench.dataset", "Dataset"),
+        "sections": ("pabench.section", "Section"),
+    }[kind]
+    return getattr(importlib.import_module(module), name)

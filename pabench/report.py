@@ -1,0 +1,86 @@
+"""Records to one self-contained HTML file: no network, no plugin of a study, the same bytes for the same records."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from pabench import durable, registry
+from pabench.frame import study as make_study
+from pabench.section import Section, Study, templates
+from pabench.store import Store
+from pabench.wording import plain
+
+TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
+NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A section's HTML, or why there is none: a broken section never costs the others."""
+
+    name: str
+    title: str
+    html: str = ""
+    problem: str = ""
+
+
+def write(folder: Path, out: Path | None = None) -> Path:
+    """Render the study in a results folder to `out` (default: report.html in it); returns where it is.
+
+    MissingError: the folder holds no study. OSError: `out` cannot be written.
+    """
+    out = folder / NAME if out is None else out
+    page = render(read(folder))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    durable.replace(out, page.encode())
+    return out
+
+
+def read(folder: Path) -> Study:
+    """The study in a results folder."""
+    store = Store(folder)
+    return make_study(store.manifest(), store.records())
+
+
+def render(study: Study) -> str:
+    """The page of a study, every section of the registry in its order."""
+    page = templates(TEMPLATES).get_template("page.html.j2")
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return page.render(
+        name=plain(study.manifest["name"]),
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        sections=[section for section in _sections(study) if section.html or section.problem],
+    )
+
+
+def _sections(study: Study) -> list[Rendered]:
+    group = registry.group("sections")
+    classes = sorted(group.classes.values(), key=lambda cls: (cls.order, cls.name))  # type: ignore[attr-defined]
+    rendered = [_render(cls(), study) for cls in classes]
+    return rendered + [Rendered(plain(b.origin), plain(b.origin), problem=plain(b.reason)) for b in group.broken]
+
+
+def _render(section: Section, study: Study) -> Rendered:
+    try:
+        html = section.render(study)
+    except Exception as error:
+        return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
+    return Rendered(section.name, section.title, html=Markup(html) if html else "")
+
+
+def _hash(text: str) -> str:
+    """What a Content-Security-Policy calls an inline script or style by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

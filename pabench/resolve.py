@@ -1,0 +1,57 @@
+"""What a suite names, made complete: defaults filled in, plugins found, data fingerprinted. Imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+
+from pabench import model as models
+from pabench import registry
+from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
+from pabench.criterion import source_digest
+from pabench.dataset import Dataset
+from pabench.entry import CriterionEntry, DatasetEntry, ModelEntry
+from pabench.errors import MissingError
+from pabench.parameters import create
+from pabench.recipe import RecipeEntry
+
+
+@dataclass
+class Resolver:
+    """Resolves a suite for one device. Datasets that are not there are gathered in `missing` and not refused yet:
+    the cells of the others can run."""
+
+    device: torch.device
+    missing: dict[str, str] = field(default_factory=dict)
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    def dataset(self, entry: DatasetEntry) -> DatasetSpec:
+        dataset = create(registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name)
+        spec = DatasetSpec(entry.name, entry.args, entry.path)
+        try:
+            gap = dataset.missing()
+        except MissingError as error:
+            gap = str(error)
+        if gap:
+            self.missing[spec.label] = gap
+            return spec
+        self._datasets[spec.label] = dataset
+        return replace(spec, fingerprint=dataset.fingerprint())
+
+    def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
+        spec = ModelSpec(entry.name, entry.args, entry.stem)
+        if dataset.label not in self._datasets:
+            return spec
+        data = self._datasets[dataset.label]
+        return models.resolve(spec, data.classes, data.shape)
+
+    def criterion(self, entry: CriterionEntry) -> CriterionSpec:
+        rule = registry.criterion(entry.name, entry.params)
+        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source_digest(type(rule)))
+
+    def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
+        cls = registry.plugin("datasets", dataset.name)
+        standard = self._datasets[dataset.label].augment if dataset.label in self._datasets else cls.augment  # type: ignore[attr-defined]
+        fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")

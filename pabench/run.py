@@ -1,0 +1,331 @@
+"""One cell, every stage: the only module that knows them all.
+
+Two tasks make a cell: `prune` gives the masks of one criterion at all asked sparsities of a block, `train` trains,
+evaluates and writes one record. Both take plain data and write to the store; whatever goes wrong becomes a record.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import pabench
+from pabench import model as models
+from pabench import registry
+from pabench.augment import augment_digest, order_digest
+from pabench.cell import Cell, digest
+from pabench.criterion import Batch, Criterion
+from pabench.dataset import Dataset, scoring_batch, take
+from pabench.errors import DataError, DivergedError, MissingError
+from pabench.maskfile import pack, unpack
+from pabench.meter import Meter
+from pabench.network import Network, prunable_weights
+from pabench.parameters import create
+from pabench.pruning import Pruned, SkippedError, gradient_norm, prune_all
+from pabench.store import Store
+from pabench.training import Evaluation, Source, evaluate
+from pabench.training import train as train_network
+
+Report = Callable[[dict[str, Any]], None]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Block:
+    """What all cells of a block share, made from the block's seeds and from nothing else."""
+
+    cell: Cell
+    device: torch.device
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        spec = self.cell.dataset
+        return create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
+
+    @cached_property
+    def train(self) -> Source:
+        return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
+
+    @cached_property
+    def test(self) -> Source:
+        return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
+
+    def network(self) -> nn.Module:
+        """The network at initialization, on the CPU."""
+        return models.build(
+            self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights")
+        )
+
+    def scoring_batch(self, per_class: int) -> Batch:
+        """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
+        indices = self._scoring_indices(per_class)
+        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
+
+    def pairing(self, module: nn.Module) -> dict[str, str]:
+        """Hashes of what every criterion of the block must share, for `status --pairing`."""
+        n, seed = len(self.train.split), self.cell.seed_for
+        augment = self.cell.recipe.augment
+        indices = self._scoring_indices(min(10, int(torch.bincount(self.train.split.labels.cpu()).min())))
+        return {
+            "weights": models.weights_digest(module),
+            "order": order_digest(n, seed("order")),
+            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
+            "scoring_batch": digest([self.cell.dataset.fingerprint, indices.tolist()]),
+        }
+
+    def _scoring_indices(self, per_class: int) -> torch.Tensor:
+        seed = self.cell.seed_for("scoring-batch")
+        return scoring_batch(self.train.split, classes=self.dataset.classes, per_class=per_class, seed=seed)
+
+
+def prune(payload: Mapping[str, Any], report: Report) -> None:
+    """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
+    store = Store(payload["store"])
+    cells = [Cell.from_json(c) for c in payload["cells"]]
+    attempt = {"attempt": payload.get("attempt", 1)}
+
+    def commit(cell: Cell, receipt: Mapping[str, Any]) -> None:
+        data = {"schema": SCHEMA, "key": cell.pruning_key, **_OUTCOME, **attempt, **receipt}
+        store.commit("receipts", cell.pruning_key, data, replace_failed=True)
+
+    try:
+        _load_plugins(payload)
+        block = Block(cells[0], torch.device(payload["device"]))
+        rule = rebuild(cells[0])
+        module = block.network()
+        pairing = block.pairing(module)
+        dtype = getattr(torch, cells[0].scoring.dtype)
+        batches = (block.scoring_batch(rule.examples_per_class),) if rule.examples_per_class else ()
+        norm_batch = block.scoring_batch(10) if not batches else batches[0]
+        network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+        reference = Network(module, bn="train", dtype=dtype)
+        before = gradient_norm(reference, [norm_batch])
+        together = [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]
+        for group in together:
+            report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
+            with Meter(network.device) as meter:
+                pruned = prune_all(
+                    network,
+                    rule,
+                    [1 - c.sparsity for c in group],
+                    batches=batches,
+                    seed=group[0].seed_for("noise"),
+                    input_shape=block.dataset.shape,
+                )
+            cost = {"scoring_seconds": meter.seconds, "scoring_peak_bytes": meter.peak_bytes}
+            for cell, result in zip(group, pruned, strict=True):
+                norm = {"before": before, "after": gradient_norm(reference, [norm_batch], _on(network, result))}
+                receipt = _with_mask(store, cell, result, norm)
+                commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
+    except BaseException as error:
+        for cell in cells:
+            if store.get("receipts", cell.pruning_key) is None or payload.get("retry"):
+                commit(cell, failure(error))
+        if isinstance(error, KeyboardInterrupt) and payload.get("inline"):
+            raise
+
+
+def train(payload: Mapping[str, Any], report: Report) -> None:
+    """One record: the outcome of a cell, whatever it is."""
+    store = Store(payload["store"])
+    cell = Cell.from_json(payload["cell"])
+    device = torch.device(payload["device"])
+    record = {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "cell": cell.to_json(),
+        "block": cell.block,
+        "labels": labels(cell),
+        "attempt": payload.get("attempt", 1),
+        **_OUTCOME,
+        "environment": environment(device, cell.recipe.precision),
+    }
+    try:
+        _load_plugins(payload)
+        with Meter(device) as wall:
+            record |= _trained(store, cell, device, report)
+        record["cost"] = {**record["cost"], "wall_seconds": wall.seconds}
+    except BaseException as error:
+        record |= failure(error)
+    record["created"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    store.commit("records", cell.key, record, replace_failed=True)
+    if record["result"]:
+        report({"top1": record["result"]["top1"]})
+
+
+def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> dict[str, Any]:
+    """The part of a record that training gives; a cell whose pruning failed or was declined ends here."""
+    receipt = store.get("receipts", cell.pruning_key) if cell.criterion else {}
+    if receipt is None:
+        raise DataError("the receipt of this cell's masks is missing or broken; run the suite again")
+    if receipt.get("status", "ok") != "ok":
+        return {k: receipt[k] for k in ("status", "kind", "message", "traceback")}
+    flags = receipt.get("flags", [])
+    degenerate = next((f for f in flags if f["flag"] == "degenerate"), None)
+    if degenerate and cell.scoring.degenerate == "refuse":
+        refused = {"status": "skipped", "kind": "degenerate", "message": degenerate["detail"]}
+        return {**refused, "receipt": receipt["receipt"], "flags": flags}
+    masks = unpack(store.get_mask(receipt["receipt"]["mask"]))[0] if cell.criterion else {}
+    block = Block(cell, device)
+    module = block.network()
+    pairing = block.pairing(module)
+    if receipt.get("pairing", pairing) != pairing:
+        raise DataError("the masks were made for other weights or another scoring batch than this cell has")
+    sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
+    torch.manual_seed(cell.seed_for("training"))  # dropout and stochastic depth
+    with Meter(device) as training:
+        curve = train_network(
+            module,
+            masks,
+            block.train,
+            cell.recipe,
+            device=device,
+            order_seed=cell.seed_for("order"),
+            augment_seed=cell.seed_for("augmentation"),
+            report=report,
+        )
+    with Meter(device) as testing:
+        outcome: Evaluation = evaluate(module, block.test, cell.recipe, device=device)
+    return {
+        "status": "ok",
+        "pairing": pairing,
+        "receipt": receipt.get("receipt"),
+        "flags": flags,
+        "result": {"top1": outcome.top1, "top5": outcome.top5, "loss": outcome.loss, "curve": curve, **sizes},
+        "cost": {
+            **receipt.get("cost", {}),
+            "training_seconds": training.seconds,
+            "training_peak_bytes": training.peak_bytes,
+            "evaluation_seconds": testing.seconds,
+        },
+    }
+
+
+def rebuild(cell: Cell) -> Criterion:
+    """The criterion of a cell, from its name and all of its parameters."""
+    assert cell.criterion is not None
+    return registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+
+
+def labels(cell: Cell) -> dict[str, str]:
+    """How reports name a cell."""
+    criterion = cell.criterion.label if cell.criterion else "dense"
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+
+
+_OUTCOME: dict[str, Any] = {
+    "status": "ok",
+    "kind": "",
+    "message": "",
+    "traceback": "",
+    "pairing": {},
+    "flags": [],
+    "receipt": None,
+    "result": None,
+    "cost": {},
+}
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """What a record says of an error: its kind, one line, and where it came from."""
+    if isinstance(error, SkippedError):
+        return {"status": "skipped", "kind": "declined", "message": str(error)}
+    text = "".join(traceback.format_exception(error))
+    return {
+        "status": "failed",
+        "kind": _kind(error),
+        "message": f"{type(error).__name__}: {error}"[:2000],
+        "traceback": text[-20000:],
+        "receipt": None,
+        "result": None,
+    }
+
+
+def _kind(error: BaseException) -> str:
+    out_of_memory = "can't allocate memory" in str(error) or "out of memory" in str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or out_of_memory:
+        return "oom"
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, (DataError, MissingError)):
+        return "data"
+    return "io" if isinstance(error, OSError) else "plugin-error"
+
+
+def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """All parameters of the network, dense and after pruning."""
+    dense = sum(p.numel() for p in module.parameters())
+    return {"dense": dense, "pruned": dense - sum(int((~m).sum()) for m in masks.values())}
+
+
+def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> dict[str, int]:
+    """Forward FLOPs of one image (1 multiply-accumulate = 2 FLOPs), dense and counting only kept weights."""
+    network = copy.deepcopy(module).cpu().eval()
+    for layer in network.modules():
+        if hasattr(layer, "fused_attn"):
+            layer.fused_attn = False  # the counter knows no fused attention on the CPU
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
+        network(torch.zeros(1, *shape))
+    dense = counter.get_total_flops()
+    by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    saved = 0.0
+    for name in prunable_weights(network):
+        if name in masks:
+            layer = name.rpartition(".")[0]
+            path = ".".join(filter(None, [type(network).__name__, layer]))
+            saved += by_module.get(path, 0) * (1 - float(masks[name].float().mean()))
+    return {"dense": dense, "pruned": round(dense - saved)}
+
+
+def environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Where a number came from: versions, hardware, threads."""
+    return {
+        "pabench": pabench.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "numpy": np.__version__,
+        "device": f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else f"{device.type}: {_cpu()}",
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _on(network: Network, result: Pruned) -> dict[str, torch.Tensor]:
+    return {n: m.to(network.device) for n, m in result.masks.items()}
+
+
+def _with_mask(store: Store, cell: Cell, result: Pruned, norm: dict[str, float]) -> dict[str, Any]:
+    """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise."""
+    assert cell.criterion is not None
+    variant = cell.criterion.name.partition("@")[2]
+    receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, "gradient_norm": norm}
+    return {**receipt, "mask": store.put_mask(pack(result.masks, receipt))}
+
+
+def _load_plugins(payload: Mapping[str, Any]) -> None:
+    for path in payload.get("plugins", ()):
+        registry.drop_in(path)

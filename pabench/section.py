@@ -1,0 +1,65 @@
+"""The interface of a report section, and the study it sees."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pabench import wording
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its results folder tells it.
+
+    `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
+    (`pabench.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
+    """
+
+    manifest: Mapping[str, Any]
+    frame: pd.DataFrame
+    records: Mapping[str, Mapping[str, Any]]
+    strays: tuple[str, ...] = ()
+
+
+class Section(ABC):
+    """One part of the page, in a file of its own. It sees records and nothing else, and imports no torch.
+
+    `order` places it: built-in sections are at 10, 20, ... 80. `name` is its anchor.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    order: ClassVar[int]
+
+    @abstractmethod
+    def render(self, study: Study) -> str | None:
+        """The section's HTML without its heading; None where the study has nothing for it."""
+
+    def fill(self, template: str, **values: Any) -> Markup:
+        """A jinja2 template of the folder `templates` beside this class's file, with every value escaped."""
+        folder = Path(inspect.getfile(type(self))).parent / "templates"
+        return Markup(templates(folder).get_template(template).render(values))
+
+
+@cache
+def templates(folder: Path) -> Environment:
+    """Templates of a folder: values are escaped, a name that is not given is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(wording.FILTERS)
+    return environment

@@ -1,0 +1,279 @@
+"""One `pabench run`: a suite opened, its cells handed to an engine, its outcomes shown and reported."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from pabench import execution, registry, study
+from pabench.cell import Cell
+from pabench.engine import Engine, Outcome
+from pabench.engines import Inline, Processes
+from pabench.errors import MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.progress import display
+from pabench.report import write
+from pabench.resolve import Resolver
+from pabench.run import environment
+from pabench.store import Store
+from pabench.suite import Suite, find, load
+from pabench.training import devices
+
+MANY = 10_000
+ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
+INTERRUPTED, RESUMABLE = 130, 75
+# What must stay the same within a folder for its numbers to be comparable.
+FINGERPRINT = ("pabench", "torch", "timm", "device")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `run`."""
+
+    suite: str
+    output: Path | None = None
+    jobs: int | None = None
+    device: str = "auto"
+    engine: str = "processes"
+    only: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    plugins: tuple[Path, ...] = ()
+    retry: bool = False
+    yes: bool = False
+    allow_env_drift: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """A validated suite with all its `cells`, those `chosen` by `--only`, and the data that is missing (`gaps`)."""
+
+    options: Options
+    path: Path
+    suite: Suite
+    device: torch.device
+    plugins: list[Path]
+    cells: list[Cell]
+    chosen: list[Cell]
+    gaps: list[str]
+
+    @classmethod
+    def open(cls, options: Options) -> Session:
+        """Everything that can be found wrong is found here, before anything runs or is written."""
+        path = find(options.suite)
+        suite = load(path, options.overrides)
+        if (cells := study.count(suite)) > MANY and not options.yes:
+            raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
+        if options.engine not in ENGINES:
+            raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
+        device = pick_device(options.device)
+        plugins = [*registry.drop_ins(path, suite.plugin_files), *(p.resolve() for p in options.plugins)]
+        for file in plugins:
+            registry.drop_in(file)
+        resolver = Resolver(device)
+        everything = list(study.cells(suite, resolver))
+        chosen = study.select(everything, options.only) if options.only else everything
+        present = [c for c in chosen if c.dataset.label not in resolver.missing]
+        return cls(options, path, suite, device, plugins, everything, present, list(resolver.missing.values()))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.options.output or Path("results") / self.path.stem)
+
+    @property
+    def workers(self) -> int:
+        """Cells at once."""
+        if self.options.engine == "inline":
+            return 1
+        if self.options.jobs:
+            return self.options.jobs
+        return cores() if self.device.type == "cpu" else 4
+
+    @property
+    def threads(self) -> int:
+        return max(1, cores() // self.workers)
+
+    def plan(self) -> execution.Plan:
+        return execution.plan(
+            self.store, self.chosen, device=str(self.device), plugins=self.plugins, retry=self.options.retry
+        )
+
+    def describe(self) -> int:
+        """Print the grid, what is done and how long the rest will take; returns the exit code."""
+        from pabench.estimate import training_seconds
+
+        torch.set_num_threads(self.threads)
+        plan, console = self.plan(), Console()
+        axes = {
+            "datasets": Counter(c.dataset.label for c in self.chosen),
+            "models": Counter(c.model.label for c in self.chosen),
+            "criteria": Counter(c.criterion.label if c.criterion else "dense" for c in self.chosen),
+            "sparsities": Counter(f"{c.sparsity:g}" for c in self.chosen),
+            "seeds": Counter(str(c.seed) for c in self.chosen),
+        }
+        for axis, found in axes.items():
+            listed = ", ".join(f"{name} ({n})" for name, n in found.items())
+            console.print(f"{axis:>11}: {listed}", markup=False, highlight=False)
+        done = Counter(plan.done.values())
+        finished = ", ".join(f"{n} {status}" for status, n in done.items()) or "none"
+        scorings = sum(t.function == "pabench.run:prune" for t in plan.tasks)
+        console.print(f"{'cells':>11}: {len(plan.cells)}; done: {finished}; to do: {len(plan.open)}", highlight=False)
+        console.print(f"{'scorings':>11}: {scorings}", highlight=False)
+        seconds = training_seconds(self.store, plan.open, self.device, self.workers)
+        how = f"{self.workers} at once on {self.device}, {self.threads} threads each"
+        left = timedelta(seconds=round(seconds))
+        console.print(f"{'estimate':>11}: {left} of training, scoring not included ({how})", highlight=False)
+        console.print(f"{'folder':>11}: {self.store.folder}", markup=False, highlight=False)
+        return self._missing()
+
+    def run(self) -> int:
+        """Compute what is missing, write the report; returns the exit code."""
+        console = Console()
+        here = environment(self.device, "")
+        self._refuse_drift(here)
+        self.store.open_study(self._manifest(here))
+        missing = self._missing()
+        plan = self.plan()
+        total, finished = len(plan.cells), len(plan.done)
+        console.print(f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do", highlight=False)
+        titles = {task.key: task.title for task in plan.tasks}
+        shown = display(console, titles, cells=len(plan.open), finished=finished, total=total)
+        engine = ENGINES[self.options.engine]()
+        with stoppable() as stop:
+            outcomes = engine.run(
+                plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
+            )
+            try:
+                for outcome in execution.settle(self.store, plan, outcomes, here):
+                    shown.ended(outcome, self._line(plan, outcome))
+            finally:
+                shown.close()
+        if stop.signal is not None:
+            console.print(f"stopped; resume with: {self._command()}", markup=False, highlight=False, soft_wrap=True)
+            return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
+        statuses = Counter(self.store.statuses(c.key for c in self.chosen).values())
+        summary = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
+        console.print(f"cells: {summary}", highlight=False)
+        console.print(f"report: {write(self.store.folder)}", markup=False, highlight=False, soft_wrap=True)
+        return 3 if statuses["failed"] or statuses["missing"] else missing
+
+    def _line(self, plan: execution.Plan, outcome: Outcome) -> str:
+        """What to print of an outcome; nothing of a scoring, whose cells tell."""
+        cell = plan.by_task[outcome.key][0]
+        if outcome.key != cell.key or outcome.kind == "stopped":
+            return ""
+        record = self.store.get("records", cell.key)
+        if record is None:
+            return f"{cell.title}: no record ({outcome.kind or 'the process ended early'})"
+        if record["status"] != "ok":
+            return f"{cell.title}: {record['status']} ({record['kind']}): {record['message']}"
+        flags = "".join(f" [{flag['flag']}]" for flag in record["flags"])
+        return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
+
+    def _missing(self) -> int:
+        for gap in self.gaps:
+            print(f"missing data, its cells are left out: {gap}", file=sys.stderr)
+        return MissingError.exit_code if self.gaps else 0
+
+    def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "name": self.path.stem,
+            "title": self.suite.title,
+            "suite": self.suite.text,
+            "suite_path": str(self.path),
+            "overrides": list(self.options.overrides),
+            "command": self._command(),
+            "cells": [c.to_json() for c in self.cells],
+            "environment": here,
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "pabench": here["pabench"],
+        }
+
+    def _refuse_drift(self, here: dict[str, Any]) -> None:
+        try:
+            before = self.store.manifest()["environment"]
+        except MissingError:
+            return
+        drift = [f"{k} {before.get(k)} -> {here[k]}" for k in FINGERPRINT if before.get(k) != here[k]]
+        if drift and not self.options.allow_env_drift:
+            raise RefusedError(
+                f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "
+                "choose another folder with -o, or go on with --allow-env-drift, which the report will show"
+            )
+
+    def _command(self) -> str:
+        options = self.options
+        words = ["pabench", "run", options.suite]
+        for flag, values in (("--set", options.overrides), ("--only", options.only), ("--plugin", options.plugins)):
+            for value in values:
+                words += [flag, str(value)]
+        if options.output:
+            words += ["-o", str(options.output)]
+        if options.device != "auto":
+            words += ["--device", options.device]
+        if options.jobs:
+            words += ["-j", str(options.jobs)]
+        return shlex.join(words)
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM; a second SIGINT ends everything at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def is_set(self) -> bool:
+        return self.signal is not None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Signals set the flag while the block runs; outside of the main thread they are left alone."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def pick_device(name: str) -> torch.device:
+    """The fastest device, or the one asked for; MissingError where it is not there."""
+    offered = list(devices())
+    if name == "auto":
+        return torch.device(offered[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SuiteError(f"--device {name}: no such device; expected auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type not in offered or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise MissingError(f"--device {name}: not on this machine, which offers {', '.join(offered)}")
+    return device
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

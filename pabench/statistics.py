@@ -1,0 +1,208 @@
+"""Means, intervals and groups of criteria that the data cannot separate: numpy and scipy only.
+
+The unit of observation is the block (dataset, model, seed). Cells of one block share initial weights, data order,
+augmentation and scoring batch, so criteria are compared within blocks, and cells of one block are never counted as
+independent: they are averaged first.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy import stats
+
+BOOTSTRAP_FROM = 10
+"""Blocks per stratum from which an interval is a bootstrap: with fewer it is too narrow, and Student's t is used."""
+RESAMPLES = 4999
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval; `low` and `high` are None where `n` does not allow one."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+    @property
+    def half(self) -> float | None:
+        """Half the width."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Test:
+    """A two-sided test that a mean is 0; `p` is None where it cannot be tested (fewer than two values, no spread)."""
+
+    __test__ = False  # not a test class of pytest
+
+    p: float | None
+    n: int
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """The mean of independent values.
+
+    >>> mean_interval([1.0, 2.0, 3.0])  # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
+    Interval(mean=2.0, low=-0.484..., high=4.484..., n=3, method='t')
+    """
+    return stratified_interval([values], level)
+
+
+def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+    """The mean of the means of strata, each of independent values: strata are fixed, values within them random.
+
+    With few values Student's t with the degrees of freedom of Welch and Satterthwaite (one stratum: the usual t); from
+    `BOOTSTRAP_FROM` values in each stratum the BCa bootstrap (Efron 1987), resampled within strata.
+    """
+    data = [np.asarray(values, dtype=float) for values in strata]
+    n = sum(map(len, data))
+    mean = float(np.mean([x.mean() for x in data])) if data and all(map(len, data)) else float("nan")
+    if not data or min(map(len, data)) < 2:
+        return Interval(mean, None, None, n, "none")
+    error, freedom = _standard_error(data)
+    if min(map(len, data)) >= BOOTSTRAP_FROM and error > 0:
+        low, high = _bootstrap(data, level)
+        return Interval(mean, low, high, n, "bootstrap")
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error if error > 0 else 0.0
+    return Interval(mean, mean - half, mean + half, n, "t")
+
+
+def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
+    """Whether the mean of the means of strata differs from 0: a t test (one stratum of differences: the paired t test).
+
+    Values without any spread give no `p`: a standard error of 0 from a handful of values is no evidence.
+    """
+    data = [np.asarray(values, dtype=float) for values in strata]
+    n = sum(map(len, data))
+    if not data or min(map(len, data)) < 2:
+        return Test(None, n)
+    error, freedom = _standard_error(data)
+    if error <= 1e-12:
+        return Test(None, n)
+    t = float(np.mean([x.mean() for x in data])) / error
+    return Test(float(2 * stats.t.sf(abs(t), freedom)), n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for their number (Holm 1979), in the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for position, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - position) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def mean_ranks(tasks: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over tasks of each name's rank, 1 for the highest value; equal values share their mean rank.
+
+    >>> mean_ranks([{"a": 90.0, "b": 80.0, "c": 80.0}, {"a": 70.0, "b": 75.0, "c": 60.0}])
+    {'a': 1.5, 'b': 1.75, 'c': 2.75}
+    """
+    rows = list(tasks)
+    if not rows:
+        return {}
+    names = list(rows[0])
+    ranks = stats.rankdata([[-row[name] for name in names] for row in rows], axis=1)
+    return {name: float(rank) for name, rank in zip(names, ranks.mean(axis=0), strict=True)}
+
+
+def separated_pairs(
+    differences: Mapping[tuple[str, str], Sequence[Sequence[float]]], level: float = 0.05
+) -> dict[tuple[str, str], bool]:
+    """For each pair of names whether they differ: paired t tests over blocks, Holm-corrected over all pairs.
+
+    `differences[a, b]` holds a - b for each block that has both, one list per stratum. A pair that cannot be tested is
+    not separated, and counts in the correction.
+    """
+    tests = [stratified_test(strata) for strata in differences.values()]
+    adjusted = holm([1.0 if test.p is None else test.p for test in tests])
+    return {pair: p < level for pair, p in zip(differences, adjusted, strict=True)}
+
+
+def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) -> dict[str, str]:
+    """Letters such that two names share one exactly if they are not separated (Piepho 2004, insert and absorb).
+
+    Not being separable is not transitive, so a name may carry several letters; `a` holds the first of `names`.
+
+    >>> tie_groups(["x", "y", "z"], {("x", "y"): False, ("y", "z"): False, ("x", "z"): True})
+    {'x': 'a', 'y': 'ab', 'z': 'b'}
+    """
+    groups: list[frozenset[str]] = [frozenset(names)]
+    for pair in (set(pair) for pair, apart in separated.items() if apart):
+        split = [group - {name} if pair <= group else group for group, name in product(groups, sorted(pair))]
+        distinct = list(dict.fromkeys(split))
+        groups = [group for group in distinct if not any(group < other for other in distinct)]
+    position = {name: i for i, name in enumerate(names)}
+    groups.sort(key=lambda group: sorted(position[name] for name in group))
+    return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in names}
+
+
+def ordered(ranks: Mapping[str, float], better: Collection[tuple[str, str]]) -> list[str]:
+    """Names by rank, except that none stands before one that is separably better.
+
+    The two can disagree: a rank sees order only, a mean sees how far a collapsed network falls.
+
+    >>> ordered({"x": 1.0, "y": 2.0, "z": 3.0}, {("z", "y")})
+    ['x', 'z', 'y']
+    """
+    left, found = sorted(ranks, key=lambda name: (ranks[name], name)), []
+    while left:
+        free = [name for name in left if not any((other, name) in better for other in left)]
+        found.append((free or left)[0])
+        left.remove(found[-1])
+    return found
+
+
+def rank_range(name: str, names: Collection[str], better: Collection[tuple[str, str]]) -> tuple[int, int]:
+    """The ranks a name may have: after all that are separably better, before all that are separably worse.
+
+    `better` holds (better, worse) pairs.
+
+    >>> rank_range("y", ["x", "y", "z"], {("x", "z")})
+    (1, 3)
+    """
+    above = sum((other, name) in better for other in names)
+    below = sum((name, other) in better for other in names)
+    return 1 + above, len(names) - below
+
+
+def _standard_error(data: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Standard error of the mean of the strata's means, and its degrees of freedom."""
+    parts = np.array([x.var(ddof=1) / len(x) for x in data]) / len(data) ** 2
+    # differences that are equal but for rounding have no spread
+    scale = max(float(np.abs(x).max()) for x in data)
+    total = float(parts.sum())
+    if total <= (1e-12 * max(scale, 1.0)) ** 2:
+        return 0.0, 1.0
+    freedom = total**2 / float(sum(part**2 / (len(x) - 1) for part, x in zip(parts, data, strict=True)))
+    return total**0.5, freedom
+
+
+def _bootstrap(data: Sequence[np.ndarray], level: float) -> tuple[float, float]:
+    result = stats.bootstrap(
+        tuple(data),
+        lambda *samples, axis: np.mean([sample.mean(axis=axis) for sample in samples], axis=0),
+        n_resamples=RESAMPLES,
+        confidence_level=level,
+        method="BCa",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _letter(index: int) -> str:
+    letters = string.ascii_lowercase
+    return letters[index] if index < len(letters) else f"{letters[index % 26]}{index // 26}"

@@ -1,0 +1,75 @@
+"""What a results folder holds, in words and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import SuiteError
+from pabench.report import read
+from pabench.store import Store
+
+
+def counts(folder: Path) -> dict[str, Any]:
+    """Cells by status (ok, failed, skipped, missing), flags, and the failed ones with their reasons."""
+    study = read(folder)
+    by_status = Counter(study.frame["status"])
+    failed = [
+        {"cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g} / seed {r.seed}", "why": f"{r.kind}: {r.message}"}
+        for r in study.frame.itertuples()
+        if r.status == "failed"
+    ]
+    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record["flags"])
+    return {
+        "study": study.manifest["name"],
+        "cells": len(study.frame),
+        **{status: by_status.get(status, 0) for status in ("ok", "failed", "skipped", "missing")},
+        "flags": dict(flagged),
+        "failures": failed,
+    }
+
+
+def pairings(folder: Path) -> dict[str, Any]:
+    """Blocks whose finished cells share weights, order, augmentation and scoring batch, and those that do not."""
+    hashes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    sizes: Counter[str] = Counter()
+    for record in Store(folder).records().values():
+        for part, value in record["pairing"].items():
+            hashes[record["block"]][part].add(value)
+        sizes[record["block"]] += bool(record["pairing"])
+    unpaired = [
+        f"block {block[:12]}: {part} has {len(values)} different hashes"
+        for block, parts in hashes.items()
+        for part, values in parts.items()
+        if len(values) > 1
+    ]
+    return {"blocks": len(hashes), "cells": sum(sizes.values()), "unpaired": unpaired}
+
+
+def describe(found: dict[str, Any]) -> str:
+    """The same in lines."""
+    lines = [f"{found['study']}: {found['cells']} cells: " + ", ".join(
+        f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing")
+    )]
+    lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
+    lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
+    if pairing := found.get("pairing"):
+        verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
+        lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
+    return "\n".join(lines)
+
+
+def export(folder: Path, output: Path) -> int:
+    """Write one row per expected cell; returns how many."""
+    frame = read(folder).frame.copy()
+    frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    if output.suffix == ".csv":
+        frame.to_csv(output, index=False)
+    elif output.suffix == ".json":
+        frame.to_json(output, orient="records", indent=2)
+    elif output.suffix == ".parquet":
+        frame.to_parquet(output, index=False)
+    else:
+        raise SuiteError(f"{output}: expected a name that ends in .csv, .json or .parquet")
+    return len(frame)

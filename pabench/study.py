@@ -1,0 +1,153 @@
+"""A suite as plain cells: counted by arithmetic, made one at a time, picked with `--only`, grouped into blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, product
+from typing import Any, Protocol
+
+from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest
+from pabench.entry import CriterionEntry, DatasetEntry, Entry, ModelEntry
+from pabench.errors import SuiteError, did_you_mean
+from pabench.parameters import ParameterError
+from pabench.recipe import RecipeEntry
+from pabench.suite import Suite
+
+
+class Resolver(Protocol):
+    """Turns what a suite names into what a cell records; called once for each distinct thing.
+
+    An invalid entry is a `SuiteError` about the entry alone: `cells` adds file, line and column.
+    """
+
+    def dataset(self, entry: DatasetEntry) -> DatasetSpec: ...
+
+    def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec: ...
+
+    def criterion(self, entry: CriterionEntry) -> CriterionSpec: ...
+
+    def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe: ...
+
+
+def count(suite: Suite) -> int:
+    """The number of cells, none of them made."""
+    blocks = len(suite.datasets) * len(suite.models) * len(suite.seed_values)
+    pruned = len(suite.criteria) * sum(sparsity > 0 for sparsity in suite.sparsities)
+    return blocks * (pruned + (0 in suite.sparsities))
+
+
+def cells(suite: Suite, resolve: Resolver) -> Iterator[Cell]:
+    """The cells of a suite: seeds outermost, then datasets, models, the dense baseline, criteria, sparsities.
+
+    Everything is resolved before the first cell; all invalid entries are in one `SuiteError`. The dense baseline of a
+    block (criterion None) is there if the suite lists the sparsity 0.
+    """
+    findings: list[str] = []
+    criteria = [_told(findings, entry, resolve.criterion, entry) for entry in suite.criteria]
+    _distinct(findings, suite.criteria, criteria)
+    datasets = [_told(findings, entry, resolve.dataset, entry) for entry in suite.datasets]
+    _distinct(findings, suite.datasets, datasets)
+    groups = []
+    for dataset in filter(None, datasets):
+        models = [_told(findings, entry, resolve.model, entry, dataset) for entry in suite.models]
+        _distinct(findings, suite.models, models)
+        try:
+            groups.append((dataset, resolve.recipe(suite.recipe, dataset), models))
+        except SuiteError as error:
+            findings.append(f"{suite.where('recipe')}: recipe: {error}")
+    if findings:
+        raise SuiteError("\n".join(dict.fromkeys(findings)))
+    return _expanded(suite, groups, criteria)
+
+
+def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
+    """The cells that every `--only` key agrees with, e.g. `criterion=snip,dense` and `sparsity=0,0.9`.
+
+    Several values of one key, in one `--only` or in several, widen it. A value is a bare name or a full label; dense
+    cells have the criterion `dense`. A value that no cell has is an error.
+    """
+    wanted: dict[str, set[str]] = {}
+    for option in only:
+        key, _, text = option.partition("=")
+        values = {value.strip() for value in re.split(r",(?![^(]*\))", text)}
+        if key not in _NAMES:
+            raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
+        if values == {""}:
+            raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
+        wanted.setdefault(key, set()).update(map(_number, values) if key == "sparsity" else values)
+    picked = []
+    known: dict[str, set[str]] = {key: set() for key in wanted}
+    for one in cells:
+        names = {key: _NAMES[key](one) for key in wanted}
+        for key in wanted:
+            known[key] |= names[key]
+        if all(names[key] & wanted[key] for key in wanted):
+            picked.append(one)
+    unknown = [
+        f"--only {key}={value}: no cell has it; {did_you_mean(value, known[key])}"
+        for key in wanted
+        for value in sorted(wanted[key] - known[key])
+    ]
+    if unknown:
+        raise SuiteError("\n".join(unknown))
+    if not picked:
+        raise SuiteError(f"no cell is left by {' '.join(f'--only {o}' for o in only)}; dense cells have sparsity 0")
+    return picked
+
+
+def blocks(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """The cells of each block (dataset, model, seed), which stand together in the order of `cells`."""
+    return (list(group) for _, group in groupby(cells, key=lambda one: one.block))
+
+
+def _expanded(suite: Suite, groups: list[Any], criteria: list[Any]) -> Iterator[Cell]:
+    scoring = Scoring(dtype=suite.scoring.dtype, degenerate=suite.scoring.degenerate)
+    pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
+    variants = [*([(None, 0.0)] if 0 in suite.sparsities else []), *product(criteria, pruned)]
+    for seed in suite.seed_values:
+        for dataset, recipe, models in groups:
+            for model, (criterion, sparsity) in product(models, variants):
+                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol)
+
+
+def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
+    """What a resolver makes of an entry, or None and its findings with their places."""
+    try:
+        return resolve(*args)
+    except ParameterError as error:
+        findings += [str(entry.error(problem, key)) for key, problem in error.problems]
+    except SuiteError as error:
+        findings += [str(entry.error(line)) for line in str(error).splitlines()]
+    return None
+
+
+def _distinct(findings: list[str], entries: Sequence[Entry], specs: Sequence[Any]) -> None:
+    """Two entries that mean the same cells, or that reports could not tell apart, are findings."""
+    seen: dict[str, str] = {}
+    for entry, spec in zip(entries, specs, strict=True):
+        if spec is None:
+            continue
+        identity = digest(spec.identity())
+        if identity in seen:
+            findings.append(str(entry.error(f"the same as {seen[identity]} once defaults are filled in; remove one")))
+        elif spec.label in seen.values():
+            remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
+            findings.append(str(entry.error(f"reports would call two things {spec.label!r}; {remedy}")))
+        seen.setdefault(identity, spec.label)
+
+
+def _number(text: str) -> str:
+    try:
+        return f"{float(text):.12g}"
+    except ValueError:
+        return text
+
+
+_NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
+    "dataset": lambda cell: {cell.dataset.name, cell.dataset.label},
+    "model": lambda cell: {cell.model.name, cell.model.label},
+    "criterion": lambda cell: {cell.criterion.name, cell.criterion.label} if cell.criterion else {"dense"},
+    "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
+    "seed": lambda cell: {str(cell.seed)},
+}

@@ -1,0 +1,156 @@
+"""The standing of criteria over blocks: ranks, differences to random, and which of them the data separate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import pandas as pd
+
+from pabench.frame import DENSE
+from pabench.statistics import (
+    Interval,
+    mean_interval,
+    mean_ranks,
+    ordered,
+    rank_range,
+    separated_pairs,
+    stratified_interval,
+    tie_groups,
+)
+
+REFERENCE = "random"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A criterion's line. `mean_rank` and what follows from it is None for one that is not ranked."""
+
+    criterion: str
+    cells: pd.DataFrame
+    means: dict[float, Interval]
+    mean_rank: float | None = None
+    ranks: tuple[int, int] | None = None
+    letters: str = ""
+    difference: Interval | None = None
+
+    @property
+    def flagged(self) -> dict[float, tuple[str, ...]]:
+        """The flags of finished cells by sparsity."""
+        flagged = self.cells[(self.cells["status"] == "ok") & self.cells["flags"].map(bool)]
+        return {s: tuple(" + ".join(flags) for flags in group["flags"]) for s, group in flagged.groupby("sparsity")}
+
+    def count(self, status: str) -> int:
+        return int((self.cells["status"] == status).sum())
+
+
+@dataclass(frozen=True)
+class Board:
+    """Ranked criteria, best first, and those that are not ranked.
+
+    Mean ranks are over `tasks` of `all_tasks` tasks (block and sparsity): those that all ranked criteria finished.
+    A pair is compared in the blocks in which both finished at every sparsity: `fewest` to `most` of `blocks`, in
+    `compared` of the `strata`; `seeds` is what the best-off pair has in each of them.
+    """
+
+    ranked: tuple[Standing, ...]
+    unranked: tuple[Standing, ...]
+    sparsities: tuple[float, ...]
+    strata: tuple[str, ...]
+    compared: int
+    blocks: int
+    tasks: int
+    all_tasks: int
+    fewest: int
+    most: int
+    seeds: int
+
+    @property
+    def separable(self) -> bool:
+        """Whether any two criteria are separated."""
+        return len({standing.letters for standing in self.ranked}) > 1
+
+
+def board(frame: pd.DataFrame) -> Board:
+    """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
+
+    A criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
+    fails in a corner does not take the comparison away from all others, and is shown.
+    """
+    pruned = frame[frame["criterion"] != DENSE]
+    pruned = pruned.assign(stratum=pruned["dataset"] + " · " + pruned["model"])
+    names = [str(name) for name in pruned["criterion"].unique()]
+    complete = _complete(pruned)
+    anywhere = set().union(*complete.values())
+    ranked = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
+    tasks = pruned.pivot(index=["stratum", "block", "sparsity"], columns="criterion", values="top1")
+    shared = tasks[ranked].dropna()
+    pairs = _differences(tasks, ranked)
+    standings = {name: _standing(name, pruned) for name in names}
+    placed = _ranked(mean_ranks(shared.to_dict("records")), pairs, standings) if len(shared) else {}
+    sizes = [sum(map(len, strata)) for strata in pairs.values()]
+    return Board(
+        ranked=tuple(placed.values()),
+        unranked=tuple(standings[name] for name in names if name not in placed),
+        sparsities=tuple(sorted(pruned["sparsity"].unique())),
+        strata=tuple(sorted(pruned["stratum"].unique())),
+        compared=len(next(iter(pairs.values()), ())),
+        blocks=pruned["block"].nunique(),
+        tasks=len(shared) if placed else 0,
+        all_tasks=len(tasks),
+        fewest=min(sizes, default=0),
+        most=max(sizes, default=0),
+        seeds=max((min(map(len, strata), default=0) for strata in pairs.values()), default=0),
+    )
+
+
+def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
+    """By criterion the blocks in which it is finished at every sparsity."""
+    done = pruned["top1"].notna().groupby([pruned["criterion"], pruned["block"]]).all()
+    return {str(name): set(done[name].index[done[name]]) for name in pruned["criterion"].unique()}
+
+
+def _standing(name: str, pruned: pd.DataFrame) -> Standing:
+    cells = pruned[pruned["criterion"] == name]
+    finished = cells[cells["top1"].notna()]
+    means = {float(s): mean_interval(group["top1"]) for s, group in finished.groupby("sparsity")}
+    return Standing(name, cells, means)
+
+
+def _differences(tasks: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], list[list[float]]]:
+    """a - b of each block that has both at every sparsity, averaged over sparsities: one list per stratum."""
+    blocks = tasks[list(names)].groupby(level=["stratum", "block"]).mean(skipna=False)
+    blocks = blocks[blocks.notna().any(axis=1)]
+    strata = [group for _, group in blocks.groupby(level="stratum")]
+    return {(a, b): [list((x[a] - x[b]).dropna()) for x in strata] for a, b in combinations(names, 2)}
+
+
+def _ranked(
+    ranks: dict[str, float], pairs: dict[tuple[str, str], list[list[float]]], standings: dict[str, Standing]
+) -> dict[str, Standing]:
+    """The ranked criteria in their order."""
+    separated = separated_pairs(pairs)
+    better = {
+        (a, b) if stratified_interval(pairs[a, b]).mean > 0 else (b, a) for (a, b), apart in separated.items() if apart
+    }
+    order = ordered(ranks, better)
+    letters = tie_groups(order, separated)
+    return {
+        name: replace(
+            standings[name],
+            mean_rank=ranks[name],
+            ranks=rank_range(name, order, better),
+            letters=letters[name],
+            difference=_to_reference(name, pairs),
+        )
+        for name in order
+    }
+
+
+def _to_reference(name: str, pairs: dict[tuple[str, str], list[list[float]]]) -> Interval | None:
+    if (name, REFERENCE) in pairs:
+        return stratified_interval(pairs[name, REFERENCE])
+    if (REFERENCE, name) in pairs:
+        return stratified_interval([[-x for x in stratum] for stratum in pairs[REFERENCE, name]])
+    return None

@@ -1,0 +1,102 @@
+"""What scoring costs: time and peak memory of each criterion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import seconds, size
+
+from .accuracy import Drawn
+from .figure import COLORS, MARKERS, legend_text, short, svg
+
+COLUMNS = ("scoring_seconds", "scoring_peak_bytes")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory, mean training time."""
+
+    model: str
+    criterion: str
+    n: int
+    time: float
+    fastest: float
+    slowest: float
+    peak: float
+    training: float
+
+
+class ScoringCost(Section):
+    """Mean time and largest peak memory of scoring, for each criterion and model."""
+
+    name = "cost"
+    title = "Scoring cost"
+    order = 50
+
+    def render(self, study: Study) -> str | None:
+        frame = study.frame
+        scored = frame[(frame["criterion"] != DENSE) & frame["scoring_seconds"].notna()]
+        if scored.empty:
+            return None
+        lines = [
+            _cost(f"{dataset} · {model}", str(criterion), rows)
+            for (dataset, model, criterion), rows in scored.groupby(["dataset", "model", "criterion"], sort=False)
+        ]
+        devices = sorted(x for x in scored["device"].unique() if x)
+        return self.fill("cost.html.j2", intro=(), lines=lines, figures=[draw(lines)], devices=devices)
+
+
+def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
+    times = rows["scoring_seconds"]
+    peak, training = rows["scoring_peak_bytes"].max(), rows["training_seconds"].mean()
+    return Cost(model, criterion, len(rows), times.mean(), times.min(), times.max(), peak, training)
+
+
+def draw(lines: list[Cost]) -> Drawn:
+    """Time, and memory where it was measured: criteria downwards, one marker per model."""
+    criteria = list(dict.fromkeys(line.criterion for line in lines))
+    models = list(dict.fromkeys(line.model for line in lines))
+    panels = [("time", "scoring time", seconds)]
+    if any(line.peak > 0 for line in lines):
+        panels.append(("peak", "peak memory while scoring", size))
+
+    def paint(figure: Figure) -> None:
+        all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (attribute, label, wording) in zip(all_axes, panels, strict=True):
+            for place, model in enumerate(models):
+                own = [line for line in lines if line.model == model and getattr(line, attribute) > 0]
+                shift = 0.2 * (place - (len(models) - 1) / 2)
+                y = [criteria.index(line.criterion) + shift for line in own]
+                color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
+                x = [getattr(line, attribute) for line in own]
+                axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
+                if attribute == "time":
+                    axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
+            axes.set_xscale("log")
+            values = [getattr(line, attribute) for line in lines if getattr(line, attribute) > 0]
+            axes.xaxis.set_major_locator(_ticks(max(values) / min(values), binary=attribute == "peak"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, wording=wording: wording(value)))
+            axes.minorticks_off()
+            axes.set_xlabel(label)
+            axes.grid(axis="x")
+            axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
+            axes.tick_params(axis="y", length=0)
+        all_axes[0].invert_yaxis()
+        figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside right upper")
+
+    height = 1.1 + 0.36 * len(criteria)
+    drawing = svg(paint, width=12, height=height, name="cost", label="Scoring time and peak memory by criterion")
+    return Drawn("Time and memory", drawing, ("Points: means over cells; lines: fastest to slowest.",))
+
+
+def _ticks(spread: float, *, binary: bool) -> LogLocator:
+    """Round numbers on a logarithmic axis, some of them also where the values span less than a decade."""
+    if binary:
+        return LogLocator(base=8 if spread > 64 else 2)
+    return LogLocator(base=10, subs=(1,) if spread > 100 else (1, 2, 5))

@@ -1,0 +1,98 @@
+"""Density of each layer under each criterion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import percent, plain
+
+from .accuracy import Drawn
+from .figure import INK, looks, short, svg
+
+INTRO = (
+    "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",
+    "A cross marks a layer that is empty in at least one seed: nothing passes through it.",
+)
+
+
+class Layers(Section):
+    """A heat map of criteria and layers at each sparsity, from the receipts."""
+
+    name = "layers"
+    title = "Layer densities"
+    order = 40
+
+    def render(self, study: Study) -> str | None:
+        frame = study.frame
+        criteria = list(looks([c for c in frame["criterion"].unique() if c != DENSE]))
+        figures = []
+        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+            densities = layer_densities(study, rows)
+            if len(densities):
+                figures.append(draw(densities, criteria, f"{dataset} · {model}"))
+        return self.fill("figures.html.j2", intro=INTRO, figures=figures) if figures else None
+
+
+def layer_densities(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell and layer: criterion, sparsity, seed, depth (place in the network), layer, density."""
+    found = []
+    for cell in rows.itertuples():
+        receipt = study.records.get(cell.key, {}).get("receipt")
+        for depth, layer in enumerate(receipt["layers"] if receipt else ()):
+            density = layer["kept"] / layer["total"]
+            found.append((cell.criterion, cell.sparsity, cell.seed, depth, plain(layer["name"]), density))
+    return pd.DataFrame(found, columns=["criterion", "sparsity", "seed", "depth", "layer", "density"])
+
+
+def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
+    """One panel per sparsity: rows are criteria, columns are layers."""
+    sparsities = sorted(densities["sparsity"].unique())
+    layers = densities.drop_duplicates("depth").sort_values("depth")["layer"].tolist()
+    present = [name for name in criteria if (densities["criterion"] == name).any()]
+    lowest = densities.loc[densities["density"] > 0, "density"].min()
+    norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(len(sparsities), 1, sharex=True, squeeze=False)[:, 0]
+        for panel, sparsity in zip(panels, sparsities, strict=True):
+            some = densities[densities["sparsity"] == sparsity]
+            image = _panel(panel, some, present, len(layers), norm)
+            panel.set_title(f"sparsity {percent(sparsity)}", loc="left")
+        every = max(1, math.ceil(len(layers) / 60))
+        panels[-1].set_xticks(
+            range(0, len(layers), every), [short(x.removesuffix(".weight"), 24) for x in layers[::every]], rotation=90
+        )
+        wording = FuncFormatter(lambda value, _: percent(value))
+        bar = figure.colorbar(image, ax=list(panels), label="density", format=wording, aspect=30, pad=0.01)
+        bar.minorticks_off()
+        bar.outline.set_visible(False)
+
+    height = 0.4 + len(sparsities) * (0.42 + 0.21 * len(present)) + 1.2
+    label = f"Layer densities of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
+    drawing = svg(paint, width=12, height=height, name=f"layers-{title}", label=label)
+    seeds = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
+    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    return Drawn(title, drawing, (f"Mean over seeds (n = {n}).",))
+
+
+def _panel(axes, some: pd.DataFrame, criteria: list[str], depth: int, norm: LogNorm):
+    shape = {"index": criteria, "columns": range(depth)}
+    mean = some.pivot_table(index="criterion", columns="depth", values="density", aggfunc="mean").reindex(**shape)
+    least = some.pivot_table(index="criterion", columns="depth", values="density", aggfunc="min").reindex(**shape)
+    values = np.clip(mean.to_numpy(float), norm.vmin, 1)
+    image = axes.imshow(values, norm=norm, cmap="viridis", aspect="auto", interpolation="none")
+    rows, columns = np.nonzero(least.to_numpy(float) == 0)
+    axes.plot(columns, rows, linestyle="none", marker="x", color="#ff4d6d", markersize=5, markeredgewidth=1.6)
+    axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", labelcolor=INK, labelsize=7.5)
+    axes.spines[:].set_visible(False)
+    return image

@@ -1,0 +1,84 @@
+"""The leaderboard, for each dataset and model and over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.statistics import Interval, mean_interval
+
+from .board import REFERENCE, Board, board
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A board with its heading, the dense baseline (none on the board over all) and what must be said about it."""
+
+    title: str
+    board: Board
+    dense: Interval | None
+    overall: bool
+    remarks: tuple[str, ...]
+
+
+class Leaderboard(Section):
+    """Criteria by mean rank, with groups of those that the data do not separate."""
+
+    name = "leaderboard"
+    title = "Leaderboard"
+    order = 20
+
+    def render(self, study: Study) -> str | None:
+        frame = study.frame
+        if not frame.loc[frame["criterion"] != DENSE, "top1"].notna().any():
+            return None
+        groups = [(f"{d} · {m}", rows) for (d, m), rows in frame.groupby(["dataset", "model"], sort=False)]
+        boards = [_shown(title, rows, overall=False) for title, rows in groups]
+        if len(groups) > 1:
+            boards.insert(0, _shown("All datasets and models", frame, overall=True))
+        return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
+
+
+def interval_text(interval: Interval, sign: bool = False) -> str:
+    """What stands beside a mean: its half width, or its limits where they are not symmetric."""
+    if interval.low is None or interval.high is None or interval.half is None:
+        return ""
+    if interval.method == "bootstrap":
+        form = "{:+.2f}" if sign else "{:.2f}"
+        return f"[{form.format(interval.low)}, {form.format(interval.high)}]".replace("-", "−")
+    return f"± {interval.half:.2f}"
+
+
+def _shown(title: str, frame: pd.DataFrame, *, overall: bool) -> Shown:
+    made = board(frame)
+    dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
+    return Shown(
+        title=title,
+        board=made,
+        dense=mean_interval(dense) if len(dense) and not overall else None,
+        overall=overall,
+        remarks=_remarks(made),
+    )
+
+
+def _remarks(made: Board) -> tuple[str, ...]:
+    if not made.ranked:
+        return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
+    blocks = f"{made.fewest}" if made.fewest == made.most else f"{made.fewest} to {made.most}"
+    tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
+    remarks = [
+        f"Mean rank: over {tasks}.",
+        f"Pairs: compared in the blocks that both finished at every sparsity ({blocks} of {made.blocks}).",
+    ]
+    if made.compared < len(made.strata):
+        remarks.append(f"Only {made.compared} of {len(made.strata)} models have such blocks.")
+    if made.seeds < 2:
+        remarks.append("With one seed there is no interval and no test: the ranking is not separable.")
+    elif not made.separable:
+        remarks.append("No two criteria are separable at 5 %: the order may be noise.")
+    if 2 <= made.seeds < 5:
+        remarks.append(f"With {made.seeds} seeds a model, only large differences can be separated.")
+    return tuple(remarks)

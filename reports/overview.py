@@ -1,0 +1,88 @@
+"""What was run, when, on what, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pabench.frame import DENSE, STATUSES
+from pabench.section import Section, Study
+from pabench.wording import count, percent, plain
+
+VERSIONS = ("pabench", "python", "torch", "timm")
+
+
+class Overview(Section):
+    """Counts of cells by what became of them, and what a reader must know before trusting the rest."""
+
+    name = "overview"
+    title = "Overview"
+    order = 10
+
+    def render(self, study: Study) -> str | None:
+        frame = study.frame
+        counts = {status: int((frame["status"] == status).sum()) for status in STATUSES}
+        return self.fill(
+            "overview.html.j2",
+            total=len(frame),
+            counts=counts,
+            flagged=int(frame["flags"].map(bool).sum()),
+            facts=_facts(study),
+            warnings=_warnings(study),
+            suite=plain(study.manifest.get("suite", "")),
+        )
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    frame, manifest = study.frame, study.manifest
+    pruned = frame[frame["criterion"] != DENSE]
+    done = sorted(x for x in frame["created"] if x)
+    environments = [record.get("environment", {}) for record in study.records.values()] or [manifest["environment"]]
+    return [
+        ("Datasets", ", ".join(frame["dataset"].unique())),
+        ("Models", ", ".join(frame["model"].unique())),
+        ("Criteria", ", ".join(pruned["criterion"].unique())),
+        ("Sparsities", ", ".join(percent(s) for s in sorted(pruned["sparsity"].unique()))),
+        ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
+        ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),
+        ("Hardware", _tally(str(e.get("device", "unknown")) for e in environments)),
+        ("Software", _tally(", ".join(f"{v} {e.get(v, '?')}" for v in VERSIONS) for e in environments)),
+        ("Command", plain(manifest.get("command", ""))),
+    ]
+
+
+def _moment(stamp: str) -> str:
+    return stamp[:16].replace("T", " ")
+
+
+def _tally(values: Iterable[str]) -> str:
+    """Each distinct value, with the number of its cells where there are several."""
+    tally = Counter(plain(value) for value in values)
+    if len(tally) == 1:
+        return next(iter(tally))
+    return "; ".join(f"{value} ({count(n, 'cell')})" for value, n in sorted(tally.items()))
+
+
+def _warnings(study: Study) -> list[str]:
+    frame = study.frame
+    found = []
+    if missing := int((frame["status"] == "missing").sum()):
+        found.append(f"{count(missing, 'cell')} not finished: means and comparisons rest on the others.")
+    if bad := int(frame["status"].isin(["failed", "skipped"]).sum()):
+        found.append(f"{count(bad, 'cell')} failed or skipped; the table of all cells says why.")
+    for name, rows in frame[frame["flags"].map(bool)].groupby("criterion", sort=False):
+        flags = sorted({flag for flags in rows["flags"] for flag in flags})
+        found.append(f"{name}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
+    for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
+        if rows["source"].nunique() > 1:
+            found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")
+    versions = {tuple(str(r.get("environment", {}).get(v)) for v in VERSIONS) for r in study.records.values()}
+    if len(versions) > 1:
+        found.append("Cells were computed with different software versions.")
+    if frame.loc[frame["device"] != "", "device"].nunique() > 1:
+        found.append("Cells were computed on different hardware: times do not compare.")
+    if study.strays:
+        found.append(
+            f"{count(len(study.strays), 'record')} in the folder belong to no cell of the study and are left out."
+        )
+    return found

@@ -1,0 +1,110 @@
+"""How to read the page, what the comparison rests on, and what a reviewer would ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import count, plain
+
+SHARED = {"weights": "initial weights", "order": "data order", "augmentation": "augmentation"}
+
+
+@dataclass(frozen=True)
+class Paired:
+    """In how many blocks all cells share one thing: `equal` of `blocks`; `unknown` blocks have no hashes to compare."""
+
+    what: str
+    equal: int
+    blocks: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """A reviewer's question and its answer; `good` False: the study does not settle it."""
+
+    good: bool
+    text: str
+
+
+class Protocol(Section):
+    """Pairing proved from hashes, the recipe, how numbers are made, and a reviewer's checklist."""
+
+    name = "protocol"
+    title = "Protocol and how to read this"
+    order = 80
+
+    def render(self, study: Study) -> str | None:
+        cells = study.manifest["cells"]
+        return self.fill(
+            "protocol.html.j2",
+            protocols=sorted({plain(cell["protocol"]) for cell in cells}),
+            recipes=recipes(cells),
+            dtypes=sorted({plain(cell["scoring"]["dtype"]) for cell in cells}),
+            pairing=pairing(study),
+            checks=list(checks(study)),
+        )
+
+
+def recipes(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The distinct recipes of the cells, flattened to text."""
+    flat = [{key: plain(_text(value)) for key, value in cell["recipe"].items()} for cell in cells]
+    return [dict(items) for items in dict.fromkeys(tuple(recipe.items()) for recipe in flat)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value}"
+
+
+def pairing(study: Study) -> list[Paired]:
+    """Whether the records of each block have equal hashes; scoring batches where the same number of images is asked."""
+    known = study.frame[study.frame["key"].isin(list(study.records))]
+    hashes = {key: record.get("pairing") or {} for key, record in study.records.items()}
+    found = [_paired(name, "block", known, hashes, field) for field, name in SHARED.items()]
+    scored = known[known["batch"] > 0]
+    if len(scored):
+        found.append(_paired("scoring batch", ["block", "batch"], scored, hashes, "scoring_batch"))
+    return found
+
+
+def _paired(what: str, by: Any, cells: Any, hashes: dict[str, dict[str, str]], field: str) -> Paired:
+    equal, unknown, groups = 0, 0, cells.groupby(by, sort=False)["key"]
+    for _, keys in groups:
+        values = {hashes[key].get(field) for key in keys}
+        unknown += None in values or "" in values
+        equal += len(values) == 1 and not values & {None, ""}
+    return Paired(what, equal, groups.ngroups, unknown)
+
+
+def checks(study: Study) -> Iterator[Check]:
+    """What Blalock et al. (2020) and Frankle et al. (2021) ask of a comparison, answered from the records."""
+    frame = study.frame
+    pruned = frame[frame["criterion"] != DENSE]
+    pairs = frame.groupby(["dataset", "model"]).ngroups
+    seeds, sparsities = frame["seed"].nunique(), pruned["sparsity"].nunique()
+    yield Check(pairs >= 3, f"{count(pairs, 'pair')} of dataset and model (at least 3 are asked for)")
+    yield Check(
+        sparsities >= 5,
+        f"{count(sparsities, 'sparsity')[:-1]}"
+        if sparsities == 1
+        else f"{sparsities} sparsities (at least 5 are asked for)",
+    )
+    yield Check(seeds >= 3, f"{count(seeds, 'seed')} (at least 3 are asked for; differences below a point need more)")
+    yield Check(bool((pruned["criterion"] == "random").any()), "random pruning is among the criteria")
+    yield Check(bool((pruned["criterion"] == "magnitude").any()), "magnitude pruning is among the criteria")
+    dense = frame.loc[frame["criterion"] == DENSE, "status"]
+    yield Check(bool(len(dense)) and bool((dense == "ok").all()), "every block has its dense baseline")
+    yield Check(bool((frame["status"] == "ok").all()), "every cell is finished")
+    yield Check(not frame["flags"].map(bool).any(), "no cell is flagged (collapsed layers, degenerate scores)")
+    yield Check(all(p.equal == p.blocks for p in pairing(study)), "pairing is proved by hashes in every block")
+    yield Check(
+        bool(frame["flops_pruned"].notna().any()), "theoretical FLOPs are reported beside sparsity (all cells, CSV)"
+    )

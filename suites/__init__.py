@@ -1,0 +1,1 @@
+"""Suites that come with pabench, one YAML file each; `pabench run NAME` finds them."""

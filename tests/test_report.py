@@ -1,0 +1,304 @@
+"""The report: from records to one self-contained page that tells the truth about them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from pabench import frame, registry, report
+from pabench.cell import CriterionSpec
+from pabench.section import Section, Study
+from pabench.wording import plain
+from pabench_reports.board import board
+from pabench_reports.cells import script_json, table
+from pabench_reports.protocol import pairing
+
+from .synthetic import CRITERIA, cells, collapsed, failed, manifest, record, study_with_trouble
+
+
+def study_of(expected, **changed) -> Study:
+    """A finished study; `changed` maps a criterion's name to what becomes of its records (None: missing)."""
+    records = {}
+    for cell in expected:
+        change = changed.get(cell.criterion.name if cell.criterion else "dense", record)
+        if change is not None and (made := change(cell)) is not None:
+            records[cell.key] = made
+    return frame.study(manifest(expected), records)
+
+
+def with_top1(top1):
+    """Records whose accuracy is `top1(cell)`."""
+
+    def made(cell):
+        good = record(cell)
+        return {**good, "result": {**good["result"], "top1": top1(cell)}}
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def troubled() -> Study:
+    return frame.study(*study_with_trouble())
+
+
+@pytest.fixture(scope="module")
+def page(troubled) -> str:
+    return report.render(troubled)
+
+
+class Tags(HTMLParser):
+    """Start tags with their attributes, and the text of scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[str, dict[str, str | None], str]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] in ("script", "style") and self.cdata_elem:
+            self.raw.append((*self.tags[-1], data))
+
+
+def test_every_expected_cell_has_a_row_whatever_became_of_it(troubled):
+    assert troubled.frame["status"].value_counts().to_dict() == {"ok": 126, "missing": 4, "failed": 2}
+    assert troubled.frame["flags"].map(bool).sum() == 6
+
+
+def test_a_record_of_no_expected_cell_is_named_and_left_out():
+    expected = cells(seeds=1)
+    study = frame.study(manifest(expected[1:]), {cell.key: record(cell) for cell in expected})
+
+    assert study.strays == (expected[0].key,)
+    assert "1 record in the folder belong" in report.render(study)
+
+
+def test_the_rerun_command_names_the_cell_and_its_folder():
+    cell = next(c for c in cells() if c.criterion and c.criterion.name == "synflow")
+
+    assert frame.rerun(cell, manifest([cell]), failed=True) == (
+        "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=resnet20 "
+        "--only 'criterion=synflow (steps=100)' --only sparsity=0.8 --only seed=0 --retry failed"
+    )
+
+
+def test_all_sections_are_made_and_stand_in_their_order(page):
+    assert re.findall(r'<section id="(\w+)"', page) == [
+        "overview", "leaderboard", "accuracy", "layers", "cost", "gradient", "cells", "protocol",
+    ]  # fmt: skip
+    assert "could not be made" not in page
+
+
+def test_the_page_is_the_same_bytes_for_the_same_records(page):
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import synthetic; from pabench import frame, report;"
+        "sys.stdout.buffer.write(report.render(frame.study(*synthetic.study_with_trouble())).encode())"
+    )
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=report.TEMPLATES.parents[1])
+
+    assert again.stdout.decode() == page
+
+
+def test_the_page_asks_the_network_for_nothing(page):
+    loading = {"src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href"}
+    for tag, attributes in Tags(page).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name, value in attributes.items():
+            if name in loading or name == "href":
+                assert (value or "").startswith(("#", "data:image/png;base64,")), f"{tag} {name}={value!r}"
+
+
+def test_the_policy_allows_this_script_and_this_style_alone(page):
+    policy = next(a["content"] for t, a in Tags(page).tags if t == "meta" and a.get("http-equiv"))
+    hashes = {
+        tag: "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for tag, attributes, text in Tags(page).raw
+        if attributes.get("type") != "application/json"
+    }
+
+    assert policy.startswith("default-src 'none';")
+    assert f"script-src '{hashes['script']}'" in policy
+    assert f"style-src '{hashes['style']}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_no_name_becomes_an_element_or_a_handler(page):
+    for tag, attributes in Tags(page).tags:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert "style" not in attributes, tag
+    assert [a.get("type") for t, a in Tags(page).tags if t == "script"] == ["application/json", None]
+    assert not [t for t, _ in Tags(page).tags if t in ("b", "img") and "alert" in str(_)]
+    assert "cifar_cpu &lt;b&gt;" in page
+
+
+def test_json_in_the_page_cannot_close_its_script():
+    text = script_json({"x": "</script><!--&\u2028"})
+
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"x": "</script><!--&\u2028"}
+
+
+def test_terminal_escapes_and_broken_unicode_are_stripped():
+    assert plain("a\x1b[31mb\x1b]0;title\x07c\x00\ud800\n") == "abc?\n"
+
+
+def test_ids_of_figures_are_used_once(page):
+    ids = [attributes["id"] for _, attributes in Tags(page).tags if "id" in attributes]
+
+    assert len(ids) == len(set(ids))
+
+
+def test_a_broken_section_costs_no_other(monkeypatch, troubled):
+    class Broken(Section):
+        name, title, order = "broken", "Broken", 15
+
+        def render(self, study):
+            raise ValueError("<b>no</b>")
+
+    classes = {**registry.group("sections").classes, "broken": Broken}
+    small = {name: classes[name] for name in ("overview", "broken", "gradient")}
+    monkeypatch.setattr(registry, "group", lambda kind: registry.Group(classes=small))
+
+    made = report.render(troubled)
+
+    assert re.findall(r'<section id="(\w+)"', made) == ["overview", "broken", "gradient"]
+    assert "This section could not be made: ValueError: &lt;b&gt;no&lt;/b&gt;" in made
+
+
+def test_mean_ranks_and_differences_are_those_a_hand_computes():
+    """Two seeds, one sparsity: random 80 and 82, snip 84 and 85: differences 4 and 3."""
+    top1 = {("random", 0): 80.0, ("random", 1): 82.0, ("snip", 0): 84.0, ("snip", 1): 85.0}
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=2)
+    given = with_top1(lambda cell: top1[cell.criterion.name, cell.seed])
+
+    made = board(study_of(expected, random=given, snip=given).frame)
+
+    snip, rand = made.ranked
+    assert (snip.criterion, snip.mean_rank, rand.mean_rank) == ("snip", 1.0, 2.0)
+    # mean 3.5, SD 0.7071, standard error 0.5, t(0.975, 1 df) = 12.706
+    assert (snip.difference.mean, snip.difference.half) == pytest.approx((3.5, 6.353), abs=1e-3)
+    assert (snip.letters, rand.letters, snip.ranks) == ("a", "a", (1, 2))
+
+
+def test_a_clear_and_steady_difference_is_separated():
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=3)
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+
+    made = board(study_of(expected, snip=with_top1(lambda c: 90 + noise[c.seed]), random=with_top1(lambda c: 80)).frame)
+
+    assert [(s.criterion, s.letters, s.ranks) for s in made.ranked] == [("snip", "a", (1, 1)), ("random", "b", (2, 2))]
+
+
+def test_one_seed_separates_nothing_and_says_so():
+    study = study_of(cells(models=["resnet20"], seeds=1))
+
+    made = board(study.frame)
+
+    assert {s.letters for s in made.ranked} == {"a"}
+    assert all(s.difference is None or s.difference.low is None for s in made.ranked)
+    assert "the ranking is not separable" in report.render(study)
+
+
+def test_a_failure_costs_other_pairs_no_block():
+    def sometimes(cell):
+        return failed(cell) if (cell.seed, cell.sparsity) == (0, 0.99) else record(cell)
+
+    made = board(study_of(cells(models=["resnet20"]), magnitude=sometimes).frame)
+
+    differences = {s.criterion: s.difference.n for s in made.ranked if s.difference}
+    assert differences == {"synflow (steps=100)": 3, "grasp": 3, "snip": 3, "magnitude": 2}
+    assert (made.tasks, made.all_tasks) == (8, 9)
+    assert (made.fewest, made.most) == (2, 3)
+
+
+def test_a_criterion_that_always_fails_somewhere_is_shown_unranked():
+    def at_the_end(cell):
+        return failed(cell) if cell.sparsity == 0.99 else record(cell)
+
+    made = board(study_of(cells(models=["resnet20"]), magnitude=at_the_end).frame)
+
+    (unranked,) = made.unranked
+    assert (unranked.criterion, unranked.count("failed"), sorted(unranked.means)) == ("magnitude", 3, [0.8, 0.95])
+    assert made.tasks == 9
+
+
+def test_collapsed_cells_count_with_what_they_reached_and_are_marked():
+    study = study_of(cells(models=["resnet20"]), snip=collapsed)
+
+    snip = next(s for s in board(study.frame).ranked if s.criterion == "snip")
+
+    assert {s: interval.mean for s, interval in snip.means.items()} == {0.8: 10.0, 0.95: 10.0, 0.99: 10.0}
+    assert {s: len(flags) for s, flags in snip.flagged.items()} == {0.8: 3, 0.95: 3, 0.99: 3}
+    assert report.render(study).count("⚑ 3 flagged") == 3
+
+
+def test_pairing_is_counted_from_the_hashes():
+    def other_weights(cell):
+        good = record(cell)
+        return {**good, "pairing": {**good["pairing"], "weights": "f" * 64}} if cell.seed == 1 else good
+
+    found = pairing(study_of(cells(models=["resnet20"]), grasp=other_weights))
+
+    assert {p.what: (p.equal, p.blocks) for p in found} == {
+        "initial weights": (2, 3),
+        "data order": (3, 3),
+        "augmentation": (3, 3),
+        "scoring batch": (3, 3),
+    }
+
+
+def test_scoring_batches_compare_among_criteria_that_ask_for_as_many_images():
+    twice = CriterionSpec("snip", given={"examples_per_class": 20}, args={"examples_per_class": 20}, version=1)
+    expected = cells([CRITERIA["grasp"], CRITERIA["snip"], twice], models=["resnet20"], seeds=1)
+    records = {cell.key: record(cell) for cell in expected}
+    for cell in expected:
+        if cell.criterion == twice:
+            records[cell.key]["pairing"]["scoring_batch"] = "e" * 64
+
+    (batch,) = [p for p in pairing(frame.study(manifest(expected), records)) if p.what == "scoring batch"]
+
+    assert (batch.equal, batch.blocks, batch.unknown) == (2, 2, 0)
+
+
+def test_a_study_without_any_record_still_has_its_page():
+    made = report.render(frame.study(manifest(cells(seeds=1)), {}))
+
+    assert re.findall(r'<section id="(\w+)"', made) == ["overview", "cells", "protocol"]
+    assert "32 cells not finished" in made
+
+
+def test_a_thousand_cells_take_less_than_a_megabyte():
+    expected = cells(sparsities=[0.8, 0.9, 0.95, 0.98, 0.99], seeds=20)[:1000]
+
+    made = report.render(study_of(expected))
+
+    assert len(expected) == 1000
+    assert len(made.encode()) < 1_000_000
+
+
+def test_curves_keep_their_first_and_last_epoch(troubled):
+    rows = table(troubled)["rows"]
+
+    epochs, loss, top1 = rows[0][12]
+    assert (epochs[0], epochs[-1], len(epochs), len(loss), len(top1)) == (1, 160, 24, 24, 24)
+
+
+def test_rendering_imports_no_torch():
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import synthetic; from pabench import frame, report;"
+        "page = report.render(frame.study(*synthetic.study_with_trouble()));"
+        "assert 'could not be made' not in page; print([m for m in ('torch', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=report.TEMPLATES.parents[1])
+
+    assert done.stdout == "[]\n", done.stderr

@@ -1,0 +1,135 @@
+"""Intervals, tests and tie groups."""
+
+from __future__ import annotations
+
+import doctest
+import random
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from pabench import statistics
+from pabench.statistics import (
+    holm,
+    mean_interval,
+    mean_ranks,
+    separated_pairs,
+    stratified_interval,
+    stratified_test,
+    tie_groups,
+)
+
+
+def test_the_interval_of_three_seeds_uses_students_t():
+    interval = mean_interval([91.0, 91.3, 91.6])
+
+    # SD 0.3, standard error 0.3 / sqrt(3) = 0.17321, t(0.975, 2 df) = 4.30265
+    assert (interval.mean, interval.half) == pytest.approx((91.3, 0.74525), abs=1e-4)
+    assert (interval.n, interval.method) == (3, "t")
+
+
+def test_one_seed_has_no_interval():
+    interval = mean_interval([91.0])
+
+    assert (interval.mean, interval.low, interval.high, interval.half, interval.method) == (
+        91.0,
+        None,
+        None,
+        None,
+        "none",
+    )
+
+
+def test_many_blocks_use_the_bca_bootstrap_and_give_the_same_interval_every_time():
+    values = np.random.default_rng(3).exponential(size=30).tolist()
+
+    first, second = mean_interval(values), mean_interval(values)
+
+    assert first == second
+    assert first.method == "bootstrap"
+    # of skewed data the upper arm is the longer one, unlike the t interval's
+    assert first.high - first.mean > first.mean - first.low > 0
+
+
+def test_strata_weigh_the_same_however_many_blocks_they_have():
+    assert stratified_interval([[1.0, 3.0], [10.0, 10.0, 11.0, 13.0]]).mean == pytest.approx((2 + 11) / 2)
+
+
+def test_two_strata_of_equal_spread_and_size_have_all_their_degrees_of_freedom():
+    interval = stratified_interval([[-1.0, 0.0, 1.0], [9.0, 10.0, 11.0]])
+
+    # each mean has variance 1/3, so their mean (1/3 + 1/3) / 4 = 1/6; t(0.975, 4 df) = 2.77645
+    assert interval.half == pytest.approx(2.77645 * (1 / 6) ** 0.5, abs=1e-4)
+
+
+def test_the_test_of_one_stratum_is_the_paired_t_test():
+    a, b = [91.2, 90.8, 91.5, 91.1], [90.9, 90.7, 91.0, 90.6]
+
+    test = stratified_test([[x - y for x, y in zip(a, b, strict=True)]])
+
+    assert test.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
+def test_the_difference_of_two_strata_means_is_welchs_t_test():
+    a, b = [1.0, 2.0, 4.0], [3.0, 9.0, 5.0, 7.0]
+
+    test = stratified_test([a, [-x for x in b]])
+
+    assert test.p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 5.0, 5.0], [91.3 - 91.2, 71.3 - 71.2, 51.3 - 51.2]])
+def test_values_without_spread_are_no_evidence(values):
+    assert stratified_test([values]).p is None
+
+
+def test_holm_equals_statsmodels():
+    draw = random.Random(0)
+    p_values = [draw.random() ** 3 for _ in range(40)]
+
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+def test_equal_accuracies_share_their_mean_rank():
+    assert mean_ranks([{"a": 10.0, "b": 10.0, "c": 50.0}]) == {"a": 2.5, "b": 2.5, "c": 1.0}
+
+
+def test_a_pair_is_separated_by_its_differences_and_not_by_its_spread_over_blocks():
+    a, b = [70.0, 80.0, 90.0, 75.0], [71.0, 81.1, 90.9, 76.0]
+
+    assert stats.ttest_ind(a, b).pvalue > 0.8
+    assert separated_pairs({("a", "b"): [[y - x for x, y in zip(a, b, strict=True)]]}) == {("a", "b"): True}
+
+
+def test_pairs_are_corrected_for_their_number():
+    """Mean 1.3, SD 0.361, t = 1.3 / (0.361 / sqrt(3)) = 6.24 with 2 df: p = 0.0247, and 0.074 as one of three."""
+    some, wide = [[1.0, 1.2, 1.7]], [[0.5, -3.0, 4.0]]
+    assert stratified_test(some).p == pytest.approx(0.0247, abs=1e-4)
+
+    alone = separated_pairs({("a", "b"): some})
+    crowd = separated_pairs({("a", "b"): some, ("a", "c"): wide, ("b", "c"): wide})
+
+    assert alone[("a", "b")] is True
+    assert crowd[("a", "b")] is False
+
+
+def test_a_pair_with_one_common_block_is_never_separated():
+    assert separated_pairs({("a", "b"): [[50.0]]}) == {("a", "b"): False}
+
+
+def test_letters_are_shared_exactly_by_pairs_that_are_not_separated():
+    draw = random.Random(1)
+    for _ in range(50):
+        names = [f"c{i}" for i in range(draw.randint(1, 7))]
+        separated = {(a, b): draw.random() < 0.5 for i, a in enumerate(names) for b in names[i + 1 :]}
+
+        letters = tie_groups(names, separated)
+
+        assert all(letters.values())
+        assert all(bool(set(letters[a]) & set(letters[b])) != apart for (a, b), apart in separated.items())
+
+
+def test_doctests_hold():
+    assert doctest.testmod(statistics, optionflags=doctest.ELLIPSIS).failed == 0

@@ -1,0 +1,212 @@
+"""A suite becomes cells: how many, in which order, which of them, and in which blocks."""
+
+import itertools
+import time
+import tracemalloc
+
+import pytest
+
+from pabench import study, suite
+from pabench.cell import Augment, Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe
+from pabench.errors import SuiteError
+from pabench.parameters import ParameterError
+
+TEXT = """\
+protocol: pai-v1
+datasets: [digits, {name: parquet, title: cifar10}]
+models: [resnet20, {name: vgg, args: {width: 8}}]
+criteria:
+  - snip
+  - {name: synflow, steps: 100}
+sparsities: [0, 0.9, 0.98]
+seeds: 2
+recipe: {epochs: 3}
+"""
+
+
+class Resolve:
+    """Fills in what plugins would, and remembers every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def dataset(self, entry):
+        self.calls.append(entry.name)
+        return DatasetSpec(entry.name, entry.args, entry.path, fingerprint=entry.name)
+
+    def model(self, entry, dataset):
+        self.calls.append(f"{entry.name} on {dataset.name}")
+        return ModelSpec(entry.name, entry.args, entry.stem)
+
+    def criterion(self, entry):
+        self.calls.append(entry.name)
+        if "stepz" in entry.params:
+            raise ParameterError(entry.name, [("stepz", "unknown parameter")])
+        if entry.name == "snp":
+            raise SuiteError("no criterion named 'snp'; did you mean 'snip'?")
+        return CriterionSpec(entry.name, entry.params, {"steps": 1, **entry.params})
+
+    def recipe(self, recipe, dataset):
+        self.calls.append(f"recipe for {dataset.name}")
+        return recipe.build(augment=Augment(flip=dataset.name == "parquet"), precision="float32")
+
+
+def cells(text: str = TEXT) -> list[Cell]:
+    return list(study.cells(suite.parse(text, "s.yaml"), Resolve()))
+
+
+def test_a_study_is_seeds_then_datasets_models_dense_criteria_and_sparsities():
+    titles = [cell.title for cell in cells()]
+
+    assert len(titles) == study.count(suite.parse(TEXT, "s.yaml")) == 2 * 2 * 2 * (1 + 2 * 2)
+    assert titles[:6] == [
+        "digits / resnet20 / dense / seed 0",
+        "digits / resnet20 / snip 0.9 / seed 0",
+        "digits / resnet20 / snip 0.98 / seed 0",
+        "digits / resnet20 / synflow (steps=100) 0.9 / seed 0",
+        "digits / resnet20 / synflow (steps=100) 0.98 / seed 0",
+        "digits / vgg (width=8) / dense / seed 0",
+    ]
+    assert titles[10] == "cifar10 / resnet20 / dense / seed 0"
+    assert titles[20] == "digits / resnet20 / dense / seed 1"
+
+
+def test_without_sparsity_0_there_is_no_dense_baseline():
+    text = TEXT.replace("[0, 0.9", "[0.9")
+
+    assert study.count(suite.parse(text, "s.yaml")) == len(cells(text)) == 2 * 2 * 2 * 4
+    assert all(cell.criterion for cell in cells(text))
+
+
+def test_only_sparsity_0_leaves_the_baselines():
+    assert [cell.title for cell in cells(TEXT.replace(", 0.9, 0.98]", "]").replace("seeds: 2", "seeds: [5]"))][:2] == [
+        "digits / resnet20 / dense / seed 5",
+        "digits / vgg (width=8) / dense / seed 5",
+    ]
+
+
+def test_a_cell_carries_the_recipe_and_scoring_of_the_suite():
+    first, *_, last = cells(TEXT + "scoring: {dtype: float32, degenerate: refuse}\n")
+
+    assert first.recipe == Recipe(epochs=3, precision="float32")
+    assert last.recipe.augment == Augment(flip=True)  # parquet's own
+    assert (last.scoring.dtype, last.scoring.degenerate, last.protocol) == ("float32", "refuse", "pai-v1")
+
+
+def test_everything_is_resolved_once_before_the_first_cell():
+    resolve = Resolve()
+
+    made = study.cells(suite.parse(TEXT, "s.yaml"), resolve)
+
+    called = [
+        *("snip", "synflow", "digits", "parquet"),
+        *("resnet20 on digits", "vgg on digits", "recipe for digits"),
+        *("resnet20 on parquet", "vgg on parquet", "recipe for parquet"),
+    ]
+    assert resolve.calls == called
+    list(made)
+    assert resolve.calls == called
+
+
+def test_a_billion_cells_are_counted_within_a_second_and_begun_within_200_mb():
+    huge = suite.parse(TEXT.replace("seeds: 2", "seeds: 50000000"), "s.yaml")
+    tracemalloc.start()
+    start = time.perf_counter()
+
+    assert study.count(huge) == 50_000_000 * 2 * 2 * 5 == 10**9
+    begun = list(itertools.islice(study.cells(huge, Resolve()), 21))
+
+    assert time.perf_counter() - start < 1
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    assert begun[20].seed == 1
+
+
+def test_invalid_entries_are_all_told_with_their_places():
+    text = TEXT.replace("- snip", "- snp").replace("steps: 100", "stepz: 100")
+
+    with pytest.raises(SuiteError) as caught:
+        cells(text)
+
+    assert str(caught.value).split("\n") == [
+        "s.yaml:5:5: criteria.0: no criterion named 'snp'; did you mean 'snip'?",
+        "s.yaml:6:21: criteria.1.stepz: unknown parameter",
+    ]
+
+
+def test_two_spellings_of_one_criterion_are_refused():
+    with pytest.raises(SuiteError, match=r"s\.yaml:6:5: criteria\.1: the same as snip once defaults are filled in"):
+        cells(TEXT.replace("{name: synflow, steps: 100}", "{name: snip, steps: 1}"))
+
+
+def test_two_datasets_of_one_label_are_refused():
+    with pytest.raises(SuiteError, match=r"s\.yaml:2:20: datasets\.1: .* call two things 'digits'; give it a title"):
+        cells(TEXT.replace("title: cifar10", "title: digits"))
+
+
+@pytest.mark.parametrize(
+    ("only", "titles"),
+    [
+        (
+            ["criterion=synflow,dense", "sparsity=0,0.90", "model=vgg", "dataset=cifar10", "seed=1"],
+            ["cifar10 / vgg (width=8) / dense / seed 1", "cifar10 / vgg (width=8) / synflow (steps=100) 0.9 / seed 1"],
+        ),
+        (
+            ["criterion=synflow (steps=100)", "sparsity=0.98", "model=vgg (width=8)", "dataset=parquet", "seed=0"],
+            ["cifar10 / vgg (width=8) / synflow (steps=100) 0.98 / seed 0"],
+        ),
+        (
+            ["criterion=snip", "sparsity=0.9", "sparsity=0.98", "model=resnet20", "dataset=digits", "seed=0"],
+            ["digits / resnet20 / snip 0.9 / seed 0", "digits / resnet20 / snip 0.98 / seed 0"],
+        ),
+    ],
+)
+def test_only_picks_by_name_or_label(only, titles):
+    assert [cell.title for cell in study.select(cells(), only)] == titles
+
+
+def test_a_label_with_a_comma_inside_is_one_value():
+    text = TEXT.replace("steps: 100", "steps: 100, bn: eval")
+
+    picked = study.select(cells(text), ["criterion=synflow (steps=100, bn=eval),snip"])
+
+    assert len(picked) == 2 * 2 * 2 * 4
+
+
+def test_a_criterion_leaves_the_dense_cells_out():
+    assert len(study.select(cells(), ["criterion=snip"])) == 2 * 2 * 2 * 2
+
+
+def test_nothing_to_pick_by_leaves_every_cell():
+    assert study.select(cells(), []) == cells()
+
+
+@pytest.mark.parametrize(
+    ("only", "told"),
+    [
+        ("criterion=snp", "--only criterion=snp: no cell has it; did you mean 'snip'? known: dense, snip, synflow"),
+        ("criterion=snip,synflw", "--only criterion=synflw: no cell has it; did you mean 'synflow'?"),
+        ("sparsity=0.95", "--only sparsity=0.95: no cell has it; did you mean '0.9'? known: 0, 0.9, 0.98"),
+        ("seed=2", "--only seed=2: no cell has it; known: 0, 1"),
+        ("criteron=snip", "--only criteron=snip: no key 'criteron'; did you mean 'criterion'?"),
+        ("criterion", "--only criterion: expected KEY=VALUE"),
+    ],
+)
+def test_an_only_that_matches_nothing_names_what_exists(only, told):
+    with pytest.raises(SuiteError) as caught:
+        study.select(cells(), [only])
+
+    assert str(caught.value).startswith(told)
+
+
+def test_onlys_that_exclude_each_other_are_told():
+    with pytest.raises(SuiteError, match=r"no cell is left by --only criterion=dense --only sparsity=0\.9;"):
+        study.select(cells(), ["criterion=dense", "sparsity=0.9"])
+
+
+def test_blocks_hold_the_cells_of_one_dataset_model_and_seed():
+    grouped = list(study.blocks(cells()))
+
+    assert [len(block) for block in grouped] == [5] * 8
+    assert grouped[3][0].title == "cifar10 / vgg (width=8) / dense / seed 0"
+    assert all(cell.criterion is None for cell in (block[0] for block in grouped))

@@ -1,0 +1,86 @@
+"""Tasks without torch for the engine tests; children import them by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def touch(payload, report):
+    """Leaves a file, the result of a toy."""
+    Path(payload["file"]).write_text(str(os.getpid()))
+
+
+def progress(payload, report):
+    for epoch in range(payload["epochs"]):
+        report({"epoch": epoch + 1})
+
+
+def kill_itself(payload, report):
+    """By `signal`, in the first `times` attempts."""
+    path = Path(payload["file"])
+    attempts = int(path.read_text()) if path.exists() else 0
+    path.write_text(str(attempts + 1))
+    if attempts < payload["times"]:
+        os.kill(os.getpid(), payload["signal"])
+
+
+def exit_at_once(payload, report):
+    os._exit(payload["code"])
+
+
+def fail(payload, report):
+    raise ValueError("no such layer")
+
+
+def leave(payload, report):
+    sys.exit(0)
+
+
+def hang(payload, report):
+    """Says its process ids, its own and that of a child of its own, then waits for ever."""
+    if payload.get("ignore_term"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild = subprocess.Popen(["sleep", "600"])
+    report({"pids": [os.getpid(), grandchild.pid]})
+    while True:
+        time.sleep(600)
+
+
+def hold_the_interpreter(payload, report):
+    """Native code that never releases the interpreter lock: no Python thread runs any more."""
+    report({"pids": [os.getpid()]})
+    re.match("(a+)+$", "a" * 60 + "b")
+
+
+def finish_on_term(payload, report):
+    """What a training does that is asked to stop: it finishes in order."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    report({"ready": True})
+    asked.wait(60)
+
+
+def leave_a_thread(payload, report):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+def leave_a_process(payload, report):
+    report({"pids": [subprocess.Popen(["sleep", "600"]).pid]})
+
+
+def tell_surroundings(payload, report):
+    report(
+        {
+            "session": os.getsid(0) == os.getpid(),
+            "threads": os.environ["OMP_NUM_THREADS"],
+            "main": getattr(sys.modules["__main__"], "__file__", None),
+            "torch": "torch" in sys.modules,
+        }
+    )
