@@ -68,6 +68,9 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> d
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     """
     criterion = cell.criterion
+    numbers = {column: at(record, path) for column, path in NUMBERS.items()}
+    if criterion is None:
+        numbers |= {"scoring_seconds": None, "scoring_peak_bytes": None}
     return {
         "key": cell.key,
         "block": cell.block,
@@ -78,7 +81,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> d
         "seed": cell.seed,
         "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
         "status": record.get("status", "missing"),
-        **{column: at(record, path) for column, path in NUMBERS.items()},
+        **numbers,
         **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
         "rerun": rerun(cell, manifest, failed=record.get("status") in ("failed", "skipped")),

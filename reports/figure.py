@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-RC = {
+RC: dict[str, Any] = {
     **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
     **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
     "axes.facecolor": "none",
@@ -85,7 +86,7 @@ def svg(paint: Callable[[Figure], None], *, width: float, height: float, name: s
 
     Sizes in inches at 96 pixels; the page shrinks what is too wide.
     """
-    with mpl.rc_context({**sns.axes_style("ticks"), **RC}):
+    with mpl.rc_context(sns.axes_style("ticks") | RC):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)

@@ -11,14 +11,15 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from pabench_reports.board import board
+from pabench_reports.cells import script_json, table
+from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report
 from pabench.cell import CriterionSpec
 from pabench.section import Section, Study
+from pabench.store import Store
 from pabench.wording import plain
-from pabench_reports.board import board
-from pabench_reports.cells import script_json, table
-from pabench_reports.protocol import pairing
 
 from .synthetic import CRITERIA, cells, collapsed, failed, manifest, record, study_with_trouble
 
@@ -92,6 +93,19 @@ def test_the_rerun_command_names_the_cell_and_its_folder():
     )
 
 
+def test_a_results_folder_becomes_a_page_in_it(tmp_path):
+    expected = cells(models=["resnet20"], seeds=1)
+    store = Store(tmp_path)
+    store.open_study(manifest(expected))
+    for cell in expected[:-1]:
+        store.commit("records", cell.key, record(cell))
+
+    path = report.write(tmp_path)
+
+    assert path == tmp_path / "report.html"
+    assert "1 cell not finished" in path.read_text(encoding="utf-8")
+
+
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
         "overview", "leaderboard", "accuracy", "layers", "cost", "gradient", "cells", "protocol",
@@ -104,7 +118,9 @@ def test_the_page_is_the_same_bytes_for_the_same_records(page):
         "import sys; sys.path.insert(0, 'tests'); import synthetic; from pabench import frame, report;"
         "sys.stdout.buffer.write(report.render(frame.study(*synthetic.study_with_trouble())).encode())"
     )
-    again = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=report.TEMPLATES.parents[1])
+    again = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=report.TEMPLATES.parents[1]
+    )
 
     assert again.stdout.decode() == page
 

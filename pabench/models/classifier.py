@@ -10,12 +10,14 @@ CIFAR_CFG: dict[str, Any] = {"input_size": (3, 32, 32), "num_classes": 10, "clas
 
 
 class Classifier(nn.Module):
-    """Features (N, C, H, W) or (N, C), averaged over the pixels, then one linear layer `fc`."""
+    """Features (N, C, H, W) or (N, C), averaged over the pixels, then one linear layer `fc`.
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
+    A network calls `reset_classifier` after its other layers, so that `fc` is also the last in module order.
+    """
+
+    def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = self.head_hidden_size = num_features
-        self.reset_classifier(num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
         raise NotImplementedError

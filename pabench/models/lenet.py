@@ -28,10 +28,11 @@ class LeNet300100(Classifier):
     """Linear layers 300, 100, classes on the flattened image, with ReLU and biases; Kaiming normal by fan in."""
 
     def __init__(self, *, num_classes: int = 10, in_chans: int = 1, img_size: tuple[int, int] = (28, 28)) -> None:
-        super().__init__(100, num_classes)
+        super().__init__(100)
         self.fc1 = nn.Linear(in_chans * img_size[0] * img_size[1], 300)
         self.fc2 = nn.Linear(300, 100)
         self.relu = nn.ReLU()
+        self.reset_classifier(num_classes)
         initialise(self, "lottery")
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class LeNet5(Classifier):
     """The Caffe version: 5x5 convolutions 20 and 50, each with 2x2 max-pooling, linear 500, classes; ReLU, biases."""
 
     def __init__(self, *, num_classes: int = 10, in_chans: int = 1, img_size: tuple[int, int] = (28, 28)) -> None:
-        super().__init__(500, num_classes)
+        super().__init__(500)
         height, width = (((size - 4) // 2 - 4) // 2 for size in img_size)
         if min(height, width) < 1:
             raise ValueError(f"lenet_5 needs images of 16 x 16 pixels or more, not {img_size[0]} x {img_size[1]}")
@@ -51,6 +52,7 @@ class LeNet5(Classifier):
         self.fc1 = nn.Linear(50 * height * width, 500)
         self.pool = nn.MaxPool2d(2)
         self.relu = nn.ReLU()
+        self.reset_classifier(num_classes)
         initialise(self, "lottery")
 
     def forward_features(self, x: Tensor) -> Tensor:

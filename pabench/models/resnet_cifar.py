@@ -33,7 +33,7 @@ class CifarResNet(Classifier):
         shortcut: str = "projection",
         init: str = "lottery",
     ) -> None:
-        super().__init__(4 * width, num_classes)
+        super().__init__(4 * width)
         if shortcut not in ("projection", "identity"):
             raise ValueError(f"shortcut: {shortcut!r} is unknown; expected 'projection' or 'identity'")
         blocks = (depth - 2) // 6
@@ -43,6 +43,7 @@ class CifarResNet(Classifier):
         self.layer1 = _stage(width, width, blocks, 1, shortcut)
         self.layer2 = _stage(width, 2 * width, blocks, 2, shortcut)
         self.layer3 = _stage(2 * width, 4 * width, blocks, 2, shortcut)
+        self.reset_classifier(num_classes)
         initialise(self, init)
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class CifarVGG(Classifier):
     def __init__(
         self, *, groups: tuple[int, ...], num_classes: int = 10, in_chans: int = 3, init: str = "lottery"
     ) -> None:
-        super().__init__(WIDTHS[-1], num_classes)
+        super().__init__(WIDTHS[-1])
         layers: list[nn.Module] = []
         channels = in_chans
         for number, (repeats, width) in enumerate(zip(groups, WIDTHS, strict=True)):
@@ -37,6 +37,7 @@ class CifarVGG(Classifier):
                 layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
                 channels = width
         self.features = nn.Sequential(*layers)
+        self.reset_classifier(num_classes)
         initialise(self, init)
 
     def forward_features(self, x: Tensor) -> Tensor:

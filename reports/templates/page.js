@@ -157,7 +157,7 @@
     if (top1.length) draw("top1", top1, 100);
     text(30, 16, top.toPrecision(2), "end"); text(30, 124, "0", "end");
     if (top1.length) { text(290, 16, "100 %", "start"); text(290, 124, "0", "start"); }
-    text(160, 142, `epochs 1 to ${last}: training loss (solid)${top1.length ? ", training top-1 (dashed)" : ""}`, "middle");
+    text(160, 142, `epochs 1 to ${last}`, "middle");
     return drawing;
   };
   const layers = cell => {
@@ -179,11 +179,11 @@
     if (cell.traceback) parts.append(part("Traceback", make("pre", {}, cell.traceback)));
     if (cell.status === "missing") parts.append(part("What happened", make("p", {}, "This cell has no record: it has not been run to its end.")));
     if (facts.length) parts.append(part("Numbers", list([...(cell.scored ? [["scored in", cell.scored]] : []), ...facts])));
-    if (cell.curve[0].length) parts.append(part("Training", curve(cell.curve)));
+    if (cell.curve[0].length) parts.append(part("Training loss (solid) and top-1 (dashed)", curve(cell.curve)));
     if (cell.kept.length) parts.append(part("Layer densities", layers(cell)));
     const environment = Object.entries(cell.environment);
     if (environment.length) parts.append(part("Environment", list([...environment, ["finished", cell.created]])));
-    return make("td", { colspan: COLUMNS.length }, parts, part("Run it again", make("pre", { class: "rerun" }, cell.rerun)), make("small", {}, `key ${cell.key}`));
+    return make("td", { colspan: COLUMNS.length }, parts, part("Run it again", make("pre", { class: "rerun" }, cell.rerun)), make("small", {}, make("a", { href: `#cell=${cell.key.slice(0, 16)}` }, "link to this cell"), ` · key ${cell.key}`));
   };
   const toggle = (row, button, cell) => {
     const open = button.getAttribute("aria-expanded") === "true";
@@ -216,7 +216,7 @@
   };
   const restore = () => {
     const wanted = parameters();
-    form.reset();
+    for (const field of form.elements) field.type === "checkbox" ? field.checked = false : field.value = "";
     for (const [name, text] of wanted) {
       const field = form.elements[name];
       if (field instanceof Element && name !== "sort") field.type === "checkbox" ? field.checked = text === "1" : field.value = text;
@@ -224,7 +224,12 @@
     [state.sort, state.descending] = [(wanted.get("sort") || "").split(":")[0], /:desc$/.test(wanted.get("sort") || "")];
     update(false);
     const found = wanted.get("cell") && cells.find(cell => cell.key.startsWith(wanted.get("cell")));
-    if (found) { state.rows = [found]; draw(); body.querySelector(".open").click(); }
+    if (found) {
+      state.rows = [found];
+      draw();
+      $("matches").textContent = `1 of ${cells.length} cells, by its link`;
+      body.querySelector(".open").click();
+    }
     return wanted.size > 0 && !(wanted.size === 1 && wanted.has("theme"));
   };
 

@@ -1,0 +1,64 @@
+"""What many tests need: the reference cases, and small networks whose numbers a human can derive."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A reference network with its scoring images, and what official code gave on it."""
+
+    letter: str
+    module: nn.Module
+    x: Tensor
+    y: Tensor
+    names: list[str]
+
+    @property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        return self.x[:100], self.y[:100]
+
+    def official(self, what: str) -> dict[str, np.ndarray[Any, Any]]:
+        with np.load(REFERENCE / f"{self.letter}__{what}.npz") as file:
+            return dict(file)
+
+    def flat(self, file: dict[str, np.ndarray[Any, Any]], prefix: str) -> np.ndarray[Any, Any]:
+        return np.concatenate([file[f"{prefix}/{name}"].ravel() for name in self.names])
+
+
+@pytest.fixture(scope="session")
+def case() -> Callable[[str], Case]:
+    """`case("a")`: the MLP; `case("b")`: the convolutional network with BatchNorm."""
+    spec = importlib.util.spec_from_file_location("plain_models", REFERENCE / "plain_models.py")
+    plain_models = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain_models)
+
+    def load(letter: str) -> Case:
+        with np.load(REFERENCE / f"case_{letter}.npz") as file:
+            module = plain_models.build(json.loads(str(file["spec_json"])))
+            module.load_state_dict({k[3:]: torch.tensor(file[k]) for k in file.files if k.startswith("sd/")})
+            names = [str(n) for n in file["prunable"]]
+            return Case(letter, module, torch.tensor(file["x"]), torch.tensor(file["y"]), names)
+
+    return load
+
+
+@pytest.fixture
+def softmax() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    """Softmax regression of two inputs on two classes: the gradient is (p - y) x, so every score is known."""
+    module = nn.Linear(2, 2, bias=False)
+    module.weight.data = torch.tensor([[2.0, -1.0], [0.0, 0.0]])
+    return module, (torch.tensor([[1.0, 3.0]]), torch.tensor([0]))

@@ -1,0 +1,77 @@
+"""A module as a pure function of its tensors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pabench.errors import SuiteError
+from pabench.network import Network, prunable_weights, scoring_mode
+
+
+def test_convolutions_and_linear_layers_are_prunable_and_nothing_else():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Embedding(5, 4), nn.LayerNorm(4), nn.ConvTranspose1d(2, 2, 3), nn.Linear(4, 2)
+    )
+
+    assert list(prunable_weights(module)) == ["0.weight", "4.weight", "5.weight"]
+
+
+def test_a_shared_weight_counts_once():
+    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    module[1].weight = module[0].weight
+
+    assert list(prunable_weights(module)) == ["0.weight"]
+
+
+def test_a_network_without_weights_is_refused():
+    with pytest.raises(SuiteError, match="ReLU has no weights to prune"):
+        prunable_weights(nn.ReLU())
+
+
+def test_the_call_is_the_module_in_eval_mode(case):
+    reference = case("b")
+    network = Network(reference.module)
+    x = reference.x[:5].double()
+
+    out = network.call({**network.rest, **network.weights}, x)
+
+    torch.testing.assert_close(out, reference.module.double().eval()(x), rtol=1e-12, atol=1e-12)
+
+
+def test_train_mode_takes_the_statistics_of_the_batch(case):
+    """As the module itself in train mode, and twice the same: no running statistics creep in."""
+    reference = case("b")
+    network = Network(reference.module, bn="train")
+    x = reference.x[:5].double()
+    tensors = {**network.rest, **network.weights}
+
+    first, second = network.call(tensors, x), network.call(tensors, x)
+
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, reference.module.double().train()(x), rtol=1e-12, atol=1e-12)
+
+
+def test_scoring_restores_the_callers_settings_even_after_an_error():
+    torch.backends.cudnn.allow_tf32 = True
+    state = torch.get_rng_state()
+
+    with pytest.raises(RuntimeError, match="boom"), scoring_mode(torch.device("cpu")):
+        assert not torch.backends.cudnn.allow_tf32
+        torch.rand(3)
+        raise RuntimeError("boom")
+
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_scoring_works_inside_no_grad_and_autocast(case):
+    import pabench
+
+    reference = case("a")
+    plain = pabench.score(reference.module, "grasp", batch=reference.batch)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = pabench.score(reference.module, "grasp", batch=reference.batch)
+
+    assert all(torch.equal(plain[n], inside[n]) for n in plain)

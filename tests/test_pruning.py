@@ -1,0 +1,274 @@
+"""The library's score and prune: exact, pure, and honest about degenerate networks."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+import pabench
+from pabench.criterion import Criterion, ScoreCriterion
+from pabench.errors import PluginError, SuiteError
+
+CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
+
+
+def state(module):
+    """Everything that scoring must leave as it was."""
+    return {
+        "tensors": {n: t.clone() for n, t in module.state_dict().items()},
+        "modes": [m.training for m in module.modules()],
+        "gradients": [None if p.grad is None else p.grad.clone() for p in module.parameters()],
+        "requires": [p.requires_grad for p in module.parameters()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()],
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state()[1].copy(),
+        "python": random.getstate(),
+        "settings": (torch.get_default_dtype(), torch.get_num_threads(), torch.backends.cudnn.allow_tf32),
+    }
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    return a == b
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("training", [True, False])
+def test_scoring_and_pruning_leave_no_trace(case, criterion, training):
+    """Buffers, modes, gradients, hooks and every global random state; public code changes running statistics."""
+    reference = case("b")
+    reference.module.train(training)
+    reference.module(reference.x[:8]).sum().backward()
+    before = copy.deepcopy(state(reference.module))
+
+    pabench.score(reference.module, criterion, batch=reference.batch)
+    pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch)
+
+    assert same(before, state(reference.module))
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.9, 0.9999])
+@pytest.mark.parametrize("allocation", ["global", "erk"])
+def test_every_criterion_keeps_exactly_the_count_asked_for(case, criterion, sparsity, allocation):
+    reference = case("b")
+    steps = {"steps": 5} if criterion == "synflow" else {}
+
+    masks = pabench.prune(
+        reference.module, criterion, sparsity=sparsity, batch=reference.batch, allocation=allocation, **steps
+    )
+
+    # 5,064 weights: floor(sparsity * 5064) are removed
+    assert sum(int(m.sum()) for m in masks.values()) == {0.0: 5064, 0.1: 4558, 0.9: 507, 0.9999: 1}[sparsity]
+    assert all(m.dtype == torch.bool for m in masks.values())
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp"])
+@pytest.mark.parametrize("schedule", ["exponential", "linear"])
+def test_any_schedule_goes_with_any_score(case, criterion, schedule):
+    """In rounds a criterion sees the pruned network, so its mask is another than in one shot."""
+    reference = case("a")
+
+    once = pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch)
+    rounds = pabench.prune(
+        reference.module, criterion, sparsity=0.9, batch=reference.batch, steps=4, schedule=schedule
+    )
+
+    assert rounds.receipt["rounds"] == 4
+    assert rounds.receipt["kept"] == once.receipt["kept"] == 493
+    assert any(not torch.equal(once[n], rounds[n]) for n in once)
+
+
+def test_the_same_mask_whatever_the_order_of_the_batch(case):
+    reference = case("b")
+    x, y = reference.batch
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+
+    for criterion in ("snip", "grasp"):
+        straight = pabench.prune(reference.module, criterion, sparsity=0.9, batch=(x, y))
+        shuffled = pabench.prune(reference.module, criterion, sparsity=0.9, batch=(x[order], y[order]))
+        assert all(torch.equal(straight[n], shuffled[n]) for n in straight)
+
+
+def test_permuting_hidden_units_permutes_the_scores(case):
+    reference = case("a")
+    permuted = copy.deepcopy(reference.module)
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
+    permuted.fc1.weight.data, permuted.fc1.bias.data = permuted.fc1.weight[order].data, permuted.fc1.bias[order].data
+    permuted.fc2.weight.data = permuted.fc2.weight[:, order].data
+
+    for criterion in ("magnitude", "snip", "grasp", "synflow"):
+        a = pabench.score(reference.module, criterion, batch=reference.batch)
+        b = pabench.score(permuted, criterion, batch=reference.batch)
+        torch.testing.assert_close(a["fc1.weight"][order], b["fc1.weight"], rtol=1e-9, atol=0)
+
+
+def test_a_float32_network_is_scored_in_float64_unless_told_otherwise(case):
+    reference = case("a")
+
+    assert pabench.score(reference.module, "snip", batch=reference.batch)["fc1.weight"].dtype == torch.float64
+    fast = pabench.score(reference.module, "snip", batch=reference.batch, dtype=torch.float32)
+    assert fast["fc1.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_bare_linear_layer_is_a_network(criterion):
+    module = nn.Linear(6, 3)
+    batch = (torch.randn(9, 6), torch.arange(9) % 3)
+
+    assert int(pabench.prune(module, criterion, sparsity=0.5, batch=batch)["weight"].sum()) == 9
+
+
+def test_dropout_is_off_while_scoring():
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+    batch = (torch.ones(3, 4), torch.tensor([0, 1, 0]))
+
+    a, b = (pabench.score(module, "snip", batch=batch)["0.weight"] for _ in range(2))
+
+    assert torch.equal(a, b)
+
+
+def test_attention_has_second_derivatives():
+    """Fused kernels have none: GraSP on a ViT raises in public code."""
+    module = timm.create_model("test_vit", num_classes=4, img_size=32)
+    torch.manual_seed(0)
+    batch = (torch.randn(4, 3, 32, 32), torch.arange(4))
+
+    scores = pabench.score(module, "grasp", batch=batch)
+
+    nonzero = sum(int((s != 0).sum()) for s in scores.values()) / sum(s.numel() for s in scores.values())
+    assert nonzero > 0.9
+    assert all(s.isfinite().all() for s in scores.values())
+
+
+def test_zero_initialised_batchnorms_make_a_ranking_degenerate_and_say_so():
+    """timm's default for ResNet-18: 98 % of the scores are exactly 0, and the mask is the order of the parameters."""
+    torch.manual_seed(0)
+    module = timm.create_model("resnet18", num_classes=10)
+    batch = (torch.randn(20, 3, 64, 64), torch.arange(20) % 10)
+
+    masks = pabench.prune(module, "snip", sparsity=0.5, batch=batch, dtype=torch.float32)
+
+    flags = {f["flag"]: f["detail"] for f in masks.flags}
+    # all but the stem, the three shortcuts and the classifier: 16 of 21 layers
+    assert "in 16 of 21 layers" in flags["degenerate"]
+    assert "zero_init_last: false" in flags["degenerate"]
+    assert masks.receipt["zero_scores"] / masks.receipt["total"] > 0.98
+    assert "tied" in flags
+
+
+def test_the_remedy_heals_the_ranking():
+    torch.manual_seed(0)
+    module = timm.create_model("resnet18", num_classes=10, zero_init_last=False)
+    batch = (torch.randn(20, 3, 64, 64), torch.arange(20) % 10)
+
+    masks = pabench.prune(module, "snip", sparsity=0.5, batch=batch, dtype=torch.float32)
+
+    assert not {f["flag"] for f in masks.flags} & {"degenerate", "tied"}
+
+
+def test_layer_collapse_is_flagged_with_the_layers(case):
+    reference = case("b")
+
+    masks = pabench.prune(reference.module, "magnitude", sparsity=0.999)
+
+    dead = [n for n, m in masks.items() if not m.any()]
+    assert dead
+    assert masks.receipt["dead_layers"] == dead
+    assert {"flag": "collapsed", "detail": ", ".join(dead)} in masks.flags
+
+
+@pytest.mark.parametrize(
+    ("criterion", "parameters", "message"),
+    [
+        ("snp", {}, "no criterion named 'snp'; did you mean 'snip'"),
+        ("grasp@offical", {}, "grasp has no variant 'offical'; did you mean 'official'"),
+        ("grasp", {"temprature": 1.0}, "temprature: unknown parameter of grasp; did you mean 'temperature'"),
+        ("grasp", {"temperature": 0.0}, "temperature: input should be greater than 0, not 0.0"),
+        ("snip", {"steps": "3"}, "steps: input should be a valid integer, not '3'"),
+        ("snip", {"allocation": "egalitarian"}, "allocation: input should be"),
+        ("magnitude", {"examples_per_class": 3}, "examples_per_class: input should be 0, not 3"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_one_line(case, criterion, parameters, message):
+    reference = case("a")
+
+    with pytest.raises(SuiteError) as error:
+        pabench.score(reference.module, criterion, batch=reference.batch, **parameters)
+
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sparsity_out_of_range_is_refused(case):
+    for sparsity in (-0.1, 1.0, 90):
+        with pytest.raises(SuiteError, match="is not in"):
+            pabench.prune(case("a").module, "magnitude", sparsity=sparsity)
+
+
+def test_data_is_asked_for_where_a_criterion_needs_it(case):
+    with pytest.raises(SuiteError, match=r"snip scores by data: give batch=\(x, y\)"):
+        pabench.score(case("a").module, "snip")
+
+
+class Broken(ScoreCriterion):
+    """Gives what each test says."""
+
+    name = "broken"
+    gives = staticmethod(lambda ctx: {})
+
+    def score(self, ctx):
+        return type(self).gives(ctx)
+
+
+@pytest.mark.parametrize(
+    ("gives", "message"),
+    [
+        (lambda c: None, r"score\(\) gave NoneType"),
+        (lambda c: {}, "no scores for fc1.weight, fc2.weight, fc3.weight"),
+        (lambda c: {**c.weights, "fc9.weight": c.weights["fc1.weight"]}, "fc9.weight, which are no prunable weights"),
+        (lambda c: {**c.weights, "fc1.weight": torch.ones(3)}, r"fc1.weight: scores are \(3,\)"),
+        (lambda c: {n: (w > 0) for n, w in c.weights.items()}, "scores are torch.bool"),
+        (lambda c: {n: w * float("nan") for n, w in c.weights.items()}, "fc1.weight: 3072 of 3072 scores are not a"),
+    ],
+)
+def test_a_plugin_that_breaks_its_contract_is_named_with_the_layer(case, monkeypatch, gives, message):
+    monkeypatch.setattr(Broken, "gives", staticmethod(gives))
+
+    with pytest.raises(PluginError, match=message):
+        pabench.prune(case("a").module, Broken(), sparsity=0.5)
+
+
+def test_a_criterion_that_gives_masks_is_held_to_the_count(case):
+    class TooMany(Criterion):
+        name = "too-many"
+
+        def prune(self, ctx, density):
+            return {n: torch.ones_like(w, dtype=torch.bool) for n, w in ctx.weights.items()}
+
+    with pytest.raises(PluginError, match="4928 weights kept where 493 were asked for"):
+        pabench.prune(case("a").module, TooMany(), sparsity=0.9)
+
+
+def test_a_criterion_can_decline_a_network_with_its_reason(case):
+    class Picky(Broken):
+        name = "picky"
+
+        def declines(self, ctx):
+            return "it has no attention"
+
+    with pytest.raises(PluginError, match="picky declines this network: it has no attention"):
+        pabench.prune(case("a").module, Picky(), sparsity=0.9)

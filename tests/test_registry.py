@@ -1,0 +1,109 @@
+"""The one door for plugins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pabench import registry
+from pabench.errors import MissingError, PluginError
+
+CRITERION = """
+from dataclasses import dataclass
+from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(ScoreCriterion):
+    name = "{name}"
+    power: float = 1.0
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        return {{n: w.abs() ** self.power for n, w in ctx.kept.items()}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Plugins of one test are none of the next one's business."""
+    registry.group.cache_clear()
+    yield
+    registry.group.cache_clear()
+    for name in [n for n in sys.modules if n.startswith("pabench_plugin_")]:
+        del sys.modules[name]
+
+
+def test_the_built_in_criteria_are_found_file_by_file():
+    assert {"grasp", "magnitude", "random", "snip", "synflow"} <= set(registry.group("criteria").classes)
+    assert not registry.group("criteria").broken
+
+
+def test_a_drop_in_file_is_a_criterion_with_validated_parameters(tmp_path):
+    (tmp_path / "mine.py").write_text(CRITERION.format(name="mine"))
+
+    registry.drop_in(tmp_path / "mine.py")
+    registry.drop_in(tmp_path / "mine.py")
+
+    assert registry.criterion("mine", {"power": 2.0}).power == 2.0
+
+
+def test_two_criteria_of_one_name_are_refused_with_both_places(tmp_path):
+    (tmp_path / "snip.py").write_text(CRITERION.format(name="snip"))
+
+    with pytest.raises(PluginError, match=r"snip.py: 'snip' is already defined by pabench_criteria .*rename one"):
+        registry.drop_in(tmp_path / "snip.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nonsense_that_is_not_there", "ModuleNotFoundError: No module named 'nonsense_that_is_not_there'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("x = 1", "defines no criterion and no dataset"),
+    ],
+)
+def test_a_broken_drop_in_is_named_with_its_reason(tmp_path, text, message):
+    (tmp_path / "bad.py").write_text(text)
+
+    with pytest.raises(PluginError, match=message):
+        registry.drop_in(tmp_path / "bad.py")
+
+
+def test_a_missing_plugin_file_is_named(tmp_path):
+    with pytest.raises(MissingError, match="no such plugin file"):
+        registry.drop_in(tmp_path / "absent.py")
+
+
+def test_files_in_criteria_next_to_a_suite_are_drop_ins(tmp_path):
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "mine.py").write_text("")
+    (tmp_path / "criteria" / "_private.py").write_text("")
+
+    found = registry.drop_ins(tmp_path / "suite.yaml", ["../other.py"])
+
+    assert [p.name for p in found] == ["mine.py", "other.py"]
+
+
+def test_a_broken_installed_plugin_leaves_the_others_alone(tmp_path):
+    """A real distribution whose package has one good and one broken file, in a process of its own."""
+    package = tmp_path / "their_criteria"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "good.py").write_text(CRITERION.format(name="theirs"))
+    (package / "bad.py").write_text("1 / 0")
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pabench.criteria]\ntheirs = their_criteria\n")
+    code = (
+        "from pabench import registry; g = registry.group('criteria');"
+        "print('theirs' in g.classes, 'snip' in g.classes, [(b.origin, b.reason) for b in g.broken])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}, check=True
+    )
+
+    expected = "True True [('their_criteria.bad', 'ZeroDivisionError: division by zero')]"
+    assert done.stdout.strip() == expected
