@@ -72,7 +72,8 @@ def run(
 
 @app.command()
 def report(
-    folder: Folder, output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html.")] = None
+    folder: Folder,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html.")] = None,
 ) -> None:
     """Write the HTML report of a results folder."""
     from pabench.report import write

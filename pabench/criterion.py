@@ -7,7 +7,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
@@ -164,7 +164,7 @@ def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:
     return {n: scores[n].detach() for n in weights}
 
 
-@lru_cache(maxsize=None)
+@cache
 def source_digest(cls: type) -> str:
     """SHA-256 of the file that defines a class: part of every record, so that an edited criterion is another one."""
     with open(inspect.getfile(cls), "rb") as file:

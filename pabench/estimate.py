@@ -14,6 +14,7 @@ import torch
 from pabench.cell import Cell
 from pabench.dataset import steps_per_epoch
 from pabench.run import Block
+from pabench.split import Images
 from pabench.store import Store
 from pabench.training import Source, train
 
@@ -52,7 +53,7 @@ def _calibrated(cell: Cell, device: torch.device) -> float:
     for count in (1, 1 + STEPS):  # the first is the warm-up and what starting costs
         few = torch.arange(min(count * size, len(block.train.split)))
         pixels, labels = block.train.split.pick(few)
-        source = Source(type(block.train.split)(pixels, labels), block.train.mean, block.train.std)  # type: ignore[arg-type]
+        source = Source(Images(pixels, labels), block.train.mean, block.train.std)
         recipe = replace(cell.recipe, epochs=1, milestones=(), warmup=0.0)
         began = time.perf_counter()
         train(block.network(), {}, source, recipe, device=device, order_seed=0, augment_seed=0)

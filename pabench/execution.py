@@ -28,7 +28,9 @@ class Plan:
         return [c for c in self.cells if c.key not in self.done]
 
 
-def plan(store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False) -> Plan:
+def plan(
+    store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False
+) -> Plan:
     """Tasks for the cells that have no record yet; with `retry`, also for those that failed."""
     statuses = store.statuses(c.key for c in cells)
     done = {k: s for k, s in statuses.items() if s in DONE and not (retry and s == "failed")}
@@ -40,7 +42,7 @@ def plan(store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[
             groups.setdefault(_group(cell), []).append(cell)
     placed: set[str] = set()
     for cell in found.open:
-        after = ()
+        after: tuple[str, ...] = ()
         if (name := _group(cell)) in groups and cell in groups[name]:
             after = (name,)
             if name not in placed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt
@@ -34,12 +34,13 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
     problems = []
     values = {}
+    adapters = _adapters(cls)  # type: ignore[arg-type]
     for key, value in parameters.items():
         if key not in known:
             problems.append((key, f"unknown parameter of {name}; {did_you_mean(key, known)}"))
             continue
         try:
-            values[key] = _adapters(cls)[key].validate_python(value)
+            values[key] = adapters[key].validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             problems.append((key, f"{message[0].lower()}{message[1:]}, not {value!r}"))
@@ -48,7 +49,7 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
     return cls(**values)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(cls, include_extras=True)
     strict = ConfigDict(strict=True)

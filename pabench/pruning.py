@@ -166,8 +166,8 @@ def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | N
 def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float) -> Pruned:
     rounds = rule.rounds(ctx, density)
     first = last = next(rounds)
-    for last in rounds:
-        pass
+    for each in rounds:
+        last = each
     return _pruned(rule, ctx, density, first.scores, last.selection)
 
 
@@ -182,9 +182,7 @@ def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Pruned:
     return _pruned(rule, ctx, density, None, Selection(dict(masks), 0, 0))
 
 
-def _pruned(
-    rule: Criterion, ctx: ScoreContext, density: float, scores: Tensors | None, selection: Selection
-) -> Pruned:
+def _pruned(rule: Criterion, ctx: ScoreContext, density: float, scores: Tensors | None, selection: Selection) -> Pruned:
     """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
     zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else {}

@@ -14,7 +14,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -71,7 +71,7 @@ def plugin(kind: str, name: str) -> type:
     return known.classes[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def group(kind: str) -> Group:
     """All plugins of a kind that are installed, loaded once per process."""
     found = Group()

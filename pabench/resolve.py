@@ -27,7 +27,9 @@ class Resolver:
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     def dataset(self, entry: DatasetEntry) -> DatasetSpec:
-        dataset = create(registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name)
+        dataset: Dataset = create(
+            registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name
+        )
         spec = DatasetSpec(entry.name, entry.args, entry.path)
         try:
             gap = dataset.missing()

@@ -65,9 +65,7 @@ class Block:
 
     def network(self) -> nn.Module:
         """The network at initialization, on the CPU."""
-        return models.build(
-            self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights")
-        )
+        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights"))
 
     def scoring_batch(self, per_class: int) -> Batch:
         """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
@@ -299,7 +297,9 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "timm": timm.__version__,
         "numpy": np.__version__,
-        "device": f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else f"{device.type}: {_cpu()}",
+        "device": f"cuda: {torch.cuda.get_device_name(device)}"
+        if device.type == "cuda"
+        else f"{device.type}: {_cpu()}",
         "threads": torch.get_num_threads(),
         "precision": precision,
         "system": f"{platform.system()} {platform.machine()}",
@@ -319,11 +319,16 @@ def _on(network: Network, result: Pruned) -> dict[str, torch.Tensor]:
 
 
 def _with_mask(store: Store, cell: Cell, result: Pruned, norm: dict[str, float]) -> dict[str, Any]:
-    """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise."""
+    """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise.
+
+    The mask file holds the receipt without its statistics, whose last digit depends on the number of threads: equal
+    masks are one file.
+    """
     assert cell.criterion is not None
     variant = cell.criterion.name.partition("@")[2]
     receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, "gradient_norm": norm}
-    return {**receipt, "mask": store.put_mask(pack(result.masks, receipt))}
+    exact = {k: v for k, v in receipt.items() if k not in ("scores", "gradient_norm")}
+    return {**receipt, "mask": store.put_mask(pack(result.masks, exact))}
 
 
 def _load_plugins(payload: Mapping[str, Any]) -> None:

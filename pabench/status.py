@@ -16,7 +16,10 @@ def counts(folder: Path) -> dict[str, Any]:
     study = read(folder)
     by_status = Counter(study.frame["status"])
     failed = [
-        {"cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g} / seed {r.seed}", "why": f"{r.kind}: {r.message}"}
+        {
+            "cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g} / seed {r.seed}",
+            "why": f"{r.kind}: {r.message}",
+        }
         for r in study.frame.itertuples()
         if r.status == "failed"
     ]
@@ -49,9 +52,10 @@ def pairings(folder: Path) -> dict[str, Any]:
 
 def describe(found: dict[str, Any]) -> str:
     """The same in lines."""
-    lines = [f"{found['study']}: {found['cells']} cells: " + ", ".join(
-        f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing")
-    )]
+    lines = [
+        f"{found['study']}: {found['cells']} cells: "
+        + ", ".join(f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing"))
+    ]
     lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
     lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
     if pairing := found.get("pairing"):

@@ -62,7 +62,9 @@ def train(
     weights = prunable_weights(model)
     pruned = [weights[n] for n in masks]
     kept = [m.to(device=device, dtype=weights[n].dtype) for n, m in masks.items()]
-    kept = [m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and recipe.channels_last else m for m in kept]
+    kept = [
+        m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and recipe.channels_last else m for m in kept
+    ]
     if pruned:
         zero_pruned(pruned, kept)
     steps = steps_per_epoch(len(source.split), recipe.batch_size)

@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "python": "3.11.7",
     "torch": "2.14.1",
     "timm": "1.0.22",
-    "device": "cpu: Xeon 2.1 GHz",
+    "device": "cpu: Example 3000",
     "threads": 1,
     "precision": "float32",
     "host": "node17",

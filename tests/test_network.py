@@ -12,7 +12,12 @@ from pabench.network import Network, prunable_weights, scoring_mode
 
 def test_convolutions_and_linear_layers_are_prunable_and_nothing_else():
     module = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Embedding(5, 4), nn.LayerNorm(4), nn.ConvTranspose1d(2, 2, 3), nn.Linear(4, 2)
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.Embedding(5, 4),
+        nn.LayerNorm(4),
+        nn.ConvTranspose1d(2, 2, 3),
+        nn.Linear(4, 2),
     )
 
     assert list(prunable_weights(module)) == ["0.weight", "4.weight", "5.weight"]
@@ -57,10 +62,14 @@ def test_scoring_restores_the_callers_settings_even_after_an_error():
     torch.backends.cudnn.allow_tf32 = True
     state = torch.get_rng_state()
 
-    with pytest.raises(RuntimeError, match="boom"), scoring_mode(torch.device("cpu")):
-        assert not torch.backends.cudnn.allow_tf32
-        torch.rand(3)
-        raise RuntimeError("boom")
+    def fails():
+        with scoring_mode(torch.device("cpu")):
+            assert not torch.backends.cudnn.allow_tf32
+            torch.rand(3)
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        fails()
 
     assert torch.backends.cudnn.allow_tf32
     assert torch.equal(state, torch.get_rng_state())

@@ -83,9 +83,7 @@ def test_any_schedule_goes_with_any_score(case, criterion, schedule):
     reference = case("a")
 
     once = pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch)
-    rounds = pabench.prune(
-        reference.module, criterion, sparsity=0.9, batch=reference.batch, steps=4, schedule=schedule
-    )
+    rounds = pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch, steps=4, schedule=schedule)
 
     assert rounds.receipt["rounds"] == 4
     assert rounds.receipt["kept"] == once.receipt["kept"] == 493

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import doctest
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from pabench_reports.board import board
 from pabench_reports.cells import script_json, table
 from pabench_reports.protocol import pairing
 
-from pabench import frame, registry, report
+from pabench import frame, registry, report, wording
 from pabench.cell import CriterionSpec
 from pabench.section import Section, Study
 from pabench.store import Store
@@ -166,6 +167,10 @@ def test_json_in_the_page_cannot_close_its_script():
 
 def test_terminal_escapes_and_broken_unicode_are_stripped():
     assert plain("a\x1b[31mb\x1b]0;title\x07c\x00\ud800\n") == "abc?\n"
+
+
+def test_doctests_of_the_wording_hold():
+    assert doctest.testmod(wording) == (0, 7)
 
 
 def test_ids_of_figures_are_used_once(page):

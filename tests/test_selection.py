@@ -106,7 +106,9 @@ def test_ties_are_broken_by_index_and_counted():
     assert (chosen.tied, chosen.kept_of_tied) == (3, 2)
 
 
-@pytest.mark.parametrize("values", [[0.0] * 6, [math.inf, math.inf, 0, 0, -math.inf, -math.inf], [-1.0, -0.0, 0.0, 3, 3, 3]])
+@pytest.mark.parametrize(
+    "values", [[0.0] * 6, [math.inf, math.inf, 0, 0, -math.inf, -math.inf], [-1.0, -0.0, 0.0, 3, 3, 3]]
+)
 @pytest.mark.parametrize("k", range(7))
 def test_the_count_is_exact_with_zeros_infinities_and_ties(values, k):
     assert int(select(scores(*map(float, values)), k).masks["w"].sum()) == k

@@ -1,0 +1,213 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from pabench.cli import app
+
+SUITE = """
+protocol: pai-v1
+title: Tiny
+datasets: [{name: digits, train_per_class: 10, test_per_class: 5}]
+models: [lenet_300_100]
+criteria: [random]
+sparsities: [0, 0.9]
+seeds: 1
+recipe: {epochs: 1, batch_size: 32, augment: none}
+"""
+
+
+def pabench(*words: str, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pabench.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(SUITE)
+    done = pabench("run", folder / "tiny.yaml", "--device", "cpu", "-j", "1", "-o", folder / "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_run_prints_plain_lines_where_there_is_no_terminal_and_where_the_report_is(finished):
+    folder, done = finished
+    lines = done.stdout.splitlines()
+
+    assert lines[0] == "tiny: 2 cells, 0 done, 2 to do"
+    assert lines[1].startswith("[1/2] digits / lenet_300_100 / dense / seed 0: ")
+    assert "left)" in lines[1]
+    assert lines[-2:] == ["cells: 2 ok", f"report: {folder / 'out' / 'report.html'}"]
+    assert "\x1b" not in done.stdout
+    assert (folder / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_the_default_folder_is_named_after_the_suite(finished):
+    folder, _ = finished
+
+    said = pabench("run", "tiny.yaml", "--dry-run", "--device", "cpu", cwd=folder)
+
+    assert "folder: results/tiny" in said.stdout
+    assert not (folder / "results").exists()
+
+
+def test_a_dry_run_shows_grid_progress_and_estimate_and_writes_nothing(finished):
+    folder, _ = finished
+    before = sorted(folder.rglob("*"))
+
+    said = pabench(
+        "run", "tiny.yaml", "--dry-run", "--device", "cpu", "-o", "out", "--set", "sparsities=[0,0.5,0.9]", cwd=folder
+    )
+
+    assert said.returncode == 0
+    assert "cells: 3; done: 2 ok; to do: 1" in said.stdout
+    assert "scorings: 1" in said.stdout
+    assert "of training, scoring not included" in said.stdout
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_only_names_the_choices_when_it_matches_nothing(finished):
+    folder, _ = finished
+
+    said = pabench("run", "tiny.yaml", "--only", "criterion=snip", cwd=folder)
+
+    assert said.returncode == 2
+    assert said.stderr == "--only criterion=snip: no cell has it; known: dense, random\n"
+
+
+def test_a_wrong_suite_gets_every_error_with_its_place_and_no_traceback(tmp_path):
+    text = SUITE.replace("epochs: 1", "epochz: 1").replace("seeds: 1", "seeds: -1").replace("[random]", "[snp]")
+    (tmp_path / "tiny.yaml").write_text(text)
+
+    said = pabench("run", "tiny.yaml", cwd=tmp_path)
+
+    assert said.returncode == 2
+    lines = said.stderr.splitlines()
+    assert any(line.startswith("tiny.yaml:8:1: seeds: ") for line in lines)
+    assert any('did you mean "epochs"?' in line and line.startswith("tiny.yaml:9:") for line in lines)
+    assert "Traceback" not in said.stderr
+
+
+def test_validate_finds_what_only_plugins_know(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[random]", "[{name: random, allocation: erq}]"))
+
+    said = pabench("validate", "tiny.yaml", cwd=tmp_path)
+
+    assert said.returncode == 2
+    assert said.stderr.startswith("tiny.yaml:6:")
+    assert "criteria.0.allocation: input should be 'global', 'uniform', 'er', 'erk' or 'balanced'" in said.stderr
+
+
+def test_status_for_people_and_programs(finished):
+    folder, _ = finished
+
+    assert "tiny: 2 cells: 2 ok, 0 failed, 0 skipped, 0 missing" in pabench("status", folder / "out").stdout
+    found = json.loads(pabench("status", folder / "out", "--pairing", "--json").stdout)
+    assert found["ok"] == 2
+    assert found["pairing"] == {"blocks": 1, "cells": 2, "unpaired": []}
+
+
+def test_status_finds_a_cell_that_was_not_paired(finished, tmp_path):
+    """A record with other weights than its block's: the check can fail."""
+    import shutil
+
+    from pabench.store import Store
+
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    store = Store(tmp_path / "out")
+    key, record = next(iter(store.records().items()))
+    (tmp_path / "out" / "records" / f"{key}.json").unlink()
+    store.commit("records", key, {**record, "pairing": {**record["pairing"], "weights": "0" * 64}})
+
+    said = pabench("status", tmp_path / "out", "--pairing")
+
+    assert said.returncode == 3
+    assert "weights has 2 different hashes" in said.stdout
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_export_writes_a_row_a_cell(finished, tmp_path, suffix):
+    folder, _ = finished
+    out = tmp_path / f"cells.{suffix}"
+
+    assert pabench("export", folder / "out", "-o", out).stdout == f"2 cells: {out}\n"
+
+    frame = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[suffix](out)
+    assert sorted(frame["criterion"]) == ["dense", "random"]
+    assert frame["top1"].between(0, 100).all()
+
+
+def test_criteria_are_listed_shown_and_begun(tmp_path):
+    listed = pabench("criteria").stdout
+    shown = pabench("criteria", "show", "grasp").stdout
+    begun = pabench("criteria", "new", "mine", cwd=tmp_path)
+
+    assert "grasp@official" in listed
+    assert "temperature" in shown
+    assert "arXiv:2002.07376" in shown
+    assert begun.returncode == 0
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[random]", "[mine]"))
+    assert "1 ok" in pabench("run", "tiny.yaml", "--only", "criterion=mine", "--device", "cpu", cwd=tmp_path).stdout
+    assert pabench("criteria", "new", "mine", cwd=tmp_path).returncode == 4
+
+
+def test_a_folder_without_a_study_is_a_line_and_not_a_traceback(tmp_path):
+    said = pabench("report", tmp_path)
+
+    assert said.returncode == 5
+    assert "no study.json" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_fetch_without_a_network_says_so(tmp_path):
+    blocked = (
+        "import socket\ndef no(*a, **k): raise OSError('no network')\n"
+        "socket.socket.connect = no\nsocket.getaddrinfo = no\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+
+    said = pabench(
+        "fetch",
+        "mnist",
+        "--path",
+        tmp_path / "mnist",
+        env={"PYTHONPATH": str(tmp_path), "PATH": "", "HOME": str(tmp_path)},
+    )
+
+    assert said.returncode == 5
+    assert "mnist" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_the_schema_is_the_one_in_the_repository():
+    root = Path(__file__).parent.parent
+
+    assert pabench("schema").stdout == (root / "pabench.schema.json").read_text()
+
+
+def test_help_imports_nothing_heavy():
+    """`pabench --help` is to answer in 0.4 s: no torch, timm, pandas or pydantic."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from pabench.cli import app;"
+        "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0;"
+        "print([m for m in ('torch', 'timm', 'pandas', 'pydantic', 'seaborn') if m in sys.modules])"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_help_lists_the_commands():
+    said = CliRunner().invoke(app, ["--help"]).stdout
+
+    assert all(
+        command in said for command in ("run", "report", "status", "validate", "schema", "fetch", "export", "criteria")
+    )

@@ -1,0 +1,191 @@
+"""Masked training: exact zeros, the recipe as written, reproducible."""
+
+from __future__ import annotations
+
+import doctest
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pabench import training
+from pabench.cell import Augment, Recipe
+from pabench.errors import DivergedError
+from pabench.split import Images
+from pabench.training import Source, build_optimizer, evaluate, lr_factor, train
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(epochs=2, batch_size=8, lr=0.1, momentum=0.9, weight_decay=0.1, precision="float32")
+
+
+@pytest.fixture
+def source():
+    """Two classes of 3x4x4 images, dark and bright: learnt in a few steps."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 2
+    pixels = torch.randint(0, 100, (40, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    pixels += (labels * 120).to(torch.uint8)[:, None, None, None]
+    return Source(Images(pixels, labels), (0.5,) * 3, (0.25,) * 3)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
+
+
+def half(module):
+    generator = torch.Generator().manual_seed(1)
+    return {n: torch.rand(module.get_parameter(n).shape, generator=generator) < 0.5 for n in ("0.weight", "4.weight")}
+
+
+def run(module, masks, source, recipe, **seeds):
+    seeds = {"order_seed": 0, "augment_seed": 0} | seeds
+    return train(module, masks, source, recipe, device=CPU, **seeds)
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(training).failed == 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pruned_weights_are_exactly_zero_after_every_step(source, monkeypatch, optimizer, precision):
+    """Momentum, weight decay and mixed precision push pruned weights away from 0 in public code."""
+    module = network()
+    masks = half(module)
+    seen = []
+    zero = training.zero_pruned
+
+    def watched(weights, kept):
+        zero(weights, kept)
+        seen.append(sum(int((module.get_parameter(n)[~m] != 0).sum()) for n, m in masks.items()))
+
+    monkeypatch.setattr(training, "zero_pruned", watched)
+    recipe = replace(RECIPE, optimizer=optimizer, precision=precision)
+
+    run(module, masks, source, recipe)
+
+    assert seen == [0] * 11  # once before training, then after each of 2 x 5 steps
+    assert all((module.get_parameter(n)[m] != 0).all() for n, m in masks.items())
+
+
+def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(source):
+    recipe = replace(RECIPE, augment=Augment(crop=1, flip=True, cutout=2))
+    runs = []
+    for seeds in ({}, {}, {"order_seed": 1}, {"augment_seed": 1}):
+        module = network()
+        curve = run(module, half(module), source, recipe, **seeds)
+        runs.append((curve, module[4].weight.detach().clone()))
+
+    assert runs[0][0] == runs[1][0]
+    assert torch.equal(runs[0][1], runs[1][1])
+    assert not torch.equal(runs[0][1], runs[2][1])
+    assert not torch.equal(runs[0][1], runs[3][1])
+
+
+def test_it_learns_what_can_be_learnt(source):
+    module = network()
+
+    curve = run(module, {}, source, replace(RECIPE, epochs=8))
+    outcome = evaluate(module, source, RECIPE, device=CPU)
+
+    assert curve["loss"][-1] < curve["loss"][0]
+    assert outcome.top1 == 100.0
+    assert outcome.top5 == 100.0  # of two classes
+    assert len(curve["loss"]) == len(curve["top1"]) == len(curve["lr"]) == 8
+
+
+def test_evaluation_counts_what_a_human_counts():
+    """Logits equal to the pixels: the first image is class 2 at rank 2, the second class 0 at rank 6."""
+    pixels = torch.tensor([[10, 0, 9, 0, 0, 0], [1, 2, 3, 4, 5, 6]], dtype=torch.uint8).view(2, 6, 1, 1)
+    source = Source(Images(pixels, torch.tensor([2, 0])), (0.0,) * 6, (1 / 255,) * 6)
+
+    outcome = evaluate(nn.Flatten(), source, RECIPE, device=CPU)
+
+    assert (outcome.top1, outcome.top5) == (0.0, 50.0)
+    first = math.log(math.exp(10) + math.exp(9) + 4) - 9
+    second = math.log(sum(math.exp(i) for i in range(1, 7))) - 1
+    assert outcome.loss == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_the_schedule_reaches_the_optimizer(source):
+    curve = run(network(), {}, source, replace(RECIPE, epochs=3, schedule="step", milestones=(1, 2), gamma=0.5))
+
+    assert curve["lr"] == pytest.approx([0.1, 0.05, 0.025])
+
+
+def test_cosine_ends_at_zero_and_warm_up_begins_there():
+    recipe = Recipe(epochs=10, schedule="cosine", warmup=2)
+
+    assert [lr_factor(recipe, e) for e in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_label_smoothing_is_in_the_loss(source):
+    """With zero weights the logits are 0 and the loss log 2, smoothed or not; after learning it stays above."""
+    plain = run(network(), {}, source, replace(RECIPE, epochs=6))
+    smooth = run(network(), {}, source, replace(RECIPE, epochs=6, label_smoothing=0.2))
+
+    # the least possible loss with smoothing 0.2 on two classes is the entropy of (0.9, 0.1) = 0.325
+    assert smooth["loss"][-1] > 0.325 > plain["loss"][-1]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind", "settings"),
+    [
+        (
+            Recipe(lr=0.2, momentum=0.8, nesterov=True, weight_decay=5e-4),
+            torch.optim.SGD,
+            {"momentum": 0.8, "nesterov": True},
+        ),
+        (Recipe(optimizer="adamw", lr=0.2, weight_decay=5e-4), torch.optim.AdamW, {}),
+    ],
+)
+def test_the_optimizer_is_the_one_the_recipe_names(recipe, kind, settings):
+    optimizer = build_optimizer(network(), recipe, CPU)
+
+    assert type(optimizer) is kind
+    (group,) = optimizer.param_groups
+    assert {k: group[k] for k in settings} == settings
+    assert (group["lr"], group["weight_decay"]) == (0.2, 5e-4)
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_its_epoch(source):
+    with pytest.raises(DivergedError, match="in epoch 1; last finite loss: None"):
+        run(network(), {}, source, replace(RECIPE, lr=1e30, epochs=5))
+
+
+def test_compiled_training_gives_the_same_curve(source, monkeypatch):
+    """`compile: true` must reach torch.compile; its eager backend computes the same."""
+    used = []
+    compile_ = torch.compile
+
+    def eager(module, *args, **kwargs):
+        used.append(module)
+        return compile_(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", eager)
+    plain, compiled = (run(network(), {}, source, replace(RECIPE, compile=c)) for c in (False, True))
+
+    assert len(used) == 1
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_pruned_weights_stay_zero_in_bfloat16(source):
+    module = network()
+    masks = half(module)
+
+    train(
+        module,
+        masks,
+        source,
+        replace(RECIPE, precision="bfloat16"),
+        device=torch.device("cuda"),
+        order_seed=0,
+        augment_seed=0,
+    )
+
+    assert all(int((module.get_parameter(n).cpu()[~m] != 0).sum()) == 0 for n, m in masks.items())
