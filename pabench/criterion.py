@@ -166,6 +166,12 @@ def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:
 
 @cache
 def source_digest(cls: type) -> str:
-    """SHA-256 of the file that defines a class: part of every record, so that an edited criterion is another one."""
-    with open(inspect.getfile(cls), "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    """SHA-256 of the file that defines a class: part of every record, so that an edited criterion is another one.
+
+    "" for a class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
+    """
+    try:
+        with open(inspect.getfile(cls), "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except (OSError, TypeError):
+        return ""

@@ -70,13 +70,13 @@ def new(name: str, folder: Path) -> Path:
     """Write a working criterion of this name; an existing file is never overwritten."""
     if not NAME.fullmatch(name):
         raise SuiteError(f"{name!r} is no name; expected a letter or digit, then up to 63 of letters, digits, ._+-")
-    if name in registry.group("criteria").classes:
-        raise SuiteError(f"{name!r} is taken by {registry.group('criteria').origins[name]}")
     stem = "".join(c if c.isalnum() else "_" for c in name)
     title = "".join(part.capitalize() for part in stem.split("_")) or "Mine"
     path = folder / f"{stem}.py"
     if path.exists():
         raise RefusedError(f"{path}: exists already")
+    if name in registry.group("criteria").classes:
+        raise SuiteError(f"{name!r} is taken by {registry.group('criteria').origins[name]}")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE.format(name=name, title=title if title.isidentifier() else f"My{title}"))
     return path

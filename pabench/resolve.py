@@ -26,6 +26,11 @@ class Resolver:
     missing: dict[str, str] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
+    @property
+    def pixels(self) -> int:
+        """The longest side of an image in any dataset that is there."""
+        return max((max(d.shape[1:]) for d in self._datasets.values()), default=0)
+
     def dataset(self, entry: DatasetEntry) -> DatasetSpec:
         dataset: Dataset = create(
             registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name

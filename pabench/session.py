@@ -33,6 +33,8 @@ from pabench.suite import Suite, find, load
 from pabench.training import devices
 
 MANY = 10_000
+SMALL_PIXELS = 64
+"""Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 INTERRUPTED, RESUMABLE = 130, 75
 # What must stay the same within a folder for its numbers to be comparable.
@@ -68,6 +70,7 @@ class Session:
     cells: list[Cell]
     chosen: list[Cell]
     gaps: list[str]
+    pixels: int
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -86,7 +89,9 @@ class Session:
         everything = list(study.cells(suite, resolver))
         chosen = study.select(everything, options.only) if options.only else everything
         present = [c for c in chosen if c.dataset.label not in resolver.missing]
-        return cls(options, path, suite, device, plugins, everything, present, list(resolver.missing.values()))
+        return cls(
+            options, path, suite, device, plugins, everything, present, list(resolver.missing.values()), resolver.pixels
+        )
 
     @property
     def store(self) -> Store:
@@ -99,7 +104,9 @@ class Session:
             return 1
         if self.options.jobs:
             return self.options.jobs
-        return cores() if self.device.type == "cpu" else 4
+        if self.device.type == "cpu":
+            return cores()
+        return 4 if self.pixels <= SMALL_PIXELS else 1
 
     @property
     def threads(self) -> int:

@@ -101,8 +101,8 @@ def _windows(seen: pd.DataFrame) -> list[tuple[float, float]]:
 
 def _axes(axes, rows: pd.DataFrame, window: tuple[float, float]) -> None:
     sparsities = sorted(s for s in rows["sparsity"].unique() if s > 0)
+    axes.set_xlim((1 - sparsities[0]) * 1.25, (1 - sparsities[-1]) / 1.25)  # first: a single one has no log range
     axes.set_xscale("log")
-    axes.set_xlim((1 - sparsities[0]) * 1.25, (1 - sparsities[-1]) / 1.25)
     axes.set_xticks([1 - s for s in sparsities], [percent(s) for s in sparsities])
     axes.minorticks_off()
     axes.set_ylim(max(0, window[0]), min(100, window[1]))

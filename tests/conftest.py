@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
+from pabench import registry
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -54,6 +57,20 @@ def case() -> Callable[[str], Case]:
             return Case(letter, module, torch.tensor(file["x"]), torch.tensor(file["y"]), names)
 
     return load
+
+
+@pytest.fixture
+def fresh_registry() -> Iterator[None]:
+    """Plugins of one test are none of the next one's business."""
+    forget_plugins()
+    yield
+    forget_plugins()
+
+
+def forget_plugins() -> None:
+    registry.group.cache_clear()
+    for name in [n for n in sys.modules if n.startswith("pabench_plugin_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

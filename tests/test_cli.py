@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pabench.cli import app
+from pabench.cli import app, main
 
 SUITE = """
 protocol: pai-v1
@@ -25,9 +29,26 @@ recipe: {epochs: 1, batch_size: 32, augment: none}
 """
 
 
-def pabench(*words: str, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pabench.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+@dataclass(frozen=True)
+class Said:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def pabench(*words: str | Path, cwd: Path | None = None) -> Said:
+    """The command as the console script runs it, in this process: importing torch takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["pabench", *map(str, words)])
+        if cwd:
+            patch.chdir(cwd)
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return Said(int(code), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +167,7 @@ def test_export_writes_a_row_a_cell(finished, tmp_path, suffix):
     assert frame["top1"].between(0, 100).all()
 
 
+@pytest.mark.usefixtures("fresh_registry")
 def test_criteria_are_listed_shown_and_begun(tmp_path):
     listed = pabench("criteria").stdout
     shown = pabench("criteria", "show", "grasp").stdout
@@ -168,20 +190,14 @@ def test_a_folder_without_a_study_is_a_line_and_not_a_traceback(tmp_path):
     assert "Traceback" not in said.stderr
 
 
-def test_fetch_without_a_network_says_so(tmp_path):
-    blocked = (
-        "import socket\ndef no(*a, **k): raise OSError('no network')\n"
-        "socket.socket.connect = no\nsocket.getaddrinfo = no\n"
-    )
-    (tmp_path / "sitecustomize.py").write_text(blocked)
+def test_fetch_without_a_network_says_so(tmp_path, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("no network")
 
-    said = pabench(
-        "fetch",
-        "mnist",
-        "--path",
-        tmp_path / "mnist",
-        env={"PYTHONPATH": str(tmp_path), "PATH": "", "HOME": str(tmp_path)},
-    )
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+
+    said = pabench("fetch", "mnist", "--path", tmp_path / "mnist")
 
     assert said.returncode == 5
     assert "mnist" in said.stderr
@@ -197,7 +213,7 @@ def test_the_schema_is_the_one_in_the_repository():
 def test_help_imports_nothing_heavy():
     """`pabench --help` is to answer in 0.4 s: no torch, timm, pandas or pydantic."""
     code = (
-        "import sys; from typer.testing import CliRunner; from pabench.cli import app;"
+        "import sys; from typer.testing import CliRunner; from pabench.cli import app, main;"
         "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0;"
         "print([m for m in ('torch', 'timm', 'pandas', 'pydantic', 'seaborn') if m in sys.modules])"
     )

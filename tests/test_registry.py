@@ -24,14 +24,7 @@ class Mine(ScoreCriterion):
 """
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    """Plugins of one test are none of the next one's business."""
-    registry.group.cache_clear()
-    yield
-    registry.group.cache_clear()
-    for name in [n for n in sys.modules if n.startswith("pabench_plugin_")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("fresh_registry")
 
 
 def test_the_built_in_criteria_are_found_file_by_file():
