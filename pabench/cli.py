@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pabench.errors import MissingError, PabenchError, SuiteError
+from pabench.errors import Aborted, MissingError, PabenchError, SuiteError
 
 app = typer.Typer(
     name="pabench",
@@ -173,6 +173,8 @@ def main() -> None:
     except PabenchError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except Aborted:
+        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)

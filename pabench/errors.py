@@ -48,6 +48,10 @@ class DivergedError(PabenchError):
     exit_code = 3
 
 
+class Aborted(BaseException):
+    """The user asked twice to stop: nothing may catch this and go on."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The remedy of an unknown name: the close ones first, then all that are known.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pabench.cell import Cell, digest
 from pabench.engine import Outcome, Task
+from pabench.record import blank_receipt, blank_record
 from pabench.store import Store
 
 DONE = ("ok", "skipped", "failed")
@@ -48,7 +49,7 @@ def plan(
             if name not in placed:
                 placed.add(name)
                 group = groups[name]
-                payload = {**shared, "cells": [c.to_json() for c in group], "retry": retry}
+                payload = {**shared, "cells": [c.to_json() for c in group]}
                 title = f"{cell.dataset.label} / {cell.model.label} / {group[0].criterion.label} / seed {cell.seed}"  # type: ignore[union-attr]
                 found.tasks.append(Task(name, f"{title}: masks", "pabench.run:prune", payload))
                 found.by_task[name] = group
@@ -79,11 +80,7 @@ def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: 
 
 
 def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dict[str, Any]) -> None:
-    from pabench.run import _OUTCOME, SCHEMA, labels
-
     failed = {
-        **_OUTCOME,
-        "schema": SCHEMA,
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
         "message": (outcome.message.strip().splitlines() or ["the process ended without a record"])[-1],
@@ -91,14 +88,7 @@ def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dic
         "attempt": outcome.attempts,
     }
     if outcome.key == cell.key:
-        record = {
-            **failed,
-            "key": cell.key,
-            "cell": cell.to_json(),
-            "block": cell.block,
-            "labels": labels(cell),
-            "environment": environment,
-        }
+        record = {**blank_record(cell, environment), **failed}
         store.commit("records", cell.key, record, replace_failed=True)
     elif store.get("receipts", cell.pruning_key) is None:
-        store.commit("receipts", cell.pruning_key, {**failed, "key": cell.pruning_key}, replace_failed=True)
+        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed})

@@ -11,7 +11,6 @@ import platform
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,18 +28,18 @@ from pabench.augment import augment_digest, order_digest
 from pabench.cell import Cell, digest
 from pabench.criterion import Batch, Criterion
 from pabench.dataset import Dataset, scoring_batch, take
-from pabench.errors import DataError, DivergedError, MissingError
+from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
 from pabench.network import Network, prunable_weights
 from pabench.parameters import create
 from pabench.pruning import Pruned, SkippedError, gradient_norm, prune_all
+from pabench.record import blank_receipt, blank_record, now
 from pabench.store import Store
 from pabench.training import Evaluation, Source, evaluate
 from pabench.training import train as train_network
 
 Report = Callable[[dict[str, Any]], None]
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,9 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
     """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
     store = Store(payload["store"])
     cells = [Cell.from_json(c) for c in payload["cells"]]
-    attempt = {"attempt": payload.get("attempt", 1)}
 
     def commit(cell: Cell, receipt: Mapping[str, Any]) -> None:
-        data = {"schema": SCHEMA, "key": cell.pruning_key, **_OUTCOME, **attempt, **receipt}
-        store.commit("receipts", cell.pruning_key, data, replace_failed=True)
+        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **receipt}, replace_failed=True)
 
     try:
         _load_plugins(payload)
@@ -128,12 +125,13 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
                 norm = {"before": before, "after": gradient_norm(reference, [norm_batch], _on(network, result))}
                 receipt = _with_mask(store, cell, result, norm)
                 commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
+    except Aborted:
+        raise
     except BaseException as error:
         for cell in cells:
-            if store.get("receipts", cell.pruning_key) is None or payload.get("retry"):
+            earlier = store.get("receipts", cell.pruning_key)
+            if earlier is None or earlier["status"] == "failed":
                 commit(cell, failure(error))
-        if isinstance(error, KeyboardInterrupt) and payload.get("inline"):
-            raise
 
 
 def train(payload: Mapping[str, Any], report: Report) -> None:
@@ -141,24 +139,17 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     store = Store(payload["store"])
     cell = Cell.from_json(payload["cell"])
     device = torch.device(payload["device"])
-    record = {
-        "schema": SCHEMA,
-        "key": cell.key,
-        "cell": cell.to_json(),
-        "block": cell.block,
-        "labels": labels(cell),
-        "attempt": payload.get("attempt", 1),
-        **_OUTCOME,
-        "environment": environment(device, cell.recipe.precision),
-    }
+    record = blank_record(cell, environment(device, cell.recipe.precision))
     try:
         _load_plugins(payload)
         with Meter(device) as wall:
             record |= _trained(store, cell, device, report)
         record["cost"] = {**record["cost"], "wall_seconds": wall.seconds}
+    except Aborted:
+        raise
     except BaseException as error:
         record |= failure(error)
-    record["created"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    record["created"] = now()
     store.commit("records", cell.key, record, replace_failed=True)
     if record["result"]:
         report({"top1": record["result"]["top1"]})
@@ -180,7 +171,8 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     block = Block(cell, device)
     module = block.network()
     pairing = block.pairing(module)
-    if receipt.get("pairing", pairing) != pairing:
+    made_for = receipt.get("pairing", pairing)
+    if any(made_for[part] != pairing[part] for part in ("weights", "scoring_batch")):
         raise DataError("the masks were made for other weights or another scoring batch than this cell has")
     sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
     torch.manual_seed(cell.seed_for("training"))  # dropout and stochastic depth
@@ -216,25 +208,6 @@ def rebuild(cell: Cell) -> Criterion:
     """The criterion of a cell, from its name and all of its parameters."""
     assert cell.criterion is not None
     return registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
-
-
-def labels(cell: Cell) -> dict[str, str]:
-    """How reports name a cell."""
-    criterion = cell.criterion.label if cell.criterion else "dense"
-    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
-
-
-_OUTCOME: dict[str, Any] = {
-    "status": "ok",
-    "kind": "",
-    "message": "",
-    "traceback": "",
-    "pairing": {},
-    "flags": [],
-    "receipt": None,
-    "result": None,
-    "cost": {},
-}
 
 
 def failure(error: BaseException) -> dict[str, Any]:

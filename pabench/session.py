@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,8 +23,9 @@ from pabench import execution, registry, study
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
-from pabench.errors import MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.errors import Aborted, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.progress import display
+from pabench.record import now
 from pabench.report import write
 from pabench.resolve import Resolver
 from pabench.run import environment
@@ -205,7 +206,7 @@ class Session:
             "command": self._command(),
             "cells": [c.to_json() for c in self.cells],
             "environment": here,
-            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": now(),
             "pabench": here["pabench"],
         }
 
@@ -247,7 +248,7 @@ class Stop:
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
-            raise KeyboardInterrupt
+            raise Aborted
         self.signal = number
         os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
 

@@ -17,7 +17,7 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 
 # From the bottom up.
 ROOMS = [
-    *["errors", "cell", "parameters"],
+    *["errors", "cell", "record", "parameters"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],

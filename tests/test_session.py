@@ -29,6 +29,8 @@ sparsities: [0, 0.5, 0.9]
 seeds: 2
 recipe: {epochs: 2, batch_size: 32, lr: 0.05, augment: {crop: 1}}
 """
+FOUR = "random, snip, grasp@official, {name: synflow, steps: 3}"
+ONE_SEED = SUITE.replace("seeds: 2", "seeds: 1")
 
 
 def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
@@ -159,7 +161,7 @@ def test_a_finished_study_computes_nothing(study, monkeypatch):
 
 
 def test_one_more_sparsity_computes_only_that_one(tmp_path):
-    text = SUITE.replace("seeds: 2", "seeds: 1").replace("random, snip, grasp@official", "random, snip")
+    text = ONE_SEED.replace("random, snip, grasp@official", "random, snip")
     _, before = run(write(tmp_path, text), tmp_path / "out")
 
     _, after = run(write(tmp_path, text.replace("0.9]", "0.9, 0.95]")), tmp_path / "out")
@@ -168,10 +170,20 @@ def test_one_more_sparsity_computes_only_that_one(tmp_path):
     assert {k[:2] for k in set(after) - set(before)} == {("random", 0.95), ("snip", 0.95), ("synflow (steps=3)", 0.95)}
 
 
+def test_other_augmentation_reuses_the_masks_too(tmp_path):
+    """Masks depend on weights and scoring batch, and not on how the network is trained afterwards."""
+    text = ONE_SEED.replace(FOUR, "snip")
+    run(write(tmp_path, text), tmp_path / "out")
+
+    code, records = run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
+
+    assert code == 0
+    assert len(records) == 3
+    assert len(Store(tmp_path / "out").records()) == 6
+
+
 def test_a_changed_recipe_reuses_the_masks_and_keeps_the_old_records(tmp_path):
-    text = SUITE.replace("seeds: 2", "seeds: 1").replace(
-        "random, snip, grasp@official, {name: synflow, steps: 3}", "snip"
-    )
+    text = ONE_SEED.replace(FOUR, "snip")
     run(write(tmp_path, text), tmp_path / "out")
     receipts = set(Store(tmp_path / "out").records("receipts"))
 
@@ -209,7 +221,7 @@ class Theirs(ScoreCriterion):
 def test_a_plugin_that_fails_costs_its_own_cells_only(tmp_path, body, message):
     (tmp_path / "criteria").mkdir()
     (tmp_path / "criteria" / "theirs.py").write_text(PLUGIN.format(body=body))
-    text = SUITE.replace("random, snip, grasp@official, {name: synflow, steps: 3}", "random, theirs")
+    text = SUITE.replace(FOUR, "random, theirs")
 
     code, records = run(write(tmp_path, text), tmp_path / "out", engine="processes", jobs=2)
 
@@ -226,7 +238,7 @@ def test_a_plugin_that_fails_costs_its_own_cells_only(tmp_path, body, message):
 def test_a_mended_plugin_is_another_criterion_and_its_cells_run(tmp_path):
     plugin = tmp_path / "theirs.py"
     plugin.write_text(PLUGIN.format(body="raise ValueError('no luck')"))
-    text = SUITE.replace("random, snip, grasp@official, {name: synflow, steps: 3}", "theirs")
+    text = SUITE.replace(FOUR, "theirs")
     suite = write(tmp_path, text.replace("seeds: 2", "seeds: 1") + "plugins: [theirs.py]\n")
     first, _ = run(suite, tmp_path / "out")
 
@@ -240,9 +252,7 @@ def test_a_mended_plugin_is_another_criterion_and_its_cells_run(tmp_path):
 
 
 def test_failed_cells_run_again_only_when_asked(tmp_path):
-    text = SUITE.replace("lr: 0.05", "lr: 1e30").replace(
-        "random, snip, grasp@official, {name: synflow, steps: 3}", "random"
-    )
+    text = SUITE.replace("lr: 0.05", "lr: 1e30").replace(FOUR, "random")
     suite = write(tmp_path, text)
     code, records = run(suite, tmp_path / "out")
     created = {k: r["created"] for k, r in records.items()}
@@ -258,9 +268,7 @@ def test_failed_cells_run_again_only_when_asked(tmp_path):
     assert len(list((tmp_path / "out" / "history").iterdir())) == len(records)
 
 
-ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(
-    "random, snip, grasp@official, {name: synflow, steps: 3}", "snip"
-)
+ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(FOUR, "snip")
 
 
 @pytest.mark.parametrize(("policy", "status"), [("mark", "ok"), ("refuse", "skipped")])
@@ -288,9 +296,7 @@ def test_zero_initialised_batchnorms_are_switched_off_by_default_and_in_the_key(
 
 def test_a_missing_dataset_is_said_before_anything_runs_and_the_others_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PABENCH_DATA", str(tmp_path / "nowhere"))
-    text = SUITE.replace("datasets: [", "datasets: [cifar10, ").replace(
-        "random, snip, grasp@official, {name: synflow, steps: 3}", "random"
-    )
+    text = SUITE.replace("datasets: [", "datasets: [cifar10, ").replace(FOUR, "random")
 
     code, records = run(write(tmp_path, text.replace("seeds: 2", "seeds: 1")), tmp_path / "out")
 
@@ -311,9 +317,7 @@ def test_a_folder_of_another_study_is_refused(study):
 
 
 def test_a_folder_begun_elsewhere_is_refused_unless_told_otherwise(tmp_path, monkeypatch):
-    text = SUITE.replace("seeds: 2", "seeds: 1").replace(
-        "random, snip, grasp@official, {name: synflow, steps: 3}", "random"
-    )
+    text = ONE_SEED.replace(FOUR, "random")
     suite = write(tmp_path, text)
     run(suite, tmp_path / "out")
     monkeypatch.setattr("torch.__version__", "2.99")

@@ -1,0 +1,55 @@
+"""The shape of records and receipts: what every one of them holds, whatever became of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pabench.cell import Cell
+
+SCHEMA = 1
+
+
+def blank_receipt(cell: Cell) -> dict[str, Any]:
+    """A receipt of a cell's pruning with nothing in it yet."""
+    return {"schema": SCHEMA, "key": cell.pruning_key, **_outcome()}
+
+
+def blank_record(cell: Cell, environment: dict[str, Any]) -> dict[str, Any]:
+    """A record of a cell with nothing in it yet: no result, status ok."""
+    return {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "cell": cell.to_json(),
+        "block": cell.block,
+        "labels": labels(cell),
+        "environment": environment,
+        "created": now(),
+        **_outcome(),
+    }
+
+
+def labels(cell: Cell) -> dict[str, str]:
+    """How reports name a cell."""
+    criterion = cell.criterion.label if cell.criterion else "dense"
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _outcome() -> dict[str, Any]:
+    return {
+        "status": "ok",
+        "kind": "",
+        "message": "",
+        "traceback": "",
+        "attempt": 1,
+        "pairing": {},
+        "flags": [],
+        "receipt": None,
+        "result": None,
+        "cost": {},
+    }
