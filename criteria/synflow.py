@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.func import grad
 
@@ -26,12 +25,22 @@ class SynFlow(ScoreCriterion):
     steps: PositiveInt = 100
 
     def score(self, ctx: ScoreContext) -> Tensors:
+        return {n: s.abs() for n, s in self._saliency(ctx).items()}
+
+    def doubts(self, ctx: ScoreContext) -> str:
+        negative = [int((s < 0).sum()) for s in self._saliency(ctx).values()]
+        if not any(negative):
+            return ""
+        total = sum(w.numel() for w in ctx.weights.values())
+        share = f"{100 * sum(negative) / total:.1f} % of the products |w| * dR/d|w| are negative"
+        return f"{share}: a normalisation or an activation takes the network's positivity, and R conserves no flow"
+
+    def _saliency(self, ctx: ScoreContext) -> Tensors:
         w = {n: v.abs() for n, v in ctx.kept.items()}
         rest = {n: v.abs() if v.is_floating_point() else v for n, v in ctx.rest.items()}
-        ones = torch.ones(1, *ctx.input_shape).to(next(iter(w.values())))
 
         def flow(weights: Tensors) -> Tensor:
-            return ctx.call({**rest, **weights}, ones).sum()
+            return ctx.call({**rest, **weights}, ctx.ones()).sum()
 
         g = grad(flow)(w)
-        return {n: (w[n] * g[n]).abs() for n in w}
+        return {n: w[n] * g[n] for n in w}

@@ -33,7 +33,10 @@ def derive_seed(*parts: Any) -> int:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A dataset by name. `path` says where it lies and is no part of its identity; `fingerprint` is its content."""
+    """A dataset by name, with all parameters. `fingerprint` is its content.
+
+    `path` (where it lies) and `title` (what reports call it) are no part of its identity.
+    """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +48,8 @@ class DatasetSpec:
         return str(self.args.get("title") or self.name)
 
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "args": dict(self.args), "fingerprint": self.fingerprint}
+        args = {k: v for k, v in self.args.items() if k != "title"}
+        return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
 
 
 @dataclass(frozen=True)

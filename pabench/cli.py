@@ -34,7 +34,7 @@ def run(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 4, or 1 above 64 px."),
+        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
@@ -96,11 +96,16 @@ def status(
 
 
 @app.command()
-def validate(suite: SuiteName, overrides: Set = None, plugin: Plugin = None) -> None:
+def validate(
+    suite: SuiteName,
+    overrides: Set = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
     from pabench.session import Options, Session
 
-    session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ())))
+    session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
     for gap in session.gaps:
         typer.echo(f"missing data: {gap}", err=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,6 +52,12 @@ class ScoreContext:
     input_shape: tuple[int, ...]
     noise: Tensors
 
+    def ones(self) -> Tensor:
+        """An all-ones input (1, C, H, W) in the dtype of the weights; SuiteError where the shape is not known."""
+        if not self.input_shape:
+            raise SuiteError("the shape of the input is not known; give input_shape=(C, H, W)")
+        return torch.ones(1, *self.input_shape).to(next(iter(self.weights.values())))
+
     @property
     def kept(self) -> Tensors:
         """m * w: the weights of the network as it is pruned so far."""
@@ -88,6 +95,10 @@ class Criterion(ABC):
 
     def declines(self, ctx: ScoreContext) -> str:
         """Why the criterion is undefined on this network ("" where it is not); the cell is stored as skipped."""
+        return ""
+
+    def doubts(self, ctx: ScoreContext) -> str:
+        """Why the scores mean little on this network ("" where they mean what they should); the cell is flagged."""
         return ""
 
     @abstractmethod

@@ -160,6 +160,11 @@ def place(name: str, path: str = "") -> Path:
     return (Path(root).expanduser() if root else Path.home() / ".cache" / "pabench" / "data") / name
 
 
+def identity(dataset: Dataset) -> str:
+    """SHA-256 of everything a network sees of a dataset: its content, and how its pixels are normalised."""
+    return digest([dataset.fingerprint(), dataset.classes, *map(list, (dataset.shape, dataset.mean, dataset.std))])
+
+
 def content_digest(root: Path, files: Sequence[Path]) -> str:
     """SHA-256 over names (relative to root) and bytes of files."""
     return digest([[file.relative_to(root).as_posix(), sha256_of(file)] for file in files])

@@ -39,7 +39,7 @@ def plan(
     shared: dict[str, Any] = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins]}
     groups: dict[str, list[Cell]] = {}
     for cell in found.open:
-        if cell.criterion and not _has_masks(store, cell, retry):
+        if cell.criterion and not has_masks(store, cell):
             groups.setdefault(_group(cell), []).append(cell)
     placed: set[str] = set()
     for cell in found.open:
@@ -59,9 +59,15 @@ def plan(
     return found
 
 
-def _has_masks(store: Store, cell: Cell, retry: bool) -> bool:
+def has_masks(store: Store, cell: Cell) -> bool:
+    """Whether a cell's masks need not be made: they are there, or the criterion declined the network.
+
+    A failed scoring is tried again for every cell that is open.
+    """
     receipt = store.get("receipts", cell.pruning_key)
-    return receipt is not None and not (retry and receipt["status"] == "failed")
+    if receipt is None or receipt["status"] == "failed":
+        return False
+    return receipt["status"] == "skipped" or store.has_mask(receipt["receipt"]["mask"])
 
 
 def _group(cell: Cell) -> str:
@@ -90,5 +96,5 @@ def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dic
     if outcome.key == cell.key:
         record = {**blank_record(cell, environment), **failed}
         store.commit("records", cell.key, record, replace_failed=True)
-    elif store.get("receipts", cell.pruning_key) is None:
-        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed})
+    elif not has_masks(store, cell):
+        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -84,7 +83,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> d
         **numbers,
         **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
-        "rerun": rerun(cell, manifest, failed=record.get("status") in ("failed", "skipped")),
+        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed"),
     }
 
 
@@ -105,18 +104,21 @@ def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool) -> str:
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
     }
-    words = ["pabench", "run", manifest.get("suite_path") or manifest["name"], *output_option(manifest)]
-    words += [word for key, value in only.items() for word in ("--only", f"{key}={value}")]
+    words = _base(manifest) + [word for key, value in only.items() for word in ("--only", f"{key}={value}")]
     return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))
 
 
-def output_option(manifest: Mapping[str, Any]) -> list[str]:
-    """`-o DIR` as the study's command had it."""
+def _base(manifest: Mapping[str, Any]) -> list[str]:
+    """The study's own command, all options that made its cells included, without what picked some of them."""
     try:
         words = shlex.split(manifest.get("command", ""))
     except ValueError:
-        return []
-    for option, value in itertools.pairwise(words):
-        if option in ("-o", "--output", "--out"):
-            return ["-o", value]
-    return []
+        words = []
+    kept: list[str] = []
+    skip = False
+    for word in words or ["pabench", "run", str(manifest.get("suite_path") or manifest["name"])]:
+        if skip or word in ("--only", "--retry"):
+            skip = not skip
+        else:
+            kept.append(word)
+    return kept

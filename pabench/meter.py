@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from pathlib import Path
 from typing import Self
@@ -31,21 +33,32 @@ class Meter:
             self._held = torch.cuda.memory_allocated(self.device)
         else:
             self._held = _reset_peak()
-        self._began = time.perf_counter()
+        self._began = clock(self.device)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.seconds = clock(self.device) - self._began
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
             peak = torch.cuda.max_memory_allocated(self.device)
         else:
             peak = _kibibytes("VmHWM")
-        self.seconds = time.perf_counter() - self._began
         self.peak_bytes = max(0, peak - self._held) if self._held else 0
 
 
+def clock(device: torch.device) -> float:
+    """Seconds on a clock that waits for what the device still has to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def _reset_peak() -> int:
-    """Resident bytes now, after resetting the high-water mark; 0 where the system cannot."""
+    """Resident bytes now, after resetting the high-water mark; 0 where the system cannot.
+
+    Freed memory that the heap still holds is given back first, or work after the first would seem to need none.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
     try:
         _RESET.write_text("5")
     except OSError:

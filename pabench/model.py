@@ -35,7 +35,7 @@ def resolve(spec: ModelSpec, classes: int, shape: Shape) -> ModelSpec:
     `shape` is (C, H, W). Raises SuiteError for an unknown model or argument, a stem the network does not have, and
     images the network cannot process; the network is tried without computing anything.
     """
-    _check_words(spec)
+    check_words(spec)
     if "zero_init_last" not in spec.args:
         explicit = replace(spec, args={**spec.args, "zero_init_last": False})
         if not _problem(explicit, classes, shape):
@@ -49,7 +49,7 @@ def build(spec: ModelSpec, classes: int, shape: Shape, seed: int) -> nn.Module:
 
     The global random state is left as it was. A network of fixed image size gets the H, W of `shape`.
     """
-    _check_words(spec)
+    check_words(spec)
     _require(spec, classes, shape)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch the accelerators' generators too
@@ -65,7 +65,7 @@ def weights_digest(module: nn.Module) -> str:
     return sha.hexdigest()
 
 
-def _check_words(spec: ModelSpec) -> None:
+def check_words(spec: ModelSpec) -> None:
     """What can be refused before anything is built."""
     known = timm.list_models()
     if spec.name not in known:

@@ -38,8 +38,9 @@ class Network:
     """A private copy of a module in one dtype, as `weights`, `rest` and the pure function `call`.
 
     The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
-    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused: fused kernels have no second
-    derivative. Half-precision weights are scored in `dtype` as well, float64 weights always in float64.
+    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused and Hardsigmoid in parts: their
+    own kernels have no second derivative. Half-precision weights are scored in `dtype` as well, float64 weights always
+    in float64.
     """
 
     def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
@@ -52,9 +53,12 @@ class Network:
             dtype = torch.float64
         self.dtype = dtype
         self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
-        for layer in self._module.modules():
+        for layer in list(self._module.modules()):
             if hasattr(layer, "fused_attn"):
                 layer.fused_attn = False
+            for name, child in layer.named_children():
+                if isinstance(child, nn.Hardsigmoid):
+                    setattr(layer, name, _Hardsigmoid())
         if bn == "train":
             _use_batch_statistics(self._module)
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
@@ -64,6 +68,13 @@ class Network:
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
         return functional_call(self._module, tensors, (x,))
+
+
+class _Hardsigmoid(nn.Module):
+    """The same function, by operations that have a second derivative; PyTorch's own kernel has none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu6(x + 3) / 6
 
 
 def _use_batch_statistics(module: nn.Module) -> None:

@@ -18,6 +18,7 @@ from pabench import registry
 from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, checked, source_digest
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
+from pabench.meter import clock
 from pabench.network import Network, scoring_mode
 from pabench.selection import Selection, Tensors, kept_count
 
@@ -31,11 +32,15 @@ Batches = Batch | Sequence[Batch]
 
 @dataclass(frozen=True)
 class Pruned:
-    """Masks on the CPU (True = kept), their receipt (plain data; report.md of a record) and the flags they earn."""
+    """Masks on the CPU (True = kept), their receipt (plain data), the flags they earn, and the seconds they took.
+
+    The seconds of a one-shot criterion at several densities are its scoring, which they share, and one selection.
+    """
 
     masks: Tensors
     receipt: dict[str, Any]
     flags: list[dict[str, str]]
+    seconds: float
 
 
 class SkippedError(PluginError):
@@ -113,12 +118,15 @@ def prune_all(
     with scoring_mode(network.device):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape)
         _refuse(rule, ctx)
-        if not isinstance(rule, ScoreCriterion):
-            return [_by_masks(rule, ctx, d) for d in densities]
-        if rule.steps > 1:
-            return [_by_rounds(rule, ctx, d) for d in densities]
+        doubts = rule.doubts(ctx)
+        if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
+            return [_by_masks(rule, ctx, d, doubts) for d in densities]
+        if rule.steps > 1 or type(rule).rounds is not ScoreCriterion.rounds:
+            return [_by_rounds(rule, ctx, d, doubts) for d in densities]
+        began = clock(network.device)
         scores = checked(rule.score(ctx), ctx.weights, rule.name)
-        return [_pruned(rule, ctx, d, scores, rule.choose(scores, ctx.mask, d)) for d in densities]
+        scoring = clock(network.device) - began
+        return [_by_scores(rule, ctx, d, doubts, scores, scoring) for d in densities]
 
 
 def context(
@@ -152,37 +160,66 @@ def class_halves(batch: Batch) -> list[Batch]:
     return [(x[part], y[part]) for part in (lower, ~lower) if part.any()]
 
 
-def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | None = None) -> float:
-    """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve."""
-    batches = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
+def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | None = None) -> float | None:
+    """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve.
+
+    L is the mean of the batches' losses; they are computed one after another. None where the norm is not finite.
+    """
     ones = {n: torch.ones_like(w) for n, w in network.weights.items()}
     mask = {n: m.to(ones[n]) for n, m in masks.items()} if masks else ones
+    total = {n: torch.zeros_like(w) for n, w in network.weights.items()}
     with scoring_mode(network.device):
-        ctx = ScoreContext(network.weights, mask, network.rest, network.call, tuple(batches), (), {})
-        g = grad(ctx.loss)(ctx.kept)
-        return float(torch.stack([(g[n] * mask[n]).square().sum() for n in g]).sum().sqrt())
+        for x, y in batches:
+            batch = (x.to(device=network.device, dtype=network.dtype), y.to(network.device))
+            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (batch,), (), {})
+            g = grad(ctx.loss)(ctx.kept)
+            total = {n: t + g[n] * mask[n] / len(batches) for n, t in total.items()}
+    norm = float(torch.stack([t.square().sum() for t in total.values()]).sum().sqrt())
+    return norm if math.isfinite(norm) else None
 
 
-def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float) -> Pruned:
+def _by_scores(
+    rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str, scores: Tensors, scoring: float
+) -> Pruned:
+    device = next(iter(scores.values())).device
+    began = clock(device)
+    selection = rule.choose(scores, ctx.mask, density)
+    return _pruned(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
+
+
+def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
+    device = next(iter(ctx.weights.values())).device
+    began = clock(device)
     rounds = rule.rounds(ctx, density)
     first = last = next(rounds)
     for each in rounds:
         last = each
-    return _pruned(rule, ctx, density, first.scores, last.selection)
+    return _pruned(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
 
 
-def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Pruned:
+def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
+    device = next(iter(ctx.weights.values())).device
+    began = clock(device)
     masks = rule.prune(ctx, density)
+    seconds = clock(device) - began
     fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
     if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
         raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
     kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, _total(ctx))
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
-    return _pruned(rule, ctx, density, None, Selection(dict(masks), 0, 0))
+    return _pruned(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
 
 
-def _pruned(rule: Criterion, ctx: ScoreContext, density: float, scores: Tensors | None, selection: Selection) -> Pruned:
+def _pruned(
+    rule: Criterion,
+    ctx: ScoreContext,
+    density: float,
+    doubts: str,
+    scores: Tensors | None,
+    selection: Selection,
+    seconds: float,
+) -> Pruned:
     """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
     zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else {}
@@ -216,7 +253,8 @@ def _pruned(rule: Criterion, ctx: ScoreContext, density: float, scores: Tensors 
         "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
         "scores": _quantiles(scores) if scores else {},
     }
-    return Pruned(masks, receipt, _flags(receipt))
+    doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
+    return Pruned(masks, receipt, doubtful + _flags(receipt), seconds)
 
 
 def _quantiles(scores: Tensors) -> dict[str, float]:

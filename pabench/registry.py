@@ -67,7 +67,8 @@ def plugin(kind: str, name: str) -> type:
         if broken:
             raise MissingError(f"{kind}: {name!r} could not be loaded: {broken[0].origin}: {broken[0].reason}")
         singular = {"criteria": "criterion", "datasets": "dataset", "sections": "section"}[kind]
-        raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}")
+        aside = "".join(f"; set aside: {b.origin}: {b.reason}" for b in known.broken)
+        raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
     return known.classes[name]
 
 
@@ -108,6 +109,14 @@ def drop_in(path: str | Path) -> None:
         if isinstance(error, PluginError):
             raise
         raise PluginError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def try_drop_in(path: str | Path) -> None:
+    """As `drop_in`, but a broken file is set aside with its reason and matters only to who names what it defines."""
+    try:
+        drop_in(path)
+    except (PluginError, MissingError) as error:
+        group("criteria").broken.append(Broken(str(path), str(error)))
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> None:

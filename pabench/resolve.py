@@ -10,7 +10,7 @@ from pabench import model as models
 from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.criterion import source_digest
-from pabench.dataset import Dataset
+from pabench.dataset import Dataset, identity
 from pabench.entry import CriterionEntry, DatasetEntry, ModelEntry
 from pabench.errors import MissingError
 from pabench.parameters import create
@@ -35,7 +35,8 @@ class Resolver:
         dataset: Dataset = create(
             registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name
         )
-        spec = DatasetSpec(entry.name, entry.args, entry.path)
+        args = {k: v for k, v in asdict(dataset).items() if k != "path"}
+        spec = DatasetSpec(entry.name, args, entry.path)
         try:
             gap = dataset.missing()
         except MissingError as error:
@@ -44,11 +45,12 @@ class Resolver:
             self.missing[spec.label] = gap
             return spec
         self._datasets[spec.label] = dataset
-        return replace(spec, fingerprint=dataset.fingerprint())
+        return replace(spec, fingerprint=identity(dataset))
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
         spec = ModelSpec(entry.name, entry.args, entry.stem)
         if dataset.label not in self._datasets:
+            models.check_words(spec)
             return spec
         data = self._datasets[dataset.label]
         return models.resolve(spec, data.classes, data.shape)

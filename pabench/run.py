@@ -7,9 +7,10 @@ evaluates and writes one record. Both take plain data and write to the store; wh
 from __future__ import annotations
 
 import copy
+import math
 import platform
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +27,10 @@ from pabench import model as models
 from pabench import registry
 from pabench.augment import augment_digest, order_digest
 from pabench.cell import Cell, digest
-from pabench.criterion import Batch, Criterion
-from pabench.dataset import Dataset, scoring_batch, take
+from pabench.criterion import Batch, Criterion, source_digest
+from pabench.dataset import Dataset, identity, scoring_batch, take
 from pabench.errors import Aborted, DataError, DivergedError, MissingError
+from pabench.execution import has_masks
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
 from pabench.network import Network, prunable_weights
@@ -52,7 +54,10 @@ class Block:
     @cached_property
     def dataset(self) -> Dataset:
         spec = self.cell.dataset
-        return create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
+        found: Dataset = create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
+        if identity(found) != spec.fingerprint:
+            raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
+        return found
 
     @cached_property
     def train(self) -> Source:
@@ -68,20 +73,38 @@ class Block:
 
     def scoring_batch(self, per_class: int) -> Batch:
         """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
-        indices = self._scoring_indices(per_class)
-        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
+        return self._images(self._scoring_indices(per_class))
+
+    def norm_batches(self) -> list[Batch]:
+        """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
+
+        In class-balanced batches of up to 128: what a whole one of a large dataset needs, few machines have.
+        """
+        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
+        parts = math.ceil(len(indices) / 128)
+        return [self._images(indices[part::parts]) for part in range(parts)]
+
+    def batch_digest(self, per_class: int) -> str:
+        """SHA-256 of which images a criterion is given."""
+        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist()])
 
     def pairing(self, module: nn.Module) -> dict[str, str]:
         """Hashes of what every criterion of the block must share, for `status --pairing`."""
         n, seed = len(self.train.split), self.cell.seed_for
         augment = self.cell.recipe.augment
-        indices = self._scoring_indices(min(10, int(torch.bincount(self.train.split.labels.cpu()).min())))
         return {
             "weights": models.weights_digest(module),
             "order": order_digest(n, seed("order")),
             "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
-            "scoring_batch": digest([self.cell.dataset.fingerprint, indices.tolist()]),
+            "scoring_batch": self.batch_digest(self._usual()),
         }
+
+    def _usual(self) -> int:
+        """Ten images a class, or as many as the scarcest class has."""
+        return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
+
+    def _images(self, indices: torch.Tensor) -> Batch:
+        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
 
     def _scoring_indices(self, per_class: int) -> torch.Tensor:
         seed = self.cell.seed_for("scoring-batch")
@@ -91,7 +114,9 @@ class Block:
 def prune(payload: Mapping[str, Any], report: Report) -> None:
     """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
     store = Store(payload["store"])
-    cells = [Cell.from_json(c) for c in payload["cells"]]
+    cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
+    if not cells:
+        return
 
     def commit(cell: Cell, receipt: Mapping[str, Any]) -> None:
         store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **receipt}, replace_failed=True)
@@ -102,29 +127,14 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         rule = rebuild(cells[0])
         module = block.network()
         pairing = block.pairing(module)
-        dtype = getattr(torch, cells[0].scoring.dtype)
-        batches = (block.scoring_batch(rule.examples_per_class),) if rule.examples_per_class else ()
-        norm_batch = block.scoring_batch(10) if not batches else batches[0]
-        network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
-        reference = Network(module, bn="train", dtype=dtype)
-        before = gradient_norm(reference, [norm_batch])
-        together = [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]
-        for group in together:
-            report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
-            with Meter(network.device) as meter:
-                pruned = prune_all(
-                    network,
-                    rule,
-                    [1 - c.sparsity for c in group],
-                    batches=batches,
-                    seed=group[0].seed_for("noise"),
-                    input_shape=block.dataset.shape,
-                )
-            cost = {"scoring_seconds": meter.seconds, "scoring_peak_bytes": meter.peak_bytes}
-            for cell, result in zip(group, pruned, strict=True):
-                norm = {"before": before, "after": gradient_norm(reference, [norm_batch], _on(network, result))}
-                receipt = _with_mask(store, cell, result, norm)
-                commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
+        batch = {"batch": block.batch_digest(rule.examples_per_class)} if rule.examples_per_class else {}
+        pruned = _scored(cells, block, rule, module, report)
+        reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
+        before = gradient_norm(reference, block.norm_batches())
+        for cell, result, cost in pruned:
+            norm = {"before": before, "after": gradient_norm(reference, block.norm_batches(), _on(reference, result))}
+            receipt = _with_mask(store, cell, result, {**batch, "gradient_norm": norm})
+            commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
     except Aborted:
         raise
     except BaseException as error:
@@ -134,11 +144,39 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
                 commit(cell, failure(error))
 
 
+def _scored(
+    cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
+) -> list[tuple[Cell, Pruned, dict[str, float]]]:
+    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once."""
+    batches = [block.scoring_batch(rule.examples_per_class)] if rule.examples_per_class else []
+    dtype = getattr(torch, cells[0].scoring.dtype)
+    network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+    found = []
+    for group in [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]:
+        report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
+        with Meter(network.device) as meter:
+            results = prune_all(
+                network,
+                rule,
+                [1 - c.sparsity for c in group],
+                batches=tuple(batches),
+                seed=group[0].seed_for("noise"),
+                input_shape=block.dataset.shape,
+            )
+        for cell, result in zip(group, results, strict=True):
+            cost = {"scoring_seconds": result.seconds, "scoring_peak_bytes": meter.peak_bytes}
+            found.append((cell, result, cost))
+    return found
+
+
 def train(payload: Mapping[str, Any], report: Report) -> None:
     """One record: the outcome of a cell, whatever it is."""
     store = Store(payload["store"])
     cell = Cell.from_json(payload["cell"])
     device = torch.device(payload["device"])
+    earlier = store.get("records", cell.key)
+    if earlier is not None and earlier["status"] != "failed":
+        return  # another run on this folder has computed it
     record = blank_record(cell, environment(device, cell.recipe.precision))
     try:
         _load_plugins(payload)
@@ -173,7 +211,8 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     pairing = block.pairing(module)
     made_for = receipt.get("pairing", pairing)
     if any(made_for[part] != pairing[part] for part in ("weights", "scoring_batch")):
-        raise DataError("the masks were made for other weights or another scoring batch than this cell has")
+        store.quarantine("receipts", cell.pruning_key, "made for other weights or another scoring batch")
+        raise DataError("the masks were made for other weights or images; --retry failed makes them anew")
     sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
     torch.manual_seed(cell.seed_for("training"))  # dropout and stochastic depth
     with Meter(device) as training:
@@ -207,7 +246,10 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
 def rebuild(cell: Cell) -> Criterion:
     """The criterion of a cell, from its name and all of its parameters."""
     assert cell.criterion is not None
-    return registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+    if source_digest(type(rule)) != cell.criterion.source:
+        raise DataError(f"{rule.name}: its file has changed since the run began; start the run again")
+    return rule
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -291,7 +333,7 @@ def _on(network: Network, result: Pruned) -> dict[str, torch.Tensor]:
     return {n: m.to(network.device) for n, m in result.masks.items()}
 
 
-def _with_mask(store: Store, cell: Cell, result: Pruned, norm: dict[str, float]) -> dict[str, Any]:
+def _with_mask(store: Store, cell: Cell, result: Pruned, more: Mapping[str, Any]) -> dict[str, Any]:
     """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise.
 
     The mask file holds the receipt without its statistics, whose last digit depends on the number of threads: equal
@@ -299,11 +341,11 @@ def _with_mask(store: Store, cell: Cell, result: Pruned, norm: dict[str, float])
     """
     assert cell.criterion is not None
     variant = cell.criterion.name.partition("@")[2]
-    receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, "gradient_norm": norm}
+    receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, **more}
     exact = {k: v for k, v in receipt.items() if k not in ("scores", "gradient_norm")}
     return {**receipt, "mask": store.put_mask(pack(result.masks, exact))}
 
 
 def _load_plugins(payload: Mapping[str, Any]) -> None:
     for path in payload.get("plugins", ()):
-        registry.drop_in(path)
+        registry.try_drop_in(path)

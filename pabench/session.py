@@ -23,7 +23,7 @@ from pabench import execution, registry, study
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
-from pabench.errors import Aborted, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.errors import Aborted, DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.progress import display
 from pabench.record import now
 from pabench.report import write
@@ -83,16 +83,20 @@ class Session:
         if options.engine not in ENGINES:
             raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
         device = pick_device(options.device)
-        plugins = [*registry.drop_ins(path, suite.plugin_files), *(p.resolve() for p in options.plugins)]
-        for file in plugins:
+        beside = registry.drop_ins(path, suite.plugins)
+        asked_for = [p.resolve() for p in options.plugins]
+        for file in beside:
+            registry.try_drop_in(file)
+        for file in asked_for:
             registry.drop_in(file)
         resolver = Resolver(device)
         everything = list(study.cells(suite, resolver))
         chosen = study.select(everything, options.only) if options.only else everything
         present = [c for c in chosen if c.dataset.label not in resolver.missing]
-        return cls(
-            options, path, suite, device, plugins, everything, present, list(resolver.missing.values()), resolver.pixels
-        )
+        asked = {c.dataset.label for c in chosen}
+        gaps = [gap for label, gap in resolver.missing.items() if label in asked]
+        plugins = beside + asked_for
+        return cls(options, path, suite, device, plugins, everything, present, gaps, resolver.pixels)
 
     @property
     def store(self) -> Store:
@@ -107,7 +111,7 @@ class Session:
             return self.options.jobs
         if self.device.type == "cpu":
             return cores()
-        return 4 if self.pixels <= SMALL_PIXELS else 1
+        return 2 if self.pixels <= SMALL_PIXELS else 1
 
     @property
     def threads(self) -> int:
@@ -213,7 +217,7 @@ class Session:
     def _refuse_drift(self, here: dict[str, Any]) -> None:
         try:
             before = self.store.manifest()["environment"]
-        except MissingError:
+        except (MissingError, DataError):
             return
         drift = [f"{k} {before.get(k)} -> {here[k]}" for k in FINGERPRINT if before.get(k) != here[k]]
         if drift and not self.options.allow_env_drift:
@@ -234,6 +238,10 @@ class Session:
             words += ["--device", options.device]
         if options.jobs:
             words += ["-j", str(options.jobs)]
+        if options.retry:
+            words += ["--retry", "failed"]
+        if options.allow_env_drift:
+            words += ["--allow-env-drift"]
         return shlex.join(words)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pabench.errors import SuiteError
 from pabench.report import read
-from pabench.store import Store
 
 
 def counts(folder: Path) -> dict[str, Any]:
@@ -37,7 +36,9 @@ def pairings(folder: Path) -> dict[str, Any]:
     """Blocks whose finished cells share weights, order, augmentation and scoring batch, and those that do not."""
     hashes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     sizes: Counter[str] = Counter()
-    for record in Store(folder).records().values():
+    study = read(folder)
+    expected = [study.records[key] for key in study.frame["key"] if key in study.records]
+    for record in expected:
         for part, value in record["pairing"].items():
             hashes[record["block"]][part].add(value)
         sizes[record["block"]] += bool(record["pairing"])

@@ -132,6 +132,14 @@ class Store:
             raise DataError(f"{self._mask_path(sha)}: no such mask; prune the cell again to make it")
         return data
 
+    def has_mask(self, sha: str) -> bool:
+        """Whether there is a mask file that matches its name."""
+        return self._read(self._mask_path(sha), _mask_of(sha), MAX_MASK_BYTES) is not None
+
+    def quarantine(self, kind: Kind, key: str, reason: str) -> None:
+        """Move a record away that turned out to be unusable: from now on it is absent."""
+        self._quarantine(self._path(kind, key), reason)
+
     def log(self, line: str) -> None:
         """Append a line to log.txt; a log that cannot be written stops nobody."""
         text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"

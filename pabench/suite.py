@@ -50,7 +50,7 @@ class ScoringEntry(BaseModel):
         default="float64", description="float32 halves memory, and masks depend on it"
     )
     degenerate: Literal["mark", "refuse"] = Field(
-        default="mark", description="mark: train and flag; refuse: fail the cell"
+        default="mark", description="mark: train and flag; refuse: skip the cell"
     )
 
 

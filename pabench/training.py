@@ -138,6 +138,8 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
         top5 += int(best.any(1).sum())
         total += float(F.cross_entropy(logits, y, reduction="sum"))
     n = len(source.split)
+    if not math.isfinite(total):
+        raise DivergedError(f"the test loss is {total / n} after the last epoch")
     return Evaluation(100 * top1 / n, 100 * top5 / n, total / n)
 
 

@@ -19,12 +19,12 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 ROOMS = [
     *["errors", "cell", "record", "parameters"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
-    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "registry"],
+    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["selection", "network", "masking", "maskfile", "criterion", "pruning"],
+    *["selection", "network", "masking", "maskfile", "criterion", "meter", "pruning"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
-    *["meter", "training", "run", "estimate"],
-    *["resolve", "execution", "progress", "listing", "session", "cli"],
+    *["training", "run", "estimate"],
+    *["resolve", "progress", "listing", "session", "cli"],
 ]
 LIGHT = [
     *["errors", "cell", "parameters", "suite", "study", "registry", "store"],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pabench import registry
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.maskfile import unpack
 from pabench.session import Options, Session
@@ -142,12 +143,16 @@ def test_a_record_has_what_was_measured(study):
     assert record["environment"]["torch"]
 
 
-def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(study):
-    _, records = study
+def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path, monkeypatch):
+    snip = registry.plugin("criteria", "snip")
+    score, calls = snip.score, []
+    monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(self.steps) or score(self, ctx))
+    text = ONE_SEED.replace(FOUR, "snip, {name: snip, steps: 3}")
 
-    for criterion, shared in (("snip", True), ("synflow (steps=3)", False)):
-        times = {records[criterion, s, 0]["cost"]["scoring_seconds"] for s in (0.5, 0.9)}
-        assert (len(times) == 1) is shared
+    run(write(tmp_path, text), tmp_path / "out")
+
+    assert calls.count(1) == 1  # one pass for the two sparsities
+    assert calls.count(3) == 6  # three rounds for each
 
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):

@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from pabench.models.classifier import CIFAR_CFG, Classifier, initialise
 
-default_cfgs = generate_default_cfgs(
-    {name: {**CIFAR_CFG, "first_conv": "conv1"} for name in ("resnet20", "resnet32", "resnet56", "wide_resnet32")}
-)
+NAMES = ("resnet8", "resnet20", "resnet32", "resnet56", "wide_resnet32")
+default_cfgs = generate_default_cfgs({name: {**CIFAR_CFG, "first_conv": "conv1"} for name in NAMES})
 
 
 class CifarResNet(Classifier):
@@ -90,6 +89,12 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: str) -
 
 def _create(name: str, pretrained: bool, depth: int, **kwargs: Any) -> CifarResNet:
     return build_model_with_cfg(CifarResNet, name, pretrained, depth=depth, **kwargs)
+
+
+@register_model
+def resnet8(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-8, the smallest of the family, for tiny images: 78,042 parameters for 10 classes."""
+    return _create("resnet8", pretrained, 8, **kwargs)
 
 
 @register_model

@@ -54,7 +54,7 @@
     };
     const only = [data.only.dataset[dataset], data.only.model[model], data.only.criterion[criterion], `sparsity=${sparsity}`, `seed=${seed}`];
     cell.rerun = [data.command, ...only.map(word => `--only ${word}`)].join(" ");
-    if (cell.status === "failed" || cell.status === "skipped") cell.rerun += " --retry failed";
+    if (cell.status === "failed") cell.rerun += " --retry failed";
     cell.text = [cell.dataset, cell.model, cell.criterion, percent(sparsity), cell.status, cell.kind, cell.message, ...cell.flags.flat(), key].join(" ").toLowerCase();
     return cell;
   });
