@@ -63,7 +63,7 @@ def plugin(kind: str, name: str) -> type:
     """The class `name` of a kind (criteria, datasets, sections); SuiteError names the close ones."""
     known = group(kind)
     if name not in known.classes:
-        broken = [b for b in known.broken if name in b.origin]
+        broken = [b for b in known.broken if Path(b.origin).stem == name or b.origin.endswith(f".{name}")]
         if broken:
             raise MissingError(f"{kind}: {name!r} could not be loaded: {broken[0].origin}: {broken[0].reason}")
         singular = {"criteria": "criterion", "datasets": "dataset", "sections": "section"}[kind]
@@ -116,7 +116,7 @@ def try_drop_in(path: str | Path) -> None:
     try:
         drop_in(path)
     except (PluginError, MissingError) as error:
-        group("criteria").broken.append(Broken(str(path), str(error)))
+        group("criteria").broken.append(Broken(str(path), str(error).removeprefix(f"{Path(path).resolve()}: ")))
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> None:

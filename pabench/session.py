@@ -205,7 +205,7 @@ class Session:
             "name": self.path.stem,
             "title": self.suite.title,
             "suite": self.suite.text,
-            "suite_path": str(self.path),
+            "suite_path": self.options.suite,
             "overrides": list(self.options.overrides),
             "command": self._command(),
             "cells": [c.to_json() for c in self.cells],

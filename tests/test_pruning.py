@@ -152,6 +152,36 @@ def test_attention_has_second_derivatives():
     assert all(s.isfinite().all() for s in scores.values())
 
 
+def test_hard_sigmoids_have_second_derivatives_while_scoring():
+    """PyTorch's kernel has none: GraSP on MobileNetV3 raises in public code."""
+    torch.manual_seed(0)
+    module = timm.create_model("mobilenetv3_small_050", num_classes=4)
+    batch = (torch.randn(4, 3, 64, 64), torch.arange(4))
+
+    masks = pabench.prune(module, "grasp", sparsity=0.5, batch=batch, dtype=torch.float32)
+
+    assert masks.receipt["zero_scores"] / masks.receipt["total"] < 0.1
+    assert any(isinstance(m, nn.Hardsigmoid) for m in module.modules())
+
+
+def test_synflow_is_doubtful_where_a_network_is_not_positive():
+    """LayerNorm subtracts a mean: products turn negative and R conserves no flow."""
+    module = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 4))
+    plain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+
+    doubtful = pabench.prune(module, "synflow", sparsity=0.5, steps=1)
+    fine = pabench.prune(plain, "synflow", sparsity=0.5, steps=1)
+
+    assert [f["flag"] for f in doubtful.flags] == ["doubtful"]
+    assert "are negative" in doubtful.flags[0]["detail"]
+    assert fine.flags == []
+
+
+def test_synflow_asks_for_the_shape_it_cannot_know():
+    with pytest.raises(SuiteError, match="give input_shape="):
+        pabench.score(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), "synflow")
+
+
 def test_zero_initialised_batchnorms_make_a_ranking_degenerate_and_say_so():
     """timm's default for ResNet-18: 98 % of the scores are exactly 0, and the mask is the order of the parameters."""
     torch.manual_seed(0)

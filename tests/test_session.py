@@ -175,6 +175,60 @@ def test_one_more_sparsity_computes_only_that_one(tmp_path):
     assert {k[:2] for k in set(after) - set(before)} == {("random", 0.95), ("snip", 0.95), ("synflow (steps=3)", 0.95)}
 
 
+def test_lost_masks_are_made_again(tmp_path):
+    """A receipt without its mask file must not fail every later cell."""
+    text = ONE_SEED.replace(FOUR, "snip")
+    _, before = run(write(tmp_path, text), tmp_path / "out")
+    for mask in (tmp_path / "out" / "masks").iterdir():
+        mask.unlink()
+
+    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
+
+    assert code == 0
+    store = Store(tmp_path / "out")
+    assert all(store.has_mask(r["receipt"]["mask"]) for r in before.values() if r["receipt"])
+
+
+def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
+    """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
+    text = ONE_SEED.replace(FOUR, "random")
+    run(write(tmp_path, text), tmp_path / "out")
+    run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
+
+    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": []}
+
+
+def test_a_scoring_that_failed_is_tried_again_for_a_new_cell(tmp_path, monkeypatch):
+    """An out-of-memory of yesterday says nothing about today's recipe."""
+    text = ONE_SEED.replace(FOUR, "snip").replace("[0, 0.5, 0.9]", "[0.9]")
+    snip = registry.plugin("criteria", "snip")
+    score = snip.score
+
+    def full(self, ctx):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(snip, "score", full)
+    code, records = run(write(tmp_path, text), tmp_path / "out")
+    assert code == 3
+    assert [r["kind"] for r in records.values()] == ["oom"]
+    monkeypatch.setattr(snip, "score", score)
+
+    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
+
+    assert code == 0
+
+
+def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criteria_nothing(tmp_path):
+    text = ONE_SEED.replace("train_per_class: 20", "train_per_class: 4").replace(FOUR, "random, snip")
+
+    code, records = run(write(tmp_path, text), tmp_path / "out")
+
+    assert code == 3
+    assert records["random", 0.9, 0]["receipt"]["gradient_norm"]["before"] > 0
+    assert records["snip", 0.9, 0]["kind"] == "data"
+    assert "has 4 images, 10 per class are needed" in records["snip", 0.9, 0]["message"]
+
+
 def test_other_augmentation_reuses_the_masks_too(tmp_path):
     """Masks depend on weights and scoring batch, and not on how the network is trained afterwards."""
     text = ONE_SEED.replace(FOUR, "snip")
@@ -237,6 +291,27 @@ def test_a_plugin_that_fails_costs_its_own_cells_only(tmp_path, body, message):
             assert record["kind"] == "plugin-error"
             assert message in record["message"]
             assert "theirs.py" in record["traceback"] or "selection" in record["traceback"]
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_broken_file_beside_a_suite_matters_only_to_who_names_it(tmp_path):
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "half_saved.py").write_text("def score(")
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "random"))
+
+    assert run(suite, tmp_path / "out")[0] == 0
+    with pytest.raises(MissingError, match=r"'half_saved' could not be loaded: .*half_saved.py: SyntaxError"):
+        Session.open(Options(suite=str(write(tmp_path, ONE_SEED.replace(FOUR, "half_saved")))))
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_plugins_are_relative_to_the_suite_and_not_to_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "theirs.py").write_text(PLUGIN.format(body="return dict(ctx.kept)"))
+    write(tmp_path / "deep", ONE_SEED.replace(FOUR, "theirs") + "plugins: [theirs.py]\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert len(Session.open(Options(suite="deep/study.yaml", device="cpu")).cells) == 3
 
 
 @pytest.mark.usefixtures("fresh_registry")
