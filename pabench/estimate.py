@@ -11,9 +11,9 @@ from statistics import median
 
 import torch
 
+from pabench.block import Block
 from pabench.cell import Cell
 from pabench.dataset import steps_per_epoch
-from pabench.run import Block
 from pabench.split import Images
 from pabench.store import Store
 from pabench.training import Source, train

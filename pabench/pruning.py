@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,32 +15,15 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from pabench import registry
-from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, checked, source_digest
+from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, checked
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
 from pabench.meter import clock
 from pabench.network import Network, scoring_mode
+from pabench.receipt import Pruned, receipted
 from pabench.selection import Selection, Tensors, kept_count
 
-DEGENERATE_ZEROS = 0.5
-"""Share of scores that are exactly 0 from which a ranking counts as degenerate."""
-ARBITRARY_TIES = 0.01
-"""Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
-
 Batches = Batch | Sequence[Batch]
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """Masks on the CPU (True = kept), their receipt (plain data), the flags they earn, and the seconds they took.
-
-    The seconds of a one-shot criterion at several densities are its scoring, which they share, and one selection.
-    """
-
-    masks: Tensors
-    receipt: dict[str, Any]
-    flags: list[dict[str, str]]
-    seconds: float
 
 
 class SkippedError(PluginError):
@@ -184,7 +167,7 @@ def _by_scores(
     device = next(iter(scores.values())).device
     began = clock(device)
     selection = rule.choose(scores, ctx.mask, density)
-    return _pruned(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
+    return receipted(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
 
 
 def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
@@ -194,7 +177,7 @@ def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: 
     first = last = next(rounds)
     for each in rounds:
         last = each
-    return _pruned(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
+    return receipted(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
 
 
 def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
@@ -208,88 +191,7 @@ def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -
     kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, _total(ctx))
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
-    return _pruned(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
-
-
-def _pruned(
-    rule: Criterion,
-    ctx: ScoreContext,
-    density: float,
-    doubts: str,
-    scores: Tensors | None,
-    selection: Selection,
-    seconds: float,
-) -> Pruned:
-    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network."""
-    masks = {n: m.cpu() for n, m in selection.masks.items()}
-    zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else {}
-    layers = [
-        {
-            "name": n,
-            "shape": list(m.shape),
-            "total": m.numel(),
-            "kept": int(m.sum()),
-            "zero_scores": zeros.get(n, 0),
-        }
-        for n, m in masks.items()
-    ]
-    total, kept = _total(ctx), sum(layer["kept"] for layer in layers)
-    receipt = {
-        "criterion": rule.name,
-        "parameters": asdict(rule),
-        "version": rule.version,
-        "source": source_digest(type(rule)),
-        "dtype": str(next(iter(ctx.weights.values())).dtype).removeprefix("torch."),
-        "requested_sparsity": round(1 - density, 12),
-        "sparsity": 1 - kept / total,
-        "total": total,
-        "kept": kept,
-        "tied_at_threshold": selection.tied,
-        "kept_of_tied": selection.kept_of_tied,
-        "zero_scores": sum(zeros.values()),
-        "non_finite_scores": sum(int((~s.isfinite()).sum()) for s in scores.values()) if scores else 0,
-        "rounds": getattr(rule, "steps", 1),
-        "layers": layers,
-        "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
-        "scores": _quantiles(scores) if scores else {},
-    }
-    doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
-    return Pruned(masks, receipt, doubtful + _flags(receipt), seconds)
-
-
-def _quantiles(scores: Tensors) -> dict[str, float]:
-    """Five numbers of the finite scores; sorting is avoided, networks have up to 10^8 weights."""
-    flat = torch.cat([s.flatten() for s in scores.values()])
-    flat = flat[flat.isfinite()]
-    n = flat.numel()
-    ranks = {f"{q:g}": max(1, math.ceil(q * n)) for q in (0, 0.25, 0.5, 0.75, 1)}
-    return {q: float(flat.kthvalue(rank).values) for q, rank in ranks.items()} if n else {}
-
-
-def _flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What must never be reported as if it were fine."""
-    flags = []
-    total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
-    if zeros >= DEGENERATE_ZEROS * total:
-        layers = sum(layer["zero_scores"] == layer["total"] for layer in receipt["layers"])
-        detail = (
-            f"{zeros} of {total} scores are exactly 0 ({100 * zeros / total:.1f} %), all of them in {layers} of "
-            f"{len(receipt['layers'])} layers; where the network ends its blocks in BatchNorms that start at 0, "
-            "use args: {zero_init_last: false}"
-        )
-        flags.append({"flag": "degenerate", "detail": detail})
-    arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
-    if arbitrary > ARBITRARY_TIES * kept:
-        detail = (
-            f"{receipt['tied_at_threshold']} weights share the lowest kept score; "
-            f"the order of the parameters chose {receipt['kept_of_tied']} of them"
-        )
-        flags.append({"flag": "tied", "detail": detail})
-    if receipt["non_finite_scores"]:
-        flags.append({"flag": "non-finite", "detail": f"{receipt['non_finite_scores']} scores are infinite"})
-    if receipt["dead_layers"]:
-        flags.append({"flag": "collapsed", "detail": ", ".join(receipt["dead_layers"])})
-    return flags
+    return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
 
 
 def _refuse(rule: Criterion, ctx: ScoreContext) -> None:

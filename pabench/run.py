@@ -6,109 +6,32 @@ evaluates and writes one record. Both take plain data and write to the store; wh
 
 from __future__ import annotations
 
-import copy
-import math
-import platform
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import timm
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-import pabench
-from pabench import model as models
 from pabench import registry
-from pabench.augment import augment_digest, order_digest
-from pabench.cell import Cell, digest
-from pabench.criterion import Batch, Criterion, source_digest
-from pabench.dataset import Dataset, identity, scoring_batch, take
+from pabench.block import Block
+from pabench.cell import Cell
+from pabench.criterion import Criterion, source_digest
+from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.execution import has_masks
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
-from pabench.network import Network, prunable_weights
-from pabench.parameters import create
-from pabench.pruning import Pruned, SkippedError, gradient_norm, prune_all
+from pabench.network import Network
+from pabench.pruning import SkippedError, gradient_norm, prune_all
+from pabench.receipt import Pruned
 from pabench.record import blank_receipt, blank_record, now
+from pabench.size import flops, parameters
 from pabench.store import Store
-from pabench.training import Evaluation, Source, evaluate
+from pabench.training import Evaluation, evaluate
 from pabench.training import train as train_network
 
 Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Block:
-    """What all cells of a block share, made from the block's seeds and from nothing else."""
-
-    cell: Cell
-    device: torch.device
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        spec = self.cell.dataset
-        found: Dataset = create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
-        if identity(found) != spec.fingerprint:
-            raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
-        return found
-
-    @cached_property
-    def train(self) -> Source:
-        return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
-
-    @cached_property
-    def test(self) -> Source:
-        return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
-
-    def network(self) -> nn.Module:
-        """The network at initialization, on the CPU."""
-        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights"))
-
-    def scoring_batch(self, per_class: int) -> Batch:
-        """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
-        return self._images(self._scoring_indices(per_class))
-
-    def norm_batches(self) -> list[Batch]:
-        """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
-
-        In class-balanced batches of up to 128: what a whole one of a large dataset needs, few machines have.
-        """
-        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
-        parts = math.ceil(len(indices) / 128)
-        return [self._images(indices[part::parts]) for part in range(parts)]
-
-    def batch_digest(self, per_class: int) -> str:
-        """SHA-256 of which images a criterion is given."""
-        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist()])
-
-    def pairing(self, module: nn.Module) -> dict[str, str]:
-        """Hashes of what every criterion of the block must share, for `status --pairing`."""
-        n, seed = len(self.train.split), self.cell.seed_for
-        augment = self.cell.recipe.augment
-        return {
-            "weights": models.weights_digest(module),
-            "order": order_digest(n, seed("order")),
-            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
-            "scoring_batch": self.batch_digest(self._usual()),
-        }
-
-    def _usual(self) -> int:
-        """Ten images a class, or as many as the scarcest class has."""
-        return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
-
-    def _images(self, indices: torch.Tensor) -> Batch:
-        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
-
-    def _scoring_indices(self, per_class: int) -> torch.Tensor:
-        seed = self.cell.seed_for("scoring-batch")
-        return scoring_batch(self.train.split, classes=self.dataset.classes, per_class=per_class, seed=seed)
 
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
@@ -276,57 +199,6 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, (DataError, MissingError)):
         return "data"
     return "io" if isinstance(error, OSError) else "plugin-error"
-
-
-def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """All parameters of the network, dense and after pruning."""
-    dense = sum(p.numel() for p in module.parameters())
-    return {"dense": dense, "pruned": dense - sum(int((~m).sum()) for m in masks.values())}
-
-
-def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> dict[str, int]:
-    """Forward FLOPs of one image (1 multiply-accumulate = 2 FLOPs), dense and counting only kept weights."""
-    network = copy.deepcopy(module).cpu().eval()
-    for layer in network.modules():
-        if hasattr(layer, "fused_attn"):
-            layer.fused_attn = False  # the counter knows no fused attention on the CPU
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
-        network(torch.zeros(1, *shape))
-    dense = counter.get_total_flops()
-    by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    saved = 0.0
-    for name in prunable_weights(network):
-        if name in masks:
-            layer = name.rpartition(".")[0]
-            path = ".".join(filter(None, [type(network).__name__, layer]))
-            saved += by_module.get(path, 0) * (1 - float(masks[name].float().mean()))
-    return {"dense": dense, "pruned": round(dense - saved)}
-
-
-def environment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Where a number came from: versions, hardware, threads."""
-    return {
-        "pabench": pabench.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "numpy": np.__version__,
-        "device": f"cuda: {torch.cuda.get_device_name(device)}"
-        if device.type == "cuda"
-        else f"{device.type}: {_cpu()}",
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _on(network: Network, result: Pruned) -> dict[str, torch.Tensor]:

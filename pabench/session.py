@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -23,15 +18,16 @@ from pabench import execution, registry, study
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
-from pabench.errors import Aborted, DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.environment import environment
+from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.interrupt import stoppable
+from pabench.machine import cores, pick_device
 from pabench.progress import display
 from pabench.record import now
 from pabench.report import write
 from pabench.resolve import Resolver
-from pabench.run import environment
 from pabench.store import Store
 from pabench.suite import Suite, find, load
-from pabench.training import devices
 
 MANY = 10_000
 SMALL_PIXELS = 64
@@ -243,53 +239,3 @@ class Session:
         if options.allow_env_drift:
             words += ["--allow-env-drift"]
         return shlex.join(words)
-
-
-class Stop:
-    """Set by the first SIGINT or SIGTERM; a second SIGINT ends everything at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def is_set(self) -> bool:
-        return self.signal is not None
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise Aborted
-        self.signal = number
-        os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
-
-
-@contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Signals set the flag while the block runs; outside of the main thread they are left alone."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def pick_device(name: str) -> torch.device:
-    """The fastest device, or the one asked for; MissingError where it is not there."""
-    offered = list(devices())
-    if name == "auto":
-        return torch.device(offered[0])
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise SuiteError(f"--device {name}: no such device; expected auto, cpu, cuda, cuda:1 or mps") from None
-    if device.type not in offered or (device.index or 0) >= max(1, torch.cuda.device_count()):
-        raise MissingError(f"--device {name}: not on this machine, which offers {', '.join(offered)}")
-    return device
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -187,12 +187,3 @@ def precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[An
 def _readers() -> int:
     """Processes that read the files of a streamed split; images in memory need none."""
     return max(1, torch.get_num_threads())
-
-
-def devices() -> Iterator[str]:
-    """Names of the devices that this machine offers, the fastest first."""
-    if torch.cuda.is_available():
-        yield "cuda"
-    if torch.backends.mps.is_available():
-        yield "mps"
-    yield "cpu"

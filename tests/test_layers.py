@@ -21,9 +21,9 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["selection", "network", "masking", "maskfile", "criterion", "meter", "pruning"],
+    *["selection", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
-    *["training", "run", "estimate"],
+    *["training", "block", "size", "environment", "run", "estimate", "machine", "interrupt"],
     *["resolve", "progress", "listing", "session", "cli"],
 ]
 LIGHT = [

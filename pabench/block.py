@@ -1,0 +1,87 @@
+"""What all cells of a block share: data, network, batches, and the hashes that prove it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from pabench import model as models
+from pabench import registry
+from pabench.augment import augment_digest, order_digest
+from pabench.cell import Cell, digest
+from pabench.criterion import Batch
+from pabench.dataset import Dataset, identity, scoring_batch, take
+from pabench.errors import DataError
+from pabench.parameters import create
+from pabench.training import Source
+
+
+@dataclass(frozen=True)
+class Block:
+    """What all cells of a block share, made from the block's seeds and from nothing else."""
+
+    cell: Cell
+    device: torch.device
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        spec = self.cell.dataset
+        found: Dataset = create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
+        if identity(found) != spec.fingerprint:
+            raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
+        return found
+
+    @cached_property
+    def train(self) -> Source:
+        return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
+
+    @cached_property
+    def test(self) -> Source:
+        return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
+
+    def network(self) -> nn.Module:
+        """The network at initialization, on the CPU."""
+        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights"))
+
+    def scoring_batch(self, per_class: int) -> Batch:
+        """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
+        return self._images(self._scoring_indices(per_class))
+
+    def norm_batches(self) -> list[Batch]:
+        """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
+
+        In class-balanced batches of up to 128: what a whole one of a large dataset needs, few machines have.
+        """
+        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
+        parts = math.ceil(len(indices) / 128)
+        return [self._images(indices[part::parts]) for part in range(parts)]
+
+    def batch_digest(self, per_class: int) -> str:
+        """SHA-256 of which images a criterion is given."""
+        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist()])
+
+    def pairing(self, module: nn.Module) -> dict[str, str]:
+        """Hashes of what every criterion of the block must share, for `status --pairing`."""
+        n, seed = len(self.train.split), self.cell.seed_for
+        augment = self.cell.recipe.augment
+        return {
+            "weights": models.weights_digest(module),
+            "order": order_digest(n, seed("order")),
+            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
+            "scoring_batch": self.batch_digest(self._usual()),
+        }
+
+    def _usual(self) -> int:
+        """Ten images a class, or as many as the scarcest class has."""
+        return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
+
+    def _images(self, indices: torch.Tensor) -> Batch:
+        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
+
+    def _scoring_indices(self, per_class: int) -> torch.Tensor:
+        seed = self.cell.seed_for("scoring-batch")
+        return scoring_batch(self.train.split, classes=self.dataset.classes, per_class=per_class, seed=seed)
