@@ -58,7 +58,7 @@ def render(study: Study) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     return page.render(
-        name=plain(study.manifest["name"]),
+        name=plain(study.manifest.get("title") or study.manifest["name"]),
         policy=policy,
         style=Markup(style),
         script=Markup(script),
