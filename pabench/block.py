@@ -43,13 +43,19 @@ class Block:
     def test(self) -> Source:
         return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
 
-    def network(self) -> nn.Module:
-        """The network at initialization, on the CPU."""
-        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, self.cell.seed_for("weights"))
+    def network(self, seed: int | None = None) -> nn.Module:
+        """The network at initialization, on the CPU; the block's own, or that of another seed."""
+        seed = self.cell.seed_for("weights") if seed is None else seed
+        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, seed)
 
     def scoring_batch(self, per_class: int) -> Batch:
         """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
         return self._images(self._scoring_indices(per_class))
+
+    def scoring_batches(self, per_class: int, count: int) -> list[Batch]:
+        """`count` disjoint scoring batches; the first is `scoring_batch(per_class)`."""
+        by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
+        return [self._images(by_class[:, i].flatten()) for i in range(count)]
 
     def norm_batches(self) -> list[Batch]:
         """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.

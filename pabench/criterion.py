@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pabench.cell import derive_seed
 from pabench.errors import PluginError, SuiteError, did_you_mean
 from pabench.parameters import NonNegativeInt, PositiveFloat, PositiveInt, create
 from pabench.selection import Allocation, Schedule, Selection, Tensors, kept_count, round_densities, select
@@ -27,10 +28,23 @@ __all__ = [
     "Round",
     "ScoreContext",
     "ScoreCriterion",
+    "Sources",
     "Tensors",
 ]
 
 Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What few criteria ask for, and only a study can give.
+
+    `redraw(seed)`: all tensors of the network at another initialization, in the dtype and on the device of scoring.
+    `trained()`: prunable weights by name after training the dense network by the cell's recipe.
+    """
+
+    redraw: Callable[[int], Tensors] | None = None
+    trained: Callable[[], Tensors] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,8 @@ class ScoreContext:
     their names and shapes, 1 kept and 0 pruned; `rest` holds all other parameters and buffers. `call(tensors, x)` is
     the network as a pure function: `tensors` are weights and rest together, `x` is (N, C, H, W), the logits (N, K).
     Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` is
-    U(0, 1) per weight from the cell's seed: the only randomness allowed.
+    U(0, 1) per weight from the cell's seed; it and `generator` are the only randomness allowed. `round` counts from 0.
+    `sources` hold what few criteria ask for.
     """
 
     weights: Tensors
@@ -51,6 +66,28 @@ class ScoreContext:
     batches: tuple[Batch, ...]
     input_shape: tuple[int, ...]
     noise: Tensors
+    seed: int = 0
+    round: int = 0
+    sources: Sources = field(default_factory=lambda: Sources())
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A generator on the CPU that depends on the cell's seed, the round and the purpose, and on nothing else."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, purpose, self.round))
+
+    def redrawn(self, purpose: str) -> Tensors:
+        """All tensors of the network, weights and rest, at another initialization that depends on seed and purpose.
+
+        A suite draws it by the network's own rules. Where those are not known (the library, with any module), each
+        prunable weight is permuted within its tensor, a draw from its own empirical distribution; the rest stays.
+        """
+        if self.sources.redraw is not None:
+            return self.sources.redraw(derive_seed(self.seed, purpose, self.round))
+        generator = self.generator(purpose)
+        shuffled = {
+            n: w.flatten()[torch.randperm(w.numel(), generator=generator).to(w.device)].view_as(w)
+            for n, w in self.weights.items()
+        }
+        return {**self.rest, **shuffled}
 
     def ones(self) -> Tensor:
         """An all-ones input (1, C, H, W) in the dtype of the weights; SuiteError where the shape is not known."""
@@ -92,6 +129,10 @@ class Criterion(ABC):
     """Scoring images of each class, from training data; 0 for a data-free criterion."""
     batch_split: Literal["whole", "class-halves"] = "whole"
     """One forward pass over the scoring batch, or two: the lower half of the classes, then the upper."""
+
+    def batch_count(self) -> int:
+        """How many disjoint scoring batches of `examples_per_class` images of each class it looks at."""
+        return 1
 
     def declines(self, ctx: ScoreContext) -> str:
         """Why the criterion is undefined on this network ("" where it is not); the cell is stored as skipped."""
@@ -142,7 +183,8 @@ class ScoreCriterion(Criterion):
 
     def rounds(self, ctx: ScoreContext, density: float) -> Iterator[Round]:
         """Score and prune `steps` times; each round sees the network as the earlier ones left it."""
-        for target in round_densities(density, self.steps, self.schedule):
+        for number, target in enumerate(round_densities(density, self.steps, self.schedule)):
+            ctx = replace(ctx, round=number)
             scores = checked(self.score(ctx), ctx.weights, self.name)
             selection = self.choose(scores, ctx.mask, target)
             yield Round(target, scores, selection)

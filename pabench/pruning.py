@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from pabench import registry
-from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, checked
+from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, Sources, checked
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
 from pabench.meter import clock
@@ -96,10 +96,11 @@ def prune_all(
     batches: tuple[Batch, ...],
     seed: int,
     input_shape: Sequence[int],
+    sources: Sources | None = None,
 ) -> list[Pruned]:
     """Masks at several densities; a one-shot criterion scores once for all of them."""
     with scoring_mode(network.device):
-        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape)
+        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
         _refuse(rule, ctx)
         doubts = rule.doubts(ctx)
         if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
@@ -113,7 +114,13 @@ def prune_all(
 
 
 def context(
-    network: Network, rule: Criterion, batches: Sequence[Batch], *, seed: int, input_shape: Sequence[int]
+    network: Network,
+    rule: Criterion,
+    batches: Sequence[Batch],
+    *,
+    seed: int,
+    input_shape: Sequence[int],
+    sources: Sources | None = None,
 ) -> ScoreContext:
     """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
     if rule.examples_per_class and not batches:
@@ -132,6 +139,8 @@ def context(
         batches=tuple(prepared) if rule.examples_per_class else (),
         input_shape=tuple(input_shape),
         noise={n: u.to(network.device) for n, u in noise.items()},
+        seed=seed,
+        sources=sources or Sources(),
     )
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell
-from pabench.criterion import Criterion, source_digest
+from pabench.criterion import Criterion, Sources, Tensors, source_digest
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.execution import has_masks
@@ -50,7 +50,8 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         rule = rebuild(cells[0])
         module = block.network()
         pairing = block.pairing(module)
-        batch = {"batch": block.batch_digest(rule.examples_per_class)} if rule.examples_per_class else {}
+        images = rule.examples_per_class * rule.batch_count()
+        batch = {"batch": block.batch_digest(images)} if images else {}
         pruned = _scored(cells, block, rule, module, report)
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
         before = gradient_norm(reference, block.norm_batches())
@@ -71,9 +72,15 @@ def _scored(
     cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
 ) -> list[tuple[Cell, Pruned, dict[str, float]]]:
     """Masks of each cell with what they cost. A one-shot criterion is given all densities at once."""
-    batches = [block.scoring_batch(rule.examples_per_class)] if rule.examples_per_class else []
+    images = rule.examples_per_class
+    batches = block.scoring_batches(images, rule.batch_count()) if images else []
     dtype = getattr(torch, cells[0].scoring.dtype)
     network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+
+    def redraw(seed: int) -> Tensors:
+        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+        return {**other.rest, **other.weights}
+
     found = []
     for group in [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]:
         report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
@@ -85,6 +92,7 @@ def _scored(
                 batches=tuple(batches),
                 seed=group[0].seed_for("noise"),
                 input_shape=block.dataset.shape,
+                sources=Sources(redraw=redraw),
             )
         for cell, result in zip(group, results, strict=True):
             cost = {"scoring_seconds": result.seconds, "scoring_peak_bytes": meter.peak_bytes}
