@@ -1,7 +1,7 @@
 """pabench: fair comparison of pruning-at-initialization criteria.
 
-The library for people with their own training loop: `score`, `prune`, `apply`, `Masks`. Nothing heavy is imported
-until one of them is used.
+The library for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `Masks`. Nothing heavy is
+imported until one of them is used.
 """
 
 from importlib import import_module
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from pabench.masking import apply as apply
     from pabench.pruning import prune as prune
     from pabench.pruning import score as score
+    from pabench.shuffling import shuffle as shuffle
 
 try:
     __version__ = version("pabench")
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["Masks", "apply", "prune", "score"]
-_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "Masks": "maskfile"}
+__all__ = ["Masks", "apply", "prune", "score", "shuffle"]
+_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "shuffle": "shuffling", "Masks": "maskfile"}
 
 
 def __getattr__(name: str) -> Any:

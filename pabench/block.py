@@ -11,12 +11,14 @@ from torch import nn
 
 from pabench import model as models
 from pabench import registry
+from pabench.ablation import IN_BATCH
 from pabench.augment import augment_digest, order_digest
 from pabench.cell import Cell, digest
 from pabench.criterion import Batch
 from pabench.dataset import Dataset, identity, scoring_batch, take
 from pabench.errors import DataError
 from pabench.parameters import create
+from pabench.shuffling import scrambled
 from pabench.training import Source
 
 
@@ -44,8 +46,8 @@ class Block:
         return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
 
     def network(self, seed: int | None = None) -> nn.Module:
-        """The network at initialization, on the CPU; the block's own, or that of another seed."""
-        seed = self.cell.seed_for("weights") if seed is None else seed
+        """The network at initialization, on the CPU; the cell's own (the block's, or re-drawn), or of another seed."""
+        seed = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights") if seed is None else seed
         return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, seed)
 
     def scoring_batch(self, per_class: int) -> Batch:
@@ -53,9 +55,14 @@ class Block:
         return self._images(self._scoring_indices(per_class))
 
     def scoring_batches(self, per_class: int, count: int) -> list[Batch]:
-        """`count` disjoint scoring batches; the first is `scoring_batch(per_class)`."""
+        """`count` disjoint scoring batches; the first is `scoring_batch(per_class)`.
+
+        In an ablation of the batch their labels or pixels are permuted.
+        """
         by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
-        return [self._images(by_class[:, i].flatten()) for i in range(count)]
+        batches = [self._images(by_class[:, i].flatten()) for i in range(count)]
+        ablation = self.cell.ablation
+        return scrambled(batches, ablation, self.cell.seed_for(ablation)) if ablation in IN_BATCH else batches
 
     def norm_batches(self) -> list[Batch]:
         """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
@@ -67,11 +74,13 @@ class Block:
         return [self._images(indices[part::parts]) for part in range(parts)]
 
     def batch_digest(self, per_class: int) -> str:
-        """SHA-256 of which images a criterion is given."""
-        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist()])
+        """SHA-256 of which images a criterion is given, and of what an ablation does to them."""
+        ablation = self.cell.ablation
+        done = [ablation, self.cell.seed_for(ablation)] if ablation in IN_BATCH else []
+        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist(), *done])
 
     def pairing(self, module: nn.Module) -> dict[str, str]:
-        """Hashes of what every criterion of the block must share, for `status --pairing`."""
+        """Hashes of what every criterion of the block must share (`ablation.alike`), for `status --pairing`."""
         n, seed = len(self.train.split), self.cell.seed_for
         augment = self.cell.recipe.augment
         return {

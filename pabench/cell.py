@@ -142,7 +142,10 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a dataset, a model, a criterion (None: the dense baseline) at one sparsity, with one seed."""
+    """One training: a dataset, a model, a criterion (None: the dense baseline) at one sparsity, with one seed.
+
+    `ablation` (`pabench.ablation`) is "" for a plain cell, and then it is in no hash.
+    """
 
     dataset: DatasetSpec
     model: ModelSpec
@@ -152,6 +155,7 @@ class Cell:
     recipe: Recipe
     scoring: Scoring
     protocol: str = PROTOCOL
+    ablation: str = ""
 
     @property
     def block(self) -> str:
@@ -164,24 +168,31 @@ class Cell:
 
     @property
     def pruning_key(self) -> str:
-        """Key of the mask: everything that can change it, and nothing of the training that follows."""
+        """Key of the mask: everything that can change it, and nothing of the training that follows.
+
+        A cell with other weights (reinit) has its parent's mask, and so its key.
+        """
         scoring = {"dtype": self.scoring.dtype}
         criterion = self.criterion.identity() if self.criterion else None
-        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring])
+        ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
+        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *ablation])
 
     @property
     def key(self) -> str:
         """Key of the result: everything that can change it, all defaults and versions included."""
-        return digest(["cell", self.pruning_key, asdict(self.recipe), self.scoring.degenerate])
+        ablation = [self.ablation] if self.ablation else []
+        return digest(["cell", self.pruning_key, asdict(self.recipe), self.scoring.degenerate, *ablation])
 
     @property
     def title(self) -> str:
         """How progress and error lines name the cell."""
         what = f"{self.criterion.label} {self.sparsity:g}" if self.criterion else "dense"
-        return f"{self.dataset.label} / {self.model.label} / {what} / seed {self.seed}"
+        ablation = f" / {self.ablation}" if self.ablation else ""
+        return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        data = asdict(self)
+        return data if self.ablation else {k: v for k, v in data.items() if k != "ablation"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
@@ -198,11 +209,16 @@ class Cell:
             recipe=Recipe(**recipe),
             scoring=Scoring(**data["scoring"]),
             protocol=data["protocol"],
+            ablation=data.get("ablation", ""),
         )
 
     def dense(self) -> Cell:
         """The baseline of this cell's block under the same recipe."""
-        return replace(self, criterion=None, sparsity=0.0)
+        return replace(self, criterion=None, sparsity=0.0, ablation="")
+
+    def parent(self) -> Cell:
+        """The plain cell that an ablation is compared with; a plain cell is its own."""
+        return replace(self, ablation="")
 
 
 def labelled(name: str, args: Mapping[str, Any]) -> str:

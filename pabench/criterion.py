@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
@@ -169,6 +170,8 @@ class ScoreCriterion(Criterion):
 
     regrows: ClassVar[bool] = False
     """Whether a pruned weight may return in a later round."""
+    lowest: ClassVar[bool] = False
+    """Whether the lowest scores are kept: never said by a class, only by the copy that `inverted` gives."""
 
     steps: PositiveInt = 1
     """Rounds of scoring and pruning."""
@@ -193,7 +196,14 @@ class ScoreCriterion(Criterion):
     def choose(self, scores: Tensors, mask: Tensors, density: float) -> Selection:
         """The masks of one round, of exactly the asked count."""
         kept = kept_count(density, sum(s.numel() for s in scores.values()))
-        return select(scores, kept, allocation=self.allocation, within=None if self.regrows else mask)
+        within = None if self.regrows else mask
+        return select(scores, kept, allocation=self.allocation, within=within, lowest=self.lowest)
+
+    def inverted(self) -> Self:
+        """A copy that keeps the lowest scores instead of the highest, in every round: the ablation `invert`."""
+        turned = copy.copy(self)
+        object.__setattr__(turned, "lowest", True)  # no field: it is no parameter and enters no hash
+        return turned
 
     def prune(self, ctx: ScoreContext, density: float) -> Tensors:
         *_, last = self.rounds(ctx, density)

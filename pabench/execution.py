@@ -37,22 +37,21 @@ def plan(
     done = {k: s for k, s in statuses.items() if s in DONE and not (retry and s == "failed")}
     found = Plan(list(cells), done)
     shared: dict[str, Any] = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins]}
-    groups: dict[str, list[Cell]] = {}
-    for cell in found.open:
-        if cell.criterion and not has_masks(store, cell):
-            groups.setdefault(_group(cell), []).append(cell)
+    needed = {cell.key: _prunings(store, cell) for cell in found.open}
+    groups: dict[str, dict[str, Cell]] = {}
+    for pruning in (one for prunings in needed.values() for one in prunings):
+        groups.setdefault(_group(pruning), {})[pruning.pruning_key] = pruning
     placed: set[str] = set()
     for cell in found.open:
         after: tuple[str, ...] = ()
-        if (name := _group(cell)) in groups and cell in groups[name]:
-            after = (name,)
+        for name in map(_group, needed[cell.key]):
             if name not in placed:
                 placed.add(name)
-                group = groups[name]
+                group = list(groups[name].values())
                 payload = {**shared, "cells": [c.to_json() for c in group]}
-                title = f"{cell.dataset.label} / {cell.model.label} / {group[0].criterion.label} / seed {cell.seed}"  # type: ignore[union-attr]
-                found.tasks.append(Task(name, f"{title}: masks", "pabench.run:prune", payload))
+                found.tasks.append(Task(name, f"{_title(group[0])}: masks", "pabench.run:prune", payload, after))
                 found.by_task[name] = group
+            after = (name,)
         payload = {**shared, "cell": cell.to_json()}
         found.tasks.append(Task(cell.key, cell.title, "pabench.run:train", payload, after))
         found.by_task[cell.key] = [cell]
@@ -70,10 +69,31 @@ def has_masks(store: Store, cell: Cell) -> bool:
     return receipt["status"] == "skipped" or store.has_mask(receipt["receipt"]["mask"])
 
 
+def _prunings(store: Store, cell: Cell) -> list[Cell]:
+    """The cells whose masks must be made for this one, in order: a shuffle needs its parent's, chosen or not."""
+    if cell.criterion is None or has_masks(store, cell):
+        return []
+    if cell.ablation == "reinit":
+        return [cell.parent()]
+    before = [cell.parent()] if cell.ablation == "shuffle" and not has_masks(store, cell.parent()) else []
+    return [*before, cell]
+
+
 def _group(cell: Cell) -> str:
-    """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity."""
+    """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity.
+
+    A shuffle scores nothing, and stands alone: it depends on one mask.
+    """
     criterion = cell.criterion.identity() if cell.criterion else None
-    return digest(["scoring", cell.block, criterion, cell.scoring.dtype])
+    ablation = [cell.ablation] if cell.ablation else []
+    alone = [cell.sparsity] if cell.ablation == "shuffle" else []
+    return digest(["scoring", cell.block, criterion, cell.scoring.dtype, *ablation, *alone])
+
+
+def _title(cell: Cell) -> str:
+    """A cell's title without its sparsity."""
+    what = [cell.criterion.label if cell.criterion else "dense", *([cell.ablation] if cell.ablation else [])]
+    return " / ".join([cell.dataset.label, cell.model.label, *what, f"seed {cell.seed}"])
 
 
 def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: dict[str, Any]) -> Iterator[Outcome]:

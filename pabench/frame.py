@@ -51,20 +51,35 @@ TEXTS = {
 
 def study(manifest: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Study:
     """The study of a manifest and its records. A record that is not in the manifest becomes a stray."""
-    rows = [row(cell, records.get(cell.key, {}), manifest) for cell in map(Cell.from_json, manifest["cells"])]
+    cells = [Cell.from_json(data) for data in manifest["cells"]]
+    ablated = any(cell.ablation for cell in cells)
+    rows = [row(cell, records.get(cell.key, {}), manifest, ablated=ablated) for cell in cells]
     frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun"])
     frame = frame.astype(dict.fromkeys(NUMBERS, float))
     strays = tuple(sorted(set(records) - set(frame["key"])))
     return Study(manifest, frame, records, strays)
 
 
-IDENTITY = ("key", "block", "dataset", "model", "criterion", "sparsity", "seed", "batch", "status")
+IDENTITY = (
+    "key",
+    "block",
+    "dataset",
+    "model",
+    "criterion",
+    "sparsity",
+    "seed",
+    "batch",
+    "status",
+    "ablation",
+    "parent",
+)
 
 
-def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False) -> dict[str, Any]:
     """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
 
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
+    `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
     """
     criterion = cell.criterion
     numbers = {column: at(record, path) for column, path in NUMBERS.items()}
@@ -80,10 +95,12 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> d
         "seed": cell.seed,
         "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
         "status": record.get("status", "missing"),
+        "ablation": cell.ablation,
+        "parent": cell.parent().key if cell.ablation else "",
         **numbers,
         **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
-        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed"),
+        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
     }
 
 
@@ -95,14 +112,18 @@ def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool) -> str:
-    """The command that runs this cell alone, into the folder the study was run into."""
+def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
+    """The command that runs this cell alone, into the folder the study was run into.
+
+    In a study with ablations (`ablated`) a plain cell of a criterion is one without.
+    """
     only = {
         "dataset": cell.dataset.label,
         "model": cell.model.label,
         "criterion": cell.criterion.label if cell.criterion else DENSE,
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
+        **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
     }
     words = _base(manifest) + [word for key, value in only.items() for word in ("--only", f"{key}={value}")]
     return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))

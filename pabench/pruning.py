@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from pabench import registry
+from pabench.ablation import INAPPLICABLE
 from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, Sources, checked
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
@@ -28,6 +29,14 @@ Batches = Batch | Sequence[Batch]
 
 class SkippedError(PluginError):
     """The criterion declines this network, with its reason."""
+
+    kind = "declined"
+
+
+class InapplicableError(SkippedError):
+    """An ablation means nothing to this criterion, with its reason."""
+
+    kind = INAPPLICABLE
 
 
 def score(
@@ -97,8 +106,13 @@ def prune_all(
     seed: int,
     input_shape: Sequence[int],
     sources: Sources | None = None,
+    invert: bool = False,
 ) -> list[Pruned]:
-    """Masks at several densities; a one-shot criterion scores once for all of them."""
+    """Masks at several densities; a one-shot criterion scores once for all of them.
+
+    `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
+    """
+    rule = _inverted(rule) if invert else rule
     with scoring_mode(network.device):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
         _refuse(rule, ctx)
@@ -201,6 +215,14 @@ def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
     return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
+
+
+def _inverted(rule: Criterion) -> Criterion:
+    if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
+        raise InapplicableError(f"{rule.name} gives masks and no scores: there is no ranking to invert")
+    if type(rule).choose is not ScoreCriterion.choose:
+        raise InapplicableError(f"{rule.name} chooses weights in a way of its own: there is no ranking to invert")
+    return rule.inverted()
 
 
 def _refuse(rule: Criterion, ctx: ScoreContext) -> None:

@@ -23,6 +23,8 @@ def blank_record(cell: Cell, environment: dict[str, Any]) -> dict[str, Any]:
         "cell": cell.to_json(),
         "block": cell.block,
         "labels": labels(cell),
+        "ablation": cell.ablation,
+        "parent": cell.parent().key if cell.ablation else "",
         "environment": environment,
         "created": now(),
         **_outcome(),
@@ -32,7 +34,8 @@ def blank_record(cell: Cell, environment: dict[str, Any]) -> dict[str, Any]:
 def labels(cell: Cell) -> dict[str, str]:
     """How reports name a cell."""
     criterion = cell.criterion.label if cell.criterion else "dense"
-    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+    ablation = {"ablation": cell.ablation} if cell.ablation else {}
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion, **ablation}
 
 
 def now() -> str:

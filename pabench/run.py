@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from pabench import registry
+from pabench.ablation import IN_BATCH
 from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import Criterion, Sources, Tensors, source_digest
@@ -22,8 +23,10 @@ from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.execution import has_masks
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
+from pabench.model import weights_digest
 from pabench.network import Network
-from pabench.pruning import SkippedError, gradient_norm, prune_all
+from pabench.parent import inherited, refuse_foreign, shuffled
+from pabench.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
 from pabench.receipt import Pruned
 from pabench.record import blank_receipt, blank_record, now
 from pabench.size import flops, parameters
@@ -52,7 +55,10 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         pairing = block.pairing(module)
         images = rule.examples_per_class * rule.batch_count()
         batch = {"batch": block.batch_digest(images)} if images else {}
-        pruned = _scored(cells, block, rule, module, report)
+        if cells[0].ablation == "shuffle":
+            pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
+        else:
+            pruned = _scored(cells, block, rule, module, report)
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
         before = gradient_norm(reference, block.norm_batches())
         for cell, result, cost in pruned:
@@ -72,7 +78,9 @@ def _scored(
     cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
 ) -> list[tuple[Cell, Pruned, dict[str, float]]]:
     """Masks of each cell with what they cost. A one-shot criterion is given all densities at once."""
-    images = rule.examples_per_class
+    images, ablation = rule.examples_per_class, cells[0].ablation
+    if ablation in IN_BATCH and not images:
+        raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
     batches = block.scoring_batches(images, rule.batch_count()) if images else []
     dtype = getattr(torch, cells[0].scoring.dtype)
     network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
@@ -93,6 +101,7 @@ def _scored(
                 seed=group[0].seed_for("noise"),
                 input_shape=block.dataset.shape,
                 sources=Sources(redraw=redraw),
+                invert=ablation == "invert",
             )
         for cell, result in zip(group, results, strict=True):
             cost = {"scoring_seconds": result.seconds, "scoring_peak_bytes": meter.peak_bytes}
@@ -140,10 +149,11 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     block = Block(cell, device)
     module = block.network()
     pairing = block.pairing(module)
-    made_for = receipt.get("pairing", pairing)
-    if any(made_for[part] != pairing[part] for part in ("weights", "scoring_batch")):
-        store.quarantine("receipts", cell.pruning_key, "made for other weights or another scoring batch")
-        raise DataError("the masks were made for other weights or images; --retry failed makes them anew")
+    scored = pairing
+    if cell.ablation == "reinit":
+        scored = {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
+        receipt = inherited(receipt)
+    refuse_foreign(store, cell, receipt, scored)
     sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
     torch.manual_seed(cell.seed_for("training"))  # dropout and stochastic depth
     with Meter(device) as training:
@@ -186,7 +196,7 @@ def rebuild(cell: Cell) -> Criterion:
 def failure(error: BaseException) -> dict[str, Any]:
     """What a record says of an error: its kind, one line, and where it came from."""
     if isinstance(error, SkippedError):
-        return {"status": "skipped", "kind": "declined", "message": str(error)}
+        return {"status": "skipped", "kind": error.kind, "message": str(error)}
     text = "".join(traceback.format_exception(error))
     return {
         "status": "failed",

@@ -30,6 +30,11 @@ class Study:
     records: Mapping[str, Mapping[str, Any]]
     strays: tuple[str, ...] = ()
 
+    @property
+    def plain(self) -> pd.DataFrame:
+        """The rows of `frame` that are no ablation: what criteria are compared by."""
+        return self.frame[self.frame["ablation"] == ""]
+
 
 class Section(ABC):
     """One part of the page, in a file of its own. It sees records and nothing else, and imports no torch.

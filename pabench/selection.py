@@ -135,14 +135,21 @@ class Selection:
 
 
 def select(
-    scores: Tensors, kept: int, *, allocation: str = "global", within: Mapping[str, Tensor] | None = None
+    scores: Tensors,
+    kept: int,
+    *,
+    allocation: str = "global",
+    within: Mapping[str, Tensor] | None = None,
+    lowest: bool = False,
 ) -> Selection:
-    """Keep the `kept` highest scores, over all layers at once or by a layer allocation.
+    """Keep the `kept` highest scores (or the `lowest`), over all layers at once or by a layer allocation.
 
     Only weights `within` a mask can stay: a signed score of a pruned weight (0) must not outrank a live negative one.
     Equal scores are taken in the order of the parameters, then of the index.
     """
     check_scores(scores)
+    if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
+        scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
         flat = torch.cat([s.flatten() for s in scores.values()])
         alive = torch.cat([m.flatten() for m in within.values()]).bool() if within else None

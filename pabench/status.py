@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from pabench.ablation import alike
 from pabench.errors import SuiteError
 from pabench.report import read
 
@@ -16,7 +17,9 @@ def counts(folder: Path) -> dict[str, Any]:
     by_status = Counter(study.frame["status"])
     failed = [
         {
-            "cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g} / seed {r.seed}",
+            "cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g}"
+            + (f" / {r.ablation}" if r.ablation else "")
+            + f" / seed {r.seed}",
             "why": f"{r.kind}: {r.message}",
         }
         for r in study.frame.itertuples()
@@ -33,22 +36,34 @@ def counts(folder: Path) -> dict[str, Any]:
 
 
 def pairings(folder: Path) -> dict[str, Any]:
-    """Blocks whose finished cells share weights, order, augmentation and scoring batch, and those that do not."""
-    hashes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    """Blocks whose finished cells share weights, order, augmentation and scoring batch, and those that do not.
+
+    An ablation that changes one of these is compared with its like in that one, and must differ from the plain cells:
+    it stands `apart`.
+    """
+    hashes: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     sizes: Counter[str] = Counter()
     study = read(folder)
     expected = [study.records[key] for key in study.frame["key"] if key in study.records]
     for record in expected:
         for part, value in record["pairing"].items():
-            hashes[record["block"]][part].add(value)
+            hashes[record["block"], part][alike(record.get("ablation", ""), part)].add(value)
         sizes[record["block"]] += bool(record["pairing"])
-    unpaired = [
-        f"block {block[:12]}: {part} has {len(values)} different hashes"
-        for block, parts in hashes.items()
-        for part, values in parts.items()
-        if len(values) > 1
-    ]
-    return {"blocks": len(hashes), "cells": sum(sizes.values()), "unpaired": unpaired}
+    unpaired = []
+    for (block, part), found in hashes.items():
+        for ablation, values in found.items():
+            where = f"block {block[:12]}{f' ({ablation})' if ablation else ''}: {part}"
+            if len(values) > 1:
+                unpaired.append(f"{where} has {len(values)} different hashes")
+            if ablation and values & found.get("", set()):
+                unpaired.append(f"{where} is that of the plain cells, which the ablation should have changed")
+    apart = {f"{ablation} in {part}" for (_, part), found in hashes.items() for ablation in found if ablation}
+    return {
+        "blocks": len({block for block, _ in hashes}),
+        "cells": sum(sizes.values()),
+        "unpaired": unpaired,
+        "apart": sorted(apart),
+    }
 
 
 def describe(found: dict[str, Any]) -> str:
@@ -62,6 +77,7 @@ def describe(found: dict[str, Any]) -> str:
     if pairing := found.get("pairing"):
         verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
         lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
+        lines += [f"  differs by design: {apart}" for apart in pairing["apart"]]
     return "\n".join(lines)
 
 

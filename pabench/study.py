@@ -34,11 +34,13 @@ def count(suite: Suite) -> int:
     """The number of cells, none of them made."""
     blocks = len(suite.datasets) * len(suite.models) * len(suite.seed_values)
     pruned = len(suite.criteria) * sum(sparsity > 0 for sparsity in suite.sparsities)
-    return blocks * (pruned + (0 in suite.sparsities))
+    return blocks * (pruned * (1 + len(suite.ablations)) + (0 in suite.sparsities))
 
 
 def cells(suite: Suite, resolve: Resolver) -> Iterator[Cell]:
     """The cells of a suite: seeds outermost, then datasets, models, the dense baseline, criteria, sparsities.
+
+    The ablations of a block follow its plain cells, one ablation after the other.
 
     Everything is resolved before the first cell; all invalid entries are in one `SuiteError`. The dense baseline of a
     block (criterion None) is there if the suite lists the sparsity 0.
@@ -65,7 +67,7 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     """The cells that every `--only` key agrees with, e.g. `criterion=snip,dense` and `sparsity=0,0.9`.
 
     Several values of one key, in one `--only` or in several, widen it. A value is a bare name or a full label; dense
-    cells have the criterion `dense`. A value that no cell has is an error.
+    cells have the criterion `dense`, plain ones the ablation `none`. A value that no cell has is an error.
     """
     wanted: dict[str, set[str]] = {}
     for option in only:
@@ -104,11 +106,12 @@ def blocks(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
 def _expanded(suite: Suite, groups: list[Any], criteria: list[Any]) -> Iterator[Cell]:
     scoring = Scoring(dtype=suite.scoring.dtype, degenerate=suite.scoring.degenerate)
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
-    variants = [*([(None, 0.0)] if 0 in suite.sparsities else []), *product(criteria, pruned)]
+    dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
+    variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]
     for seed in suite.seed_values:
         for dataset, recipe, models in groups:
-            for model, (criterion, sparsity) in product(models, variants):
-                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol)
+            for model, (ablation, (criterion, sparsity)) in product(models, variants):
+                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
 
 
 def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
@@ -149,5 +152,6 @@ _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
     "model": lambda cell: {cell.model.name, cell.model.label},
     "criterion": lambda cell: {cell.criterion.name, cell.criterion.label} if cell.criterion else {"dense"},
     "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
+    "ablation": lambda cell: {cell.ablation or "none"},
     "seed": lambda cell: {str(cell.seed)},
 }

@@ -34,6 +34,7 @@ Some = Field(strict=False, min_length=1)  # a list of YAML is no tuple, so not s
 Sparsity = Annotated[
     float, AfterValidator(_fraction), WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 ]
+Ablation = Literal["shuffle", "reinit", "invert", "random_labels", "shuffled_pixels"]
 Seeds = Annotated[
     Annotated[Annotated[int, Field(ge=1, le=10**9)], Tag("<count>")]
     | Annotated[Annotated[tuple[Annotated[int, Field(ge=0)], ...], Some], Tag("<list>")],
@@ -68,6 +69,9 @@ class Suite(BaseModel):
     models: Annotated[tuple[Model, ...], Some]
     criteria: Annotated[tuple[Criterion, ...], Some]
     sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(description="Removed fractions; 0: the dense baseline")
+    ablations: Annotated[tuple[Ablation, ...], Field(strict=False)] = Field(
+        default=(), description="Sanity checks: cells beside those of every criterion that differ in one thing"
+    )
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them")
     recipe: RecipeEntry
     scoring: ScoringEntry = ScoringEntry()
@@ -167,7 +171,7 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         suite = Suite.model_validate(tree.value)
     except ValidationError as error:
         add_findings(tree, error, _MODELS)
-    for kind in ("datasets", "models", "criteria", "sparsities", "seeds"):
+    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds"):
         add_duplicates(tree, kind)
     tree.raise_findings()
     assert suite is not None

@@ -34,7 +34,7 @@ class Accuracy(Section):
     order = 30
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
+        frame = study.plain
         styles = looks([c for c in frame["criterion"].unique() if c != DENSE])
         figures = [
             draw(rows, styles, dataset, model)

@@ -16,6 +16,7 @@ from pabench.wording import plain
 
 CURVE_POINTS = 24
 TRACEBACK_CHARACTERS = 4000
+NAMES = ("dataset", "model", "criterion", "ablation")
 FACTS = (
     "top1", "top5", "loss", "sparsity_reached", "weights_kept", "weights_total", "tied_at_threshold", "kept_of_tied",
     "zero_scores", "rounds", "gradient_norm_before", "gradient_norm_after", "scoring_seconds", "scoring_peak_bytes",
@@ -31,7 +32,12 @@ class Cells(Section):
     order = 70
 
     def render(self, study: Study) -> str | None:
-        return self.fill("cells.html.j2", data=script_json(table(study)), name=plain(study.manifest["name"]))
+        return self.fill(
+            "cells.html.j2",
+            data=script_json(table(study)),
+            name=plain(study.manifest["name"]),
+            ablated=bool((study.frame["ablation"] != "").any()),
+        )
 
 
 def script_json(value: Any) -> Markup:
@@ -58,7 +64,7 @@ class Pool:
 
 def table(study: Study) -> dict[str, Any]:
     """Rows as lists, in the order of `columns`; what repeats is in pools."""
-    pools = {name: Pool() for name in ("dataset", "model", "criterion", "texts", "environments", "layers", "flags")}
+    pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags")}
     rows = [_row(cell, study.records.get(cell["key"], {}), pools) for cell in study.frame.to_dict("records")]
     words = shlex.split(study.frame["rerun"].iloc[0]) if len(study.frame) else []
     only = words.index("--only") if "--only" in words else 0
@@ -66,9 +72,7 @@ def table(study: Study) -> dict[str, Any]:
         "command": shlex.join(words[:only]),
         "statuses": STATUSES,
         "facts": FACTS,
-        "only": {
-            name: [shlex.quote(f"{name}={v}") for v in pools[name].values] for name in ("dataset", "model", "criterion")
-        },
+        "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
         **{name: pool.values for name, pool in pools.items()},
         "rows": rows,
     }
@@ -98,6 +102,8 @@ def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Po
         [pools["layers"].add([[plain(x["name"]), x["total"]] for x in layers]), [x["kept"] for x in layers]],
         _curve(record),
         texts.add(f"{receipt['dtype']}, version {receipt['version']}" if receipt else ""),
+        pools["ablation"].add(cell["ablation"]),
+        cell["parent"],
     ]
 
 

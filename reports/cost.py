@@ -40,7 +40,7 @@ class ScoringCost(Section):
     order = 50
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
+        frame = study.plain
         scored = frame[(frame["criterion"] != DENSE) & frame["scoring_seconds"].notna()]
         if scored.empty:
             return None

@@ -35,7 +35,7 @@ class Gradient(Section):
     order = 60
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
+        frame = study.plain
         known = frame[frame["gradient_norm_after"].notna() & (frame["gradient_norm_before"] > 0)]
         if known.empty:
             return None

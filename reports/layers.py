@@ -31,7 +31,7 @@ class Layers(Section):
     order = 40
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
+        frame = study.plain
         criteria = list(looks([c for c in frame["criterion"].unique() if c != DENSE]))
         figures = []
         for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):

@@ -10,18 +10,23 @@ from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.statistics import Interval, mean_interval
 
+from .battery import Judgement, changes, judged
 from .board import REFERENCE, Board, board
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A board with its heading, the dense baseline (none on the board over all) and what must be said about it."""
+    """A board with its heading, the dense baseline (none on the board over all) and what must be said about it.
+
+    `shuffles`: each criterion against its own shuffled mask, None for a study without.
+    """
 
     title: str
     board: Board
     dense: Interval | None
     overall: bool
     remarks: tuple[str, ...]
+    shuffles: dict[str, Judgement] | None
 
 
 class Leaderboard(Section):
@@ -32,13 +37,13 @@ class Leaderboard(Section):
     order = 20
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
+        frame, shuffled = study.plain, bool((study.frame["ablation"] == "shuffle").any())
         if not frame.loc[frame["criterion"] != DENSE, "top1"].notna().any():
             return None
-        groups = [(f"{d} · {m}", rows) for (d, m), rows in frame.groupby(["dataset", "model"], sort=False)]
-        boards = [_shown(title, rows, overall=False) for title, rows in groups]
+        groups = [(f"{d} · {m}", rows) for (d, m), rows in study.frame.groupby(["dataset", "model"], sort=False)]
+        boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
-            boards.insert(0, _shown("All datasets and models", frame, overall=True))
+            boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
         return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
 
 
@@ -52,8 +57,10 @@ def interval_text(interval: Interval, sign: bool = False) -> str:
     return f"± {interval.half:.2f}"
 
 
-def _shown(title: str, frame: pd.DataFrame, *, overall: bool) -> Shown:
+def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
+    frame = rows[rows["ablation"] == ""]
     made = board(frame)
+    criteria = [standing.criterion for standing in made.ranked + made.unranked]
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
     return Shown(
         title=title,
@@ -61,6 +68,7 @@ def _shown(title: str, frame: pd.DataFrame, *, overall: bool) -> Shown:
         dense=mean_interval(dense) if len(dense) and not overall else None,
         overall=overall,
         remarks=_remarks(made),
+        shuffles=judged(changes(rows), "shuffle", criteria) if shuffled else None,
     )
 
 

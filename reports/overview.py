@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from pabench.ablation import INAPPLICABLE
 from pabench.frame import DENSE, STATUSES
 from pabench.section import Section, Study
 from pabench.wording import count, percent, plain
@@ -42,6 +43,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Datasets", ", ".join(frame["dataset"].unique())),
         ("Models", ", ".join(frame["model"].unique())),
         ("Criteria", ", ".join(pruned["criterion"].unique())),
+        ("Ablations", ", ".join(name for name in frame["ablation"].unique() if name)),
         ("Sparsities", ", ".join(percent(s) for s in sorted(pruned["sparsity"].unique()))),
         ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
         ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),
@@ -68,11 +70,13 @@ def _warnings(study: Study) -> list[str]:
     found = []
     if missing := int((frame["status"] == "missing").sum()):
         found.append(f"{count(missing, 'cell')} not finished: means and comparisons rest on the others.")
-    if bad := int(frame["status"].isin(["failed", "skipped"]).sum()):
+    useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)
+    if bad := int((frame["status"].isin(["failed", "skipped"]) & ~useless).sum()):
         found.append(f"{count(bad, 'cell')} failed or skipped; the table of all cells says why.")
-    for name, rows in frame[frame["flags"].map(bool)].groupby("criterion", sort=False):
+    for (name, ablation), rows in frame[frame["flags"].map(bool)].groupby(["criterion", "ablation"], sort=False):
         flags = sorted({flag for flags in rows["flags"] for flag in flags})
-        found.append(f"{name}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
+        what = f"{name}, {ablation}" if ablation else name
+        found.append(f"{what}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")

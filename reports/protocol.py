@@ -6,21 +6,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pabench.ablation import INAPPLICABLE, alike
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import count, plain
 
+ASKED_FOR = ("shuffle", "reinit", "invert")
+"""Ablations of Frankle et al. (2021)."""
 SHARED = {"weights": "initial weights", "order": "data order", "augmentation": "augmentation"}
 
 
 @dataclass(frozen=True)
 class Paired:
-    """In how many blocks all cells share one thing: `equal` of `blocks`; `unknown` blocks have no hashes to compare."""
+    """In how many blocks all cells share one thing: `equal` of `blocks`; `unknown` blocks have no hashes to compare.
+
+    `unit` is what is counted, where an ablation or the number of images divides a block.
+    """
 
     what: str
     equal: int
     blocks: int
     unknown: int
+    unit: str = "blocks"
 
 
 @dataclass(frozen=True)
@@ -65,28 +72,35 @@ def _text(value: Any) -> str:
 
 
 def pairing(study: Study) -> list[Paired]:
-    """Whether the records of each block have equal hashes; scoring batches where the same number of images is asked."""
-    known = study.frame[study.frame["key"].isin(list(study.records))]
+    """Whether the records of each block have equal hashes; scoring batches where the same number of images is asked.
+
+    Ablations that change one of these are compared with their like in that one.
+    """
+    known = study.frame[study.frame["key"].isin(list(study.records)) & (study.frame["kind"] != INAPPLICABLE)]
     hashes = {key: record.get("pairing") or {} for key, record in study.records.items()}
-    found = [_paired(name, "block", known, hashes, field) for field, name in SHARED.items()]
+    found = [_paired(name, ["block"], known, hashes, field) for field, name in SHARED.items()]
     scored = known[known["batch"] > 0]
     if len(scored):
         found.append(_paired("scoring batch", ["block", "batch"], scored, hashes, "scoring_batch"))
     return found
 
 
-def _paired(what: str, by: Any, cells: Any, hashes: dict[str, dict[str, str]], field: str) -> Paired:
-    equal, unknown, groups = 0, 0, cells.groupby(by, sort=False)["key"]
+def _paired(what: str, by: list[str], cells: Any, hashes: dict[str, dict[str, str]], field: str) -> Paired:
+    like = cells.assign(like=[alike(ablation, field) for ablation in cells["ablation"]])
+    equal, unknown, groups = 0, 0, like.groupby([*by, "like"], sort=False)["key"]
     for _, keys in groups:
         values = {hashes[key].get(field) for key in keys}
         unknown += None in values or "" in values
         equal += len(values) == 1 and not values & {None, ""}
-    return Paired(what, equal, groups.ngroups, unknown)
+    parts = ["groups of cells"]
+    parts += ["that ask for as many images"] if "batch" in by else []
+    parts += [f"({', '.join(found)} apart)"] if (found := [x for x in like["like"].unique() if x]) else []
+    return Paired(what, equal, groups.ngroups, unknown, " ".join(parts) if len(parts) > 1 else "blocks")
 
 
 def checks(study: Study) -> Iterator[Check]:
     """What Blalock et al. (2020) and Frankle et al. (2021) ask of a comparison, answered from the records."""
-    frame = study.frame
+    frame = study.plain
     pruned = frame[frame["criterion"] != DENSE]
     pairs = frame.groupby(["dataset", "model"]).ngroups
     seeds, sparsities = frame["seed"].nunique(), pruned["sparsity"].nunique()
@@ -102,8 +116,11 @@ def checks(study: Study) -> Iterator[Check]:
     yield Check(bool((pruned["criterion"] == "magnitude").any()), "magnitude pruning is among the criteria")
     dense = frame.loc[frame["criterion"] == DENSE, "status"]
     yield Check(bool(len(dense)) and bool((dense == "ok").all()), "every block has its dense baseline")
-    yield Check(bool((frame["status"] == "ok").all()), "every cell is finished")
+    finished = (study.frame["status"] == "ok") | (study.frame["kind"] == INAPPLICABLE)
+    yield Check(bool(finished.all()), "every cell is finished")
     yield Check(not frame["flags"].map(bool).any(), "no cell is flagged (collapsed layers, degenerate scores)")
+    run = set(study.frame["ablation"])
+    yield Check(run.issuperset(ASKED_FOR), f"the sanity battery is run: {', '.join(ASKED_FOR)}")
     yield Check(all(p.equal == p.blocks for p in pairing(study)), "pairing is proved by hashes in every block")
     yield Check(
         bool(frame["flops_pruned"].notna().any()), "theoretical FLOPs are reported beside sparsity (all cells, CSV)"

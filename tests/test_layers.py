@@ -17,17 +17,18 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 
 # From the bottom up.
 ROOMS = [
-    *["errors", "cell", "record", "parameters"],
+    *["errors", "ablation", "cell", "record", "parameters"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["selection", "rewire", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning"],
+    *["selection", "rewire", "network", "masking", "maskfile", "criterion", "shuffling", "receipt", "meter"],
+    *["pruning", "parent"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
     *["training", "block", "size", "environment", "run", "estimate", "machine", "interrupt"],
     *["resolve", "progress", "listing", "session", "cli"],
 ]
 LIGHT = [
-    *["errors", "cell", "parameters", "suite", "study", "registry", "store"],
+    *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
     *["engine", "engines", "section", "report", "cli"],
 ]
 

@@ -90,7 +90,7 @@ def test_criteria_of_a_block_share_weights_order_augmentation_and_scoring_batch(
 def test_status_proves_the_pairing(study):
     folder, _ = study
 
-    assert pairings(folder / "out") == {"blocks": 2, "cells": 18, "unpaired": []}
+    assert pairings(folder / "out") == {"blocks": 2, "cells": 18, "unpaired": [], "apart": []}
     assert counts(folder / "out")["ok"] == 18
 
 
@@ -195,7 +195,7 @@ def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
     run(write(tmp_path, text), tmp_path / "out")
     run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
 
-    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": []}
+    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
 
 
 def test_a_scoring_that_failed_is_tried_again_for_a_new_cell(tmp_path, monkeypatch):

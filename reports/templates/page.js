@@ -42,24 +42,26 @@
   const source = $("cells-data");
   if (!source) return;
   const data = JSON.parse(source.textContent), fact = Object.fromEntries(data.facts.map((name, i) => [name, i]));
+  const ablated = data.ablation.some(name => name);
   const percent = s => `${+(s * 100).toFixed(4)} %`;
   const cells = data.rows.map(row => {
-    const [dataset, model, criterion, sparsity, seed, status, flags, facts, key, texts, environment, layers, curve, scored] = row;
+    const [dataset, model, criterion, sparsity, seed, status, flags, facts, key, texts, environment, layers, curve, scored, ablation, parent] = row;
     const cell = {
       dataset: data.dataset[dataset], model: data.model[model], criterion: data.criterion[criterion],
       sparsity, seed, status: data.statuses[status], flags: flags.map(i => data.flags[i]), facts, key,
       kind: data.texts[texts[0]], message: data.texts[texts[1]], traceback: data.texts[texts[2]], created: data.texts[texts[3]],
       environment: data.environments[environment], layerNames: data.layers[layers[0]], kept: layers[1], curve,
-      scored: data.texts[scored],
+      scored: data.texts[scored], ablation: data.ablation[ablation] || "none", parent,
     };
     const only = [data.only.dataset[dataset], data.only.model[model], data.only.criterion[criterion], `sparsity=${sparsity}`, `seed=${seed}`];
+    if (ablated && sparsity) only.push(data.only.ablation[ablation]);
     cell.rerun = [data.command, ...only.map(word => `--only ${word}`)].join(" ");
     if (cell.status === "failed") cell.rerun += " --retry failed";
-    cell.text = [cell.dataset, cell.model, cell.criterion, percent(sparsity), cell.status, cell.kind, cell.message, ...cell.flags.flat(), key].join(" ").toLowerCase();
+    cell.text = [cell.dataset, cell.model, cell.criterion, ablated ? cell.ablation : "", percent(sparsity), cell.status, cell.kind, cell.message, ...cell.flags.flat(), key].join(" ").toLowerCase();
     return cell;
   });
-  const group = cell => JSON.stringify([cell.dataset, cell.model, cell.seed, cell.sparsity]);
-  const incomplete = new Set(cells.filter(cell => cell.status !== "ok").map(group));
+  const group = cell => JSON.stringify([cell.dataset, cell.model, cell.seed, cell.sparsity, cell.ablation]);
+  const incomplete = new Set(cells.filter(cell => cell.status !== "ok" && cell.kind !== "inapplicable").map(group));
   for (const cell of cells) cell.complete = !incomplete.has(group(cell));
 
   const number = (name, digits) => cell => {
@@ -75,6 +77,7 @@
     { id: "dataset", title: "Dataset", sort: c => c.dataset },
     { id: "model", title: "Model", sort: c => c.model },
     { id: "criterion", title: "Criterion", sort: c => c.criterion },
+    ...(ablated ? [{ id: "ablation", title: "Ablation", sort: c => c.ablation }] : []),
     { id: "sparsity", title: "Sparsity", sort: c => c.sparsity, show: c => percent(c.sparsity), number: true },
     { id: "seed", title: "Seed", sort: c => c.seed, number: true },
     { id: "status", title: "Status", sort: c => data.statuses.indexOf(c.status) },
@@ -93,7 +96,7 @@
     if (numeric) values.sort((a, b) => a - b);
     form.elements[name].append(...values.map(v => make("option", { value: v }, String(label(v)))));
   };
-  ["dataset", "model", "criterion", "seed", "status"].forEach(name => options(name));
+  ["dataset", "model", "criterion", ...(ablated ? ["ablation"] : []), "seed", "status"].forEach(name => options(name));
   options("sparsity", percent);
 
   for (const column of COLUMNS) {
@@ -109,7 +112,7 @@
   const select = () => {
     const wanted = Object.fromEntries(new FormData(form));
     const words = (wanted.q || "").toLowerCase().split(/\s+/).filter(Boolean);
-    const exact = ["dataset", "model", "criterion", "sparsity", "seed", "status"].filter(name => wanted[name]);
+    const exact = ["dataset", "model", "criterion", "ablation", "sparsity", "seed", "status"].filter(name => wanted[name]);
     const rows = cells.filter(cell =>
       exact.every(name => String(cell[name]) === wanted[name]) && (!wanted.flagged || cell.flags.length) &&
       (!wanted.complete || cell.complete) && words.every(word => cell.text.includes(word)));
@@ -129,7 +132,7 @@
     COLUMNS.forEach((column, i) => {
       const td = make("td", { class: column.number ? "num" : "" });
       if (i === 0) {
-        const open = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": `Details of ${cell.criterion} at ${percent(cell.sparsity)}, ${cell.model}, seed ${cell.seed}` });
+        const open = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": `Details of ${cell.criterion}${cell.parent ? `, ${cell.ablation},` : ""} at ${percent(cell.sparsity)}, ${cell.model}, seed ${cell.seed}` });
         open.addEventListener("click", () => toggle(row, open, cell));
         td.append(open, cell.dataset);
       } else if (column.id === "status") td.append(make("span", { class: `status ${cell.status}` }, cell.status), cell.kind ? ` ${cell.kind}` : "");
@@ -174,6 +177,7 @@
   const detail = cell => {
     const parts = make("div", { class: "parts" });
     const facts = data.facts.map((name, i) => [name.replaceAll("_", " "), cell.facts[i]]).filter(([, v]) => v !== null);
+    if (cell.parent) parts.append(part("Ablation", make("p", {}, `${cell.ablation} of `, make("a", { href: `#cell=${cell.parent.slice(0, 16)}` }, "its plain cell"))));
     if (cell.message) parts.append(part("What happened", make("p", {}, cell.kind ? `${cell.kind}: ${cell.message}` : cell.message)));
     if (cell.flags.length) parts.append(part("Flags", list(cell.flags)));
     if (cell.traceback) parts.append(part("Traceback", make("pre", {}, cell.traceback)));
@@ -245,7 +249,7 @@
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const csv = rows => {
-    const columns = ["dataset", "model", "criterion", "sparsity", "seed", "status", "kind", "message"];
+    const columns = ["dataset", "model", "criterion", ...(ablated ? ["ablation"] : []), "sparsity", "seed", "status", "kind", "message"];
     const lines = rows.map(c => [...columns.map(name => c[name]), c.flags.map(f => f[0]).join(" "), ...c.facts, c.created, c.key, c.rerun]);
     return [[...columns, "flags", ...data.facts, "created", "key", "rerun"], ...lines].map(l => l.map(quoted).join(",")).join("\r\n") + "\r\n";
   };

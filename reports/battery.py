@@ -1,0 +1,65 @@
+"""What the sanity battery says: the change of each ablation against its parent cell, and whether it is separable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pabench.statistics import Interval, holm, stratified_interval, stratified_test
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Top-1 of the plain cells minus that of the ablation, in points: the mean over blocks, each averaged over
+    sparsities first. `p` is Holm-adjusted over the criteria with data; None where nothing can be tested."""
+
+    change: Interval
+    p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """better (the plain cells are), worse, not separable, or no data."""
+        if self.change.n == 0:
+            return "no data"
+        if self.p is None or self.p >= LEVEL:
+            return "not separable"
+        return "better" if self.change.mean > 0 else "worse"
+
+
+def changes(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per ablation cell of `frame`, with its `stratum` and its `change`: the parent's top-1 minus its own.
+
+    NaN where either is not finished.
+    """
+    top1 = frame.set_index("key")["top1"]
+    ablated = frame[frame["ablation"] != ""]
+    change = ablated["parent"].map(top1).astype(float) - ablated["top1"]
+    return ablated.assign(change=change, stratum=ablated["dataset"] + " · " + ablated["model"])
+
+
+def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dict[str, Judgement]:
+    """Each criterion under one ablation: paired t tests over the blocks finished at every sparsity.
+
+    Models with no such block are left out of the mean, the others count the same.
+    """
+    rows = changed[changed["ablation"] == ablation]
+    strata = {name: _strata(rows[rows["criterion"] == name]) for name in criteria}
+    tests = {name: stratified_test(values).p for name, values in strata.items() if values}
+    adjusted = dict(zip(tests, holm([1.0 if p is None else p for p in tests.values()]), strict=True))
+    return {
+        name: Judgement(stratified_interval(values), None if tests.get(name) is None else adjusted[name])
+        for name, values in strata.items()
+    }
+
+
+def _strata(rows: pd.DataFrame) -> list[list[float]]:
+    """The changes of each block, averaged over sparsities: one list per dataset and model that has any."""
+    if rows.empty:
+        return []
+    blocks = rows.pivot(index=["stratum", "block"], columns="sparsity", values="change").mean(axis=1, skipna=False)
+    found = [list(group.dropna()) for _, group in blocks.groupby(level="stratum", sort=False)]
+    return [values for values in found if values]

@@ -1,0 +1,183 @@
+"""The sanity battery: what is left of a criterion when its mask, its weights or its scores are not its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pabench.ablation import ABLATIONS
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.statistics import Interval, mean_interval
+from pabench.wording import count, number, percent, signed
+
+from .accuracy import Drawn
+from .battery import Judgement, changes, judged
+from .figure import COLORS, INK, MARKERS, short, svg
+
+QUESTION = "Does the choice of weights matter, or only the layer densities?"
+# ablation: what is said where the plain cells are better, where they are worse, and what is not separable
+WORDS = {
+    "shuffle": (
+        "beats its own shuffle by {}: the choice of weights matters, not only the layer densities",
+        "loses to its own shuffle by {}: its layer densities are better than its choice of weights",
+        "not separable from its own shuffle ({}): nothing shows that more than its layer densities matters",
+    ),
+    "reinit": (
+        "re-drawn weights cost {}: the mask belongs to its weights",
+        "re-drawn weights gain {}",
+        "re-drawn weights: not separable ({})",
+    ),
+    "invert": (
+        "keeping the lowest scores costs {}: the ranking has a direction",
+        "keeping the lowest scores gains {}: the ranking points the wrong way",
+        "lowest instead of highest scores: not separable ({})",
+    ),
+    "random_labels": (
+        "scoring with random labels costs {}: the labels matter",
+        "scoring with random labels gains {}",
+        "random labels: not separable ({})",
+    ),
+    "shuffled_pixels": (
+        "scoring with shuffled pixels costs {}: the images matter",
+        "scoring with shuffled pixels gains {}",
+        "shuffled pixels: not separable ({})",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A criterion on one model at one sparsity: the change under each ablation, and the ablated cells without one."""
+
+    model: str
+    criterion: str
+    sparsity: float
+    intervals: dict[str, Interval]
+    unfinished: dict[str, str]
+
+
+class Sanity(Section):
+    """Paired changes of the ablations of a suite, with a verdict for each criterion."""
+
+    name = "sanity"
+    title = "Sanity battery"
+    order = 35
+
+    def render(self, study: Study) -> str | None:
+        changed = changes(study.frame)
+        if changed.empty:
+            return None
+        ablations = [name for name in ABLATIONS if (changed["ablation"] == name).any()]
+        models = [(str(name), rows) for name, rows in changed.groupby("stratum", sort=False)]
+        figures = [
+            draw(rows, ablations, name if len(models) > 1 else "")
+            for name, rows in models
+            if rows["change"].notna().any()
+        ]
+        return self.fill(
+            "sanity.html.j2",
+            intro=(),
+            figures=figures,
+            ablations={name: ABLATIONS[name] for name in ablations},
+            verdicts=verdicts(study, ablations),
+            lines=[line for name, rows in models for line in _lines(name, rows)],
+            signed=signed,
+        )
+
+
+def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
+    """A sentence for each criterion, over all datasets and models of the study."""
+    plain, changed = study.plain, changes(study.frame)
+    criteria = [str(name) for name in plain["criterion"].unique() if name != DENSE]
+    found = {ablation: judged(changed, ablation, criteria) for ablation in ablations}
+    return [(name, f"{'; '.join(_clauses(name, found)) or 'no data yet'}.") for name in criteria]
+
+
+def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str]:
+    clauses = []
+    for ablation, judgements in found.items():
+        judgement = judgements[criterion]
+        if judgement.verdict == "no data":
+            continue
+        place = ("better", "worse", "not separable").index(judgement.verdict)
+        clauses.append(WORDS[ablation][place].format(_amount(judgement.change, sign=place == 2)))
+    return clauses
+
+
+def _amount(change: Interval, *, sign: bool) -> str:
+    """How much: the size of a separable change, the signed one of others, with its interval and n."""
+    n = f"n = {change.n}"
+    if change.low is None or change.high is None:
+        return f"{signed(change.mean)} points, no interval from {count(change.n, 'block')}"
+    if sign:
+        return f"{signed(change.mean)} points, 95 % interval {signed(change.low)} to {signed(change.high)}, {n}"
+    low, high = sorted((abs(change.low), abs(change.high)))
+    return f"{number(abs(change.mean))} points (95 % interval {number(low)} to {number(high)}, {n})"
+
+
+def _lines(model: str, changed: pd.DataFrame) -> list[Changes]:
+    lines = []
+    for (criterion, sparsity), rows in changed.groupby(["criterion", "sparsity"], sort=False):
+        groups = {str(name): group for name, group in rows.groupby("ablation", sort=False)}
+        intervals = {
+            name: mean_interval(g["change"].dropna()) for name, g in groups.items() if g["change"].notna().any()
+        }
+        unfinished = {name: _why(group) for name, group in groups.items() if name not in intervals}
+        lines.append(Changes(model, str(criterion), float(sparsity), intervals, unfinished))
+    return lines
+
+
+def _why(rows: pd.DataFrame) -> str:
+    """Why none of these cells has a change."""
+    kinds = sorted({kind or status for kind, status in zip(rows["kind"], rows["status"], strict=True)})
+    return ", ".join(kinds) if kinds != ["ok"] else "parent without result"
+
+
+def draw(changed: pd.DataFrame, ablations: list[str], model: str) -> Drawn:
+    """One panel per ablation: criteria downwards, the change at each sparsity with its interval."""
+    criteria = [str(name) for name in changed["criterion"].unique()]
+    sparsities = sorted(changed["sparsity"].unique())
+    seen = [name for name in ablations if changed.loc[changed["ablation"] == name, "change"].notna().any()]
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(seen), sharey=True, squeeze=False)[0]
+        for axes, ablation in zip(panels, seen, strict=True):
+            rows = changed[(changed["ablation"] == ablation) & changed["change"].notna()]
+            axes.axvline(0, color=INK, linewidth=0.9)
+            for place, sparsity in enumerate(sparsities):
+                shift = 0.56 * ((place + 0.5) / len(sparsities) - 0.5)
+                _points(axes, rows[rows["sparsity"] == sparsity], criteria, sparsity, place, shift)
+            axes.set_title(ablation.replace("_", " "), loc="left")
+            axes.grid(axis="x")
+            axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
+            axes.set_ylim(len(criteria) - 0.5, -0.5)
+            axes.tick_params(axis="y", length=0)
+        figure.supxlabel(
+            "top-1 of the criterion minus that of the ablation, points (right of 0: the criterion is better)"
+        )
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", title="sparsity")
+
+    label = f"Change in top-1 under {len(seen)} ablations of {len(criteria)} criteria{f', {model}' if model else ''}"
+    height = 1.5 + (0.22 + 0.16 * len(sparsities)) * len(criteria)
+    drawing = svg(paint, width=12, height=height, name=f"sanity-{model}", label=label)
+    return Drawn(f"{QUESTION}{f' {model}' if model else ''}", drawing, _notes(changed))
+
+
+def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, place: int, shift: float) -> None:
+    style = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "none"}
+    axes.plot([], [], label=percent(sparsity), **style)  # a legend entry in every panel, whatever is finished
+    for criterion, group in rows.groupby("criterion", sort=False):
+        interval, y = mean_interval(group["change"]), criteria.index(criterion) + shift
+        if interval.low is not None:
+            axes.plot([interval.low, interval.high], [y, y], color=style["color"], linewidth=1.4)
+        axes.plot([interval.mean], [y], markersize=5.5, **style)
+
+
+def _notes(changed: pd.DataFrame) -> tuple[str, ...]:
+    sizes = changed[changed["change"].notna()].groupby(["criterion", "sparsity", "ablation"]).size()
+    n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+    bars = "Bars: 95 % paired t interval of the mean." if sizes.max() > 1 else "One seed: no interval can be given."
+    return (f"Points: mean paired change over seeds (n = {n}).", bars, "Each panel has its own scale.")
