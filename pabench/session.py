@@ -131,12 +131,15 @@ class Session:
             "sparsities": Counter(f"{c.sparsity:g}" for c in self.chosen),
             "seeds": Counter(str(c.seed) for c in self.chosen),
         }
+        if any(c.ablation for c in self.chosen):
+            axes["ablations"] = Counter(c.ablation or "none" for c in self.chosen)
         for axis, found in axes.items():
             listed = ", ".join(f"{name} ({n})" for name, n in found.items())
             console.print(f"{axis:>11}: {listed}", markup=False, highlight=False)
         done = Counter(plan.done.values())
         finished = ", ".join(f"{n} {status}" for status, n in done.items()) or "none"
-        scorings = sum(t.function == "pabench.run:prune" for t in plan.tasks)
+        prunings = [plan.by_task[t.key][0] for t in plan.tasks if t.function == "pabench.run:prune"]
+        scorings = sum(first.ablation != "shuffle" for first in prunings)
         console.print(f"{'cells':>11}: {len(plan.cells)}; done: {finished}; to do: {len(plan.open)}", highlight=False)
         console.print(f"{'scorings':>11}: {scorings}", highlight=False)
         seconds = training_seconds(self.store, plan.open, self.device, self.workers)

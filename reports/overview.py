@@ -73,10 +73,11 @@ def _warnings(study: Study) -> list[str]:
     useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)
     if bad := int((frame["status"].isin(["failed", "skipped"]) & ~useless).sum()):
         found.append(f"{count(bad, 'cell')} failed or skipped; the table of all cells says why.")
-    for (name, ablation), rows in frame[frame["flags"].map(bool)].groupby(["criterion", "ablation"], sort=False):
+    flagged = frame[frame["flags"].map(bool)]
+    plain_or_ablation = flagged["criterion"].where(flagged["ablation"] == "", "ablation " + flagged["ablation"])
+    for name, rows in flagged.groupby(plain_or_ablation, sort=False):
         flags = sorted({flag for flags in rows["flags"] for flag in flags})
-        what = f"{name}, {ablation}" if ablation else name
-        found.append(f"{what}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
+        found.append(f"{name}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")

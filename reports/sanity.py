@@ -11,14 +11,15 @@ from pabench.ablation import ABLATIONS
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.statistics import Interval, mean_interval
-from pabench.wording import count, number, percent, signed
+from pabench.wording import number, percent, signed
 
 from .accuracy import Drawn
 from .battery import Judgement, changes, judged
 from .figure import COLORS, INK, MARKERS, short, svg
+from .leaderboard import interval_text
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
-# ablation: what is said where the plain cells are better, where they are worse, and what is not separable
+# ablation: what is said where the criterion's own cells are better, where they are worse, and what is not separable
 WORDS = {
     "shuffle": (
         "beats its own shuffle by {}: the choice of weights matters, not only the layer densities",
@@ -27,36 +28,37 @@ WORDS = {
     ),
     "reinit": (
         "re-drawn weights cost {}: the mask belongs to its weights",
-        "re-drawn weights gain {}",
-        "re-drawn weights: not separable ({})",
+        "re-drawn weights gain {}: the mask does better with others",
+        "re-drawn weights ({})",
     ),
     "invert": (
         "keeping the lowest scores costs {}: the ranking has a direction",
         "keeping the lowest scores gains {}: the ranking points the wrong way",
-        "lowest instead of highest scores: not separable ({})",
+        "the lowest scores instead of the highest ({})",
     ),
     "random_labels": (
-        "scoring with random labels costs {}: the labels matter",
-        "scoring with random labels gains {}",
-        "random labels: not separable ({})",
+        "scoring with permuted labels costs {}: the labels matter",
+        "scoring with permuted labels gains {}: the labels mislead",
+        "permuted labels ({})",
     ),
     "shuffled_pixels": (
-        "scoring with shuffled pixels costs {}: the images matter",
-        "scoring with shuffled pixels gains {}",
-        "shuffled pixels: not separable ({})",
+        "scoring with permuted pixels costs {}: the images matter",
+        "scoring with permuted pixels gains {}: the images mislead",
+        "permuted pixels ({})",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Changes:
-    """A criterion on one model at one sparsity: the change under each ablation, and the ablated cells without one."""
+    """A criterion on one model at one sparsity: changes under ablations, or why there is none; `seeds` planned."""
 
     model: str
     criterion: str
     sparsity: float
     intervals: dict[str, Interval]
     unfinished: dict[str, str]
+    seeds: int
 
 
 class Sanity(Section):
@@ -84,7 +86,7 @@ class Sanity(Section):
             ablations={name: ABLATIONS[name] for name in ablations},
             verdicts=verdicts(study, ablations),
             lines=[line for name, rows in models for line in _lines(name, rows)],
-            signed=signed,
+            interval_text=interval_text,
         )
 
 
@@ -97,25 +99,25 @@ def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
 
 
 def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str]:
-    clauses = []
+    """First what the shuffle says, then the other separable changes, then what is not separable."""
+    clauses, unseparated, sizes = [], [], set()
     for ablation, judgements in found.items():
         judgement = judgements[criterion]
-        if judgement.verdict == "no data":
-            continue
-        place = ("better", "worse", "not separable").index(judgement.verdict)
-        clauses.append(WORDS[ablation][place].format(_amount(judgement.change, sign=place == 2)))
-    return clauses
+        better, worse, neither = WORDS[ablation]
+        change, spread = judgement.change, _spread(judgement.change)
+        sizes |= {change.n} - {0}
+        if judgement.verdict in ("better", "worse"):
+            words = better if judgement.verdict == "better" else worse
+            clauses.append(words.format(f"{number(abs(change.mean))} points ({spread})"))
+        elif judgement.verdict == "not separable":
+            place = clauses if ablation == "shuffle" else unseparated
+            place.append(neither.format(f"{signed(change.mean)}, {spread}"))
+    n = [f"n = {min(sizes)}" + (f" to {max(sizes)}" if len(sizes) > 1 else "")] if sizes else []
+    return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
 
 
-def _amount(change: Interval, *, sign: bool) -> str:
-    """How much: the size of a separable change, the signed one of others, with its interval and n."""
-    n = f"n = {change.n}"
-    if change.low is None or change.high is None:
-        return f"{signed(change.mean)} points, no interval from {count(change.n, 'block')}"
-    if sign:
-        return f"{signed(change.mean)} points, 95 % interval {signed(change.low)} to {signed(change.high)}, {n}"
-    low, high = sorted((abs(change.low), abs(change.high)))
-    return f"{number(abs(change.mean))} points (95 % interval {number(low)} to {number(high)}, {n})"
+def _spread(change: Interval) -> str:
+    return "no interval" if change.low is None else f"{signed(change.low)} to {signed(change.high)}"
 
 
 def _lines(model: str, changed: pd.DataFrame) -> list[Changes]:
@@ -126,7 +128,8 @@ def _lines(model: str, changed: pd.DataFrame) -> list[Changes]:
             name: mean_interval(g["change"].dropna()) for name, g in groups.items() if g["change"].notna().any()
         }
         unfinished = {name: _why(group) for name, group in groups.items() if name not in intervals}
-        lines.append(Changes(model, str(criterion), float(sparsity), intervals, unfinished))
+        seeds = int(rows["block"].nunique())
+        lines.append(Changes(model, str(criterion), float(sparsity), intervals, unfinished, seeds))
     return lines
 
 
@@ -155,8 +158,10 @@ def draw(changed: pd.DataFrame, ablations: list[str], model: str) -> Drawn:
             axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
             axes.set_ylim(len(criteria) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
+            axes.spines["left"].set_visible(False)
         figure.supxlabel(
-            "top-1 of the criterion minus that of the ablation, points (right of 0: the criterion is better)"
+            "top-1 of the criterion minus that of the ablation, points (right of 0: the criterion is better)",
+            fontsize=9.5,
         )
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", title="sparsity")
 

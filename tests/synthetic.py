@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pabench.ablation import alike
 from pabench.cell import Augment, Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest
 
 RECIPE = Recipe(epochs=160, schedule="step", milestones=(80, 120), precision="float32", augment=Augment(4, True))
@@ -20,6 +21,8 @@ CRITERIA = {
 }
 # points below the dense baseline per unit of -log10(density)
 DROP = {"random": 4.6, "magnitude": 3.4, "snip": 2.5, "grasp": 2.45, "synflow": 2.1}
+# how much more of that an ablation costs, random pruning excepted
+WORSE = {"": 1.0, "shuffle": 1.2, "reinit": 1.0, "invert": 6.0, "random_labels": 1.05, "shuffled_pixels": 1.05}
 LAYERS = [
     ("conv1.weight", (16, 3, 3, 3)),
     *((f"layer1.{i}.conv{j}.weight", (16, 16, 3, 3)) for i in range(3) for j in (1, 2)),
@@ -46,8 +49,9 @@ def cells(
     models: Sequence[str] = ("resnet20", "vgg11_bn"),
     sparsities: Sequence[float] = (0.8, 0.95, 0.99),
     seeds: int = 3,
+    ablations: Sequence[str] = (),
 ) -> list[Cell]:
-    """Dense baselines and the full grid, seeds outermost."""
+    """Dense baselines and the full grid, seeds outermost, the ablations of a block after its plain cells."""
     criteria = list(criteria)
     found = []
     for seed in range(seeds):
@@ -57,7 +61,10 @@ def cells(
                     DatasetSpec(dataset, fingerprint="f" * 64), ModelSpec(model), None, 0.0, seed, RECIPE, Scoring()
                 )
                 found.append(dense)
-                found += [replace(dense, criterion=c, sparsity=s) for c in criteria for s in sparsities]
+                for ablation in ("", *ablations):
+                    found += [
+                        replace(dense, criterion=c, sparsity=s, ablation=ablation) for c in criteria for s in sparsities
+                    ]
     return found
 
 
@@ -79,6 +86,7 @@ def record(cell: Cell, **changes: Any) -> dict[str, Any]:
     """The record of a cell that went well; `changes` replace whole entries."""
     draw = random.Random(cell.key)
     top1 = accuracy(cell, draw)
+    changed = {part: alike(cell.ablation, part) for part in ("weights", "order", "augmentation", "scoring_batch")}
     loss = [2.3 * math.exp(-4 * e / 160) + 0.02 * draw.random() for e in range(160)]
     name = cell.criterion.name if cell.criterion else "dense"
     return {
@@ -92,9 +100,13 @@ def record(cell: Cell, **changes: Any) -> dict[str, Any]:
         "cell": cell.to_json(),
         "block": cell.block,
         "labels": {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": name},
+        "ablation": cell.ablation,
+        "parent": cell.parent().key if cell.ablation else "",
         "pairing": {
-            **{what: digest([cell.block, what]) for what in ("weights", "order", "augmentation")},
-            "scoring_batch": digest([cell.block, "batch"]) if name in ("snip", "grasp") else "",
+            **{what: digest([cell.block, what, changed[what]]) for what in ("weights", "order", "augmentation")},
+            "scoring_batch": digest([cell.block, "batch", changed["scoring_batch"]])
+            if name in ("snip", "grasp")
+            else "",
         },
         "flags": [],
         "receipt": receipt(cell, draw) if cell.criterion else None,
@@ -139,6 +151,13 @@ def failed(cell: Cell, **changes: Any) -> dict[str, Any]:
     )
 
 
+def inapplicable(cell: Cell) -> dict[str, Any]:
+    """The record of an ablation that means nothing to its criterion."""
+    message = f"{cell.criterion.name} is data-free: {cell.ablation} changes a scoring batch, which plays no part"
+    empty = {"pairing": {}, "receipt": None, "result": None, "cost": {}}
+    return record(cell, status="skipped", kind="inapplicable", message=message, **empty)
+
+
 def collapsed(cell: Cell) -> dict[str, Any]:
     """The record of a network with an empty layer: it guesses one of ten classes."""
     good = record(cell)
@@ -152,6 +171,7 @@ def accuracy(cell: Cell, draw: random.Random) -> float:
     base = 91.7 if cell.model.name == "resnet20" else 89.4
     block = random.Random(f"{cell.block}").gauss(0, 0.25)
     drop = DROP.get(cell.criterion.name, 3.0) if cell.criterion else 0.0
+    drop *= WORSE[cell.ablation] if cell.criterion and cell.criterion.name != "random" else 1.0
     return round(base + block - drop * (-math.log10(1 - cell.sparsity)) ** 1.7 + draw.gauss(0, 0.16), 2)
 
 

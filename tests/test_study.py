@@ -71,6 +71,32 @@ def test_a_study_is_seeds_then_datasets_models_dense_criteria_and_sparsities():
     assert titles[20] == "digits / resnet20 / dense / seed 1"
 
 
+def test_the_ablations_of_a_block_follow_its_plain_cells():
+    text = TEXT.replace("seeds: 2", "seeds: 2\nablations: [shuffle, invert]")
+
+    found = cells(text)
+
+    # in each of 2 * 2 * 2 blocks: the dense network, and two criteria at two sparsities in three ways
+    assert len(found) == study.count(suite.parse(text, "s.yaml")) == 8 * (1 + 2 * 2 * 3)
+    assert [cell.title for cell in found[4:7]] == [
+        "digits / resnet20 / synflow (steps=100) 0.98 / seed 0",
+        "digits / resnet20 / snip 0.9 / shuffle / seed 0",
+        "digits / resnet20 / snip 0.98 / shuffle / seed 0",
+    ]
+    assert [len(block) for block in study.blocks(found)] == [13] * 8
+    assert [cell for cell in found if not cell.ablation] == cells()
+
+
+def test_only_takes_ablations_and_plain_cells_apart():
+    found = cells(TEXT.replace("seeds: 2", "seeds: 2\nablations: [shuffle, invert]"))
+
+    assert {cell.ablation for cell in study.select(found, ["criterion=snip"])} == {"", "shuffle", "invert"}
+    assert {cell.ablation for cell in study.select(found, ["ablation=shuffle"])} == {"shuffle"}
+    assert study.select(found, ["ablation=none"]) == cells()
+    with pytest.raises(SuiteError, match=r"--only ablation=reinit: no cell has it; .*known: invert, none, shuffle"):
+        study.select(found, ["ablation=reinit"])
+
+
 def test_without_sparsity_0_there_is_no_dense_baseline():
     text = TEXT.replace("[0, 0.9", "[0.9")
 

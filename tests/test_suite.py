@@ -173,6 +173,10 @@ BAD = {
         "8:5: criteria.1: the same as criteria.0",
     ),
     "duplicate sparsity": (changed("[0,", "[0, 0.0,"), "10:17: sparsities.1: the same as sparsities.0"),
+    "ablation": (GOOD + "ablations: [shufle]\n", "13:13: ablations.0: expected shuffle or reinit or invert or "),
+    "ablation meant": (GOOD + "ablations: [shufle]\n", 'not "shufle"; did you mean "shuffle"?'),
+    "duplicate ablation": (GOOD + "ablations: [invert, invert]\n", "13:21: ablations.1: the same as ablations.0"),
+    "one ablation": (GOOD + "ablations: shuffle\n", 'ablations: expected a list, not "shuffle"; put it in [ ]'),
     # what the text is refused for
     "duplicate key": (changed("seeds: 3", "seeds: 3\nseeds: 4"), "12:1: seeds: duplicate key; it stands in line 11"),
     "indented by a tab": (changed("  - random", "\t- random"), "7:1: a tab in the indentation; use spaces"),
