@@ -55,10 +55,10 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         pairing = block.pairing(module)
         images = rule.examples_per_class * rule.batch_count()
         batch = {"batch": block.batch_digest(images)} if images else {}
-        if cells[0].ablation == "shuffle":
-            pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
-        else:
+        if cells[0].ablation != "shuffle":
             pruned = _scored(cells, block, rule, module, report)
+        else:
+            pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
         before = gradient_norm(reference, block.norm_batches())
         for cell, result, cost in pruned:

@@ -100,7 +100,9 @@ def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
 
 def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str]:
     """First what the shuffle says, then the other separable changes, then what is not separable."""
-    clauses, unseparated, sizes = [], [], set()
+    clauses: list[str] = []
+    unseparated: list[str] = []
+    sizes: set[int] = set()
     for ablation, judgements in found.items():
         judgement = judgements[criterion]
         better, worse, neither = WORDS[ablation]
