@@ -58,13 +58,14 @@ def study(manifest: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]])
     return Study(manifest, frame, records, strays)
 
 
-IDENTITY = ("key", "block", "dataset", "model", "criterion", "sparsity", "seed", "batch", "status")
+IDENTITY = ("key", "block", "dataset", "model", "criterion", "reference_line", "sparsity", "seed", "batch", "status")
 
 
 def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
 
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
+    `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
     """
     criterion = cell.criterion
     numbers = {column: at(record, path) for column, path in NUMBERS.items()}
@@ -76,6 +77,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> d
         "dataset": plain(cell.dataset.label),
         "model": plain(cell.model.label),
         "criterion": plain(criterion.label) if criterion else DENSE,
+        "reference_line": plain(criterion.reference_line) if criterion else "",
         "sparsity": cell.sparsity,
         "seed": cell.seed,
         "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
