@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +15,14 @@ from pabench import model as models
 from pabench import registry
 from pabench.ablation import IN_BATCH
 from pabench.augment import augment_digest, order_digest
-from pabench.cell import Cell, digest
+from pabench.cell import Cell, ModelSpec, digest
 from pabench.criterion import Batch
 from pabench.dataset import Dataset, identity, scoring_batch, take
 from pabench.errors import DataError
 from pabench.parameters import create
 from pabench.shuffling import scrambled
 from pabench.training import Source
+from pabench.training import train as train_network
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,35 @@ class Block:
     def test(self) -> Source:
         return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
 
-    def network(self, seed: int | None = None) -> nn.Module:
-        """The network at initialization, on the CPU; the cell's own (the block's, or re-drawn), or of another seed."""
-        seed = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights") if seed is None else seed
-        return models.build(self.cell.model, self.dataset.classes, self.dataset.shape, seed)
+    def network(self, seed: int | None = None, spec: ModelSpec | None = None) -> nn.Module:
+        """The network at initialization, on the CPU: the cell's own (the block's, or re-drawn), or of another seed, or
+        another network."""
+        own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
+        seed = own if seed is None else seed
+        return models.build(spec or self.cell.model, self.dataset.classes, self.dataset.shape, seed)
+
+    def fit(
+        self,
+        module: nn.Module,
+        masks: Mapping[str, torch.Tensor],
+        *,
+        dense_epochs: int = 0,
+        report: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> dict[str, list[float]]:
+        """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
+        seed = self.cell.seed_for
+        torch.manual_seed(seed("training"))  # dropout and stochastic depth
+        return train_network(
+            module,
+            masks,
+            self.train,
+            self.cell.recipe,
+            device=self.device,
+            order_seed=seed("order"),
+            augment_seed=seed("augmentation"),
+            dense_epochs=dense_epochs,
+            report=report,
+        )
 
     def scoring_batch(self, per_class: int) -> Batch:
         """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""

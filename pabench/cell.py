@@ -74,7 +74,8 @@ class CriterionSpec:
     """A criterion by name (`grasp` or `grasp@official`).
 
     `given` is what the suite says and makes the label; `args` are all parameters, defaults included; `version` and
-    `source` (SHA-256 of the defining file) come from the class.
+    `source` (SHA-256 of the defining file) come from the class, as do `trains` (its masks depend on the recipe) and
+    `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion).
     """
 
     name: str
@@ -82,6 +83,8 @@ class CriterionSpec:
     args: Mapping[str, Any] = field(default_factory=dict)
     version: int = 0
     source: str = ""
+    trains: bool = False
+    reference_line: str = ""
 
     @property
     def label(self) -> str:
@@ -170,12 +173,14 @@ class Cell:
     def pruning_key(self) -> str:
         """Key of the mask: everything that can change it, and nothing of the training that follows.
 
-        A cell with other weights (reinit) has its parent's mask, and so its key.
+        A cell with other weights (reinit) has its parent's mask, and so its key. The recipe can change a mask only where
+        the criterion looks at trained weights.
         """
         scoring = {"dtype": self.scoring.dtype}
         criterion = self.criterion.identity() if self.criterion else None
+        recipe = [asdict(self.recipe)] if self.criterion and self.criterion.trains else []
         ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
-        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *ablation])
+        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *recipe, *ablation])
 
     @property
     def key(self) -> str:

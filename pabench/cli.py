@@ -171,6 +171,49 @@ def criteria_new(name: str, folder: Annotated[Path, typer.Option(help="Where to.
     typer.echo(f"{new(name, folder)}: edit score(), then `pabench run SUITE --plugin` it")
 
 
+@app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="A timm model, or one of pabench's own such as resnet20.")],
+    criterion: Annotated[list[str] | None, typer.Option("-c", "--criterion", help="grasp, grasp@official, ...")] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", help="Of the criterion: steps=10.")] = None,
+    sparsity: Annotated[float, typer.Option(help="Removed share of the weights.")] = 0.9,
+    data: Annotated[str, typer.Option(help="A dataset; default: the embedded digits, at 32 x 32.")] = "",
+    side: Annotated[int, typer.Option("--size", min=0, help="Pixels a side; default: the dataset's own.")] = 0,
+    stem: Annotated[str, typer.Option(help="cifar: a stem for small images.")] = "",
+    arg: Annotated[list[str] | None, typer.Option("--arg", help="Of the model: patch_size=4.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, images and noise.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the masks: masks.safetensors.")] = None,
+    time: Annotated[bool, typer.Option("--time", help="Only time it; without -c, every criterion.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Scorings of which --time takes the median.")] = 3,
+    plugin: Plugin = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Score a model at initialization: densities and zeros of each layer, time, memory."""
+    if dtype not in ("float64", "float32"):
+        raise SuiteError(f"--dtype {dtype}: expected float64 or float32")
+    if not time and len(criterion or ()) != 1:
+        raise SuiteError("name one criterion, as in -c grasp; --time times several, or all of them")
+    from pabench import registry, trial
+    from pabench.machine import pick_device
+
+    for file in plugin or ():
+        registry.drop_in(file)
+    rules = trial.criteria(criterion or (), param or ())
+    subject = trial.Subject.open(
+        model, stem=stem, args=arg or (), data=data, side=side, seed=seed, device=pick_device(device)
+    )
+    if time:
+        rows = trial.times(subject, rules, sparsity, repeats)
+        typer.echo(json.dumps(rows, indent=2) if as_json else trial.tabled(subject, rows, sparsity, repeats))
+        return
+    masks, told = trial.score(subject, rules[0], sparsity, dtype)
+    typer.echo(json.dumps(told, indent=2) if as_json else trial.described(told))
+    if output:
+        masks.save(output)
+
+
 def main() -> None:
     """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
     try:

@@ -50,7 +50,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """All a criterion may look at: no optimizer, no test data, no trained weights.
+    """All a criterion may look at: no optimizer, no test data, and trained weights only if it declares `trains`.
 
     `weights` are the prunable weights at initialization by parameter name, in the order of the network; `mask` has
     their names and shapes, 1 kept and 0 pruned; `rest` holds all other parameters and buffers. `call(tensors, x)` is
@@ -90,6 +90,15 @@ class ScoreContext:
         }
         return {**self.rest, **shuffled}
 
+    def trained(self) -> Tensors:
+        """Prunable weights by name after training the dense network by the cell's recipe, of a criterion that `trains`.
+
+        SuiteError outside a study, unless the caller of the library gave them.
+        """
+        if self.sources.trained is None:
+            raise SuiteError("trained weights are not known; run it in a suite, or give trained=model.state_dict()")
+        return self.sources.trained()
+
     def ones(self) -> Tensor:
         """An all-ones input (1, C, H, W) in the dtype of the weights; SuiteError where the shape is not known."""
         if not self.input_shape:
@@ -123,6 +132,10 @@ class Criterion(ABC):
     version: ClassVar[int] = 1
     paper: ClassVar[str] = ""
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    trains: ClassVar[bool] = False
+    """Whether it looks at `ctx.trained()`: a study trains the dense network first, once for all sparsities."""
+    reference_line: ClassVar[str] = ""
+    """Why reports show it beside the criteria without ranking it; "" for a criterion that prunes at initialization."""
 
     bn: Literal["train", "eval"] = "eval"
     """BatchNorm while scoring: statistics of the batch (train) or the stored initial ones (eval)."""
@@ -134,6 +147,10 @@ class Criterion(ABC):
     def batch_count(self) -> int:
         """How many disjoint scoring batches of `examples_per_class` images of each class it looks at."""
         return 1
+
+    def dense_epochs(self) -> int:
+        """Epochs that the network trains unpruned before the masks take hold; 0 for pruning at initialization."""
+        return 0
 
     def declines(self, ctx: ScoreContext) -> str:
         """Why the criterion is undefined on this network ("" where it is not); the cell is stored as skipped."""

@@ -59,14 +59,15 @@ def plan(
 
 
 def has_masks(store: Store, cell: Cell) -> bool:
-    """Whether a cell's masks need not be made: they are there, or the criterion declined the network.
+    """Whether a cell's masks need not be made: they are there, it needs none, or the criterion declined the network.
 
     A failed scoring is tried again for every cell that is open.
     """
     receipt = store.get("receipts", cell.pruning_key)
     if receipt is None or receipt["status"] == "failed":
         return False
-    return receipt["status"] == "skipped" or store.has_mask(receipt["receipt"]["mask"])
+    mask = None if receipt["status"] == "skipped" else receipt["receipt"].get("mask")
+    return mask is None or store.has_mask(mask)
 
 
 def _prunings(store: Store, cell: Cell) -> list[Cell]:

@@ -66,6 +66,7 @@ IDENTITY = (
     "dataset",
     "model",
     "criterion",
+    "reference_line",
     "sparsity",
     "seed",
     "batch",
@@ -80,6 +81,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
 
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
+    `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
     """
     criterion = cell.criterion
     numbers = {column: at(record, path) for column, path in NUMBERS.items()}
@@ -91,6 +93,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
         "dataset": plain(cell.dataset.label),
         "model": plain(cell.model.label),
         "criterion": plain(criterion.label) if criterion else DENSE,
+        "reference_line": plain(criterion.reference_line) if criterion else "",
         "sparsity": cell.sparsity,
         "seed": cell.seed,
         "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,

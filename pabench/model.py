@@ -56,6 +56,20 @@ def build(spec: ModelSpec, classes: int, shape: Shape, seed: int) -> nn.Module:
         return _create(spec, classes, shape, "cpu")
 
 
+def parameter_shapes(spec: ModelSpec, classes: int, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter by name, with nothing computed; empty where the network cannot take such images."""
+    if _problem(spec, classes, shape):
+        return {}
+    return {name: tuple(parameter.shape) for name, parameter in skeleton(spec, classes, shape).named_parameters()}
+
+
+def skeleton(spec: ModelSpec, classes: int, shape: Shape) -> nn.Module:
+    """The network on the meta device: shapes and attributes without weights."""
+    _require(spec, classes, shape)
+    with torch.random.fork_rng(devices=[]):
+        return _create(spec, classes, shape, "meta")
+
+
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 over names, types, shapes and bytes of the state dict, in its order; 64 hexadecimal digits."""
     sha = hashlib.sha256()

@@ -44,6 +44,6 @@ def inherited(receipt: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_foreign(store: Store, cell: Cell, receipt: Mapping[str, Any], pairing: Mapping[str, str]) -> None:
     """DataError where a cell's mask was made for other weights or images than `pairing` says; it is put away."""
     made_for = receipt.get("pairing", pairing)
-    if any(made_for[part] != pairing[part] for part in ("weights", "scoring_batch")):
+    if any(made_for.get(part) != pairing.get(part) for part in ("weights", "scoring_batch")):
         store.quarantine("receipts", cell.pruning_key, "made for other weights or another scoring batch")
         raise DataError("the masks were made for other weights or images; --retry failed makes them anew")

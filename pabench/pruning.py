@@ -47,6 +47,7 @@ def score(
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
+    trained: Mapping[str, Tensor] | None = None,
     **parameters: Any,
 ) -> Tensors:
     """A score for every prunable weight of the dense model, by parameter name; the highest are kept.
@@ -54,14 +55,16 @@ def score(
     `batch` is (x, y) or a list of them, x float (N, C, H, W), y int64 (N,); the loss is the sum of the batches' means.
     Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
     Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
-    state stay as they are. SuiteError: unknown criterion or parameter. PluginError: the criterion broke its contract.
+    state stay as they are. `trained` is the `state_dict()` of the model after training, for a criterion that looks at
+    trained weights. SuiteError: unknown criterion or parameter. PluginError: the criterion broke its contract.
     """
     rule = _criterion(criterion, parameters)
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
     network = Network(model, bn=rule.bn, dtype=dtype)
     with scoring_mode(network.device):
-        ctx = context(network, rule, _batches(batch), seed=seed, input_shape=_input_shape(model, batch, input_shape))
+        shape, sources = _input_shape(model, batch, input_shape), _sources(network, trained)
+        ctx = context(network, rule, _batches(batch), seed=seed, input_shape=shape, sources=sources)
         _refuse(rule, ctx)
         return checked(rule.score(ctx), ctx.weights, rule.name)
 
@@ -75,6 +78,7 @@ def prune(
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
+    trained: Mapping[str, Tensor] | None = None,
     **parameters: Any,
 ) -> Masks:
     """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
@@ -85,13 +89,15 @@ def prune(
     if not 0 <= sparsity < 1:
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
     rule = _criterion(criterion, parameters)
+    network = Network(model, bn=rule.bn, dtype=dtype)
     (pruned,) = prune_all(
-        Network(model, bn=rule.bn, dtype=dtype),
+        network,
         rule,
         [1 - sparsity],
         batches=_batches(batch),
         seed=seed,
         input_shape=_input_shape(model, batch, input_shape),
+        sources=_sources(network, trained),
     )
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
@@ -238,6 +244,18 @@ def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Cri
     if isinstance(criterion, Criterion):
         return replace(criterion, **parameters) if parameters else criterion
     return registry.criterion(criterion, parameters)
+
+
+def _sources(network: Network, trained: Mapping[str, Tensor] | None) -> Sources:
+    """Trained weights as the network's own are: names, shapes, dtype and device."""
+    if trained is None:
+        return Sources()
+    for n, w in network.weights.items():
+        if n not in trained or trained[n].shape != w.shape:
+            found = f"is {tuple(trained[n].shape)}" if n in trained else "is missing"
+            raise SuiteError(f"trained: {n} {found}, the model's weight is {tuple(w.shape)}")
+    weights = {n: trained[n].detach().to(w) for n, w in network.weights.items()}
+    return Sources(trained=lambda: dict(weights))
 
 
 def _batches(batch: Batches | None) -> tuple[Batch, ...]:

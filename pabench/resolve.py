@@ -57,7 +57,10 @@ class Resolver:
 
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
-        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source_digest(type(rule)))
+        source = source_digest(type(rule))
+        return CriterionSpec(
+            entry.name, entry.params, asdict(rule), rule.version, source, rule.trains, rule.reference_line
+        )
 
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
         cls = registry.plugin("datasets", dataset.name)

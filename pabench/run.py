@@ -16,10 +16,11 @@ from torch import nn
 from pabench import registry
 from pabench.ablation import IN_BATCH
 from pabench.block import Block
-from pabench.cell import Cell
+from pabench.cell import Cell, ModelSpec
+from pabench.control import Control
 from pabench.criterion import Criterion, Sources, Tensors, source_digest
 from pabench.environment import environment
-from pabench.errors import Aborted, DataError, DivergedError, MissingError
+from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError
 from pabench.execution import has_masks
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
@@ -29,10 +30,10 @@ from pabench.parent import inherited, refuse_foreign, shuffled
 from pabench.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
 from pabench.receipt import Pruned
 from pabench.record import blank_receipt, blank_record, now
+from pabench.reference import replacement, trained_weights
 from pabench.size import flops, parameters
 from pabench.store import Store
 from pabench.training import Evaluation, evaluate
-from pabench.training import train as train_network
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -53,6 +54,14 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         rule = rebuild(cells[0])
         module = block.network()
         pairing = block.pairing(module)
+        if isinstance(rule, Control):
+            if cells[0].ablation:
+                raise InapplicableError(
+                    f"{rule.name} prunes nothing: {cells[0].ablation} changes a mask, and it has none"
+                )
+            for cell in cells:
+                commit(cell, {"pairing": _without_weights(pairing), **_replaced(block, rule, cell, module)})
+            return
         images = rule.examples_per_class * rule.batch_count()
         batch = {"batch": block.batch_digest(images)} if images else {}
         if cells[0].ablation != "shuffle":
@@ -63,7 +72,8 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         before = gradient_norm(reference, block.norm_batches())
         for cell, result, cost in pruned:
             norm = {"before": before, "after": gradient_norm(reference, block.norm_batches(), _on(reference, result))}
-            receipt = _with_mask(store, cell, result, {**batch, "gradient_norm": norm})
+            dense = {"dense_epochs": rule.dense_epochs()} if rule.trains else {}
+            receipt = _with_mask(store, cell, result, {**batch, **dense, "gradient_norm": norm})
             commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
     except Aborted:
         raise
@@ -77,7 +87,10 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
 def _scored(
     cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
 ) -> list[tuple[Cell, Pruned, dict[str, float]]]:
-    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once."""
+    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once.
+
+    One that looks at trained weights gets those of one training of the dense network, which is part of its cost.
+    """
     images, ablation = rule.examples_per_class, cells[0].ablation
     if ablation in IN_BATCH and not images:
         raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
@@ -89,6 +102,12 @@ def _scored(
         other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
         return {**other.rest, **other.weights}
 
+    dense = Meter(network.device)
+    sources = Sources(redraw=redraw)
+    if rule.trains:
+        with dense:
+            weights = trained_weights(block, rule, network, report)
+        sources = Sources(redraw=redraw, trained=lambda: dict(weights))
     found = []
     for group in [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]:
         report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
@@ -100,11 +119,12 @@ def _scored(
                 batches=tuple(batches),
                 seed=group[0].seed_for("noise"),
                 input_shape=block.dataset.shape,
-                sources=Sources(redraw=redraw),
+                sources=sources,
                 invert=ablation == "invert",
             )
         for cell, result in zip(group, results, strict=True):
-            cost = {"scoring_seconds": result.seconds, "scoring_peak_bytes": meter.peak_bytes}
+            peak = max(dense.peak_bytes, meter.peak_bytes)
+            cost = {"scoring_seconds": dense.seconds + result.seconds, "scoring_peak_bytes": peak}
             found.append((cell, result, cost))
     return found
 
@@ -145,28 +165,24 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     if degenerate and cell.scoring.degenerate == "refuse":
         refused = {"status": "skipped", "kind": "degenerate", "message": degenerate["detail"]}
         return {**refused, "receipt": receipt["receipt"], "flags": flags}
-    masks = unpack(store.get_mask(receipt["receipt"]["mask"]))[0] if cell.criterion else {}
+    made = receipt.get("receipt") or {}
+    masks = unpack(store.get_mask(made["mask"]))[0] if "mask" in made else {}
     block = Block(cell, device)
-    module = block.network()
-    pairing = block.pairing(module)
+    instead = ModelSpec(**made["model"]) if "model" in made else None
+    module = block.network(spec=instead)
+    pairing = _without_weights(block.pairing(module)) if instead else block.pairing(module)
     scored = pairing
     if cell.ablation == "reinit":
-        scored = {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
+        scored = pairing if instead else {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
         receipt = inherited(receipt)
     refuse_foreign(store, cell, receipt, scored)
     sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
-    torch.manual_seed(cell.seed_for("training"))  # dropout and stochastic depth
+    if instead:
+        original = block.network()
+        sizes["parameters"]["dense"] = parameters(original, {})["dense"]
+        sizes["flops"]["dense"] = flops(original, {}, block.dataset.shape)["dense"]
     with Meter(device) as training:
-        curve = train_network(
-            module,
-            masks,
-            block.train,
-            cell.recipe,
-            device=device,
-            order_seed=cell.seed_for("order"),
-            augment_seed=cell.seed_for("augmentation"),
-            report=report,
-        )
+        curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
     with Meter(device) as testing:
         outcome: Evaluation = evaluate(module, block.test, cell.recipe, device=device)
     return {
@@ -182,6 +198,19 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
             "evaluation_seconds": testing.seconds,
         },
     }
+
+
+def _replaced(block: Block, rule: Control, cell: Cell, module: nn.Module) -> dict[str, Any]:
+    """The receipt of a cell that trains another network, or why there is none."""
+    try:
+        return {"receipt": replacement(block, rule, cell, module)}
+    except SuiteError as error:
+        return failure(SkippedError(f"{rule.name} declines this network: {error}"))
+
+
+def _without_weights(pairing: Mapping[str, str]) -> dict[str, str]:
+    """What another network shares with the cells of its block: order, augmentation and images, but no weights."""
+    return {part: value for part, value in pairing.items() if part != "weights"}
 
 
 def rebuild(cell: Cell) -> Criterion:

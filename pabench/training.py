@@ -50,10 +50,13 @@ def train(
     device: torch.device,
     order_seed: int,
     augment_seed: int,
+    dense_epochs: int = 0,
     report: Report = lambda event: None,
 ) -> dict[str, list[float]]:
     """Train `model` in place; its pruned weights are 0 before the first step and exactly 0 after every one.
 
+    With `dense_epochs` the masks take hold after so many epochs. Until then it is the training of the dense network, of
+    which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
     same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
     """
@@ -65,8 +68,6 @@ def train(
     kept = [
         m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and recipe.channels_last else m for m in kept
     ]
-    if pruned:
-        zero_pruned(pruned, kept)
     steps = steps_per_epoch(len(source.split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, step / steps))
@@ -74,6 +75,9 @@ def train(
     split = source.split.to(device)
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     for epoch in range(recipe.epochs):
+        masked = bool(pruned) and epoch >= dense_epochs
+        if masked:
+            zero_pruned(pruned, kept)
         total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         batches = loader(
@@ -97,7 +101,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            if pruned:
+            if masked:
                 zero_pruned(pruned, kept)
             lr = scheduler.get_last_lr()[0]
             scheduler.step()

@@ -35,7 +35,8 @@ class Accuracy(Section):
 
     def render(self, study: Study) -> str | None:
         frame = study.plain
-        styles = looks([c for c in frame["criterion"].unique() if c != DENSE])
+        lines = set(frame.loc[frame["reference_line"] != "", "criterion"])
+        styles = looks([c for c in frame["criterion"].unique() if c != DENSE], lines)
         figures = [
             draw(rows, styles, dataset, model)
             for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False)

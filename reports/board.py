@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -25,11 +25,15 @@ REFERENCE = "random"
 
 @dataclass(frozen=True)
 class Standing:
-    """A criterion's line. `mean_rank` and what follows from it is None for one that is not ranked."""
+    """A criterion's line. `mean_rank` and what follows from it is None for one that is not ranked.
+
+    `note` says why a reference line is none of the criteria.
+    """
 
     criterion: str
     cells: pd.DataFrame
     means: dict[float, Interval]
+    note: str = ""
     mean_rank: float | None = None
     ranks: tuple[int, int] | None = None
     letters: str = ""
@@ -47,7 +51,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Board:
-    """Ranked criteria, best first, and those that are not ranked.
+    """Ranked criteria, best first, those that are not ranked, and the reference lines `beside` them.
 
     Mean ranks are over `tasks` of `all_tasks` tasks (block and sparsity): those that all ranked criteria finished.
     A pair is compared in the blocks in which both finished at every sparsity: `fewest` to `most` of `blocks`, in
@@ -65,6 +69,7 @@ class Board:
     fewest: int
     most: int
     seeds: int
+    beside: tuple[Standing, ...] = ()
 
     @property
     def separable(self) -> bool:
@@ -76,10 +81,13 @@ def board(frame: pd.DataFrame) -> Board:
     """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
 
     A criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
-    fails in a corner does not take the comparison away from all others, and is shown.
+    fails in a corner does not take the comparison away from all others, and is shown. Reference lines take no part in
+    ranks, tests and groups: they spend what criteria do not have (a training) or prune nothing, and one that is far
+    better would move every rank and widen every correction. Their difference to random is on its own, as every one is.
     """
-    pruned = frame[frame["criterion"] != DENSE]
-    pruned = pruned.assign(stratum=pruned["dataset"] + " · " + pruned["model"])
+    every = frame[frame["criterion"] != DENSE]
+    every = every.assign(stratum=every["dataset"] + " · " + every["model"])
+    pruned = every[every["reference_line"] == ""]
     names = [str(name) for name in pruned["criterion"].unique()]
     complete = _complete(pruned)
     anywhere = set().union(*complete.values())
@@ -93,7 +101,7 @@ def board(frame: pd.DataFrame) -> Board:
     return Board(
         ranked=tuple(placed.values()),
         unranked=tuple(standings[name] for name in names if name not in placed),
-        sparsities=tuple(sorted(pruned["sparsity"].unique())),
+        sparsities=tuple(sorted(every["sparsity"].unique())),
         strata=tuple(sorted(pruned["stratum"].unique())),
         compared=len(next(iter(pairs.values()), ())),
         blocks=pruned["block"].nunique(),
@@ -102,7 +110,18 @@ def board(frame: pd.DataFrame) -> Board:
         fewest=min(sizes, default=0),
         most=max(sizes, default=0),
         seeds=max((min(map(len, strata), default=0) for strata in pairs.values()), default=0),
+        beside=tuple(_beside(every)),
     )
+
+
+def _beside(every: pd.DataFrame) -> Iterator[Standing]:
+    """The reference lines, with their difference to random in the blocks that both finished."""
+    tasks = every.pivot(index=["stratum", "block", "sparsity"], columns="criterion", values="top1")
+    for (name, note), _ in every[every["reference_line"] != ""].groupby(["criterion", "reference_line"], sort=False):
+        names = [name for name in (name, REFERENCE) if name in tasks]
+        difference = _to_reference(name, _differences(tasks, names))
+        finished = difference is not None and difference.n > 0
+        yield replace(_standing(name, every), note=note, difference=difference if finished else None)
 
 
 def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pabench.cell import labelled
 from pabench.frame import STATUSES
 from pabench.section import Section, Study
 from pabench.wording import plain
@@ -101,10 +102,17 @@ def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Po
         pools["environments"].add({k: plain(v) for k, v in sorted(record.get("environment", {}).items())}),
         [pools["layers"].add([[plain(x["name"]), x["total"]] for x in layers]), [x["kept"] for x in layers]],
         _curve(record),
-        texts.add(f"{receipt['dtype']}, version {receipt['version']}" if receipt else ""),
+        texts.add(_scored(receipt) if receipt else ""),
         pools["ablation"].add(cell["ablation"]),
         cell["parent"],
     ]
+
+
+def _scored(receipt: Mapping[str, Any]) -> str:
+    """What computed the mask, or which network was trained in place of the pruned one."""
+    if "model" in receipt:
+        return f"{plain(labelled(receipt['model']['name'], receipt['model']['args']))}, version {receipt['version']}"
+    return f"{receipt['dtype']}, version {receipt['version']}"
 
 
 def _number(value: float | None) -> float | int | None:

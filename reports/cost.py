@@ -20,10 +20,14 @@ COLUMNS = ("scoring_seconds", "scoring_peak_bytes")
 
 @dataclass(frozen=True)
 class Cost:
-    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory, mean training time."""
+    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory, mean training time.
+
+    `note` says why a reference line is none of the criteria.
+    """
 
     model: str
     criterion: str
+    note: str
     n: int
     time: float
     fastest: float
@@ -55,7 +59,8 @@ class ScoringCost(Section):
 def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
     times = rows["scoring_seconds"]
     peak, training = rows["scoring_peak_bytes"].max(), rows["training_seconds"].mean()
-    return Cost(model, criterion, len(rows), times.mean(), times.min(), times.max(), peak, training)
+    note = str(rows["reference_line"].iloc[0])
+    return Cost(model, criterion, note, len(rows), times.mean(), times.min(), times.max(), peak, training)
 
 
 def draw(lines: list[Cost]) -> Drawn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -61,13 +61,18 @@ class Look:
         return (0, self.dashes or None)
 
 
-def looks(criteria: Sequence[str]) -> dict[str, Look]:
-    """A look for each criterion, by its place in the study; `random` is grey and dotted."""
-    others = [name for name in criteria if name != "random"]
+def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
+    """A look for each criterion, by its place in the study; `random` is grey and dotted.
+
+    Reference lines (`beside`) have the colour of the text, as the dense baseline, and take no colour from a criterion.
+    """
+    others = [name for name in criteria if name != "random" and name not in beside]
     found = {
         name: Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
         for i, name in enumerate(others)
     }
+    lines = [name for name in criteria if name in beside]
+    found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for i, name in enumerate(lines)}
     return {name: found.get(name, Look("#868e96", "x", (1.5, 1.5))) for name in criteria}
 
 

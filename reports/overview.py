@@ -37,13 +37,15 @@ class Overview(Section):
 def _facts(study: Study) -> list[tuple[str, str]]:
     frame, manifest = study.frame, study.manifest
     pruned = frame[frame["criterion"] != DENSE]
+    lines = pruned.loc[pruned["reference_line"] != "", "criterion"].unique()
     done = sorted(x for x in frame["created"] if x)
     environments = [record.get("environment", {}) for record in study.records.values()] or [manifest["environment"]]
     return [
         ("Datasets", ", ".join(frame["dataset"].unique())),
         ("Models", ", ".join(frame["model"].unique())),
-        ("Criteria", ", ".join(pruned["criterion"].unique())),
+        ("Criteria", ", ".join(pruned.loc[pruned["reference_line"] == "", "criterion"].unique())),
         ("Ablations", ", ".join(name for name in frame["ablation"].unique() if name)),
+        *([("Reference lines", ", ".join(lines))] if len(lines) else []),
         ("Sparsities", ", ".join(percent(s) for s in sorted(pruned["sparsity"].unique()))),
         ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
         ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),

@@ -74,11 +74,16 @@ def _text(value: Any) -> str:
 def pairing(study: Study) -> list[Paired]:
     """Whether the records of each block have equal hashes; scoring batches where the same number of images is asked.
 
-    Ablations that change one of these are compared with their like in that one.
+    Ablations that change one of these are compared with their like in that one. A cell that trains another network than
+    its block's has other weights by design.
     """
     known = study.frame[study.frame["key"].isin(list(study.records)) & (study.frame["kind"] != INAPPLICABLE)]
     hashes = {key: record.get("pairing") or {} for key, record in study.records.items()}
-    found = [_paired(name, ["block"], known, hashes, field) for field, name in SHARED.items()]
+    others = [key for key, record in study.records.items() if "model" in (record.get("receipt") or {})]
+    same = known[~known["key"].isin(others)]
+    found = [
+        _paired(name, ["block"], same if field == "weights" else known, hashes, field) for field, name in SHARED.items()
+    ]
     scored = known[known["batch"] > 0]
     if len(scored):
         found.append(_paired("scoring batch", ["block", "batch"], scored, hashes, "scoring_batch"))

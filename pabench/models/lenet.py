@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -25,12 +26,23 @@ default_cfgs = generate_default_cfgs(
 
 
 class LeNet300100(Classifier):
-    """Linear layers 300, 100, classes on the flattened image, with ReLU and biases; Kaiming normal by fan in."""
+    """Linear layers 300, 100, classes on the flattened image, with ReLU and biases; Kaiming normal by fan in.
 
-    def __init__(self, *, num_classes: int = 10, in_chans: int = 1, img_size: tuple[int, int] = (28, 28)) -> None:
-        super().__init__(100)
-        self.fc1 = nn.Linear(in_chans * img_size[0] * img_size[1], 300)
-        self.fc2 = nn.Linear(300, 100)
+    `hidden` are the sizes of the first two.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        in_chans: int = 1,
+        img_size: tuple[int, int] = (28, 28),
+        hidden: Sequence[int] = (300, 100),
+    ) -> None:
+        super().__init__(hidden[1])
+        self.hidden = tuple(hidden)
+        self.fc1 = nn.Linear(in_chans * img_size[0] * img_size[1], hidden[0])
+        self.fc2 = nn.Linear(hidden[0], hidden[1])
         self.relu = nn.ReLU()
         self.reset_classifier(num_classes)
         initialise(self, "lottery")
@@ -40,16 +52,27 @@ class LeNet300100(Classifier):
 
 
 class LeNet5(Classifier):
-    """The Caffe version: 5x5 convolutions 20 and 50, each with 2x2 max-pooling, linear 500, classes; ReLU, biases."""
+    """The Caffe version: 5x5 convolutions 20 and 50, each with 2x2 max-pooling, linear 500, classes; ReLU, biases.
 
-    def __init__(self, *, num_classes: int = 10, in_chans: int = 1, img_size: tuple[int, int] = (28, 28)) -> None:
-        super().__init__(500)
+    `hidden` are the sizes of the first three.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        in_chans: int = 1,
+        img_size: tuple[int, int] = (28, 28),
+        hidden: Sequence[int] = (20, 50, 500),
+    ) -> None:
+        super().__init__(hidden[2])
+        self.hidden = tuple(hidden)
         height, width = (((size - 4) // 2 - 4) // 2 for size in img_size)
         if min(height, width) < 1:
             raise ValueError(f"lenet_5 needs images of 16 x 16 pixels or more, not {img_size[0]} x {img_size[1]}")
-        self.conv1 = nn.Conv2d(in_chans, 20, 5)
-        self.conv2 = nn.Conv2d(20, 50, 5)
-        self.fc1 = nn.Linear(50 * height * width, 500)
+        self.conv1 = nn.Conv2d(in_chans, hidden[0], 5)
+        self.conv2 = nn.Conv2d(hidden[0], hidden[1], 5)
+        self.fc1 = nn.Linear(hidden[1] * height * width, hidden[2])
         self.pool = nn.MaxPool2d(2)
         self.relu = nn.ReLU()
         self.reset_classifier(num_classes)

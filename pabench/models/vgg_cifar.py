@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from pabench.models.classifier import CIFAR_CFG, Classifier, initialise
 
-WIDTHS = (64, 128, 256, 512, 512)
+WIDTHS = (1, 2, 4, 8, 8)
+"""Channels of the five groups, in units of `width`."""
 
 default_cfgs = generate_default_cfgs(
     {name: {**CIFAR_CFG, "first_conv": "features.0"} for name in ("vgg11_cifar", "vgg16_cifar", "vgg19_cifar")}
@@ -21,21 +22,28 @@ class CifarVGG(Classifier):
 
     The layout of the code of GraSP and SynFlow: four max-pools, then the average of what is left (2x2 of a 32x32 image;
     16x16 is the least), then 512 -> classes. Convolutions have no bias, as GraSP's; SynFlow's have one, which starts at
-    0 and which BatchNorm cancels. `init`: see `initialise`.
+    0 and which BatchNorm cancels. `width` is that of the first group. `init`: see `initialise`.
     """
 
     def __init__(
-        self, *, groups: tuple[int, ...], num_classes: int = 10, in_chans: int = 3, init: str = "lottery"
+        self,
+        *,
+        groups: tuple[int, ...],
+        num_classes: int = 10,
+        in_chans: int = 3,
+        width: int = 64,
+        init: str = "lottery",
     ) -> None:
-        super().__init__(WIDTHS[-1])
+        super().__init__(WIDTHS[-1] * width)
         layers: list[nn.Module] = []
         channels = in_chans
-        for number, (repeats, width) in enumerate(zip(groups, WIDTHS, strict=True)):
+        for number, (repeats, units) in enumerate(zip(groups, WIDTHS, strict=True)):
+            wide = units * width
             if number:
                 layers.append(nn.MaxPool2d(2))
             for _ in range(repeats):
-                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-                channels = width
+                layers += [nn.Conv2d(channels, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
+                channels = wide
         self.features = nn.Sequential(*layers)
         self.reset_classifier(num_classes)
         initialise(self, init)
