@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -43,14 +44,19 @@ Numbers = Mapping[str, float | None]
 class MetricContext:
     """What a metric may look at besides the masks and the network.
 
-    `batches` are (x, y) pairs of class-balanced training images without augmentation, the same for all cells of a
-    block; `input_shape` is (C, H, W); `receipt` says how the masks came about, {} where that is not known.
+    `input_shape` is (C, H, W); `receipt` says how the masks came about, {} where that is not known; `load` gives
+    `batches`, which are not read before somebody looks at them.
     """
 
-    batches: tuple[Batch, ...] = ()
+    load: Callable[[], tuple[Batch, ...]] = tuple
     input_shape: tuple[int, ...] = ()
     seed: int = 0
     receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def batches(self) -> tuple[Batch, ...]:
+        """(x, y) pairs of class-balanced training images without augmentation, the same for all cells of a block."""
+        return self.load()
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator on the CPU that depends on the block's seed and the purpose, and on nothing else."""
@@ -142,12 +148,6 @@ class CurveMetric(Metric):
 def kept(masks: Tensors, network: Network) -> Tensors:
     """m * w: the weights of the masked network."""
     return {n: w * masks[n].to(w) if n in masks else w for n, w in network.weights.items()}
-
-
-def prepared(ctx: MetricContext, network: Network) -> MetricContext:
-    """The context with its images in the network's dtype and on its device."""
-    moved = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in ctx.batches]
-    return replace(ctx, batches=tuple(moved))
 
 
 def checked(numbers: Any, name: str) -> dict[str, float | None]:

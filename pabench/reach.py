@@ -93,7 +93,9 @@ def _softmax(x: Tensor, dim: int = -1, *_: Any, **__: Any) -> Tensor:
     return _never_zero(mark(x.sum(dim, keepdim=True).expand_as(x), x))
 
 
-def _batch_norm(x: Tensor, mean: Any = None, variance: Any = None, weight: Any = None, bias: Any = None, *_: Any, **__: Any) -> Tensor:  # fmt: skip
+def _batch_norm(
+    x: Tensor, mean: Any = None, variance: Any = None, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> Tensor:
     shape = (1, -1, *[1] * (x.dim() - 2))
     shifts = [nonzero(t).view(shape) for t in (mean, bias) if t is not None]
     return cut(x, sum(shifts, nonzero(x)), weight=is_weight(x))
@@ -124,7 +126,7 @@ def _add(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
 
 
 def _multilinear(operation: Callable[[Sequence[Any]], Tensor], factors: Sequence[Any]) -> Tensor:
-    """A product is reached through any factor, where the others are not 0. Constant factors are scales: they count as 1."""
+    """A product is reached through any factor, where the others are not 0; constant factors are scales: 1."""
     usual = [x if is_weight(x) else nonzero(x) if followed(x) else _ones(x) for x in factors]
     places = [i for i, x in enumerate(factors) if reached(x)]
     terms = [operation([*usual[:i], factors[i], *usual[i + 1 :]]) for i in places]
@@ -161,7 +163,9 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
 def _joined(operation: Rule) -> Rule:
     def rule(tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Tensor:
         out = operation([_term(x) for x in tensors], *args, **kwargs)
-        return cut(out, operation([nonzero(x) for x in tensors], *args, **kwargs), weight=not any(map(reached, tensors)))
+        return cut(
+            out, operation([nonzero(x) for x in tensors], *args, **kwargs), weight=not any(map(reached, tensors))
+        )
 
     return rule
 
@@ -177,16 +181,17 @@ def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
 def _max_pool(average: Rule) -> Rule:
     """The average reaches whatever the maximum may: all of the window, not the first of equals."""
 
-    def pool(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, *args: Any, **kwargs: Any) -> Tensor:  # fmt: skip
+    def pool(
+        x: Tensor, size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, **_: Any
+    ) -> Tensor:
         if dilation not in (1, [1, 1], (1, 1)):
             raise PluginError("no rule for paths through a dilated max_pool")
-        ceil_mode = args[0] if args else kwargs.get("ceil_mode", False)
-        return average(x, kernel_size, stride or kernel_size, padding, ceil_mode)
+        return average(x, size, stride or size, padding, ceil_mode)
 
     return _alike(pool)
 
 
-def _interpolated(x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any) -> Tensor:  # fmt: skip
+def _interpolated(x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **_: Any) -> Tensor:
     return F.interpolate(x, size, scale_factor, "bilinear" if mode == "bicubic" else mode)  # bicubic: negative values
 
 
@@ -199,27 +204,29 @@ def _with_places(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return found if dim is None else (found, torch.zeros_like(found, dtype=torch.int64))
 
 
-SAME = """relu relu6 hardtanh gelu silu hardswish leaky_relu elu selu celu mish tanh prelu rrelu hardshrink softshrink
-    clamp clip clamp_min clamp_max abs sqrt square pow neg dropout alpha_dropout feature_dropout
-    feature_alpha_dropout dropout1d dropout2d dropout3d rms_norm local_response_norm normalize"""
-NEVER_ZERO = "sigmoid hardsigmoid exp softplus reciprocal rsqrt rpow"
-PLAIN = frozenset(
-    """get to float double type type_as contiguous clone detach flatten unflatten reshape reshape_as view view_as
-    permute transpose t swapaxes swapdims movedim moveaxis adjoint expand expand_as broadcast_to squeeze unsqueeze
-    unbind split split_with_sizes tensor_split chunk getitem setitem select narrow index_select gather roll flip rot90
-    repeat repeat_interleave tile unfold pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle""".split()
-)
-AVERAGES = frozenset(
-    """mean sum fold avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
-    adaptive_avg_pool3d""".split()
-)
-CONSTANTS = frozenset(
-    """zeros_like ones_like full_like rand_like randn_like empty_like new_zeros new_ones new_full new_empty
-    new_tensor""".split()
-)
+SAME = [
+    *("relu", "relu6", "hardtanh", "gelu", "silu", "hardswish", "leaky_relu", "elu", "selu", "celu", "mish", "tanh"),
+    *("prelu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "sqrt", "square"),
+    *("pow", "neg", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
+    *("feature_alpha_dropout", "rms_norm", "local_response_norm", "normalize"),
+]
+NEVER_ZERO = ["sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"]
+PLAIN = {
+    *("get", "to", "float", "double", "type", "type_as", "contiguous", "clone", "detach", "flatten", "unflatten"),
+    *("reshape", "reshape_as", "view", "view_as", "permute", "transpose", "t", "swapaxes", "swapdims", "movedim"),
+    *("moveaxis", "adjoint", "expand", "expand_as", "broadcast_to", "squeeze", "unsqueeze", "unbind", "split"),
+    *("split_with_sizes", "tensor_split", "chunk", "getitem", "select", "narrow", "index_select", "gather", "roll"),
+    *("flip", "rot90", "repeat", "repeat_interleave", "tile", "unfold", "pixel_shuffle", "pixel_unshuffle"),
+    *("channel_shuffle", "native_channel_shuffle"),
+}
+AVERAGES = {"mean", "sum", "fold"} | {f"{kind}avg_pool{d}d" for kind in ("", "adaptive_") for d in (1, 2, 3)}
+CONSTANTS = {
+    *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "empty_like"),
+    *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
+}
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(SAME.split(), _alike(lambda x, *_, **__: x)),
-    **dict.fromkeys(NEVER_ZERO.split(), _never_zero),
+    **dict.fromkeys(SAME, _alike(lambda x, *_, **__: x)),
+    **dict.fromkeys(NEVER_ZERO, _never_zero),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **{f"conv{d}d": _convolved(getattr(F, f"conv{d}d")) for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": _convolved(getattr(F, f"conv_transpose{d}d")) for d in (1, 2, 3)},

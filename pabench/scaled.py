@@ -59,10 +59,10 @@ def _biased(func: Operation, x: Tensor, weight: Tensor, bias: Any = None, *args:
 
 
 def _batch_norm(
-    func: Operation, x: Tensor, mean: Any, variance: Any, weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any
-) -> Tensor:  # fmt: skip
+    func: Operation, x: Tensor, mean: Any, variance: Any, weight: Any = None, bias: Any = None, **kwargs: Any
+) -> Tensor:
     e = _exponent(x)
-    return _fitted(func(x, _lowered(mean, e), variance, weight, _lowered(bias, e), *args, **kwargs), e)
+    return _fitted(func(x, _lowered(mean, e), variance, weight, _lowered(bias, e), **kwargs), e)
 
 
 def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Tensor:
@@ -96,10 +96,16 @@ def _invariant(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return _at(func(x, *args, **kwargs), 0)
 
 
-_HOMOGENEOUS = PLAIN | AVERAGES | frozenset(
-    """relu leaky_relu prelu dropout dropout2d max_pool1d max_pool2d adaptive_max_pool2d interpolate pad amax amin abs
-    neg norm""".split()
-)  # fmt: skip
+_HOMOGENEOUS = (
+    PLAIN
+    | AVERAGES
+    | frozenset(
+        [
+            *("relu", "leaky_relu", "prelu", "dropout", "dropout2d", "max_pool1d", "max_pool2d", "adaptive_max_pool2d"),
+            *("interpolate", "pad", "amax", "amin", "abs", "neg", "norm"),
+        ]
+    )
+)
 _RULES: dict[str, Operation] = {
     **{f"conv{d}d": _biased for d in (1, 2, 3)},
     "linear": _biased,

@@ -22,4 +22,4 @@ class EffectiveDensity(MaskMetric):
         live = sum(int(e.sum()) for e in effective(network, masks, ctx.shape()).values())
         total = sum(w.numel() for w in network.weights.values())
         remaining = total - sum(int((~m).sum()) for m in masks.values())
-        return {"density": live / total, "of_kept": live / remaining if remaining else None}
+        return {"effective_density": live / total, "of_kept": live / remaining if remaining else None}

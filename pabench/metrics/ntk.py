@@ -15,7 +15,7 @@ BUDGET = 2**27
 
 @dataclass(frozen=True, kw_only=True)
 class Ntk(MaskMetric):
-    """Theta = J J^T, J the Jacobian of logits with respect to the kept weights at m * w (arXiv:1806.07572, eq. of sec. 4).
+    """Theta = J J^T, J the Jacobian of logits with respect to the kept weights at m * w (arXiv:1806.07572, sec. 4).
 
     outputs="full": one row for each image and class, Theta is (n K, n K). outputs="sum": one row for each image, the
     gradient of the sum of its logits, Theta is (n, n); this is the kernel of Chen et al. 2021 (arXiv:2102.11535), and

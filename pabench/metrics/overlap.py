@@ -18,9 +18,7 @@ class Overlap(PairMetric):
     title = "mask overlap"
 
     def measure(self, first: Tensors, second: Tensors) -> Numbers:
-        layers = [
-            (int((a & second[n]).sum()), int(a.sum()), int(second[n].sum()), a.numel()) for n, a in first.items()
-        ]
+        layers = [(int((a & second[n]).sum()), int(a.sum()), int(second[n].sum()), a.numel()) for n, a in first.items()]
         both, a, b, total = (sum(column) for column in zip(*layers, strict=True))
         by_layer = sum(kept * other / size for _, kept, other, size in layers)
         shared = {"jaccard": both, "chance": a * b / total, "chance_in_layers": by_layer}
