@@ -1,7 +1,7 @@
 """pabench: fair comparison of pruning-at-initialization criteria.
 
-The library for people with their own training loop: `score`, `prune`, `apply`, `Masks`. Nothing heavy is imported
-until one of them is used.
+The library for people with their own training loop: `score`, `prune`, `apply`, `Masks`, `measure`. Nothing heavy is
+imported until one of them is used.
 """
 
 from importlib import import_module
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pabench.maskfile import Masks as Masks
     from pabench.masking import apply as apply
+    from pabench.measuring import measure as measure
     from pabench.pruning import prune as prune
     from pabench.pruning import score as score
 
@@ -19,8 +20,8 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["Masks", "apply", "prune", "score"]
-_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "Masks": "maskfile"}
+__all__ = ["Masks", "apply", "measure", "prune", "score"]
+_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "Masks": "maskfile", "measure": "measuring"}
 
 
 def __getattr__(name: str) -> Any:
