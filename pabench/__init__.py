@@ -1,7 +1,7 @@
 """pabench: fair comparison of pruning-at-initialization criteria.
 
-The library for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `Masks`. Nothing heavy is
-imported until one of them is used.
+The library for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `measure`, `Masks`. Nothing
+heavy is imported until one of them is used.
 """
 
 from importlib import import_module
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pabench.maskfile import Masks as Masks
     from pabench.masking import apply as apply
+    from pabench.measuring import measure as measure
     from pabench.pruning import prune as prune
     from pabench.pruning import score as score
     from pabench.shuffling import shuffle as shuffle
@@ -20,8 +21,15 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["Masks", "apply", "prune", "score", "shuffle"]
-_HOME = {"score": "pruning", "prune": "pruning", "apply": "masking", "shuffle": "shuffling", "Masks": "maskfile"}
+__all__ = ["Masks", "apply", "measure", "prune", "score", "shuffle"]
+_HOME = {
+    "Masks": "maskfile",
+    "apply": "masking",
+    "measure": "measuring",
+    "prune": "pruning",
+    "score": "pruning",
+    "shuffle": "shuffling",
+}
 
 
 def __getattr__(name: str) -> Any:

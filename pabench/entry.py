@@ -1,4 +1,4 @@
-"""What a suite lists: datasets, models and criteria, each by a bare name or by a mapping with a name."""
+"""What a suite lists: datasets, models, criteria and metrics, each by a bare name or by a mapping with a name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ VariantName = Annotated[str, AfterValidator(_variant_name), _text(f"^{NAME.patte
 
 
 class Entry(BaseModel):
-    """One item of `datasets`, `models` or `criteria`; it knows where in the suite it stands."""
+    """One item of `datasets`, `models`, `criteria` or `metrics`; it knows where in the suite it stands."""
 
     model_config = STRICT | ConfigDict(extra="allow")
 
@@ -95,6 +95,15 @@ class CriterionEntry(Entry):
         return dict(self.model_extra or {})
 
 
+class MetricEntry(Entry):
+    """A metric by name, and further keys that are its parameters."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
 Model = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Criterion = Annotated[CriterionEntry, BeforeValidator(_named, json_schema_input_type=str | CriterionEntry)]
+Metric = Annotated[MetricEntry, BeforeValidator(_named, json_schema_input_type=str | MetricEntry)]

@@ -101,7 +101,7 @@ def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: 
     """Pass the outcomes on; a task that ended without its record (a crash, a timeout) gets one that says so."""
     for outcome in outcomes:
         if not outcome.ok and outcome.kind != "stopped":
-            for cell in found.by_task[outcome.key]:
+            for cell in found.by_task.get(outcome.key, ()):
                 _commit_failure(store, cell, outcome, environment)
         yield outcome
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from pabench.cell import Cell
+from pabench.measurement import Measurements, MetricSpec
 from pabench.section import Study
 from pabench.wording import plain
 
@@ -49,15 +50,41 @@ TEXTS = {
 }
 
 
-def study(manifest: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Study:
-    """The study of a manifest and its records. A record that is not in the manifest becomes a stray."""
+def study(
+    manifest: Mapping[str, Any],
+    records: Mapping[str, Mapping[str, Any]],
+    measurements: Iterable[Mapping[str, Any]] = (),
+) -> Study:
+    """The study of a manifest and its records. A record that is not in the manifest becomes a stray.
+
+    `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns.
+    """
     cells = [Cell.from_json(data) for data in manifest["cells"]]
     ablated = any(cell.ablation for cell in cells)
     rows = [row(cell, records.get(cell.key, {}), manifest, ablated=ablated) for cell in cells]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun"])
-    frame = frame.astype(dict.fromkeys(NUMBERS, float))
+    metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
+    measured = Measurements(measurements)
+    figures = [_measured(cell, metrics, measured) for cell in cells] if metrics else [{} for _ in cells]
+    columns = [c for spec in metrics for c in sorted({c for f in figures for c in f.get(spec.name, {})})]
+    flat = [{c: v for found in f.values() for c, v in found.items()} for f in figures]
+    rows = [{**one, **more} for one, more in zip(rows, flat, strict=True)]
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, "flags", "rerun"])
+    frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
     strays = tuple(sorted(set(records) - set(frame["key"])))
-    return Study(manifest, frame, records, strays)
+    return Study(manifest, frame, records, strays, metrics, measured)
+
+
+def _measured(cell: Cell, metrics: Iterable[MetricSpec], measured: Measurements) -> dict[str, dict[str, float | None]]:
+    """By metric: the numbers of a cell's mask and of its training, by column.
+
+    What was measured of a mask was measured on the weights that were scored, which a re-drawn network does not have.
+    """
+    keys = {"training": cell.key} if cell.ablation == "reinit" else {"mask": cell.pruning_key, "training": cell.key}
+    return {
+        spec.name: {spec.column(n): v for n, v in measured.numbers((keys[spec.stage],), spec).items()}
+        for spec in metrics
+        if spec.stage in keys
+    }
 
 
 IDENTITY = (

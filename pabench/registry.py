@@ -1,8 +1,8 @@
 """The one door: built-ins and anyone's plugins are found the same way.
 
-Entry points of the groups `pabench.criteria`, `pabench.datasets` and `pabench.sections`, whose value is a class, a
-module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set aside with its
-reason; two of one name are refused with both places named.
+Entry points of the groups `pabench.criteria`, `pabench.datasets`, `pabench.metrics` and `pabench.sections`, whose
+value is a class, a module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set
+aside with its reason; two of one name are refused with both places named.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def criterion(name: str, parameters: Mapping[str, Any] | None = None) -> Criteri
 
 
 def plugin(kind: str, name: str) -> type:
-    """The class `name` of a kind (criteria, datasets, sections); SuiteError names the close ones."""
+    """The class `name` of a kind (criteria, datasets, metrics, sections); SuiteError names the close ones."""
     known = group(kind)
     if name not in known.classes:
         broken = [b for b in known.broken if Path(b.origin).stem == name or b.origin.endswith(f".{name}")]
         if broken:
             raise MissingError(f"{kind}: {name!r} could not be loaded: {broken[0].origin}: {broken[0].reason}")
-        singular = {"criteria": "criterion", "datasets": "dataset", "sections": "section"}[kind]
+        singular = {"criteria": "criterion", "datasets": "dataset", "metrics": "metric", "sections": "section"}[kind]
         aside = "".join(f"; set aside: {b.origin}: {b.reason}" for b in known.broken)
         raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
     return known.classes[name]
@@ -121,7 +121,7 @@ def try_drop_in(path: str | Path) -> None:
 
 def _register_drop_in(module: ModuleType, path: Path) -> None:
     count = 0
-    for kind in ("criteria", "datasets"):
+    for kind in ("criteria", "datasets", "metrics"):
         known = group(kind)
         for cls in _classes(module, kind):
             if cls.name in known.classes:  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def _register_drop_in(module: ModuleType, path: Path) -> None:
             known.add(cls, str(path))
             count += 1
     if not count:
-        raise PluginError(f"{path}: defines no criterion and no dataset (a concrete subclass with a `name`)")
+        raise PluginError(f"{path}: defines no criterion, dataset or metric (a concrete subclass with a `name`)")
 
 
 def drop_ins(suite: Path | None, listed: Sequence[str | Path]) -> list[Path]:
@@ -184,6 +184,7 @@ def _base(kind: str) -> type:
     module, name = {
         "criteria": ("pabench.criterion", "Criterion"),
         "datasets": ("pabench.dataset", "Dataset"),
+        "metrics": ("pabench.metric", "Metric"),
         "sections": ("pabench.section", "Section"),
     }[kind]
     return getattr(importlib.import_module(module), name)

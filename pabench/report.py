@@ -45,7 +45,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
 def read(folder: Path) -> Study:
     """The study in a results folder."""
     store = Store(folder)
-    return make_study(store.manifest(), store.records())
+    return make_study(store.manifest(), store.records(), store.records("metrics").values())
 
 
 def render(study: Study) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -11,8 +13,9 @@ from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.criterion import source_digest
 from pabench.dataset import Dataset, identity
-from pabench.entry import CriterionEntry, DatasetEntry, ModelEntry
+from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
 from pabench.errors import MissingError
+from pabench.measurement import MetricSpec
 from pabench.parameters import create
 from pabench.recipe import RecipeEntry
 
@@ -62,8 +65,23 @@ class Resolver:
             entry.name, entry.params, asdict(rule), rule.version, source, rule.trains, rule.reference_line
         )
 
+    def metric(self, entry: MetricEntry) -> MetricSpec:
+        return _metric(create(registry.plugin("metrics", entry.name), entry.params, entry.name))
+
+    def metrics(self, entries: Iterable[MetricEntry]) -> list[MetricSpec]:
+        """All cheap metrics, with the suite's parameters where it gives some, and the dear ones it lists, by name."""
+        listed = {entry.name: self.metric(entry) for entry in entries}
+        classes: dict[str, Any] = registry.group("metrics").classes
+        cheap = {name: _metric(cls()) for name, cls in classes.items() if cls.cost == "cheap" and name not in listed}
+        return [spec for _, spec in sorted({**cheap, **listed}.items())]
+
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
         cls = registry.plugin("datasets", dataset.name)
         standard = self._datasets[dataset.label].augment if dataset.label in self._datasets else cls.augment  # type: ignore[attr-defined]
         fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")
+
+
+def _metric(found: Any) -> MetricSpec:
+    cls = type(found)
+    return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)

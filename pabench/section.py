@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pabench import wording
+from pabench.measurement import Measurements, MetricSpec
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class Study:
 
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
     (`pabench.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
+    `metrics` are those the study asked for, `measured` their numbers; those of single cells are columns of the frame.
     """
 
     manifest: Mapping[str, Any]
     frame: pd.DataFrame
     records: Mapping[str, Mapping[str, Any]]
     strays: tuple[str, ...] = ()
+    metrics: tuple[MetricSpec, ...] = ()
+    measured: Measurements = field(default_factory=Measurements)
 
     @property
     def plain(self) -> pd.DataFrame:

@@ -16,12 +16,14 @@ from rich.console import Console
 
 from pabench import execution, registry, study
 from pabench.cell import Cell
+from pabench.diagnosis import Diagnosis
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.interrupt import stoppable
 from pabench.machine import cores, pick_device
+from pabench.measurement import MetricSpec
 from pabench.progress import display
 from pabench.record import now
 from pabench.report import write
@@ -68,6 +70,7 @@ class Session:
     chosen: list[Cell]
     gaps: list[str]
     pixels: int
+    metrics: list[MetricSpec]
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -92,7 +95,8 @@ class Session:
         asked = {c.dataset.label for c in chosen}
         gaps = [gap for label, gap in resolver.missing.items() if label in asked]
         plugins = beside + asked_for
-        return cls(options, path, suite, device, plugins, everything, present, gaps, resolver.pixels)
+        metrics = resolver.metrics(suite.metrics)
+        return cls(options, path, suite, device, plugins, everything, present, gaps, resolver.pixels, metrics)
 
     @property
     def store(self) -> Store:
@@ -117,6 +121,11 @@ class Session:
         return execution.plan(
             self.store, self.chosen, device=str(self.device), plugins=self.plugins, retry=self.options.retry
         )
+
+    def diagnosis(self, plan: execution.Plan) -> Diagnosis:
+        """Adds the measurements to a plan that its cells lack."""
+        how: dict[str, Any] = {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
+        return Diagnosis.of(self.store, plan, self.metrics, **how)
 
     def describe(self) -> int:
         """Print the grid, what is done and how long the rest will take; returns the exit code."""
@@ -157,6 +166,7 @@ class Session:
         self.store.open_study(self._manifest(here))
         missing = self._missing()
         plan = self.plan()
+        diagnosis = self.diagnosis(plan)
         total, finished = len(plan.cells), len(plan.done)
         console.print(f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do", highlight=False)
         titles = {task.key: task.title for task in plan.tasks}
@@ -167,7 +177,7 @@ class Session:
                 plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
             )
             try:
-                for outcome in execution.settle(self.store, plan, outcomes, here):
+                for outcome in diagnosis.settle(execution.settle(self.store, plan, outcomes, here)):
                     shown.ended(outcome, self._line(plan, outcome))
             finally:
                 shown.close()
@@ -182,6 +192,8 @@ class Session:
 
     def _line(self, plan: execution.Plan, outcome: Outcome) -> str:
         """What to print of an outcome; nothing of a scoring, whose cells tell."""
+        if outcome.key not in plan.by_task:
+            return ""
         cell = plan.by_task[outcome.key][0]
         if outcome.key != cell.key or outcome.kind == "stopped":
             return ""
@@ -208,6 +220,7 @@ class Session:
             "overrides": list(self.options.overrides),
             "command": self._command(),
             "cells": [c.to_json() for c in self.cells],
+            "metrics": [m.to_json() for m in self.metrics],
             "environment": here,
             "created": now(),
             "pabench": here["pabench"],

@@ -8,8 +8,9 @@ from itertools import groupby, product
 from typing import Any, Protocol
 
 from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest
-from pabench.entry import CriterionEntry, DatasetEntry, Entry, ModelEntry
+from pabench.entry import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry
 from pabench.errors import SuiteError, did_you_mean
+from pabench.measurement import MetricSpec
 from pabench.parameters import ParameterError
 from pabench.recipe import RecipeEntry
 from pabench.suite import Suite
@@ -26,6 +27,8 @@ class Resolver(Protocol):
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec: ...
 
     def criterion(self, entry: CriterionEntry) -> CriterionSpec: ...
+
+    def metric(self, entry: MetricEntry) -> MetricSpec: ...
 
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe: ...
 
@@ -48,6 +51,7 @@ def cells(suite: Suite, resolve: Resolver) -> Iterator[Cell]:
     findings: list[str] = []
     criteria = [_told(findings, entry, resolve.criterion, entry) for entry in suite.criteria]
     _distinct(findings, suite.criteria, criteria)
+    _metrics(findings, suite.metrics, resolve)
     datasets = [_told(findings, entry, resolve.dataset, entry) for entry in suite.datasets]
     _distinct(findings, suite.datasets, datasets)
     groups = []
@@ -138,6 +142,16 @@ def _distinct(findings: list[str], entries: Sequence[Entry], specs: Sequence[Any
             remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
             findings.append(str(entry.error(f"reports would call two things {spec.label!r}; {remedy}")))
         seen.setdefault(identity, spec.label)
+
+
+def _metrics(findings: list[str], entries: Sequence[MetricEntry], resolve: Resolver) -> None:
+    """A metric is measured with one set of parameters, so that its name says which number a report shows."""
+    names: set[str] = set()
+    for entry in entries:
+        _told(findings, entry, resolve.metric, entry)
+        if entry.name in names:
+            findings.append(str(entry.error(f"{entry.name} a second time; name each metric once")))
+        names.add(entry.name)
 
 
 def _number(text: str) -> str:

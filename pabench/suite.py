@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag, ValidationError, WithJsonSchema
 
-from pabench.entry import STRICT, Criterion, Dataset, Model, ModelEntry
+from pabench.entry import STRICT, Criterion, Dataset, Metric, Model, ModelEntry
 from pabench.errors import SuiteError, did_you_mean
 from pabench.finding import add_duplicates, add_findings
 from pabench.override import override
@@ -75,6 +75,9 @@ class Suite(BaseModel):
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them")
     recipe: RecipeEntry
     scoring: ScoringEntry = ScoringEntry()
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
+        default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
+    )
     plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))
     _text: str = PrivateAttr(default="")
@@ -171,11 +174,11 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         suite = Suite.model_validate(tree.value)
     except ValidationError as error:
         add_findings(tree, error, _MODELS)
-    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds"):
+    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics"):
         add_duplicates(tree, kind)
     tree.raise_findings()
     assert suite is not None
-    for kind in ("datasets", "models", "criteria"):
+    for kind in ("datasets", "models", "criteria", "metrics"):
         for i, entry in enumerate(getattr(suite, kind)):
             entry.stands(tree, (kind, i))
     suite._tree, suite._text = tree, text

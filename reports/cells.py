@@ -21,7 +21,7 @@ NAMES = ("dataset", "model", "criterion", "ablation")
 FACTS = (
     "top1", "top5", "loss", "sparsity_reached", "weights_kept", "weights_total", "tied_at_threshold", "kept_of_tied",
     "zero_scores", "rounds", "gradient_norm_before", "gradient_norm_after", "scoring_seconds", "scoring_peak_bytes",
-    "training_seconds", "wall_seconds", "parameters_pruned", "flops_dense", "flops_pruned",
+    "training_seconds", "wall_seconds", "parameters_pruned", "flops_dense", "flops_pruned", "effective_density",
 )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Po
         cell["seed"],
         STATUSES.index(cell["status"]),
         [pools["flags"].add(flag) for flag in flags],
-        [_number(cell[name]) for name in FACTS],
+        [_number(cell.get(name)) for name in FACTS],
         cell["key"],
         [
             texts.add(cell["kind"]),

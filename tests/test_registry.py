@@ -53,7 +53,7 @@ def test_two_criteria_of_one_name_are_refused_with_both_places(tmp_path):
     [
         ("import nonsense_that_is_not_there", "ModuleNotFoundError: No module named 'nonsense_that_is_not_there'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("x = 1", "defines no criterion and no dataset"),
+        ("x = 1", "defines no criterion, dataset or metric"),
     ],
 )
 def test_a_broken_drop_in_is_named_with_its_reason(tmp_path, text, message):

@@ -1,0 +1,171 @@
+"""What masks are like before any training, and how long training takes: the metrics, and how much masks overlap."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from pabench.cell import Cell
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import NOTHING, count, plain
+
+from .accuracy import Drawn
+from .overlaps import draw, overlaps
+
+# column of the frame: what the page calls it
+TITLES = {
+    "effective_density": "effective density",
+    "effective_density.of_kept": "of the kept",
+    "layer_collapse.dead": "dead layers",
+    "layer_collapse.disconnected": "cut-off layers",
+    "gradient_norm.change": "gradient norm, after / before",
+    "synflow_r.log10": "log10 R",
+    "ntk.trace": "NTK trace",
+    "ntk.condition": "NTK condition",
+    "jacobian.mean": "Jacobian s. v., mean",
+    "jacobian.min": "least",
+    "jacobian.max": "largest",
+}
+OWN = ("effective_density", "layer_collapse", "gradient_norm", "synflow_r", "ntk", "jacobian", "steps_to")
+"""Metrics of which the columns above are shown, and of steps_to the epochs; of any other, all columns."""
+GEOMETRIC = ("gradient_norm.change", "ntk.trace", "ntk.condition")
+SHARES = ("effective_density", "effective_density.of_kept")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over seeds as it is printed, and how many of the seeds it is of ("" where it is of all)."""
+
+    text: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A criterion at one sparsity on one model."""
+
+    criterion: str
+    sparsity: float
+    density: str
+    values: tuple[Value, ...]
+    seeds: int
+    collapsed: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """All lines of one dataset and model."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+class Diagnostics(Section):
+    """The metrics of each criterion and sparsity, and the overlap of masks."""
+
+    name = "diagnostics"
+    title = "Diagnostics"
+    order = 45
+
+    def render(self, study: Study) -> str | None:
+        columns = shown(study)
+        tables = [
+            Table(f"{dataset} · {model}", tuple(_lines(rows, columns)))
+            for (dataset, model), rows in study.frame.groupby(["dataset", "model"], sort=False)
+            if columns and rows[columns].notna().any(axis=None)
+        ]
+        figures: list[Drawn] = []
+        pairs = overlaps(study)
+        if len(pairs):
+            criteria = [c for c in study.frame["criterion"].unique() if c != DENSE]
+            for (dataset, model), some in pairs.groupby(["dataset", "model"], sort=False):
+                figures.append(draw(some, criteria, f"{dataset} · {model}"))
+        problems = missing(study)
+        if not (tables or figures or problems):
+            return None
+        heads = [TITLES.get(c) or _title(study, c) for c in columns]
+        overlap: str | Markup = self.fill("figures.html.j2", intro=(), figures=figures) if figures else ""
+        return self.fill(
+            "diagnostics.html.j2", tables=tables, heads=heads, columns=columns, overlap=overlap, problems=problems
+        )
+
+
+def shown(study: Study) -> list[str]:
+    """The columns of the table: the built-in ones in their order, epochs to accuracies, then those of plugins."""
+    frame = study.frame
+    known = [c for c in TITLES if c in frame.columns]
+    epochs = [c for c in frame.columns if c.startswith("steps_to.epochs_")]
+    epochs.sort(key=lambda c: float(c.rpartition("_")[2]))
+    others = [
+        c
+        for spec in study.metrics
+        if spec.name not in OWN
+        for c in frame.columns
+        if c == spec.name or c.startswith(f"{spec.name}.")
+    ]
+    return known + epochs + others
+
+
+def missing(study: Study) -> list[str]:
+    """Metrics that raised, with their reasons and how often."""
+    errors = list(study.measured.errors(study.metrics))
+    cells = [Cell.from_json(c) for c in study.manifest["cells"]] if errors else []
+    expected = {key for cell in cells for key in (cell.key, cell.pruning_key)}
+    found = Counter((plain(spec.title), plain(why)) for of, spec, why in errors if expected.issuperset(of))
+    return [f"{title}: missing {count(n, 'time')}: {why}" for (title, why), n in sorted(found.items())]
+
+
+def _lines(rows: pd.DataFrame, columns: list[str]) -> Iterable[Line]:
+    for (criterion, sparsity), cells in rows.groupby(["criterion", "sparsity"], sort=False):
+        if cells[columns].isna().all(axis=None):
+            continue
+        reached = cells["sparsity_reached"].mean()
+        density = 1 - (float(reached) if math.isfinite(reached) else float(sparsity))
+        measured = int(cells[columns].notna().any(axis=1).sum())
+        values = tuple(_value(cells[c].to_numpy(float), c, measured) for c in columns)
+        dead = "layer_collapse.disconnected" in columns and bool((cells["layer_collapse.disconnected"] > 0).any())
+        yield Line(str(criterion), float(sparsity), _share(density), values, measured, dead)
+
+
+def _value(numbers: np.ndarray, column: str, seeds: int) -> Value:
+    """Mean over the seeds that have a number; geometric for what is a factor."""
+    some = numbers[np.isfinite(numbers)]
+    if not len(some):
+        return Value(NOTHING, "")
+    geometric = column in GEOMETRIC and (some > 0).all()
+    mean = float(np.exp(np.log(some).mean()) if geometric else some.mean())
+    return Value(
+        _share(mean) if column in SHARES else digits(mean), f"{len(some)} of {seeds}" if len(some) < seeds else ""
+    )
+
+
+def digits(value: float) -> str:
+    """Four significant digits; powers of ten where there are more than six places.
+
+    >>> digits(0.12345), digits(18), digits(123456789.0), digits(-0.5)
+    ('0.1234', '18', '1.235e8', '−0.5')
+    """
+    text = f"{value:.4g}"
+    if "e" in text:
+        mantissa, _, exponent = text.partition("e")
+        text = f"{mantissa}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def _share(value: float) -> str:
+    return f"{digits(100 * value)} %"
+
+
+def _title(study: Study, column: str) -> str:
+    name, _, number = column.partition(".")
+    titles: Mapping[str, str] = {spec.name: spec.title or spec.name for spec in study.metrics}
+    if name == "steps_to":
+        return f"epochs to {number.rpartition('_')[2]} %"
+    return plain(f"{titles[name]} {number.replace('_', ' ')}").strip()

@@ -1,0 +1,102 @@
+"""How much the masks of two criteria share, as matrices."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from pabench.cell import Cell
+from pabench.frame import DENSE
+from pabench.section import Study
+from pabench.wording import percent, plain
+
+from .accuracy import Drawn
+from .figure import short, svg
+
+PANELS = 3
+"""Sparsities side by side."""
+WRITTEN = 12
+"""Up to this many criteria the numbers are written into the matrix."""
+
+
+def overlaps(study: Study) -> pd.DataFrame:
+    """One row per pair of criteria, sparsity, model and seed: jaccard, chance and chance_in_layers, where known."""
+    spec = next((m for m in study.metrics if m.name == "overlap"), None)
+    found = []
+    if spec is not None:
+        cells = [Cell.from_json(c) for c in study.manifest["cells"]]
+        keys = {cell.key: cell.pruning_key for cell in cells if cell.criterion}
+        pruned = study.frame[study.frame["criterion"] != DENSE]
+        names = ["dataset", "model", "sparsity", "seed"]
+        for place, rows in pruned.groupby(names, sort=False):
+            masks = [(keys[key], criterion) for key, criterion in zip(rows["key"], rows["criterion"], strict=True)]
+            for (a, first), (b, second) in combinations(masks, 2):
+                numbers = study.measured.numbers(sorted((a, b)), spec)
+                if numbers.get("jaccard") is not None:
+                    found.append((*place, first, second, *(numbers[n] for n in NUMBERS)))
+    return pd.DataFrame(found, columns=["dataset", "model", "sparsity", "seed", "first", "second", *NUMBERS])
+
+
+NUMBERS = ("jaccard", "chance", "chance_in_layers")
+
+
+def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
+    """A matrix for each sparsity: below the diagonal what two masks share, above it what their layer counts explain."""
+    sparsities = sorted(pairs["sparsity"].unique())
+    present = [c for c in criteria if ((pairs["first"] == c) | (pairs["second"] == c)).any()]
+    across = min(PANELS, len(sparsities))
+    down = math.ceil(len(sparsities) / across)
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        for panel in panels.flat[len(sparsities) :]:
+            panel.set_visible(False)
+        for panel, sparsity in zip(panels.flat, sparsities, strict=False):
+            some = pairs[pairs["sparsity"] == sparsity]
+            image = _panel(panel, some, present)
+            chance = some["chance"].mean()
+            panel.set_title(f"sparsity {percent(sparsity)} · by chance {chance:.3f}", loc="left")
+        for column, panel in enumerate(panels[0]):
+            lowest = panels[:, column][[p.get_visible() for p in panels[:, column]]][-1]
+            lowest.tick_params(labelbottom=True)
+            lowest.set_xticks(range(len(present)), [short(plain(c), 22) for c in present], rotation=90)
+            panel.set_yticks(range(len(present)), [short(plain(c), 22) for c in present])
+        bar = figure.colorbar(image, ax=list(panels.flat), label="overlap (Jaccard)", aspect=30, pad=0.01)
+        bar.outline.set_visible(False)
+
+    side = max(1.6, 0.36 * len(present))
+    label = f"Mask overlap of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
+    drawing = svg(paint, width=12, height=down * (side + 0.4) + 1.5, name=f"overlap-{title}", label=label)
+    seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
+    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    return Drawn(f"Mask overlap, {title}", drawing, (f"Mean over seeds (n = {n}).",))
+
+
+def matrix(pairs: pd.DataFrame, criteria: list[str]) -> np.ndarray:
+    """Means over seeds: [row, column] is the Jaccard index below the diagonal and `chance_in_layers` above it."""
+    place = {c: i for i, c in enumerate(criteria)}
+    means = pairs.groupby(["first", "second"])[["jaccard", "chance_in_layers"]].mean()
+    found = np.full((len(criteria), len(criteria)), np.nan)
+    for (first, second), row in means.iterrows():
+        low, high = sorted((place[first], place[second]))
+        found[high, low], found[low, high] = row["jaccard"], row["chance_in_layers"]
+    return found
+
+
+def _panel(axes, pairs: pd.DataFrame, criteria: list[str]):
+    values = matrix(pairs, criteria)
+    norm = Normalize(0, 1)
+    image = axes.imshow(values, norm=norm, cmap="viridis", aspect="auto", interpolation="none")
+    if len(criteria) <= WRITTEN:
+        for (i, j), value in np.ndenumerate(values):
+            if math.isfinite(value):
+                ink = "#101418" if value > 0.6 else "#f4f6f8"
+                axes.text(j, i, f"{value:.2f}".lstrip("0"), ha="center", va="center", color=ink, fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image

@@ -1,0 +1,354 @@
+"""Which weights lie on a live path, against the enumeration of all paths and against real gradients."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pabench.errors import PluginError
+from pabench.liveness import effective
+from pabench.network import Network
+
+Unit = tuple[int, int, int, int]  # tensor, channel, y, x
+
+
+def live(module: nn.Module, masks: dict[str, Tensor], shape=(2, 3, 3)) -> dict[str, Tensor]:
+    return effective(Network(module.eval()), masks, shape)
+
+
+def counts(module: nn.Module, masks: dict[str, Tensor], shape=(2, 3, 3)) -> dict[str, int]:
+    return {n: int(e.sum()) for n, e in live(module, masks, shape).items()}
+
+
+def dense(module: nn.Module) -> dict[str, Tensor]:
+    return {n: torch.ones_like(w, dtype=torch.bool) for n, w in Network(module).weights.items()}
+
+
+@dataclass
+class Graph(nn.Module):
+    """A random network of convolutions (plain, grouped, depthwise, strided), residual sums and concatenations.
+
+    `edges` are those of its units, each with the weight it carries: what a path is, independently of torch.
+    """
+
+    seed: int
+    edges: dict[Unit, list[tuple[Unit, tuple[str, tuple[int, ...]] | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        draw = random.Random(self.seed)
+        self.layers = nn.ModuleDict()
+        self.plan: list[tuple[str, tuple[int, ...], str]] = []
+        shapes = [(2, 3, 3)]
+        for _ in range(draw.randint(2, 4)):
+            source = draw.randrange(len(shapes))
+            channels, height, width = shapes[source]
+            twin = [i for i, s in enumerate(shapes) if s[1:] == (height, width) and i != source]
+            equal = [i for i in twin if shapes[i] == shapes[source]]
+            what = draw.choice(["conv", "conv", "add" if equal else "conv", "cat" if twin else "conv"])
+            if what == "add":
+                self.plan.append(("add", (source, draw.choice(equal)), ""))
+                shapes.append(shapes[source])
+            elif what == "cat":
+                other = draw.choice(twin)
+                self.plan.append(("cat", (source, other), ""))
+                shapes.append((channels + shapes[other][0], height, width))
+            else:
+                groups = draw.choice([g for g in (1, 2, channels) if channels % g == 0])
+                kernel, stride = draw.choice([1, 2, 3]), draw.choice([1, 1, 2])
+                out = groups * draw.choice([1, 2]) if groups > 1 else draw.choice([1, 2, 4])
+                name = f"c{len(self.plan)}"
+                self.layers[name] = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups)
+                self.plan.append(("conv", (source,), name))
+                size = [(n + 2 * (kernel // 2) - kernel) // stride + 1 for n in (height, width)]
+                shapes.append((out, *size))
+        self.shapes = shapes
+        self.head = nn.Linear(shapes[-1][0], 2)
+        self._connect()
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = [x]
+        for what, sources, name in self.plan:
+            given_ = [values[i] for i in sources]
+            if what == "conv":
+                values.append(F.relu(self.layers[name](given_[0])))
+            else:
+                values.append(given_[0] + given_[1] if what == "add" else torch.cat(given_, 1))
+        return self.head(values[-1].mean((2, 3)))
+
+    def _connect(self) -> None:
+        for place, (what, sources, name) in enumerate(self.plan, 1):
+            channels, height, width = self.shapes[place]
+            for c, y, x in itertools.product(range(channels), range(height), range(width)):
+                unit = (place, c, y, x)
+                if what == "conv":
+                    self._conv(unit, sources[0], name)
+                elif what == "add":
+                    for source in sources:
+                        self._edge(unit, (source, c, y, x))
+                else:
+                    first = self.shapes[sources[0]][0]
+                    self._edge(unit, (sources[0], c, y, x) if c < first else (sources[1], c - first, y, x))
+        last = len(self.plan)
+        channels, height, width = self.shapes[-1]
+        for k, c, y, x in itertools.product(range(2), range(channels), range(height), range(width)):
+            self._edge((last + 1, k, 0, 0), (last, c, y, x), ("head.weight", (k, c)))
+
+    def _conv(self, unit: Unit, source: int, name: str) -> None:
+        _, c, y, x = unit
+        layer, (channels, height, width) = self.layers[name], self.shapes[source]
+        inside, outside = channels // layer.groups, layer.out_channels // layer.groups
+        kernel, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
+        for i, dy, dx in itertools.product(range(inside), range(kernel), range(kernel)):
+            at_y, at_x = y * stride + dy - padding, x * stride + dx - padding
+            if 0 <= at_y < height and 0 <= at_x < width:
+                origin = (source, (c // outside) * inside + i, at_y, at_x)
+                self._edge(unit, origin, (f"layers.{name}.weight", (c, i, dy, dx)))
+
+    def _edge(self, unit: Unit, source: Unit, weight: tuple[str, tuple[int, ...]] | None = None) -> None:
+        self.edges.setdefault(unit, []).append((source, weight))
+
+    def on_paths(self, masks: dict[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
+        """The weights of every path from a pixel to a logit, each path walked from its logit to its pixel."""
+        found = set()
+        walks = [((len(self.plan) + 1, k, 0, 0), ()) for k in range(2)]
+        while walks:
+            unit, carried = walks.pop()
+            if unit[0] == 0:
+                found.update(carried)
+                continue
+            for source, weight in self.edges.get(unit, ()):
+                if weight is None or masks[weight[0]][weight[1]]:
+                    walks.append((source, carried if weight is None else (*carried, weight)))
+        return found
+
+    __hash__ = nn.Module.__hash__
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**9), density=st.sampled_from([0.15, 0.3, 0.5]))
+def test_effective_weights_are_those_of_all_enumerated_paths(seed, density):
+    """Random networks with plain, grouped, depthwise and strided convolutions, sums and concatenations."""
+    torch.manual_seed(seed)
+    net = Graph(seed)
+    masks = {n: torch.rand(w.shape) < density for n, w in Network(net).weights.items()}
+
+    found = {(n, tuple(i)) for n, e in live(net, masks).items() for i in e.nonzero().tolist()}
+
+    assert found == net.on_paths(masks)
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation around a residual convolution, then a gated linear unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 1, bias=False)
+        self.body = nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False)
+        self.squeeze = nn.Conv2d(4, 3, 1, bias=False)
+        self.excite = nn.Conv2d(3, 4, 1, bias=False)
+        self.up = nn.Linear(4, 6, bias=False)
+        self.down = nn.Linear(3, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        y = F.relu(self.body(x))
+        y = y * torch.sigmoid(self.excite(F.relu(self.squeeze(y.mean((2, 3), keepdim=True)))))
+        y += x
+        a, b = self.up(F.avg_pool2d(y, 2).flatten(2).transpose(1, 2)).chunk(2, -1)
+        return self.down(a * F.silu(b)).mean(1)
+
+
+class Attention(nn.Module):
+    """Two heads of attention over four tokens, with a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(2, 4, 2, 1, bias=False)
+        self.qkv = nn.Linear(4, 12, bias=False)
+        self.out = nn.Linear(4, 4, bias=False)
+        self.head = nn.Linear(4, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(x).reshape(1, 4, 3, 2, 2).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = ((q @ k.transpose(-2, -1)).softmax(-1) @ v).transpose(1, 2).reshape(1, 4, 4)
+        return self.head((x + self.out(mixed)).mean(1))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**9), density=st.sampled_from([0.2, 0.4, 0.7]), kind=st.sampled_from([Gated, Attention]))
+def test_where_factors_multiply_effective_weights_are_those_with_a_gradient(seed, density, kind):
+    """With positive weights and inputs nothing is switched off or cancels: a gradient of exactly 0 means no path."""
+    torch.manual_seed(seed)
+    net = kind().double()
+    masks = {n: torch.rand(w.shape) < density for n, w in net.named_parameters()}
+    kept = {n: 0.3 * (torch.rand(m.shape, dtype=torch.float64) + 0.5) * m for n, m in masks.items()}
+    for w in kept.values():
+        w.requires_grad_()
+    x = torch.rand(1, 2, 3, 3, dtype=torch.float64) + 0.5
+    out = torch.func.functional_call(net, kept, (x,)).sum()
+    real = torch.autograd.grad(out, list(kept.values()), allow_unused=True, materialize_grads=True)
+
+    found = live(net, masks)
+
+    for (n, m), g in zip(masks.items(), real, strict=True):
+        assert torch.equal(found[n], m & (g.abs() > 1e-12)), n
+
+
+def test_a_cut_layer_without_bypass_leaves_nothing():
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    masks = dense(net)
+    masks["3.weight"][:] = False
+
+    assert counts(net, masks) == {"0.weight": 0, "3.weight": 0, "5.weight": 0}
+
+
+def test_a_dead_unit_takes_its_incoming_and_outgoing_weights_along():
+    """3 hidden units; one has no way out, another no way in: 2 + 2 of 6 incoming, 2 of 6 outgoing are wasted."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    masks = dense(net)
+    masks["1.weight"][:, 0] = False  # unit 0 leads nowhere
+    masks["0.weight"][1] = False  # nothing leads to unit 1, whose bias makes it a constant
+
+    assert counts(net, masks, (2,)) == {"0.weight": 2, "1.weight": 2}
+
+
+def test_a_bypass_keeps_the_network_alive_where_its_branch_is_cut():
+    net = Gated()
+    masks = dense(net)
+    masks["body.weight"][:] = False
+
+    found = counts(net, masks)
+
+    assert found == {
+        **{"stem.weight": 8, "body.weight": 0, "squeeze.weight": 0, "excite.weight": 0},
+        **{"up.weight": 24, "down.weight": 6},
+    }
+
+
+def test_a_pruned_gate_lets_pass_and_revives_nothing():
+    """Without excitation all else stays effective; a channel that nothing reaches stays dead under its live gate."""
+    net = Gated()
+    without = dense(net)
+    without["excite.weight"][:] = False
+    dead = dense(net)
+    dead["body.weight"][0] = False
+
+    assert counts(net, without)["body.weight"] == 72
+    assert counts(net, without)["squeeze.weight"] == 0
+    # 4 x 3 excitation weights, those of the dead channel gate nothing; squeezing it, 3 weights, tells nothing
+    assert (counts(net, dead)["excite.weight"], counts(net, dead)["squeeze.weight"]) == (9, 9)
+
+
+def test_max_pooling_reaches_all_of_its_window():
+    """A 3 x 3 kernel over one 2 x 2 image with padding: each of its 9 weights meets a pixel somewhere."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 2))
+
+    assert counts(net, {}, (1, 2, 2)) == {"0.weight": 9, "3.weight": 2}
+
+
+def test_in_place_operations_and_batch_norm_change_nothing():
+    class Both(nn.Module):
+        def __init__(self, inplace: bool) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(2, 2, 1, bias=False), nn.Conv2d(2, 2, 1, bias=False)
+            self.bn, self.act, self.inplace = nn.BatchNorm2d(2), nn.ReLU(inplace), inplace
+            self.head = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.act(self.bn(self.a(x)))
+            z = self.b(y)
+            if self.inplace:
+                z.add_(y)
+                z[:, :1] = 0
+            else:
+                z = torch.cat([torch.zeros_like(z[:, :1]), (z + y)[:, 1:]], 1)
+            return self.head(z.mean((2, 3)))
+
+    masks = dense(Both(True))
+    masks["b.weight"][1, 0] = False
+    masks["a.weight"][1, 1] = False
+
+    assert counts(Both(True), masks) == counts(Both(False), masks) == {
+        "a.weight": 1, "b.weight": 1, "head.weight": 2,
+    }  # fmt: skip
+
+
+def test_a_query_made_of_a_constant_is_on_no_path_but_lets_the_keys_through():
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.ones(1, 1, 2))
+            self.q, self.k, self.v = (nn.Linear(2, 2, bias=False) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.flatten(2).transpose(1, 2)
+            return F.scaled_dot_product_attention(self.q(self.token), self.k(x), self.v(x))[:, 0]
+
+    assert counts(Pooled(), {}) == {"q.weight": 0, "k.weight": 4, "v.weight": 4}
+
+
+def test_an_operation_without_a_rule_is_named():
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(2, 2, batch_first=True), nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lstm(x.flatten(2).transpose(1, 2))[0][:, -1])
+
+    with pytest.raises(PluginError, match="no rule for paths through the torch operation 'lstm'"):
+        live(Recurrent(), {})
+
+
+QUERIES = {"test_vit3": ("attn_pool.q",), "test_vit_relpos": ("rel_pos.mlp",)}
+FAMILIES = [
+    *("resnet18", "densenet121", "efficientnet_b0", "convnext_atto", "vit_tiny_patch16_224", "mixer_s16_224"),
+    *("swin_tiny_patch4_window7_224", "maxvit_pico_rw_256", "coatnet_nano_rw_224", "efficientvit_b0", "regnety_002"),
+    *("mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv4_conv_small", "resnext50_32x4d", "nfnet_f0", "dla34"),
+    *("deit_tiny_patch16_224", "hrnet_w18_small", "inception_v3", "poolformer_s12", "gmlp_s16_224", "levit_128s"),
+    *("edgenext_xx_small", "mobilevit_xxs", "convnextv2_atto", "coat_lite_tiny", "eva02_tiny_patch14_224"),
+]
+
+
+def whole(name: str) -> None:
+    """All weights of the dense network are effective, save those that the input does not reach."""
+    net = timm.create_model(name, num_classes=7)
+    found = effective(Network(net, dtype=torch.float32), {}, net.pretrained_cfg["input_size"])
+
+    for n, e in found.items():
+        constant = any(part in n for part in QUERIES.get(name, ()))
+        assert not e.any() if constant else e.all(), n
+
+
+@pytest.mark.parametrize("name", timm.list_models("test_*"))
+def test_every_weight_of_a_dense_network_of_timm_is_effective(name):
+    """Except queries of a learned token and position networks, which see constants alone."""
+    whole(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_weight_of_a_dense_network_of_each_family_is_effective(name):
+    whole(name)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit", "test_convnext", "test_byobnet"])
+def test_a_network_of_timm_without_its_stem_or_its_head_is_dead(name):
+    net = timm.create_model(name, num_classes=7)
+    network = Network(net, dtype=torch.float32)
+    for end in (next(iter(network.weights)), list(network.weights)[-1]):
+        masks = {end: torch.zeros_like(network.weights[end], dtype=torch.bool)}
+        found = effective(network, masks, net.pretrained_cfg["input_size"])
+
+        assert not any(e.any() for e in found.values())
