@@ -173,8 +173,8 @@ class Cell:
     def pruning_key(self) -> str:
         """Key of the mask: everything that can change it, and nothing of the training that follows.
 
-        A cell with other weights (reinit) has its parent's mask, and so its key. The recipe can change a mask only where
-        the criterion looks at trained weights.
+        A cell with other weights (reinit) has its parent's mask, and so its key. The recipe can change a mask only if the
+        criterion looks at trained weights.
         """
         scoring = {"dtype": self.scoring.dtype}
         criterion = self.criterion.identity() if self.criterion else None

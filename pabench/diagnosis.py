@@ -48,7 +48,7 @@ class Diagnosis:
         groups = defaultdict(list)
         for cell in plan.cells:
             groups[cell.block, "cells", digest(cell.criterion.identity() if cell.criterion else None)].append(cell)
-            if cell.criterion:
+            if cell.criterion and not cell.ablation:
                 groups[cell.block, "pairs", ""].append(cell)
         for (block, what, criterion), cells in groups.items():
             everything = (pairs if what == "pairs" else single)(cells, metrics)
@@ -76,7 +76,8 @@ class Diagnosis:
         if cell.criterion is None or cell.key not in plan.done:
             return True
         receipt = self.store.get("receipts", key)
-        return receipt is not None and receipt["status"] == "ok" and has_masks(self.store, cell)
+        made = receipt is not None and receipt["status"] == "ok" and "mask" in receipt["receipt"]
+        return made and has_masks(self.store, cell)
 
     def settle(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Pass the outcomes on; what a task has not measured when it dies gets an entry that says why."""
@@ -96,10 +97,10 @@ class Diagnosis:
 
 
 def single(cells: Iterable[Cell], metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec]]:
-    """What can be measured of each cell alone: its mask, and its training."""
+    """What can be measured of each cell alone: its mask, unless it is its parent's, and its training."""
     for cell in cells:
         for spec in metrics:
-            if spec.stage != "pair":
+            if spec.stage == "training" or (spec.stage == "mask" and cell.ablation != "reinit"):
                 yield (cell.pruning_key if spec.stage == "mask" else cell.key,), spec
 
 

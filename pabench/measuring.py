@@ -118,7 +118,8 @@ class _Work:
     def receipt(self, cell: Cell) -> dict[str, Any] | None:
         """The receipt of a cell's masks; None where it has none."""
         found = self.store.get("receipts", cell.pruning_key)
-        return found["receipt"] if found is not None and found["status"] == "ok" else None
+        masked = found is not None and found["status"] == "ok" and "mask" in found["receipt"]
+        return found["receipt"] if found is not None and masked else None
 
     def masks(self, receipt: Mapping[str, Any]) -> Tensors:
         return unpack(self.store.get_mask(receipt["mask"]))[0]
