@@ -74,7 +74,8 @@ class CriterionSpec:
     """A criterion by name (`grasp` or `grasp@official`).
 
     `given` is what the suite says and makes the label; `args` are all parameters, defaults included; `version` and
-    `source` (SHA-256 of the defining file) come from the class.
+    `source` (SHA-256 of the defining file) come from the class. `donor` is the same of the criterion whose layer
+    densities it takes over (`allocation: as:NAME`); empty, and no part of the key, where it takes none.
     """
 
     name: str
@@ -82,18 +83,20 @@ class CriterionSpec:
     args: Mapping[str, Any] = field(default_factory=dict)
     version: int = 0
     source: str = ""
+    donor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         return labelled(self.name, self.given)
 
     def identity(self) -> dict[str, Any]:
-        return {
+        known = {
             "name": self.name.partition("@")[0],
             "args": dict(self.args),
             "version": self.version,
             "source": self.source,
         }
+        return {**known, "donor": dict(self.donor)} if self.donor else known
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch.func import grad
 
 from pabench import registry
 from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, Sources, checked
+from pabench.donor import donor_layers
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
 from pabench.meter import clock
@@ -76,14 +77,14 @@ def prune(
     if not 0 <= sparsity < 1:
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
     rule = _criterion(criterion, parameters)
-    (pruned,) = prune_all(
-        Network(model, bn=rule.bn, dtype=dtype),
-        rule,
-        [1 - sparsity],
-        batches=_batches(batch),
-        seed=seed,
-        input_shape=_input_shape(model, batch, input_shape),
-    )
+    batches, shape = _batches(batch), _input_shape(model, batch, input_shape)
+
+    def pruned_by(rule: Criterion, density: float, sources: Sources | None = None) -> Pruned:
+        network = Network(model, bn=rule.bn, dtype=dtype)
+        return prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)[0]
+
+    layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density).masks)
+    pruned = pruned_by(rule, 1 - sparsity, Sources(layers=layers))
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
 
@@ -175,7 +176,7 @@ def _by_scores(
 ) -> Pruned:
     device = next(iter(scores.values())).device
     began = clock(device)
-    selection = rule.choose(scores, ctx.mask, density)
+    selection = rule.choose(scores, ctx.mask, density, ctx)
     return receipted(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
 
 

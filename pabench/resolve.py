@@ -11,6 +11,7 @@ from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.criterion import source_digest
 from pabench.dataset import Dataset, identity
+from pabench.donor import donor_identity
 from pabench.entry import CriterionEntry, DatasetEntry, ModelEntry
 from pabench.errors import MissingError
 from pabench.parameters import create
@@ -57,7 +58,8 @@ class Resolver:
 
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
-        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source_digest(type(rule)))
+        source = source_digest(type(rule))
+        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source, donor_identity(rule))
 
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
         cls = registry.plugin("datasets", dataset.name)

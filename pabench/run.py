@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import Criterion, Sources, Tensors, source_digest
+from pabench.donor import donor_identity, donor_layers
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.execution import has_masks
@@ -72,28 +74,32 @@ def _scored(
     cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
 ) -> list[tuple[Cell, Pruned, dict[str, float]]]:
     """Masks of each cell with what they cost. A one-shot criterion is given all densities at once."""
-    images = rule.examples_per_class
-    batches = block.scoring_batches(images, rule.batch_count()) if images else []
     dtype = getattr(torch, cells[0].scoring.dtype)
     network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
 
-    def redraw(seed: int) -> Tensors:
-        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
-        return {**other.rest, **other.weights}
+    def sources(rule: Criterion) -> Sources:
+        def redraw(seed: int) -> Tensors:
+            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+            return {**other.rest, **other.weights}
 
+        return Sources(redraw=redraw)
+
+    def pruned(rule: Criterion, network: Network, densities: Sequence[float], sources: Sources) -> list[Pruned]:
+        images = rule.examples_per_class
+        batches = tuple(block.scoring_batches(images, rule.batch_count())) if images else ()
+        seed, shape = cells[0].seed_for("noise"), block.dataset.shape
+        return prune_all(network, rule, densities, batches=batches, seed=seed, input_shape=shape, sources=sources)
+
+    def donated(donor: Criterion, density: float) -> Tensors:
+        other = Network(module.to(block.device), bn=donor.bn, dtype=dtype)
+        return pruned(donor, other, [density], sources(donor))[0].masks
+
+    given = replace(sources(rule), layers=donor_layers(rule, donated))
     found = []
     for group in [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]:
         report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
         with Meter(network.device) as meter:
-            results = prune_all(
-                network,
-                rule,
-                [1 - c.sparsity for c in group],
-                batches=tuple(batches),
-                seed=group[0].seed_for("noise"),
-                input_shape=block.dataset.shape,
-                sources=Sources(redraw=redraw),
-            )
+            results = pruned(rule, network, [1 - c.sparsity for c in group], given)
         for cell, result in zip(group, results, strict=True):
             cost = {"scoring_seconds": result.seconds, "scoring_peak_bytes": meter.peak_bytes}
             found.append((cell, result, cost))
@@ -180,6 +186,8 @@ def rebuild(cell: Cell) -> Criterion:
     rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
     if source_digest(type(rule)) != cell.criterion.source:
         raise DataError(f"{rule.name}: its file has changed since the run began; start the run again")
+    if donor_identity(rule) != cell.criterion.donor:
+        raise DataError(f"{rule.allocation}: the criterion has changed since the run began; start the run again")  # type: ignore[attr-defined]
     return rule
 
 
