@@ -54,9 +54,9 @@ def balanced(shapes: Shapes, kept: float) -> Shares:
 
 
 def uniform_plus(shapes: Shapes, kept: float) -> Shares:
-    """`uniform`, but a first convolution stays whole and the last layer keeps 0.2 (Gale et al. 2019, arXiv:1902.09574).
+    """`uniform`; a first convolution stays whole, the last layer keeps at least 0.2 (Gale et al. 2019, arXiv:1902.09574).
 
-    The last layer only where it would keep less. Where the two alone are more than all that stays, they share it;
+    Where the two alone are more than all that stays, they share it;
     public code answers with negative densities.
     """
     return uniform(shapes, kept)

@@ -18,7 +18,7 @@ from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import Criterion, Sources, Tensors, source_digest
-from pabench.donor import donor_identity, donor_layers
+from pabench.donor import donor, donor_identity, donor_layers
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError
 from pabench.execution import has_masks
@@ -54,6 +54,9 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         pairing = block.pairing(module)
         images = rule.examples_per_class * rule.batch_count()
         batch = {"batch": block.batch_digest(images)} if images else {}
+        giver = donor(rule)
+        if giver and giver.examples_per_class:
+            batch["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())
         pruned = _scored(cells, block, rule, module, report)
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
         before = gradient_norm(reference, block.norm_batches())
@@ -90,9 +93,9 @@ def _scored(
         seed, shape = cells[0].seed_for("noise"), block.dataset.shape
         return prune_all(network, rule, densities, batches=batches, seed=seed, input_shape=shape, sources=sources)
 
-    def donated(donor: Criterion, density: float) -> Tensors:
-        other = Network(module.to(block.device), bn=donor.bn, dtype=dtype)
-        return pruned(donor, other, [density], sources(donor))[0].masks
+    def donated(giver: Criterion, density: float) -> Tensors:
+        other = Network(module.to(block.device), bn=giver.bn, dtype=dtype)
+        return pruned(giver, other, [density], sources(giver))[0].masks
 
     given = replace(sources(rule), layers=donor_layers(rule, donated))
     found = []

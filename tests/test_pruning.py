@@ -18,7 +18,7 @@ from pabench.errors import PluginError, SuiteError
 CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
 CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "hutchinson", "synflow_l2", "grasp@official-redrawn"]
 QUICK = {
-    **dict.fromkeys(("synflow", "synflow_l2", "iter_snip", "force"), {"steps": 5}),
+    **{name: {"steps": 5} for name in ("synflow", "synflow_l2", "iter_snip", "force")},
     "hutchinson": {"probes": 1},
 }
 
