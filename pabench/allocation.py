@@ -54,7 +54,7 @@ def balanced(shapes: Shapes, kept: float) -> Shares:
 
 
 def uniform_plus(shapes: Shapes, kept: float) -> Shares:
-    """`uniform`; a first convolution stays whole, the last layer keeps at least 0.2 (Gale et al. 2019, arXiv:1902.09574).
+    """`uniform`; a first convolution stays whole, a last layer has at least 0.2 (Gale et al. 2019, arXiv:1902.09574).
 
     Where the two alone are more than all that stays, they share it;
     public code answers with negative densities.

@@ -71,7 +71,9 @@ def markdown(plugins: Sequence[Path]) -> str:
     """Tables of the criteria and of the layer allocations, as docs/criteria.md has them."""
     for path in plugins:
         registry.drop_in(path)
-    rows = [("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")]
+    rows: list[tuple[str, ...]] = [
+        ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")
+    ]
     for name, cls in sorted(registry.group("criteria").classes.items()):
         rule: Any = cls.create({})  # type: ignore[attr-defined]
         images = (
