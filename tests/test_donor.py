@@ -24,7 +24,7 @@ from pabench.store import Store
 SUITE = """
 protocol: pai-v1
 datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
-models: [lenet_300_100]
+models: [resnet20]
 criteria: [snip, random, {name: random, allocation: "as:snip"}]
 sparsities: [0.5, 0.9]
 seeds: 1
