@@ -1,8 +1,10 @@
 """GraSP: gradient signal preservation (Wang et al. 2020)."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch.func import grad, vjp
 
 from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
@@ -15,20 +17,39 @@ class Grasp(ScoreCriterion):
 
     The paper calls -w * Hg the score and removes the highest, so the sign is turned here. Logits are divided by the
     temperature T = 200 of algorithm 1. H is symmetric: the gradient's own pullback gives Hg, with one gradient pass.
+
+    Public code: alecwangcq/GraSP (`@official`) feeds two halves of the classes and, unless told otherwise, re-draws
+    linear layers by Xavier's rule before it scores (`@official-redrawn`), so that other weights are scored than
+    trained; ganguli-lab/Synaptic-Flow uses stored BatchNorm statistics; Gollini/Scalable_Second_Order_PaI these and
+    T = 1. SNIP-it's reversed sign is a defect and no variant.
     """
 
     name = "grasp"
     paper = "arXiv:2002.07376"
     variants = {
         "official": {"bn": "train", "batch_split": "class-halves"},
+        "official-redrawn": {"bn": "train", "batch_split": "class-halves", "redraw_linear": True},
         "synaptic-flow": {"bn": "eval"},
+        "second-order-pai": {"bn": "eval", "temperature": 1.0},
     }
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
     temperature: PositiveFloat = 200.0
+    redraw_linear: bool = False
+    """Score linear layers at other weights than the network has: normal, of variance 2 / (n_in + n_out)."""
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        w = ctx.kept
+        w = self._redrawn(ctx) if self.redraw_linear else ctx.kept
         g, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
         (hg,) = pullback(g)
         return {n: w[n] * hg[n] for n in w}
+
+    def _redrawn(self, ctx: ScoreContext) -> Tensors:
+        """The weights as pruned so far, those of linear layers drawn anew: the same in every round."""
+        generator = replace(ctx, round=0).generator("linear layers")
+        w = dict(ctx.kept)
+        for n, v in ctx.weights.items():
+            if v.dim() == 2:
+                drawn = torch.randn(v.shape, generator=generator, dtype=torch.float64) * math.sqrt(2 / sum(v.shape))
+                w[n] = drawn.to(v) * ctx.mask[n]
+        return w

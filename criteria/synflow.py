@@ -24,6 +24,10 @@ class SynFlow(ScoreCriterion):
     examples_per_class: Literal[0] = 0
     steps: PositiveInt = 100
 
+    def positive(self, tensor: Tensor) -> Tensor:
+        """What each tensor of the network is replaced by."""
+        return tensor.abs()
+
     def score(self, ctx: ScoreContext) -> Tensors:
         return {n: s.abs() for n, s in self._saliency(ctx).items()}
 
@@ -36,8 +40,8 @@ class SynFlow(ScoreCriterion):
         return f"{share}: a normalisation or an activation takes the network's positivity, and R conserves no flow"
 
     def _saliency(self, ctx: ScoreContext) -> Tensors:
-        w = {n: v.abs() for n, v in ctx.kept.items()}
-        rest = {n: v.abs() if v.is_floating_point() else v for n, v in ctx.rest.items()}
+        w = {n: self.positive(v) for n, v in ctx.kept.items()}
+        rest = {n: self.positive(v) if v.is_floating_point() else v for n, v in ctx.rest.items()}
 
         def flow(weights: Tensors) -> Tensor:
             return ctx.call({**rest, **weights}, ctx.ones()).sum()

@@ -75,7 +75,9 @@ class CriterionSpec:
 
     `given` is what the suite says and makes the label; `args` are all parameters, defaults included; `version` and
     `source` (SHA-256 of the defining file) come from the class, as do `trains` (its masks depend on the recipe) and
-    `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion).
+    `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is the
+    same of the criterion whose layer densities it takes over (`allocation: as:NAME`); empty, and no part of the key,
+    where it takes none.
     """
 
     name: str
@@ -85,18 +87,20 @@ class CriterionSpec:
     source: str = ""
     trains: bool = False
     reference_line: str = ""
+    donor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         return labelled(self.name, self.given)
 
     def identity(self) -> dict[str, Any]:
-        return {
+        known = {
             "name": self.name.partition("@")[0],
             "args": dict(self.args),
             "version": self.version,
             "source": self.source,
         }
+        return {**known, "donor": dict(self.donor)} if self.donor else known
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class Cell:
     def pruning_key(self) -> str:
         """Key of the mask: everything that can change it, and nothing of the training that follows.
 
-        A cell with other weights (reinit) has its parent's mask, and so its key. The recipe can change a mask only if the
+        A cell with other weights (reinit) has its parent's mask, and so its key. The recipe counts only where the
         criterion looks at trained weights.
         """
         scoring = {"dtype": self.scoring.dtype}

@@ -147,12 +147,16 @@ def export(
 
 
 @criteria_app.callback(invoke_without_command=True)
-def criteria_list(context: typer.Context, plugin: Plugin = None) -> None:
+def criteria_list(
+    context: typer.Context,
+    plugin: Plugin = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As docs/criteria.md has them.")] = False,
+) -> None:
     """List criteria with their papers and variants, and plugins that could not be loaded."""
     if context.invoked_subcommand is None:
-        from pabench.listing import criteria
+        from pabench.listing import criteria, markdown
 
-        typer.echo(criteria(plugin or []))
+        typer.echo(markdown(plugin or []) if as_markdown else criteria(plugin or []))
 
 
 @criteria_app.command("show")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pabench.allocation import AS
 from pabench.cell import derive_seed
 from pabench.errors import PluginError, SuiteError, did_you_mean
 from pabench.parameters import NonNegativeInt, PositiveFloat, PositiveInt, create
@@ -42,10 +45,13 @@ class Sources:
 
     `redraw(seed)`: all tensors of the network at another initialization, in the dtype and on the device of scoring.
     `trained()`: prunable weights by name after training the dense network by the cell's recipe.
+    `layers(allocation, density)`: how many weights of each layer the criterion that `as:NAME` names keeps of the same
+    dense network.
     """
 
     redraw: Callable[[int], Tensors] | None = None
     trained: Callable[[], Tensors] | None = None
+    layers: Callable[[str, float], Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -206,15 +212,25 @@ class ScoreCriterion(Criterion):
         for number, target in enumerate(round_densities(density, self.steps, self.schedule)):
             ctx = replace(ctx, round=number)
             scores = checked(self.score(ctx), ctx.weights, self.name)
-            selection = self.choose(scores, ctx.mask, target)
+            selection = self.choose(scores, ctx.mask, target, ctx)
             yield Round(target, scores, selection)
             ctx = replace(ctx, mask={n: m.to(ctx.mask[n].dtype) for n, m in selection.masks.items()})
 
-    def choose(self, scores: Tensors, mask: Tensors, density: float) -> Selection:
-        """The masks of one round, of exactly the asked count."""
+    def choose(self, scores: Tensors, mask: Tensors, density: float, ctx: ScoreContext | None = None) -> Selection:
+        """The masks of one round, of exactly the asked count. Allocations that look further ask for the context."""
         kept = kept_count(density, sum(s.numel() for s in scores.values()))
         within = None if self.regrows else mask
-        return select(scores, kept, allocation=self.allocation, within=within, lowest=self.lowest)
+        weights, layers = (ctx.weights, ctx.sources.layers) if ctx else (None, None)
+        taken = layers(self.allocation, density) if layers and self.allocation.startswith(AS) else None
+        return select(
+            scores,
+            kept,
+            allocation=self.allocation,
+            within=within,
+            lowest=self.lowest,
+            weights=weights,
+            layers=taken,
+        )
 
     def inverted(self) -> Self:
         """A copy that keeps the lowest scores instead of the highest, in every round: the ablation `invert`."""
@@ -248,10 +264,14 @@ def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:
 def source_digest(cls: type) -> str:
     """SHA-256 of the file that defines a class: part of every record, so that an edited criterion is another one.
 
-    "" for a class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
+    Where it extends a class of another file outside pabench, of both. "" for a class that is in no file (typed into a
+    notebook): the library takes it, a suite cannot name it.
     """
+    ours = {"pabench", *sys.stdlib_module_names}
+    bases = [c for c in cls.__mro__[1:] if c.__module__.partition(".")[0] not in ours]
     try:
-        with open(inspect.getfile(cls), "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        files = dict.fromkeys(inspect.getfile(c) for c in (cls, *bases))
+        digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     except (OSError, TypeError):
         return ""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

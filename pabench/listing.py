@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from pabench import registry
+from pabench.allocation import ALLOCATIONS, AS, lamp
 from pabench.cell import NAME
 from pabench.errors import RefusedError, SuiteError
 
@@ -64,6 +65,38 @@ def criterion(name: str, plugins: Sequence[Path]) -> str:
     lines += [f"  {f.name}: {_type(hints[f.name])} = {f.default!r}" for f in fields(cls)]
     lines += [f"variant {cls.name}@{v}: {dict(changes)}" for v, changes in cls.variants.items()]
     return "\n".join(lines)
+
+
+def markdown(plugins: Sequence[Path]) -> str:
+    """Tables of the criteria and of the layer allocations, as docs/criteria.md has them."""
+    for path in plugins:
+        registry.drop_in(path)
+    rows: list[tuple[str, ...]] = [
+        ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")
+    ]
+    for name, cls in sorted(registry.group("criteria").classes.items()):
+        rule: Any = cls.create({})  # type: ignore[attr-defined]
+        images = (
+            f"{rule.batch_count()} x {rule.examples_per_class}" if rule.batch_count() > 1 else rule.examples_per_class
+        )
+        variants = "; ".join(
+            f"`@{v}` {', '.join(f'{k}={value}' for k, value in changes.items())}"
+            for v, changes in rule.variants.items()
+        )
+        summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+        cells = (f"`{name}`", summary, images or "none", rule.bn, getattr(rule, "steps", ""), rule.paper, variants)
+        rows.append(tuple(str(c) for c in cells))
+    rules: dict[str, Any] = {**ALLOCATIONS, "lamp": lamp}
+    summaries = {n: (inspect.getdoc(rule) or "").partition("\n")[0] for n, rule in rules.items()}
+    summaries = {"global": "One ranking of all weights.", **summaries}
+    summaries[f"{AS}NAME"] = "As many weights as the criterion NAME (or NAME@variant) keeps in it."
+    allocations = [("allocation", "what each layer keeps"), *((f"`{n}`", text) for n, text in summaries.items())]
+    return f"{_table(rows)}\n\n{_table(allocations)}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def new(name: str, folder: Path) -> Path:

@@ -42,8 +42,8 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
         try:
             values[key] = adapters[key].validate_python(value)
         except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            problems.append((key, f"{message[0].lower()}{message[1:]}, not {value!r}"))
+            messages = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in error.errors())
+            problems.append((key, f"{', or '.join(messages)}, not {value!r}"))
     if problems:
         raise ParameterError(name, problems)
     return cls(**values)

@@ -17,6 +17,7 @@ from torch.func import grad
 from pabench import registry
 from pabench.ablation import INAPPLICABLE
 from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, Sources, checked
+from pabench.donor import donor_layers
 from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import Masks
 from pabench.meter import clock
@@ -89,16 +90,15 @@ def prune(
     if not 0 <= sparsity < 1:
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
     rule = _criterion(criterion, parameters)
-    network = Network(model, bn=rule.bn, dtype=dtype)
-    (pruned,) = prune_all(
-        network,
-        rule,
-        [1 - sparsity],
-        batches=_batches(batch),
-        seed=seed,
-        input_shape=_input_shape(model, batch, input_shape),
-        sources=_sources(network, trained),
-    )
+    batches, shape = _batches(batch), _input_shape(model, batch, input_shape)
+
+    def pruned_by(rule: Criterion, density: float, **more: Any) -> Pruned:
+        network = Network(model, bn=rule.bn, dtype=dtype)
+        sources = replace(_sources(network, trained), **more)
+        return prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)[0]
+
+    layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density).masks)
+    pruned = pruned_by(rule, 1 - sparsity, layers=layers)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
 
@@ -195,7 +195,7 @@ def _by_scores(
 ) -> Pruned:
     device = next(iter(scores.values())).device
     began = clock(device)
-    selection = rule.choose(scores, ctx.mask, density)
+    selection = rule.choose(scores, ctx.mask, density, ctx)
     return receipted(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
 
 

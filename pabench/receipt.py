@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pabench.criterion import Criterion, ScoreContext, source_digest
+from pabench.donor import donor_identity
 from pabench.selection import Selection, Tensors
 
 DEGENERATE_ZEROS = 0.5
@@ -73,6 +74,8 @@ def receipted(
         "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
         "scores": _quantiles(scores) if scores else {},
     }
+    if taken_over := donor_identity(rule):
+        receipt["donor"] = taken_over
     doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
     return Pruned(masks, receipt, doubtful + _flags(receipt), seconds)
 

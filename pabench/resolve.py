@@ -13,6 +13,7 @@ from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.criterion import source_digest
 from pabench.dataset import Dataset, identity
+from pabench.donor import donor, donor_identity
 from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
 from pabench.errors import MissingError
 from pabench.measurement import MetricSpec
@@ -61,8 +62,16 @@ class Resolver:
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
         source = source_digest(type(rule))
+        both = [found for found in (rule, donor(rule)) if found is not None]
         return CriterionSpec(
-            entry.name, entry.params, asdict(rule), rule.version, source, rule.trains, rule.reference_line
+            entry.name,
+            entry.params,
+            asdict(rule),
+            rule.version,
+            source,
+            trains=any(found.trains for found in both),
+            reference_line=next((found.reference_line for found in both if found.reference_line), ""),
+            donor=donor_identity(rule),
         )
 
     def metric(self, entry: MetricEntry) -> MetricSpec:

@@ -7,18 +7,18 @@ evaluates and writes one record. Both take plain data and write to the store; wh
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from pabench import registry
-from pabench.ablation import IN_BATCH
 from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.control import Control
-from pabench.criterion import Criterion, Sources, Tensors, source_digest
+from pabench.criterion import Criterion, source_digest
+from pabench.donor import donor, donor_identity
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError
 from pabench.execution import has_masks
@@ -27,10 +27,11 @@ from pabench.meter import Meter
 from pabench.model import weights_digest
 from pabench.network import Network
 from pabench.parent import inherited, refuse_foreign, shuffled
-from pabench.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
+from pabench.pruning import InapplicableError, SkippedError, gradient_norm
 from pabench.receipt import Pruned
 from pabench.record import blank_receipt, blank_record, now
-from pabench.reference import replacement, trained_weights
+from pabench.reference import replacement
+from pabench.scoring import scored
 from pabench.size import flops, parameters
 from pabench.store import Store
 from pabench.training import Evaluation, evaluate
@@ -64,8 +65,11 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
             return
         images = rule.examples_per_class * rule.batch_count()
         batch = {"batch": block.batch_digest(images)} if images else {}
+        giver = donor(rule)
+        if giver and giver.examples_per_class:
+            batch["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())
         if cells[0].ablation != "shuffle":
-            pruned = _scored(cells, block, rule, module, report)
+            pruned = scored(cells, block, rule, module, report)
         else:
             pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
@@ -82,51 +86,6 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
             earlier = store.get("receipts", cell.pruning_key)
             if earlier is None or earlier["status"] == "failed":
                 commit(cell, failure(error))
-
-
-def _scored(
-    cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
-) -> list[tuple[Cell, Pruned, dict[str, float]]]:
-    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once.
-
-    One that looks at trained weights gets those of one training of the dense network, which is part of its cost.
-    """
-    images, ablation = rule.examples_per_class, cells[0].ablation
-    if ablation in IN_BATCH and not images:
-        raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
-    batches = block.scoring_batches(images, rule.batch_count()) if images else []
-    dtype = getattr(torch, cells[0].scoring.dtype)
-    network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
-
-    def redraw(seed: int) -> Tensors:
-        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
-        return {**other.rest, **other.weights}
-
-    dense = Meter(network.device)
-    sources = Sources(redraw=redraw)
-    if rule.trains:
-        with dense:
-            weights = trained_weights(block, rule, network, report)
-        sources = Sources(redraw=redraw, trained=lambda: dict(weights))
-    found = []
-    for group in [cells] if getattr(rule, "steps", 0) == 1 else [[cell] for cell in cells]:
-        report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
-        with Meter(network.device) as meter:
-            results = prune_all(
-                network,
-                rule,
-                [1 - c.sparsity for c in group],
-                batches=tuple(batches),
-                seed=group[0].seed_for("noise"),
-                input_shape=block.dataset.shape,
-                sources=sources,
-                invert=ablation == "invert",
-            )
-        for cell, result in zip(group, results, strict=True):
-            peak = max(dense.peak_bytes, meter.peak_bytes)
-            cost = {"scoring_seconds": dense.seconds + result.seconds, "scoring_peak_bytes": peak}
-            found.append((cell, result, cost))
-    return found
 
 
 def train(payload: Mapping[str, Any], report: Report) -> None:
@@ -171,11 +130,12 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     instead = ModelSpec(**made["model"]) if "model" in made else None
     module = block.network(spec=instead)
     pairing = _without_weights(block.pairing(module)) if instead else block.pairing(module)
-    scored = pairing
+    made_on = pairing
     if cell.ablation == "reinit":
-        scored = pairing if instead else {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
+        if not instead:
+            made_on = {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
         receipt = inherited(receipt)
-    refuse_foreign(store, cell, receipt, scored)
+    refuse_foreign(store, cell, receipt, made_on)
     sizes = {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
     if instead:
         original = block.network()
@@ -219,6 +179,8 @@ def rebuild(cell: Cell) -> Criterion:
     rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
     if source_digest(type(rule)) != cell.criterion.source:
         raise DataError(f"{rule.name}: its file has changed since the run began; start the run again")
+    if donor_identity(rule) != cell.criterion.donor:
+        raise DataError(f"{rule.allocation}: the criterion has changed since the run began; start the run again")  # type: ignore[attr-defined]
     return rule
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pabench.allocation import AS, Allocation, fitted, lamp, layer_counts, whole
 from pabench.errors import PluginError
 
+__all__ = ["Allocation", "Schedule", "Selection", "Tensors", "kept_count", "round_densities", "select"]
+
+T = TypeVar("T")
 Tensors = dict[str, Tensor]
-Shape = Sequence[int]
 Schedule = Literal["exponential", "linear"]
-Allocation = Literal["global", "uniform", "er", "erk", "balanced"]
 
 
 def kept_count(density: float, total: int) -> int:
@@ -46,78 +48,6 @@ def round_densities(density: float, steps: int, schedule: Schedule) -> list[floa
     return [*earlier, density]
 
 
-# --- Layer allocations: the relative density of a layer by its shape (out, in, *kernel) -------------------------------
-
-
-def _uniform(shape: Shape) -> float:
-    """The same density in every layer."""
-    return 1.0
-
-
-def _er(shape: Shape) -> float:
-    """Erdos-Renyi: (n_in + n_out) / (n_in n_out) (Mocanu et al. 2018, arXiv:1707.04780, eq. 2)."""
-    return (shape[0] + shape[1]) / (shape[0] * shape[1])
-
-
-def _erk(shape: Shape) -> float:
-    """Erdos-Renyi-kernel: the kernel's sides count as well (Evci et al. 2020, arXiv:1911.11134, section 3)."""
-    return sum(shape) / math.prod(shape)
-
-
-def _balanced(shape: Shape) -> float:
-    """The same number of weights in every layer, whatever its size."""
-    return 1 / math.prod(shape)
-
-
-ALLOCATIONS: dict[str, Callable[[Shape], float]] = {
-    "uniform": _uniform,
-    "er": _er,
-    "erk": _erk,
-    "balanced": _balanced,
-}
-
-
-def layer_shares(allocation: str, shapes: Mapping[str, Shape], capacity: Mapping[str, int], kept: float) -> list[float]:
-    """How many of `kept` weights each layer gets, before rounding.
-
-    A layer whose share exceeds its `capacity` gets the capacity and the others share what is left, so that the total
-    is met (capping without redistribution asks for 50 % of a ResNet-18 and yields 38.9 %).
-    """
-    relative = {n: ALLOCATIONS[allocation](shape) * math.prod(shape) for n, shape in shapes.items()}
-    shares: dict[str, float] = {}
-    while len(shares) < len(shapes):
-        free = [n for n in shapes if n not in shares]
-        scale = (kept - sum(shares.values())) / sum(relative[n] for n in free)
-        full = [n for n in free if scale * relative[n] > capacity[n]]
-        shares.update({n: float(capacity[n]) for n in full} or {n: scale * relative[n] for n in free})
-    return [shares[n] for n in shapes]
-
-
-def layer_densities(allocation: str, shapes: Mapping[str, Shape], density: float) -> dict[str, float]:
-    """Density of each layer under an allocation, before rounding to whole weights.
-
-    A layer whose share exceeds 1 stays dense and the others share what is left.
-
-    >>> {n: round(d, 3) for n, d in layer_densities("erk", {"wide": (100, 100), "narrow": (5, 5)}, 0.1).items()}
-    {'wide': 0.098, 'narrow': 1.0}
-    """
-    sizes = {n: math.prod(shape) for n, shape in shapes.items()}
-    shares = layer_shares(allocation, shapes, sizes, density * sum(sizes.values()))
-    return {n: share / sizes[n] for n, share in zip(shapes, shares, strict=True)}
-
-
-def layer_counts(
-    allocation: str, shapes: Mapping[str, Shape], capacity: Mapping[str, int], kept: int
-) -> dict[str, int]:
-    """`layer_shares` in whole weights, by largest remainder: the counts add up to exactly `kept`."""
-    shares = layer_shares(allocation, shapes, capacity, kept)
-    counts = [min(math.floor(s + 1e-9), c) for s, c in zip(shares, capacity.values(), strict=True)]
-    room = [i for i, c in enumerate(capacity.values()) if counts[i] < c]
-    for i in sorted(room, key=lambda i: counts[i] - shares[i])[: kept - sum(counts)]:
-        counts[i] += 1
-    return dict(zip(shapes, counts, strict=True))
-
-
 # --- Exact top-k ------------------------------------------------------------------------------------------------------
 
 
@@ -141,11 +71,14 @@ def select(
     allocation: str = "global",
     within: Mapping[str, Tensor] | None = None,
     lowest: bool = False,
+    weights: Tensors | None = None,
+    layers: Mapping[str, int] | None = None,
 ) -> Selection:
     """Keep the `kept` highest scores (or the `lowest`), over all layers at once or by a layer allocation.
 
     Only weights `within` a mask can stay: a signed score of a pruned weight (0) must not outrank a live negative one.
-    Equal scores are taken in the order of the parameters, then of the index.
+    Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
+    `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
     check_scores(scores)
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
@@ -157,17 +90,35 @@ def select(
         parts = keep.split([s.numel() for s in scores.values()])
         masks = {n: part.view_as(s) for (n, s), part in zip(scores.items(), parts, strict=True)}
         return Selection(masks, tied, kept_of_tied)
-    shapes = {n: tuple(s.shape) for n, s in scores.items()}
     capacity = {n: int(within[n].sum()) if within else s.numel() for n, s in scores.items()}
-    counts = layer_counts(allocation, shapes, capacity, kept)
-    layers = {
+    if allocation == "lamp":
+        counts = _lamp_counts(_given(weights, allocation), kept, within)
+    elif allocation.startswith(AS):
+        wanted = _given(layers, allocation)
+        counts = whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
+    else:
+        counts = layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
+    chosen = {
         n: _keep_highest(s.flatten(), counts[n], within[n].flatten().bool() if within else None)
         for n, s in scores.items()
     }
-    masks = {n: keep.view_as(scores[n]) for n, (keep, _, _) in layers.items()}
+    masks = {n: keep.view_as(scores[n]) for n, (keep, _, _) in chosen.items()}
     # A tie only matters where it divides equals: layers that keep or drop all their tied weights do not count.
-    divided = [(tied, part) for _, tied, part in layers.values() if tied > part]
+    divided = [(tied, part) for _, tied, part in chosen.values() if tied > part]
     return Selection(masks, sum(t for t, _ in divided), sum(p for _, p in divided))
+
+
+def _given(value: T | None, allocation: str) -> T:
+    if value is None:
+        raise PluginError(f"allocation {allocation!r} cannot be used here; it is known to a cell and to pabench.prune")
+    return value
+
+
+def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | None) -> dict[str, int]:
+    """How many weights of each layer are among the `kept` highest LAMP scores of all."""
+    flat = {n: lamp(w, within[n] if within else None) for n, w in weights.items()}
+    best = select({n: s.view_as(weights[n]) for n, s in flat.items()}, kept, within=within)
+    return {n: int(m.sum()) for n, m in best.masks.items()}
 
 
 def check_scores(scores: Tensors) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pabench import registry
+from pabench.network import Network, scoring_mode
+from pabench.pruning import context
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -57,6 +59,16 @@ def case() -> Callable[[str], Case]:
             return Case(letter, module, torch.tensor(file["x"]), torch.tensor(file["y"]), names)
 
     return load
+
+
+def scores_under(module: nn.Module, criterion: str, batch: Any, mask: dict[str, Tensor], **options: Any) -> Any:
+    """The scores of a criterion on a network that is pruned already, as in its second round."""
+    dtype = options.pop("dtype", torch.float64)
+    rule = registry.criterion(criterion, options)
+    network = Network(module, bn=rule.bn, dtype=dtype)
+    with scoring_mode(network.device):
+        ctx = context(network, rule, [batch], seed=0, input_shape=tuple(batch[0].shape[1:]))
+        return rule.score(replace(ctx, mask={n: mask[n].to(w) for n, w in network.weights.items()}))
 
 
 @pytest.fixture

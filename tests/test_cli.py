@@ -125,7 +125,7 @@ def test_validate_finds_what_only_plugins_know(tmp_path):
 
     assert said.returncode == 2
     assert said.stderr.startswith("tiny.yaml:6:")
-    assert "criteria.0.allocation: input should be 'global', 'uniform', 'er', 'erk' or 'balanced'" in said.stderr
+    assert "criteria.0.allocation: input should be 'global', 'uniform', 'er', 'erk', 'balanced', " in said.stderr
 
 
 def test_status_for_people_and_programs(finished):

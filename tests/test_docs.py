@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from pabench import registry
+from pabench.allocation import Named
+from pabench.listing import markdown
 from pabench.suite import find
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +27,16 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "builtins"}
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_the_tables_of_criteria_are_those_of_the_registry():
+    """Where it fails: put what `pabench criteria --markdown` prints between the two marks."""
+    page = (ROOT / "docs" / "criteria.md").read_text()
+    table = re.search(r"<!-- pabench criteria --markdown -->\n(.*?)\n<!-- end -->", page, re.S).group(1)
+
+    assert table.strip() == markdown([])
+    assert all(f"| `{name}` |" in table for name in registry.group("criteria").classes)
+    assert all(f"| `{name}` |" in table for name in get_args(Named))
 
 
 def test_the_readme_names_the_suites_that_ship():

@@ -21,10 +21,10 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["selection", "rewire", "network", "masking", "maskfile", "criterion", "control", "shuffling", "receipt", "meter"],
-    *["pruning", "parent"],
+    *["allocation", "selection", "rewire", "network", "masking", "maskfile", "criterion", "control", "donor"],
+    *["shuffling", "receipt", "meter", "pruning", "parent"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "width"],
-    *["training", "block", "size", "reference", "environment", "run", "estimate", "machine", "interrupt"],
+    *["training", "block", "size", "reference", "scoring", "environment", "run", "estimate", "machine", "interrupt"],
     *["resolve", "progress", "listing", "trial", "session", "cli"],
 ]
 LIGHT = [

@@ -16,6 +16,11 @@ from pabench.criterion import Criterion, ScoreCriterion
 from pabench.errors import PluginError, SuiteError
 
 CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
+CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "hutchinson", "synflow_l2", "grasp@official-redrawn"]
+QUICK = {
+    **{name: {"steps": 5} for name in ("synflow", "synflow_l2", "iter_snip", "force")},
+    "hutchinson": {"probes": 1},
+}
 
 
 def state(module):
@@ -54,8 +59,9 @@ def test_scoring_and_pruning_leave_no_trace(case, criterion, training):
     reference.module(reference.x[:8]).sum().backward()
     before = copy.deepcopy(state(reference.module))
 
-    pabench.score(reference.module, criterion, batch=reference.batch)
-    pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch)
+    quick = QUICK.get(criterion, {})
+    pabench.score(reference.module, criterion, batch=reference.batch, **quick)
+    pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch, **quick)
 
     assert same(before, state(reference.module))
 
@@ -65,11 +71,9 @@ def test_scoring_and_pruning_leave_no_trace(case, criterion, training):
 @pytest.mark.parametrize("allocation", ["global", "erk"])
 def test_every_criterion_keeps_exactly_the_count_asked_for(case, criterion, sparsity, allocation):
     reference = case("b")
-    steps = {"steps": 5} if criterion == "synflow" else {}
+    options = {"allocation": allocation, **QUICK.get(criterion, {})}
 
-    masks = pabench.prune(
-        reference.module, criterion, sparsity=sparsity, batch=reference.batch, allocation=allocation, **steps
-    )
+    masks = pabench.prune(reference.module, criterion, sparsity=sparsity, batch=reference.batch, **options)
 
     # 5,064 weights: floor(sparsity * 5064) are removed
     assert sum(int(m.sum()) for m in masks.values()) == {0.0: 5064, 0.1: 4558, 0.9: 507, 0.9999: 1}[sparsity]
@@ -95,7 +99,7 @@ def test_the_same_mask_whatever_the_order_of_the_batch(case):
     x, y = reference.batch
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
 
-    for criterion in ("snip", "grasp"):
+    for criterion in ("snip", "grasp", "grad_norm", "fisher"):
         straight = pabench.prune(reference.module, criterion, sparsity=0.9, batch=(x, y))
         shuffled = pabench.prune(reference.module, criterion, sparsity=0.9, batch=(x[order], y[order]))
         assert all(torch.equal(straight[n], shuffled[n]) for n in straight)
@@ -108,7 +112,7 @@ def test_permuting_hidden_units_permutes_the_scores(case):
     permuted.fc1.weight.data, permuted.fc1.bias.data = permuted.fc1.weight[order].data, permuted.fc1.bias[order].data
     permuted.fc2.weight.data = permuted.fc2.weight[:, order].data
 
-    for criterion in ("magnitude", "snip", "grasp", "synflow"):
+    for criterion in ("magnitude", "snip", "grasp", "synflow", "grad_norm", "fisher", "synflow_l2"):
         a = pabench.score(reference.module, criterion, batch=reference.batch)
         b = pabench.score(permuted, criterion, batch=reference.batch)
         torch.testing.assert_close(a["fc1.weight"][order], b["fc1.weight"], rtol=1e-9, atol=0)
@@ -127,7 +131,9 @@ def test_a_bare_linear_layer_is_a_network(criterion):
     module = nn.Linear(6, 3)
     batch = (torch.randn(9, 6), torch.arange(9) % 3)
 
-    assert int(pabench.prune(module, criterion, sparsity=0.5, batch=batch)["weight"].sum()) == 9
+    masks = pabench.prune(module, criterion, sparsity=0.5, batch=batch, **QUICK.get(criterion, {}))
+
+    assert int(masks["weight"].sum()) == 9
 
 
 def test_dropout_is_off_while_scoring():
@@ -228,6 +234,8 @@ def test_layer_collapse_is_flagged_with_the_layers(case):
         ("grasp", {"temperature": 0.0}, "temperature: input should be greater than 0, not 0.0"),
         ("snip", {"steps": "3"}, "steps: input should be a valid integer, not '3'"),
         ("snip", {"allocation": "egalitarian"}, "allocation: input should be"),
+        ("snip", {"allocation": "as:"}, "or string should match pattern '^as:"),
+        ("fisher", {"bn": "train"}, "bn: input should be 'eval', not 'train'"),
         ("magnitude", {"examples_per_class": 3}, "examples_per_class: input should be 0, not 3"),
     ],
 )

@@ -6,28 +6,20 @@ import doctest
 import math
 from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pabench import selection
 from pabench.errors import PluginError
-from pabench.selection import kept_count, layer_counts, layer_densities, round_densities, select
-
-from .conftest import REFERENCE
-
-SHAPES = {
-    "b": {"c1": (8, 3, 3, 3), "c2": (16, 8, 3, 3), "c3": (24, 16, 3, 3), "fc": (10, 24)},
-    "a": {"fc1": (48, 64), "fc2": (32, 48), "fc3": (10, 32)},
-}
+from pabench.selection import kept_count, round_densities, select
 
 
 def test_the_examples_in_the_docstrings_hold():
     results = doctest.testmod(selection)
 
-    assert results.attempted == 3
+    assert results.attempted == 2
     assert results.failed == 0
 
 
@@ -47,51 +39,6 @@ def test_the_last_round_has_the_density_asked_for():
         densities = round_densities(0.3, 7, schedule)
         assert densities[-1] == 0.3
         assert densities == sorted(densities, reverse=True)
-
-
-@pytest.mark.parametrize("letter", ["a", "b"])
-@pytest.mark.parametrize("density", ["0.5", "0.9", "0.98", "0.999"])
-def test_erk_and_er_give_the_densities_of_the_official_code(letter, density):
-    """The file names the removed fraction; codes that cap and redistribute agree to their rounding."""
-    with np.load(REFERENCE / "erk.npz") as file:
-        erk, er = (file[f"{letter}/{density}/{name}"] for name in ("vita_erk", "vita_er"))
-    shapes = SHAPES[letter]
-    asked = 1 - float(density)
-
-    for name, official in (("erk", erk), ("er", er)):
-        mine = list(layer_densities(name, shapes, asked).values())
-        # the official code leaves some of the total unmet by its choice of what to cap first: compare where nothing is
-        if max(official) < 1:
-            kept = sum(d * math.prod(s) for d, s in zip(official, shapes.values(), strict=True))
-            total = sum(math.prod(s) for s in shapes.values())
-            if kept == pytest.approx(asked * total, rel=1e-6):
-                assert mine == pytest.approx(list(official), rel=1e-6)
-
-
-def test_erk_redistributes_what_full_layers_cannot_take():
-    """Capping alone asks for 50 % of a ResNet-18 and yields 38.9 %."""
-    shapes = {"wide": (100, 100), "narrow": (5, 5)}
-
-    counts = layer_counts("erk", shapes, {"wide": 10000, "narrow": 25}, 5000)
-
-    assert counts == {"wide": 4975, "narrow": 25}
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=6),
-    st.floats(0.001, 1),
-    st.sampled_from(sorted(selection.ALLOCATIONS)),
-)
-def test_every_allocation_meets_the_total_within_every_layer(sizes, density, allocation):
-    shapes = {str(i): shape for i, shape in enumerate(sizes)}
-    capacity = {n: math.prod(s) for n, s in shapes.items()}
-    kept = kept_count(density, sum(capacity.values()))
-
-    counts = layer_counts(allocation, shapes, capacity, kept)
-
-    assert sum(counts.values()) == kept
-    assert all(0 <= counts[n] <= capacity[n] for n in shapes)
 
 
 def scores(*values):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import pabench
+from pabench.cell import derive_seed
+
+from ..conftest import scores_under
 
 
 def test_scores_a_network_by_hand():
@@ -66,3 +72,33 @@ def test_signed_scores_never_revive_a_pruned_weight(case):
     assert sum(int(m.sum()) for m in few.values()) == 2464
     # the first of the two linear rounds keeps 75 %, and the second can only take away from those
     assert all(not (few[n] & ~rule_rounds[n]).any() for n in few)
+
+
+def test_the_official_code_scores_linear_layers_at_other_weights(case):
+    """`reinit=True` there: Xavier's normal, of variance 2 / (24 + 10); the convolutions stay."""
+    reference = case("b")
+    redrawn = copy.deepcopy(reference.module)
+    generator = torch.Generator().manual_seed(derive_seed(7, "linear layers", 0))
+    drawn = torch.randn(10, 24, generator=generator, dtype=torch.float64) * math.sqrt(2 / 34)
+    redrawn.double().fc.weight.data = drawn
+
+    theirs = pabench.score(reference.module, "grasp@official-redrawn", batch=reference.batch, seed=7)
+    official = pabench.score(redrawn, "grasp@official", batch=reference.batch)
+    ours = pabench.score(reference.module, "grasp@official", batch=reference.batch)
+
+    for n in reference.names:
+        torch.testing.assert_close(theirs[n], official[n], rtol=1e-5, atol=1e-12)
+        assert not torch.allclose(theirs[n], ours[n], rtol=1e-2)
+
+
+def test_linear_layers_are_redrawn_once_and_stay_pruned(case):
+    """In rounds the same draw is scored again, without what is gone."""
+    reference = case("a")
+    mask = {n: torch.ones(reference.module.get_parameter(n).shape) for n in reference.names}
+    mask["fc2.weight"][3] = 0
+
+    scores = scores_under(reference.module, "grasp@official-redrawn", reference.batch, mask)
+    again = scores_under(reference.module, "grasp@official-redrawn", reference.batch, mask)
+
+    assert (scores["fc2.weight"][3] == 0).all()
+    assert all(torch.equal(scores[n], again[n]) for n in scores)
