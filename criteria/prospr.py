@@ -19,8 +19,9 @@ class ProsPr(ScoreCriterion):
     batches are given than `batch_count()` they are used in turn. `fresh_batches: false` stays on the first one for
     the steps and for L_k, the default of the authors' command line; the other defaults are that command line's.
     The buffer of `inner_momentum` is differentiated as well: the authors' code detaches its first value, which takes
-    the first step out of the meta-gradient. `meta_gradient: first-order` takes the steps as constants (the paper's approximation
-    for long horizons): |w * dL/dtheta| at the weights after k steps. In later rounds pruned weights are not trained.
+    the first step out of the meta-gradient. `meta_gradient: first-order` takes the steps as constants (the paper's
+    approximation for long horizons): |w * dL/dtheta| at the weights after k steps. In later rounds pruned weights are
+    not trained.
     """
 
     name = "prospr"

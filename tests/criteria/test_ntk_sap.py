@@ -10,7 +10,6 @@ from torch import nn
 
 import pabench
 from pabench import registry
-from pabench import registry
 from pabench.criterion import Sources
 from pabench.network import Network
 from pabench.pruning import prune_all
@@ -126,7 +125,7 @@ def test_a_pruned_weight_never_returns(case):
     assert all(not (both[n] & ~first[n]).any() for n in both)
 
 
-# --- Official results, with their recorded noise -----------------------------------------------------------------------
+# --- Official results, with their recorded noise ----------------------------------------------------------------------
 
 
 def recorded(reference):
