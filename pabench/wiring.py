@@ -18,7 +18,11 @@ INPUT = ""
 """The source of what a layer takes from the network's input."""
 LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
 NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
-ACTIVATIONS = ("relu", "relu6", "hardtanh", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish")
+ACTIVATIONS = (
+    *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
+    *("sigmoid", "tanh", "softplus"),
+)
+ATTENTION = ("softmax", "scaled_dot_product_attention")
 CHUNK = 8
 """Layers coded in one pass: memory is some 25 images' worth of activations."""
 
@@ -75,7 +79,8 @@ class Wiring:
 def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -> Rewired:
     """Within it norms and activations pass their input on, and `layer` computes the layers that hold these weights.
 
-    A layer is known by the very tensor it is given: WiringError where one computes its weight first.
+    A layer is known by the very tensor it is given: WiringError where one computes its weight first, and where a
+    network attends: what attention passes on is no sum over paths.
     """
     names = {id(w): n for n, w in weights.items()}
 
@@ -87,8 +92,8 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
 
         return replacement
 
-    same = dict.fromkeys((*NORMS, *ACTIVATIONS), _same)
-    return Rewired({**same, **{kind: applied(kind) for kind in LAYERS}})
+    others = {**dict.fromkeys((*NORMS, *ACTIVATIONS), _same), **dict.fromkeys(ATTENTION, _refused)}
+    return Rewired({**others, **{kind: applied(kind) for kind in LAYERS}})
 
 
 def wiring(
@@ -188,3 +193,7 @@ class _Probe:
 
 def _same(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return input
+
+
+def _refused(*args: Any, **kwargs: Any) -> Tensor:
+    raise WiringError("attention is no sum over paths")
