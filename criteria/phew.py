@@ -66,7 +66,9 @@ class Phew(Criterion):
 def walks_of(ctx: ScoreContext) -> Walks:
     """Walks of both directions through the network; WiringError where units and their links are not defined."""
     found = wiring(ctx.call, ctx.weights, ctx.rest, ctx.input_shape)
-    forward, reverse, start = {}, {}, 0
+    forward: dict[str, Steps] = {}
+    reverse: dict[str, Steps] = {}
+    start = 0
     for name, w in ctx.kept.items():
         index = torch.arange(start, start + w.numel()).view(w.shape)
         start += w.numel()
