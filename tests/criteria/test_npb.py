@@ -125,6 +125,18 @@ def test_groups_reach_their_own_outputs():
     assert counts.view(2, 2, 2).sum(1).tolist() == [[1, 1], [1, 1]]
 
 
+def test_an_output_of_another_group_is_worth_a_weight():
+    """Two groups of one input and one output, kernels of 2, paths 9 and 1, two weights, alpha = 0.55.
+
+    One each: 0.55 * 4/4 + 0.45 * 10/18 = 0.8; both on the first: 0.55 * 2/4 + 0.45 * 18/18 = 0.725.
+    """
+    paths = torch.tensor([9.0, 1.0])
+
+    counts = balanced(paths, (2, 1, 2), 2, alpha=0.55, beta=0.0, order=generator(), groups=2)
+
+    assert counts.flatten().tolist() == [1, 1]
+
+
 def test_no_weight_follows_an_input_that_no_path_reaches():
     """The first layer keeps what leads to some of the hidden units; the second spends nothing on the others."""
     torch.manual_seed(0)

@@ -144,3 +144,15 @@ def test_declines_what_is_no_gate(model, what):
 
     with pytest.raises(pabench.errors.PluginError, match=f"gated by ReLUs, and the network applies {what}"):
         pabench.score(module, "px", batch=(torch.randn(2, 3, 32, 32), torch.tensor([0, 1])))
+
+
+def test_batchnorm_counts_with_its_squared_scale():
+    """Scale 3 and variance 4: every path is 9 / 4 as strong, and J does not see it."""
+    module, batch = two_layers()
+    normed = nn.Sequential(module[0], nn.BatchNorm1d(2, eps=0.0), module[1], module[2])
+    normed[1].weight.data.fill_(3.0)
+    normed[1].running_var.fill_(4.0)
+
+    scores = pabench.score(normed, "px", batch=batch)
+
+    assert scores["3.weight"].flatten().tolist() == pytest.approx([625.0 * 9 / 4, 50.0 * 9 / 4])
