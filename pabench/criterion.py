@@ -20,12 +20,13 @@ from torch.nn import functional as F
 from pabench.allocation import AS
 from pabench.cell import derive_seed
 from pabench.errors import PluginError, SuiteError, did_you_mean
-from pabench.parameters import NonNegativeInt, PositiveFloat, PositiveInt, create
+from pabench.parameters import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, create
 from pabench.selection import Allocation, Schedule, Selection, Tensors, kept_count, round_densities, select
 
 __all__ = [
     "Batch",
     "Criterion",
+    "NonNegativeFloat",
     "NonNegativeInt",
     "PositiveFloat",
     "PositiveInt",
@@ -63,7 +64,7 @@ class ScoreContext:
     the network as a pure function: `tensors` are weights and rest together, `x` is (N, C, H, W), the logits (N, K).
     Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` is
     U(0, 1) per weight from the cell's seed; it and `generator` are the only randomness allowed. `round` counts from 0.
-    `sources` hold what few criteria ask for.
+    `sources` hold what few criteria ask for; `buffers` name what training leaves alone in `rest`.
     """
 
     weights: Tensors
@@ -76,6 +77,7 @@ class ScoreContext:
     seed: int = 0
     round: int = 0
     sources: Sources = field(default_factory=lambda: Sources())
+    buffers: frozenset[str] = frozenset()
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator on the CPU that depends on the cell's seed, the round and the purpose, and on nothing else."""

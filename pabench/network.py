@@ -64,6 +64,7 @@ class Network:
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
+        self.buffers = frozenset(n for n, _ in self._module.named_buffers())
 
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""

@@ -16,6 +16,7 @@ T = TypeVar("T")
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
 
 
 class ParameterError(SuiteError):

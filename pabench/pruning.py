@@ -161,6 +161,7 @@ def context(
         noise={n: u.to(network.device) for n, u in noise.items()},
         seed=seed,
         sources=sources or Sources(),
+        buffers=network.buffers,
     )
 
 

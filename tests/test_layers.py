@@ -21,8 +21,8 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["allocation", "selection", "rewire", "network", "masking", "maskfile", "criterion", "control", "donor"],
-    *["shuffling", "receipt", "meter", "pruning", "parent"],
+    *["allocation", "selection", "rewire", "network", "masking", "maskfile", "wiring", "walk", "criterion", "control"],
+    *["donor", "shuffling", "receipt", "meter", "pruning", "parent"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "estimate", "machine", "interrupt"],
     *["resolve", "progress", "listing", "trial", "session", "cli"],
@@ -78,7 +78,7 @@ def test_criteria_import_only_what_a_plugin_may_use(path):
     roots |= {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
 
     assert roots <= allowed
-    assert imported(path) <= {"control", "criterion", "network", "rewire", "selection"}
+    assert imported(path) <= {"control", "criterion", "network", "rewire", "selection", "walk", "wiring"}
 
 
 def test_the_engine_knows_no_criterion_by_name():

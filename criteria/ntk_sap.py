@@ -1,0 +1,96 @@
+"""NTK-SAP: neural tangent kernel spectrum-aware pruning (Wang et al. 2023)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad
+from torch.nn import functional as F
+
+from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
+from pabench.rewire import Rewired
+from pabench.selection import Tensors
+
+Call = Callable[[Tensors, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NtkSap(ScoreCriterion):
+    """Score |d/dm sum of norm(f(z; m * w) - f(z; m * (w + epsilon * d)))^2|, d and z standard normal.
+
+    The expectation over d is epsilon^2 times the trace of the neural tangent kernel, to first order: the weights that
+    matter least for the kernel's spectrum go. Neither images nor the network's own weights are used: each of the
+    `probes` of every round draws a batch of `inputs` z, another initialization w and a direction d. BatchNorm takes the
+    statistics of z at m * w (variance unbiased, as running statistics are) and both networks use them as constants.
+    20 rounds, epsilon 0.01 and 10 inputs a class, as in the authors' code; their ResNet-20 has `probes: 5`.
+    """
+
+    name = "ntk_sap"
+    paper = "arXiv:2304.02840"
+    bn: Literal["eval"] = "eval"
+    examples_per_class: Literal[0] = 0
+    steps: PositiveInt = 20
+    epsilon: PositiveFloat = 0.01
+    probes: PositiveInt = 1
+    inputs: PositiveInt = 100
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
+        shape = (self.inputs, *ctx.ones().shape[1:])
+        for probe in range(self.probes):
+            z = _normal(shape, ctx.generator(f"inputs {probe}"), ctx.ones())
+            directions = ctx.generator(f"directions {probe}")
+            d = {n: _normal(w.shape, directions, w) for n, w in ctx.weights.items()}
+            g = influence(ctx.call, ctx.mask, ctx.redrawn(f"weights {probe}"), z, d, self.epsilon)
+            total = {n: total[n] + g[n] for n in total}
+        return {n: t.abs() for n, t in total.items()}
+
+
+def influence(call: Call, mask: Tensors, tensors: Tensors, z: Tensor, direction: Tensors, epsilon: float) -> Tensors:
+    """d/dm of the sum over a batch `z` of norm(f(z; m * w) - f(z; m * (w + epsilon * direction)))^2, w in `tensors`."""
+    weights = {n: tensors[n] for n in mask}
+    moved = {n: w + epsilon * direction[n] for n, w in weights.items()}
+    fixed = {**tensors, **batch_statistics(call, {**tensors, **_masked(mask, weights)}, z)}
+
+    def distance(m: Tensors) -> Tensor:
+        before = call({**fixed, **_masked(m, weights)}, z)
+        after = call({**fixed, **_masked(m, moved)}, z)
+        return (before - after).square().sum()
+
+    return {n: g.detach() for n, g in grad(distance)(mask).items()}
+
+
+def batch_statistics(call: Call, tensors: Tensors, x: Tensor) -> Tensors:
+    """Running mean and variance of each BatchNorm, by buffer name, after one training pass over `x` alone."""
+    names = {id(t): n for n, t in tensors.items()}
+    found: Tensors = {}
+
+    def batch_norm(
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        if running_mean is not None and running_var is not None:
+            dims = [d for d in range(input.dim()) if d != 1]
+            found[names[id(running_mean)]] = input.mean(dims)
+            found[names[id(running_var)]] = input.var(dims)
+        return F.batch_norm(input, None, None, weight, bias, True, momentum, eps)
+
+    with torch.no_grad(), Rewired({"batch_norm": batch_norm}):
+        call(tensors, x)
+    return found
+
+
+def _masked(mask: Tensors, weights: Tensors) -> Tensors:
+    return {n: m * weights[n] for n, m in mask.items()}
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
