@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
 from torch.func import grad, vjp
 
 from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
@@ -23,6 +25,7 @@ class Grasp(ScoreCriterion):
         "official": {"bn": "train", "batch_split": "class-halves"},
         "synaptic-flow": {"bn": "eval"},
     }
+    laws = ("homogeneous",)
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
     temperature: PositiveFloat = 200.0
@@ -32,3 +35,11 @@ class Grasp(ScoreCriterion):
         g, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
         (hg,) = pullback(g)
         return {n: w[n] * hg[n] for n in w}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """Half the squared norm of the gradient: its slope along one entry of the mask is w * Hg, with its sign."""
+        g = grad(lambda v: ctx.loss(v, self.temperature))(ctx.kept)
+        return torch.stack([t.square().sum() for t in g.values()]).sum() / 2
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        return slope

@@ -24,6 +24,7 @@ ROOMS = [
     *["selection", "rewire", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
     *["training", "block", "size", "environment", "run", "estimate", "machine", "interrupt"],
+    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "verdict", "examination"],
     *["resolve", "progress", "listing", "session", "cli"],
 ]
 LIGHT = [
