@@ -22,7 +22,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     # dataclasses look their module up by name
     namespace = {"__name__": "builtins"}
     for block in blocks:
-        exec(compile(block, str(page), "exec"), namespace)
+        exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
 
 
 def test_the_readme_names_the_suites_that_ship():
