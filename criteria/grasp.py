@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.func import grad, vjp
 
 from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
@@ -32,6 +33,7 @@ class Grasp(ScoreCriterion):
         "synaptic-flow": {"bn": "eval"},
         "second-order-pai": {"bn": "eval", "temperature": 1.0},
     }
+    laws = ("homogeneous",)
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
     temperature: PositiveFloat = 200.0
@@ -43,6 +45,14 @@ class Grasp(ScoreCriterion):
         g, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
         (hg,) = pullback(g)
         return {n: w[n] * hg[n] for n in w}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """Half the squared norm of the gradient: its slope along one entry of the mask is w * Hg, with its sign."""
+        g = grad(lambda v: ctx.loss(v, self.temperature))(ctx.kept)
+        return torch.stack([t.square().sum() for t in g.values()]).sum() / 2
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        return slope
 
     def _redrawn(self, ctx: ScoreContext) -> Tensors:
         """The weights as pruned so far, those of linear layers drawn anew: the same in every round."""

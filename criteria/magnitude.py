@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from pabench.criterion import ScoreContext, ScoreCriterion
 from pabench.selection import Tensors
 
@@ -18,3 +21,7 @@ class Magnitude(ScoreCriterion):
 
     def score(self, ctx: ScoreContext) -> Tensors:
         return {n: w.abs() for n, w in ctx.kept.items()}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """The L1 norm of the kept weights."""
+        return torch.stack([w.abs().sum() for w in ctx.kept.values()]).sum()

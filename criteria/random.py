@@ -16,6 +16,10 @@ class Random(ScoreCriterion):
 
     name = "random"
     paper = "arXiv:2202.02643"
+    exempt = {
+        "finite differences": "the score is noise and predicts nothing",
+        "removal": "the score is noise and predicts nothing",
+    }
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
 

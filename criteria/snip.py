@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
 from torch.func import grad
 
 from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
@@ -20,6 +21,7 @@ class Snip(ScoreCriterion):
     name = "snip"
     paper = "arXiv:1810.02340"
     variants = {"synaptic-flow": {"bn": "eval"}}
+    laws = ("homogeneous",)
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
 
@@ -27,3 +29,6 @@ class Snip(ScoreCriterion):
         w = ctx.kept
         g = grad(ctx.loss)(w)
         return {n: (w[n] * g[n]).abs() for n in w}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        return ctx.loss(ctx.kept)

@@ -20,6 +20,7 @@ class SynFlow(ScoreCriterion):
 
     name = "synflow"
     paper = "arXiv:2006.05467"
+    laws = ("conservation",)
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
     steps: PositiveInt = 100
@@ -48,3 +49,8 @@ class SynFlow(ScoreCriterion):
 
         g = grad(flow)(w)
         return {n: w[n] * g[n] for n in w}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """R itself."""
+        tensors = {**ctx.rest, **ctx.kept}
+        return ctx.call({n: t.abs() if t.is_floating_point() else t for n, t in tensors.items()}, ctx.ones()).sum()

@@ -218,6 +218,33 @@ def score(
         masks.save(output)
 
 
+@app.command()
+def conformance(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A criterion or a variant: grasp@official.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All criteria, variants, and overlaps of masks.")] = False,
+    plugin: Plugin = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Results of official code. Default: tests/reference, where it is.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With --all: tables for the documentation.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="With --markdown: the page to put them in, between its marks.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check that a criterion is what it says: its definition, purity, counts, symmetries, official results."""
+    if bool(name) == every:
+        raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
+    if (markdown and not every) or (output and not markdown):
+        raise SuiteError("--markdown goes with --all, and -o with --markdown")
+    from pabench import examination
+
+    if every:
+        code = examination.every(plugin or [], reference, as_json=as_json, as_markdown=markdown, page=output)
+        raise typer.Exit(code)
+    raise typer.Exit(examination.one(name, plugin or [], reference, as_json=as_json))
+
+
 def main() -> None:
     """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
     try:

@@ -144,6 +144,11 @@ class Criterion(ABC):
     """Whether it looks at `ctx.trained()`: a study trains the dense network first, once for all sparsities."""
     reference_line: ClassVar[str] = ""
     """Why reports show it beside the criteria without ranking it; "" for a criterion that prunes at initialization."""
+    laws: ClassVar[tuple[str, ...]] = ()
+    """What `pabench conformance` checks besides what holds for all: `homogeneous` (scores of c L are those of L times a
+    constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Checks of `pabench conformance` that the definition is at odds with, each with the reason."""
 
     bn: Literal["train", "eval"] = "eval"
     """BatchNorm while scoring: statistics of the batch (train) or the stored initial ones (eval)."""
@@ -208,6 +213,18 @@ class ScoreCriterion(Criterion):
     @abstractmethod
     def score(self, ctx: ScoreContext) -> Tensors:
         """A score for each weight of `ctx.weights`; the highest are kept. Pure: nothing in place, no own randomness."""
+
+    def quantity(self, ctx: ScoreContext) -> Tensor | None:
+        """What the score speaks of as a function of `ctx.mask`, taken as real numbers; None: nothing. SNIP: the loss.
+
+        A scalar, or several values (one an image, say). `pabench conformance` moves single entries of the mask and
+        compares the score with what `predicted` makes of the change.
+        """
+        return None
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        """The score of one `weight` (scalar) whose entry of the mask changes the quantity by `slope` (its shape)."""
+        return slope.abs()
 
     def rounds(self, ctx: ScoreContext, density: float) -> Iterator[Round]:
         """Score and prune `steps` times; each round sees the network as the earlier ones left it."""

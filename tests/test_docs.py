@@ -26,7 +26,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     # dataclasses look their module up by name
     namespace = {"__name__": "builtins"}
     for block in blocks:
-        exec(compile(block, str(page), "exec"), namespace)
+        exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
 
 
 def test_the_tables_of_criteria_are_those_of_the_registry():

@@ -66,12 +66,13 @@ def test_the_temperature_is_part_of_the_score(case):
 def test_signed_scores_never_revive_a_pruned_weight(case):
     """A pruned weight scores 0, more than any negative score: each round chooses among the survivors."""
     reference = case("a")
-    few = pabench.prune(reference.module, "grasp", sparsity=0.5, batch=reference.batch, steps=2, schedule="linear")
-    rule_rounds = pabench.prune(reference.module, "grasp", sparsity=0.25, batch=reference.batch)
+    few = pabench.prune(reference.module, "grasp", sparsity=0.2, batch=reference.batch, steps=2, schedule="linear")
+    first = pabench.prune(reference.module, "grasp", sparsity=0.1, batch=reference.batch)
 
-    assert sum(int(m.sum()) for m in few.values()) == 2464
-    # the first of the two linear rounds keeps 75 %, and the second can only take away from those
-    assert all(not (few[n] & ~rule_rounds[n]).any() for n in few)
+    assert sum(int(m.sum()) for m in few.values()) == 4928 - 985
+    # the first of the two linear rounds keeps 90 %, the second can only take away from those; more than a fifth of
+    # the scores are negative, so the pruned ones would outrank them
+    assert all(not (few[n] & ~first[n]).any() for n in few)
 
 
 def test_the_official_code_scores_linear_layers_at_other_weights(case):

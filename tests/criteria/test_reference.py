@@ -7,41 +7,47 @@ import pytest
 import torch
 
 import pabench
+from pabench.oracle import entries
 
-# file, criterion, parameters, sign of the official score
-CASES = [
-    ("sf_mag", "magnitude", {}, 1),
-    ("sf_snip", "snip", {"bn": "eval"}, 1),
-    ("sf_snip", "snip@synaptic-flow", {}, 1),
-    ("sf_grasp", "grasp", {"bn": "eval"}, 1),
-    ("sf_grasp", "grasp@synaptic-flow", {}, 1),
-    ("sf_synflow_1shot", "synflow", {"steps": 1}, 1),
-    ("sf_synflow", "synflow", {}, 1),
-    ("grasp_official", "grasp", {}, -1),
-    ("grasp_official", "grasp@official", {}, -1),
-]
-BATCHNORM_TRAIN = [("sf_snip_bntrain", "snip", {}, 1), ("sf_grasp_bntrain", "grasp", {}, 1)]
-RUNS = [("a", *c) for c in CASES] + [("b", *c) for c in CASES + BATCHNORM_TRAIN]
-SPARSITIES = ("0.5", "0.9", "0.98", "0.999")
+from ..conftest import REFERENCE
+
+# index.json says which file belongs to which criterion and parameters, and how its batches, signs and counts differ
+RUNS = [(letter, entry) for entry in entries(REFERENCE) for letter in entry.cases]
+ids = [f"{letter}-{entry.file}-{entry.criterion}" for letter, entry in RUNS]
+every_run = pytest.mark.parametrize(("letter", "entry"), RUNS, ids=ids)
 
 
-def scoring_batch(case, what):
+def scoring_batch(case, entry):
     """The batches the official run saw; official GraSP feeds two halves split by class."""
-    if what != "grasp_official":
-        return case.batch
+    if entry.batches != "fetched":
+        return [(case.x[start:stop], case.y[start:stop]) for start, stop in entry.batches]
+    return fetched(case, entry.file)
+
+
+def fetched(case, what):
     file = case.official(what)
-    chunks = np.split(file["fetched_index"], np.cumsum(file["chunk_sizes"])[:-1])
-    return [(case.x[i], case.y[i]) for i in chunks]
+    parts = np.split(file["fetched_index"], np.cumsum(file["chunk_sizes"])[:-1])
+    return [(case.x[i], case.y[i]) for i in parts]
 
 
-@pytest.mark.parametrize(("letter", "what", "criterion", "parameters", "sign"), RUNS)
-def test_scores_equal_the_official_ones_up_to_their_scale(case, letter, what, criterion, parameters, sign):
+def test_every_result_of_the_first_criteria_is_compared():
+    """An entry that is lost would be a comparison that is lost."""
+    compared = {(letter, entry.file) for letter, entry in RUNS}
+
+    assert compared >= {
+        *((letter, f"sf_{what}") for letter in "ab" for what in ("mag", "snip", "grasp", "synflow", "synflow_1shot")),
+        *(("a", "grasp_official"), ("b", "grasp_official"), ("b", "sf_snip_bntrain"), ("b", "sf_grasp_bntrain")),
+    }
+
+
+@every_run
+def test_scores_equal_the_official_ones_up_to_their_scale(case, letter, entry):
     reference = case(letter)
-    file = reference.official(what)
+    file = reference.official(entry.file)
     # the SynFlow file of 100 rounds has the scores of its float64 run under this name
-    official = sign * reference.flat(file, "score64" if f"score64/{reference.names[0]}" in file else "score")
+    official = entry.sign * reference.flat(file, "score64" if f"score64/{reference.names[0]}" in file else "score")
 
-    scores = pabench.score(reference.module, criterion, batch=scoring_batch(reference, what), **parameters)
+    scores = pabench.score(reference.module, entry.criterion, batch=scoring_batch(reference, entry), **entry.parameters)
 
     assert list(scores) == reference.names
     mine = torch.cat([s.flatten() for s in scores.values()]).numpy()
@@ -50,19 +56,19 @@ def test_scores_equal_the_official_ones_up_to_their_scale(case, letter, what, cr
     assert np.abs(scale * mine - official).max() < 1e-6 * np.abs(official).max()
 
 
-@pytest.mark.parametrize("sparsity", SPARSITIES)
-@pytest.mark.parametrize(("letter", "what", "criterion", "parameters", "sign"), RUNS)
-def test_masks_equal_the_official_ones_up_to_their_count(case, letter, what, criterion, parameters, sign, sparsity):
+@every_run
+@pytest.mark.parametrize("sparsity", ["0.5", "0.9", "0.98", "0.999"])
+def test_masks_equal_the_official_ones_up_to_their_count(case, letter, entry, sparsity):
+    if sparsity not in entry.sparsities:
+        pytest.skip("no comparable mask")
     reference = case(letter)
-    official = reference.flat(reference.official(what), f"mask64_{sparsity}").astype(bool)
+    official = reference.flat(reference.official(entry.file), f"mask64_{sparsity}").astype(bool)
+    batch = scoring_batch(reference, entry)
 
-    masks = pabench.prune(
-        reference.module, criterion, sparsity=float(sparsity), batch=scoring_batch(reference, what), **parameters
-    )
+    masks = pabench.prune(reference.module, entry.criterion, sparsity=float(sparsity), batch=batch, **entry.parameters)
 
     mine = torch.cat([m.flatten() for m in masks.values()]).numpy()
-    extra = 1 if what == "grasp_official" else 0  # official GraSP keeps one weight more
-    assert official.sum() == mine.sum() + extra
+    assert official.sum() == mine.sum() + entry.extra
     assert (mine & ~official).sum() == 0
 
 
@@ -73,7 +79,7 @@ def test_official_grasp_splits_one_batch_by_class_itself(case):
     whole = (reference.x[index], reference.y[index])
 
     split = pabench.score(reference.module, "grasp@official", batch=whole)
-    chunks = pabench.score(reference.module, "grasp", batch=scoring_batch(reference, "grasp_official"))
+    chunks = pabench.score(reference.module, "grasp", batch=fetched(reference, "grasp_official"))
     unsplit = pabench.score(reference.module, "grasp", batch=whole)
 
     for name in reference.names:

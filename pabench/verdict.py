@@ -1,0 +1,118 @@
+"""Examinations and overlaps in words: for a terminal, for programs, and for a page of the documentation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pabench.conformance import Examination, Overlap
+from pabench.errors import DataError
+from pabench.wording import NOTHING, plain
+
+BEGIN = "<!-- what `pabench conformance --all --markdown` gives -->"
+END = "<!-- the end of it -->"
+COLUMNS = ("finite differences", "removal", "conservation", "batch order", "channels", "precision", "reference")
+
+Table = list[tuple[str, ...]]
+
+
+def rows(examination: Examination) -> Table:
+    """Check, verdict, figure and reason of every outcome."""
+    return [(name, o.verdict, o.figure, plain(o.reason)) for name, o in examination.outcomes.items()]
+
+
+def summary(examination: Examination) -> str:
+    """One line of counts, and one for each check that failed.
+
+    >>> from pabench.law import Outcome
+    >>> print(summary(Examination("mine", {"ties": Outcome("pass"), "zeros": Outcome("FAIL", "2 of 3", "9 kept")})))
+    mine: 1 passed, 1 failed, 0 do not apply, 0 for information
+      FAIL zeros: 2 of 3; 9 kept
+    """
+    counts = Counter(o.verdict for o in examination.outcomes.values())
+    line = (
+        f"{examination.criterion}: {counts['pass']} passed, {counts['FAIL']} failed, "
+        f"{counts['does not apply']} do not apply, {counts['for information']} for information"
+    )
+    outcomes = [(name, examination.outcomes[name]) for name in examination.failed]
+    return "\n".join([line, *(f"  FAIL {n}: {o.figure}; {plain(o.reason)}" for n, o in outcomes)])
+
+
+def aligned(table: Table) -> str:
+    """Lines with columns of equal width.
+
+    >>> print(aligned([("a", "bb"), ("ccc", "d")]))
+    a    bb
+    ccc  d
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def to_json(examination: Examination) -> dict[str, Any]:
+    checks = [{"check": n, "verdict": v, "figure": f, "reason": r} for n, v, f, r in rows(examination)]
+    return {"criterion": examination.criterion, "passed": not examination.failed, "checks": checks}
+
+
+def matrix(names: Sequence[str], found: Mapping[tuple[str, str], Overlap | None]) -> Table:
+    """Below the diagonal the overlap found, above it what chance gives at the same layer densities."""
+    table: Table = [("", *names)]
+    for i, a in enumerate(names):
+        cells = [_cell(found, b, a, "found") if j < i else _cell(found, a, b, "chance") for j, b in enumerate(names)]
+        table.append((a, *cells))
+    return table
+
+
+def markdown(
+    examinations: Sequence[Examination], overlaps: Mapping[str, Mapping[tuple[str, str], Overlap | None]]
+) -> str:
+    """The table of all criteria, why checks do not apply, and one matrix a network."""
+    table: Table = [("criterion", "passed", "failed", *COLUMNS)]
+    for e in examinations:
+        verdicts = Counter(o.verdict for o in e.outcomes.values())
+        figures = (e.outcomes[c].figure or NOTHING for c in COLUMNS)
+        table.append((f"`{e.criterion}`", str(verdicts["pass"]), str(verdicts["FAIL"]), *figures))
+    parts = [_markdown(table), "Failed:", _failures(examinations), "Checks that do not apply:", _reasons(examinations)]
+    names = [e.criterion for e in examinations]
+    for network, found in overlaps.items():
+        parts += [f"Overlap on the network {network}:", _markdown(matrix(names, found))]
+    return "\n\n".join(parts)
+
+
+def replace_between_markers(page: Path, text: str) -> None:
+    """Put `text` between the two markers of a page; DataError where it lacks them."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise DataError(f"{page}: expected the lines {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def _cell(found: Mapping[tuple[str, str], Overlap | None], a: str, b: str, which: str) -> str:
+    if a == b:
+        return ""
+    overlap = found[a, b]
+    return f"{getattr(overlap, which):.2f}".removeprefix("0") if overlap else NOTHING
+
+
+def _markdown(table: Table) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
+    return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
+
+
+def _failures(examinations: Sequence[Examination]) -> str:
+    found = [(e.criterion, name, e.outcomes[name]) for e in examinations for name in e.failed]
+    return "\n".join(f"- `{c}`: {n}: {o.figure}; {plain(o.reason)}" for c, n, o in found) or "nothing."
+
+
+def _reasons(examinations: Sequence[Examination]) -> str:
+    """One line for each check and reason, with the criteria it is true of."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for e in examinations:
+        for name, outcome in e.outcomes.items():
+            if outcome.verdict == "does not apply":
+                grouped.setdefault((name, outcome.reason), []).append(f"`{e.criterion}`")
+    return "\n".join(f"- {name}: {reason}: {', '.join(who)}" for (name, reason), who in sorted(grouped.items()))
