@@ -41,21 +41,23 @@ class Grasp(ScoreCriterion):
     """Score linear layers at other weights than the network has: normal, of variance 2 / (n_in + n_out)."""
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        w = self._redrawn(ctx) if self.redraw_linear else ctx.kept
+        w = self._scored(ctx)
         g, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
         (hg,) = pullback(g)
         return {n: w[n] * hg[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:
         """Half the squared norm of the gradient: its slope along one entry of the mask is w * Hg, with its sign."""
-        g = grad(lambda v: ctx.loss(v, self.temperature))(ctx.kept)
+        g = grad(lambda v: ctx.loss(v, self.temperature))(self._scored(ctx))
         return torch.stack([t.square().sum() for t in g.values()]).sum() / 2
 
     def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
         return slope
 
-    def _redrawn(self, ctx: ScoreContext) -> Tensors:
-        """The weights as pruned so far, those of linear layers drawn anew: the same in every round."""
+    def _scored(self, ctx: ScoreContext) -> Tensors:
+        """The weights as pruned so far; those of linear layers drawn anew where asked for, the same in every round."""
+        if not self.redraw_linear:
+            return ctx.kept
         generator = replace(ctx, round=0).generator("linear layers")
         w = dict(ctx.kept)
         for n, v in ctx.weights.items():

@@ -1,43 +1,46 @@
 """Hutchinson pruning at initialization (Gollini Navarrete et al. 2025)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import grad, vjp
 
-from pabench.criterion import PositiveFloat, PositiveInt
+from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
 from pabench.selection import Tensors
-
-from .fisher import PerImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hutchinson(PerImage):
+class Hutchinson(ScoreCriterion):
     """Score w^2 h, h = mean of z * Hz over random signs z, an unbiased estimate of the diagonal of the Hessian; signed.
 
     "Hutchinson pruning" of the paper; its saliency is half of this, which changes no ranking. Where the loss curves
     downwards the score is negative, and such weights go first. The text could not be seen: the formula is that of its
-    code (Gollini/Scalable_Second_Order_PaI, `hutch_pruning`), which draws `probes` = 10 vectors for each image by
-    itself and divides logits by T = 200 (`@official`); a Hessian has no temperature, so the default is 1. That code
-    prunes neither the classifier nor any layer called "linear", "fc" or "bn".
+    code (Gollini/Scalable_Second_Order_PaI, `hutch_pruning`), which estimates the same expectation with 10 probes for
+    each image by itself, a hundred times the cost, and divides logits by T = 200 (`@official`); a Hessian has no
+    temperature, so the default is 1. That code prunes neither the classifier nor any layer called "linear", "fc", "bn".
     """
 
     name = "hutchinson"
     paper = "arXiv:2502.11450"
     variants = {"official": {"temperature": 200.0}}
+    bn: Literal["train", "eval"] = "eval"
+    examples_per_class: PositiveInt = 10
     probes: PositiveInt = 10
     temperature: PositiveFloat = 1.0
 
-    def draws(self) -> int:
-        return self.probes
-
-    def diagonal(self, loss: Callable[..., Tensor], weights: Tensors, drawn: Tensors) -> Tensors:
-        _, pullback = vjp(grad(lambda v: loss(v, self.temperature)), weights)
-        total = {n: torch.zeros_like(w) for n, w in weights.items()}
-        for probe in range(self.probes):
-            z = {n: signs[probe] for n, signs in drawn.items()}
+    def score(self, ctx: ScoreContext) -> Tensors:
+        w, generator = ctx.kept, ctx.generator("signs")
+        _, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
+        h = {n: torch.zeros_like(v) for n, v in w.items()}
+        for _ in range(self.probes):
+            z = {n: _signs(v, generator) for n, v in w.items()}
             (hz,) = pullback(z)
-            total = {n: t + z[n] * hz[n] / self.probes for n, t in total.items()}
-        return total
+            h = {n: h[n] + z[n] * hz[n] / self.probes for n in w}
+        return {n: w[n].square() * h[n] for n in w}
+
+
+def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    """+1 or -1 with equal probability."""
+    return (2 * torch.randint(0, 2, like.shape, generator=generator) - 1).to(like)
