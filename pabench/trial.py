@@ -174,8 +174,9 @@ def tabled(subject: Subject, rows: Sequence[dict[str, Any]], sparsity: float, re
     """`times` as a table in Markdown."""
     images = "x".join(map(str, subject.shape))
     on = f"{subject.block.cell.model.label}, {subject.block.cell.dataset.label} at {images}"
+    where = f"{subject.block.device}, {torch.get_num_threads()} threads"
     lines = [
-        f"{on}, sparsity {percent(sparsity)}, median of {repeats}, {subject.block.device}, {torch.get_num_threads()} threads",
+        f"{on}, sparsity {percent(sparsity)}, median of {repeats}, {where}",
         "",
         "| criterion | float64 | float32 | peak memory, float64 |",
         "|---|---:|---:|---:|",

@@ -110,7 +110,8 @@ def _present(name: str, spec: ModelSpec, module: nn.Module) -> Iterator[int | li
     stem = [convolution.out_channels] if convolution else []
     yield from stem
     if isinstance(module, ResNet):
-        yield [s // module.layer1[0].expansion for s in stages[1:]]  # type: ignore[operator, union-attr, index]
+        blocks = [module.get_submodule(f"layer{i}.0") for i in range(1, len(stages))]
+        yield [stage // int(block.expansion) for stage, block in zip(stages[1:], blocks, strict=True)]  # type: ignore[arg-type]
     elif stages:
         yield stages[0]
         yield stages

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pabench_reports.board import board
 from pabench_reports.cells import script_json, table
+from pabench_reports.figure import INK, looks
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
@@ -227,6 +228,42 @@ def test_one_seed_separates_nothing_and_says_so():
     assert {s.letters for s in made.ranked} == {"a"}
     assert all(s.difference is None or s.difference.low is None for s in made.ranked)
     assert "the ranking is not separable" in report.render(study)
+
+
+def test_reference_lines_stand_beside_the_ranking_and_change_nothing_in_it():
+    """Far above all criteria, one would take the first rank of each; its difference to random is shown: 95 - 80."""
+    line = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
+    names = [CRITERIA["random"], CRITERIA["snip"]]
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+    top1 = {
+        "snip": with_top1(lambda c: 90 + noise[c.seed]),
+        "random": with_top1(lambda c: 80),
+        "late": with_top1(lambda c: 95 - noise[c.seed]),
+    }
+    alone = study_of(cells(names, models=["resnet20"]), **top1)
+    both = study_of(cells([*names, line], models=["resnet20"]), **top1)
+
+    made, before = board(both.frame), board(alone.frame)
+
+    def placed(of):
+        return [(s.criterion, s.mean_rank, s.ranks, s.letters, s.difference) for s in of.ranked]
+
+    assert placed(made) == placed(before)
+    assert (made.tasks, made.blocks, made.unranked) == (before.tasks, before.blocks, ())
+    (beside,) = made.beside
+    assert (beside.criterion, beside.note, beside.mean_rank) == ("late", "not at initialization", None)
+    assert beside.difference.mean == pytest.approx(15.0)
+    page = report.render(both)
+    assert page.count("late <small>not at initialization</small>") == 2  # leaderboard and cost
+    assert "Lines above the first rank" in page
+    assert "Lines above the first rank" not in report.render(alone)
+
+
+def test_reference_lines_take_no_colour_from_a_criterion():
+    alone, both = looks(["snip", "grasp"]), looks(["late", "snip", "grasp"], {"late"})
+
+    assert {name: both[name] for name in alone} == alone
+    assert both["late"].color == INK
 
 
 def test_a_failure_costs_other_pairs_no_block():

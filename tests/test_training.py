@@ -189,3 +189,36 @@ def test_on_cuda_pruned_weights_stay_zero_in_bfloat16(source):
     )
 
     assert all(int((module.get_parameter(n).cpu()[~m] != 0).sum()) == 0 for n, m in masks.items())
+
+
+def test_masks_take_hold_after_the_dense_epochs_and_change_nothing_before(source):
+    """Two of three epochs unpruned: the same curve as without masks, then exactly zero, and the third differs."""
+    recipe = replace(RECIPE, epochs=3)
+
+    def run(masks, dense_epochs):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        zeros = []
+        curve = train(
+            model,
+            masks,
+            source,
+            recipe,
+            device=CPU,
+            order_seed=1,
+            augment_seed=2,
+            dense_epochs=dense_epochs,
+            report=lambda event: zeros.append(int((model[1].weight == 0).sum())),
+        )
+        return curve, zeros
+
+    masks = {"1.weight": torch.arange(96).reshape(2, 48) % 2 == 0}
+
+    dense, _ = run({}, 0)
+    rewound, zeros = run(masks, 2)
+    pruned, from_the_start = run(masks, 0)
+
+    assert rewound["loss"][:2] == dense["loss"][:2]
+    assert rewound["loss"][2] != dense["loss"][2]
+    assert pruned["loss"][0] != dense["loss"][0]
+    assert (zeros, from_the_start) == ([0, 0, 48], [48, 48, 48])
