@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pabench import registry
 from pabench.conformance import NETWORKS, Examination, examine, names, overlaps
-from pabench.verdict import aligned, markdown, matrix, replace_between_markers, rows, summary, to_json
+from pabench.testimony import aligned, markdown, matrix, replace_between_markers, rows, summary, to_json
 
 REFERENCE = Path("tests/reference")
 STYLES = {"pass": "green", "FAIL": "bold red", "does not apply": "dim", "for information": "cyan"}

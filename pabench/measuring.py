@@ -18,8 +18,8 @@ from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import source_digest
 from pabench.dataset import steps_per_epoch
-from pabench.diagnosis import pairs as pairs_of
-from pabench.diagnosis import single
+from pabench.survey import pairs as pairs_of
+from pabench.survey import single
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.maskfile import unpack
 from pabench.measurement import Measurements, MetricSpec, Of, entry, file

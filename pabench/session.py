@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pabench import execution, registry, study
 from pabench.cell import Cell
-from pabench.diagnosis import Diagnosis
+from pabench.survey import Survey
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
@@ -122,10 +122,10 @@ class Session:
             self.store, self.chosen, device=str(self.device), plugins=self.plugins, retry=self.options.retry
         )
 
-    def diagnosis(self, plan: execution.Plan) -> Diagnosis:
+    def survey(self, plan: execution.Plan) -> Survey:
         """Adds the measurements to a plan that its cells lack."""
         how: dict[str, Any] = {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
-        return Diagnosis.of(self.store, plan, self.metrics, **how)
+        return Survey.of(self.store, plan, self.metrics, **how)
 
     def describe(self) -> int:
         """Print the grid, what is done and how long the rest will take; returns the exit code."""
@@ -166,7 +166,7 @@ class Session:
         self.store.open_study(self._manifest(here))
         missing = self._missing()
         plan = self.plan()
-        diagnosis = self.diagnosis(plan)
+        survey = self.survey(plan)
         total, finished = len(plan.cells), len(plan.done)
         console.print(f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do", highlight=False)
         titles = {task.key: task.title for task in plan.tasks}
@@ -177,7 +177,7 @@ class Session:
                 plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
             )
             try:
-                for outcome in diagnosis.settle(execution.settle(self.store, plan, outcomes, here)):
+                for outcome in survey.settle(execution.settle(self.store, plan, outcomes, here)):
                     shown.ended(outcome, self._line(plan, outcome))
             finally:
                 shown.close()

@@ -25,7 +25,7 @@ ROOMS = [
     *["donor", "shuffling", "receipt", "meter", "pruning", "parent"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "estimate", "machine", "interrupt"],
-    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "verdict", "examination"],
+    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
     *["resolve", "progress", "listing", "trial", "session", "cli"],
 ]
 LIGHT = [

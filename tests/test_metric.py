@@ -171,7 +171,7 @@ def test_a_finished_study_measures_nothing(study):
     opened = session(folder)
     plan = opened.plan()
 
-    assert opened.diagnosis(plan).wanted == {}
+    assert opened.survey(plan).wanted == {}
     assert plan.tasks == []
 
 
@@ -245,10 +245,10 @@ def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
     opened = session(tmp_path, SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", ""))
     opened.store.open_study({"name": "study"})
     plan = execution.plan(opened.store, opened.chosen, device="cpu")
-    diagnosis = opened.diagnosis(plan)
-    (key,) = [t.key for t in plan.tasks if t.key in diagnosis.wanted and "/ random /" in t.title]
+    survey = opened.survey(plan)
+    (key,) = [t.key for t in plan.tasks if t.key in survey.wanted and "/ random /" in t.title]
 
-    list(diagnosis.settle([Outcome(key, False, "crash", "killed by signal 11")]))
+    list(survey.settle([Outcome(key, False, "crash", "killed by signal 11")]))
 
     entries = [e for f in files(tmp_path).values() for e in f["entries"]]
     assert {e["error"] for e in entries} == {"crash: killed by signal 11"}
@@ -259,7 +259,7 @@ def test_measurements_come_after_the_cells_they_are_about(tmp_path):
     opened = session(tmp_path)
     plan = opened.plan()
     cells = {t.key: t for t in plan.tasks}
-    opened.diagnosis(plan)
+    opened.survey(plan)
 
     added = [t for t in plan.tasks if t.key not in cells]
     pairs = [t for t in added if t.function == "pabench.measuring:pairs"]

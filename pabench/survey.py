@@ -16,7 +16,7 @@ from pabench.store import Store
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Survey:
     """The measurements of a study: the metrics it wants, and what each of its tasks is to measure."""
 
     store: Store
@@ -33,7 +33,7 @@ class Diagnosis:
         device: str,
         plugins: Iterable[Path] = (),
         retry: bool = False,
-    ) -> Diagnosis:
+    ) -> Survey:
         """Add to the plan a task for each block and criterion, and one for the pairs of each block, that lacks some.
 
         They come after the cells they are about; cells whose masks or results there will never be are left out.
