@@ -18,8 +18,6 @@ from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import source_digest
 from pabench.dataset import steps_per_epoch
-from pabench.survey import pairs as pairs_of
-from pabench.survey import single
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.maskfile import unpack
 from pabench.measurement import Measurements, MetricSpec, Of, entry, file
@@ -29,6 +27,8 @@ from pabench.parameters import create
 from pabench.pruning import Batches, _batches, _input_shape
 from pabench.selection import Tensors
 from pabench.store import Store
+from pabench.survey import pairs as pairs_of
+from pabench.survey import single
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from pabench import execution, registry, study
 from pabench.cell import Cell
-from pabench.survey import Survey
 from pabench.engine import Engine, Outcome
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
@@ -30,6 +29,7 @@ from pabench.report import write
 from pabench.resolve import Resolver
 from pabench.store import Store
 from pabench.suite import Suite, find, load
+from pabench.survey import Survey
 
 MANY = 10_000
 SMALL_PIXELS = 64
