@@ -27,11 +27,20 @@ class Watched(ScoreContext):
     """A context that notes when its randomness or its loss is asked for; its loss can be `scale` times as large."""
 
     noted: set[str] = field(default_factory=set)
+    generators: list[torch.Generator] = field(default_factory=list)
     scale: float = 1.0
 
+    @property
+    def drew(self) -> bool:
+        """Whether anything was drawn from the seed so far: noise, other weights, or a number of a generator."""
+        fresh = (torch.Generator().manual_seed(g.initial_seed()) for g in self.generators)
+        states = zip(self.generators, fresh, strict=True)
+        return "seed" in self.noted or any(not torch.equal(g.get_state(), f.get_state()) for g, f in states)
+
     def generator(self, purpose: str) -> torch.Generator:
-        self.noted.add("seed")
-        return super().generator(purpose)
+        generator = super().generator(purpose)
+        self.generators.append(generator)
+        return generator
 
     def redrawn(self, purpose: str) -> Tensors:
         self.noted.add("seed")
@@ -94,7 +103,7 @@ class Subject:
         """Whether it draws on the cell's seed."""
         with self.session(CONVOLUTIONAL) as ctx:
             self.of(ctx)
-            return "seed" in ctx.noted
+            return ctx.drew
 
     def batches(self, specimen: Specimen, *, seed: int = 0) -> list[Batch]:
         """As many scoring batches as it asks for, none where it is data-free."""
@@ -133,6 +142,7 @@ class Subject:
             if reason := rule.declines(ctx):
                 raise SkippedError(f"declines: {reason}")
             noted.clear()  # what it looks at in order to decline decides nothing
+            ctx.generators.clear()
             yield ctx
 
     def result(self, specimen: Specimen, **changes: Any) -> Tensors:

@@ -101,6 +101,21 @@ def test_unknown_laws_and_exemptions_are_refused_with_the_likely_one():
         examine(Elsewhere())
 
 
+def test_a_generator_that_nothing_was_drawn_from_makes_no_random_criterion():
+    class Prepared(Sound):
+        def score(self, ctx):
+            torch.randint(0, 2, (0, 3), generator=ctx.generator("never"))
+            return super().score(ctx)
+
+    class Drawn(Sound):
+        def score(self, ctx):
+            torch.randint(0, 2, (1, 3), generator=ctx.generator("once"))
+            return super().score(ctx)
+
+    assert examine(Prepared()).failed == []
+    assert examine(Drawn()).failed == ["seed"]
+
+
 def test_an_exemption_takes_its_check_away_and_gives_its_reason():
     class ByDefinition(SignReversed):
         exempt = {"finite differences": "upside down", "removal": "upside down"}

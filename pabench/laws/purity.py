@@ -28,7 +28,7 @@ def determinism(subject: Subject) -> Outcome:
 
 
 def seed(subject: Subject) -> Outcome:
-    """Another seed of the cell gives another mask if and only if noise or a generator was asked for."""
+    """Another seed of the cell gives another mask if and only if noise or a number of a generator was drawn."""
     first, second = (subject.masks(CONVOLUTIONAL, 0.1, seed=number) for number in (0, 1))
     moved = sum(_different(first[n], second[n]) for n in first)
     figure = f"{moved} places of the mask differ"
