@@ -15,7 +15,7 @@ import pytest
 
 from pabench import frame, report
 
-from ..synthetic import cells, manifest, record, study_with_trouble
+from ..synthetic import CRITERIA, cells, manifest, record, study_with_trouble
 
 pytestmark = pytest.mark.browser
 
@@ -104,6 +104,22 @@ def test_a_link_restores_its_filter_and_its_order(browser, page):
     assert shown[:3] == ["10.00", "10.00", "10.00"]
     assert shown[20] == "–"
     assert shown[:20] == sorted(shown[:20], key=float)
+
+
+def test_the_table_can_be_filtered_by_ablation(browser):
+    expected = cells(
+        [CRITERIA["snip"], CRITERIA["grasp"]], models=["resnet20"], seeds=2, ablations=["shuffle", "invert"]
+    )
+    page = report.render(frame.study(manifest(expected), {c.key: record(c) for c in expected}))
+    cell = next(c for c in expected if c.ablation == "invert")
+
+    shuffled = browser.open(page, "#ablation=shuffle")
+    assert "12 of 38 cells" in shuffled
+    assert [browser.console, len(re.findall(r"<td[^>]*>shuffle</td>", shuffled))] == ["", 12]
+    assert "14 of 38 cells" in browser.open(page, "#ablation=none")
+    opened = html.unescape(browser.open(page, f"#cell={cell.key[:12]}"))
+    assert f'<a href="#cell={cell.parent().key[:16]}">its plain cell</a>' in opened
+    assert "--only sparsity=0.8 --only seed=0 --only ablation=invert" in opened
 
 
 def test_a_link_to_a_cell_opens_all_that_is_known_of_it(browser, page):
