@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
@@ -122,6 +122,8 @@ class Criterion(ABC):
     version: ClassVar[int] = 1
     paper: ClassVar[str] = ""
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    remedies: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Parameters that `pabench doctor` tries, one after another, where the scores of a network mean little."""
 
     bn: Literal["train", "eval"] = "eval"
     """BatchNorm while scoring: statistics of the batch (train) or the stored initial ones (eval)."""

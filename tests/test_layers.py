@@ -17,14 +17,14 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 
 # From the bottom up.
 ROOMS = [
-    *["errors", "cell", "record", "parameters"],
+    *["errors", "cell", "record", "parameters", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["selection", "rewire", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning"],
-    *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
-    *["training", "block", "size", "environment", "run", "estimate", "machine", "interrupt"],
-    *["resolve", "progress", "listing", "session", "cli"],
+    *["selection", "rewire", "exponent", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning", "diagnosis"],
+    *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy"],
+    *["training", "block", "size", "environment", "run", "check", "estimate", "machine", "interrupt"],
+    *["resolve", "progress", "listing", "checkup", "doctor", "session", "cli"],
 ]
 LIGHT = [
     *["errors", "cell", "parameters", "suite", "study", "registry", "store"],
@@ -77,7 +77,7 @@ def test_criteria_import_only_what_a_plugin_may_use(path):
     roots |= {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
 
     assert roots <= allowed
-    assert imported(path) <= {"criterion", "network", "rewire", "selection"}
+    assert imported(path) <= {"criterion", "exponent", "network", "rewire", "selection"}
 
 
 def test_the_engine_knows_no_criterion_by_name():
