@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at."""
+TRIED = 20
+"""And so many of them where remedies are tried."""
 
 
 def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Iterable[Path]) -> list[Task]:
@@ -68,7 +71,7 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
     patient = Patient(
         block.dataset.classes,
         block.dataset.shape,
-        lambda rule: _few(block, rule),
+        lambda rule: _few(block, rule, IMAGES),
         seed=cell.seed_for("noise"),
         weights_seed=cell.seed_for("weights"),
         dtype=getattr(torch, cell.scoring.dtype),
@@ -78,18 +81,18 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
     start = Treatment(cell.model, given, patient.examine(cell.model, name, given))
     if start.finding.reason and not start.finding.declined:
         return {"status": "failed", "message": start.finding.reason}
-    found = patient.treat(start, name)
+    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(start, name)
     better = start.finding.worse_than(found.finding)
     remedy = {"model": model_entry(found.model), "criterion": criterion_entry(name, found.given)} if better else None
     return {"finding": start.finding.to_json(), "remedy": remedy, "after": found.finding.to_json() if better else None}
 
 
-def _few(block: Block, rule: Criterion) -> list[Batch]:
+def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:
     """The criterion's scoring batches, or a class-balanced part of each where they are large."""
     if not rule.examples_per_class:
         return []
     batches = block.scoring_batches(rule.examples_per_class, rule.batch_count())
-    every = max(1, math.ceil(len(batches[0][1]) / IMAGES))
+    every = max(1, math.ceil(len(batches[0][1]) / images))
     return [(x[::every], y[::every]) for x, y in batches]
 
 

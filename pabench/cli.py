@@ -184,6 +184,9 @@ def doctor(
     dtype: Annotated[str, typer.Option(help="float64, or float32: what scores are computed in.")] = "float64",
     plugin: Plugin = None,
     zoo: Annotated[str, typer.Option(metavar="SUITE", help="All models and criteria of a suite, as a table.")] = "",
+    write: Annotated[
+        Path | None, typer.Option(help="With --zoo: put the table between the marks in this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say which criteria can score a model, which cannot and why, and the remedy.
@@ -192,10 +195,15 @@ def doctor(
     """
     if bool(model) == bool(zoo):
         raise SuiteError("doctor: expected a model, as in `pabench doctor resnet18`, or --zoo SUITE")
-    from pabench.doctor import consult, table
+    from pabench.doctor import consult, insert, table
 
     if zoo:
-        typer.echo(table(zoo, size))
+        made = []
+        for line in table(zoo, size, classes):
+            typer.echo(line)
+            made.append(line)
+        if write:
+            insert("\n".join(made), write)
         return
     found, text = consult(
         model,

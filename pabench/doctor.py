@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from pabench import registry
 from pabench.cell import ModelSpec
 from pabench.checkup import Checkup, Row, examine
 from pabench.errors import SuiteError, did_you_mean
-from pabench.remedy import Treatment, criterion_entry, model_entry
+from pabench.remedy import Treatment, criterion_entry, flow, model_entry
 from pabench.suite import find, load
 from pabench.verdict import HEALTHY, percentage
 from pabench.wording import count
 from pabench.yamlfile import read
 from pabench.yamltree import Tree
 
+MARKS = ("<!-- zoo: generated -->", "<!-- end of zoo -->")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -48,25 +49,30 @@ def consult(
     return found, json.dumps(found.to_json(), indent=2) if as_json else describe(found)
 
 
-def table(suite: str, size: int, classes: int = 10) -> str:
-    """Every model of a suite before and after remedies, in Markdown: a row a model, a column a criterion.
+def table(suite: str, size: int, classes: int) -> Iterator[str]:
+    """Every model of a suite before and after remedies, in lines of Markdown: a row a model, a column a criterion.
 
     Before: as timm builds it, without the suite's `stem`, `zeros` and `zero_init_last`; its other arguments stay.
     """
-    read_suite = load(find(suite))
-    criteria = [(entry.name, entry.params) for entry in read_suite.criteria]
-    plain = list(dict.fromkeys(name.partition("@")[0] for name, _ in criteria))
-    lines = [
-        f"| model | family | weights | {' | '.join(plain)} | remedy |",
-        f"|---|---|---:|{'---:|' * len(plain)}---|",
-    ]
-    for entry in read_suite.models:
+    chosen = load(find(suite))
+    plain = list(dict.fromkeys(entry.name.partition("@")[0] for entry in chosen.criteria))
+    yield f"| model | family | weights | {' | '.join(plain)} | remedy |"
+    yield f"|---|---|---:|{'---|' * len(plain)}---|"
+    for entry in chosen.models:
         spec = ModelSpec(entry.name, {k: v for k, v in entry.args.items() if k != "zero_init_last"})
         found = examine(spec, (3, size, size), [(name, {}) for name in plain], classes=classes)
+        cells = " | ".join(_change(row) for row in found.rows)
         total = sum(found.weights.values())
-        cells = " | ".join(f"{_short(row.before)} → {_short(row.after)}" for row in found.rows)
-        lines.append(f"| {spec.label} | {found.family} | {total / 1e6:.2f} M | {cells} | {_prescription(found)} |")
-    return "\n".join(lines)
+        yield f"| {spec.name} | {found.family} | {total / 1e6:.2f} M | {cells} | {_prescription(found)} |"
+
+
+def insert(made: str, file: Path) -> None:
+    """Put a table between the two marks of a page."""
+    before, first, rest = file.read_text().partition(MARKS[0])
+    _, second, after = rest.partition(MARKS[1])
+    if not first or not second:
+        raise SuiteError(f"{file}: expected the lines {MARKS[0]} and {MARKS[1]}, between which the table goes")
+    file.write_text(f"{before}{first}\n\n{made}\n\n{second}{after}")
 
 
 def describe(found: Checkup) -> str:
@@ -151,20 +157,23 @@ def _yaml(text: str, where: str) -> Any:
     return tree.value
 
 
+def _change(row: Row) -> str:
+    """One cell of the table: the share of zero scores and the verdict, before and, where it is better, after."""
+    return f"{_short(row.before)} → {_short(row.after)}" if row.better else _short(row.before)
+
+
 def _short(treatment: Treatment) -> str:
-    """One cell of the table: the share of zero scores, and the verdict where it is not healthy."""
     found = treatment.finding
     if found.reason:
         return "unsupported"
-    share = "∞" if found.non_finite else percentage(found.zeros, found.total)
-    return share if found.verdict == HEALTHY else f"{share} {found.verdict}"
+    share = "not finite" if found.non_finite else percentage(found.zeros, found.total)
+    return share if found.verdict == HEALTHY else f"{share}, {found.verdict}"
 
 
 def _prescription(found: Checkup) -> str:
     """The changes of model and criteria, in the words of a suite."""
-    plain, model = found.model, found.prescribed
-    args = {k: v for k, v in model.args.items() if plain.args.get(k) != v}
-    changed = ModelSpec("", args, "" if plain.stem else model.stem, "" if plain.zeros else model.zeros)
-    parts = [model_entry(changed).removeprefix("{name: , ").removesuffix("}")] if changed != ModelSpec("") else []
+    args = {k: v for k, v in found.prescribed.args.items() if found.model.args.get(k) != v}
+    keys = {"stem": found.prescribed.stem, "zeros": found.prescribed.zeros, "args": args}
+    parts = [f"{key}: {flow(value)}" for key, value in keys.items() if value]
     parts += [criterion_entry(row.name, row.after.given) for row in found.improved if row.after.given]
-    return ", ".join(f"`{part}`" for part in parts) or "none needed"
+    return ", ".join(f"`{part}`" for part in parts)

@@ -70,6 +70,9 @@ class Carried(TorchFunctionMode):
         if name in JOINED:
             e = max(map(_exponent, _tensors(args)))
             return _carry(func(_at(args[0], e), *args[1:], **kwargs), e)
+        if name == "where" and len(args) == 3:
+            e = max(map(_exponent, args[1:]))
+            return _carry(func(args[0], *_at(args[1:], e)), e)
         if name in HOMOGENEOUS and _is_homogeneous(name, args, kwargs):
             return _carry(func(*args, **kwargs), _exponent(args[0]))
         x, *rest = args

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,6 +48,7 @@ class Patient:
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _modules: dict[str, nn.Module] = field(default_factory=dict)
+    _findings: dict[str, Finding] = field(default_factory=dict)
 
     def module(self, spec: ModelSpec) -> nn.Module:
         key = repr(spec)
@@ -61,62 +62,75 @@ class Patient:
         return Network(self.module(spec).to(self.device), bn=bn, dtype=self.dtype)
 
     def examine(self, spec: ModelSpec, name: str, given: Parameters) -> Finding:
-        """One scoring pass of the criterion `name` (or `name@variant`) with these parameters."""
-        rule = registry.criterion(name, given)
+        """One scoring pass of the criterion `name` (or `name@variant`) with these parameters; made once."""
+        key = repr((spec, name, given))
+        if key not in self._findings:
+            rule = registry.criterion(name, given)
 
-        def redraw(seed: int) -> Tensors:
-            module = models.build(spec, self.classes, self.shape, seed).to(self.device)
-            other = Network(module, bn=rule.bn, dtype=self.dtype)
-            return {**other.rest, **other.weights}
+            def redraw(seed: int) -> Tensors:
+                module = models.build(spec, self.classes, self.shape, seed).to(self.device)
+                other = Network(module, bn=rule.bn, dtype=self.dtype)
+                return {**other.rest, **other.weights}
 
-        return examine(
-            self.network(spec, rule.bn),
-            rule,
-            self.batches(rule),
-            seed=self.seed,
-            input_shape=self.shape,
-            sources=Sources(redraw=redraw),
-        )
+            self._findings[key] = examine(
+                self.network(spec, rule.bn),
+                rule,
+                self.batches(rule),
+                seed=self.seed,
+                input_shape=self.shape,
+                sources=Sources(redraw=redraw),
+            )
+        return self._findings[key]
 
     def treat(self, start: Treatment, name: str, hint: ModelSpec | None = None) -> Treatment:
         """The least change of model and parameters that makes the criterion healthy, or better where none does.
 
-        Each remedy is tried alone; the first that heals is taken, else the best one, and the others on top of it. A
-        change that turns out to add nothing is taken back. A `hint` is a model that healed another criterion.
+        Each remedy is tried alone; the first that heals is taken, else the best one, and others on top of it. A change
+        that turns out to add nothing is taken back. A `hint`, a model that healed another criterion, is tried first.
         """
         now = start
         if hint is not None and now.finding.verdict not in (HEALTHY, UNSUPPORTED):
-            hinted = Treatment(hint, now.given, self.examine(hint, name, now.given))
-            now = hinted if now.finding.worse_than(hinted.finding) else now
+            now = self._better(now, [(hint, now.given)], name) or now
+            if now.finding.verdict == HEALTHY:
+                return now
         while now.finding.verdict != HEALTHY:
-            tried = []
-            for changed, parameters in self._candidates(now, name):
-                tried.append(Treatment(changed, parameters, self.examine(changed, name, parameters)))
-                if tried[-1].finding.verdict == HEALTHY:
-                    break
-            better = [t for t in tried if now.finding.worse_than(t.finding)]
-            if not better:
+            found = (self._better(now, group, name) for group in self._candidates(now, name))
+            better = next(filter(None, found), None)
+            if better is None:
                 break
-            now = next(t for t in better if not any(t.finding.worse_than(other.finding) for other in better))
+            now = better
         return self._without_needless(start, now, name)
 
-    def _candidates(self, now: Treatment, name: str) -> list[tuple[ModelSpec, Parameters]]:
-        remedies = registry.plugin("criteria", name.partition("@")[0]).remedies  # type: ignore[attr-defined]
-        own = [(now.model, {**now.given, **r}) for r in remedies if {**now.given, **r} != dict(now.given)]
-        if now.finding.verdict == UNSUPPORTED:
-            return own
-        return [(changed, now.given) for changed in self._changes(now.model)] + own
+    def _better(
+        self, now: Treatment, candidates: Sequence[tuple[ModelSpec, Parameters]], name: str
+    ) -> Treatment | None:
+        """The first candidate that heals, else the best one, if it is better than `now`."""
+        tried: list[Treatment] = []
+        for changed, given in candidates:
+            if self._fits(changed):
+                tried.append(Treatment(changed, given, self.examine(changed, name, given)))
+                if tried[-1].finding.verdict == HEALTHY:
+                    return tried[-1]
+        better = [t for t in tried if now.finding.worse_than(t.finding)]
+        return next((t for t in better if not any(t.finding.worse_than(o.finding) for o in better)), None)
 
-    def _changes(self, spec: ModelSpec) -> list[ModelSpec]:
-        """What can be changed of a model: what starts at 0, and a stem that is too coarse for the images."""
-        found = []
-        if models.zeros(self.module(spec)):
-            if spec.args.get("zero_init_last", True):
-                found.append(replace(spec, args={**spec.args, "zero_init_last": False}))
-            found.append(replace(spec, zeros="redrawn"))
-        if not spec.stem and max(self.shape[1:]) <= SMALL:
-            found.append(replace(spec, stem="cifar"))
-        return [changed for changed in found if self._fits(changed)]
+    def _candidates(self, now: Treatment, name: str) -> Iterator[list[tuple[ModelSpec, Parameters]]]:
+        """Groups of changes: of what starts at 0, which hides all else; of too coarse a stem; of the criterion."""
+        if now.finding.verdict != UNSUPPORTED:
+            yield [(changed, now.given) for changed in self._awake(now.model)]
+            if not now.model.stem and max(self.shape[1:]) <= SMALL:
+                yield [(replace(now.model, stem="cifar"), now.given)]
+        remedies = registry.plugin("criteria", name.partition("@")[0]).remedies  # type: ignore[attr-defined]
+        yield [(now.model, {**now.given, **r}) for r in remedies if {**now.given, **r} != dict(now.given)]
+
+    def _awake(self, spec: ModelSpec) -> list[ModelSpec]:
+        """The model without what starts at 0: by its own argument, and where that does not do, by drawing it."""
+        if not models.zeros(self.module(spec)):
+            return []
+        own = replace(spec, args={**spec.args, "zero_init_last": False})
+        if own != spec and self._fits(own):
+            return [own] if not models.zeros(self.module(own)) else [own, replace(own, zeros="redrawn")]
+        return [replace(spec, zeros="redrawn")]
 
     def _fits(self, spec: ModelSpec) -> bool:
         try:
@@ -178,12 +192,13 @@ def criterion_entry(name: str, given: Parameters) -> str:
 
 
 def _entry(name: str, keys: Mapping[str, Any]) -> str:
-    return _flow({"name": name, **keys}) if keys else name
+    return flow({"name": name, **keys}) if keys else name
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value in YAML, in one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
     plain = isinstance(value, str) and value.replace("_", "").replace("@", "").replace("-", "").isalnum()

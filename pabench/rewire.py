@@ -60,12 +60,17 @@ def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
 # --- Without upper limits ---------------------------------------------------------------------------------------------
 
 
+def _positive(x: Tensor) -> Tensor:
+    """ReLU with the slope 1 at 0."""
+    return torch.where(x >= 0, x, 0)
+
+
 def _gate(at_zero: Operation, slope: float) -> Operation:
     """A saturating function that above 0 goes on by the logarithm, from the value and with the slope it has at 0.
 
     The logarithm never is flat, and grows too slowly to change the order of magnitude of what a gate multiplies.
     """
-    return lambda x, inplace=False: at_zero(-(-x).relu()) + torch.log1p(2 * slope * x.clamp(min=0)) / 2
+    return lambda x, inplace=False: at_zero(-(-x).relu()) + torch.log1p(2 * slope * _positive(x)) / 2
 
 
 UNCLAMPED: Mapping[str, Operation] = {
@@ -118,7 +123,7 @@ def _instance_norm(
 
 
 def _softmax(x: Tensor, dim: int = -1, *_: Any, **__: Any) -> Tensor:
-    return (torch.exp(-(-x).relu()) + torch.log1p(x.clamp(min=0))) / x.shape[dim]
+    return (torch.exp(-(-x).relu()) + torch.log1p(_positive(x))) / x.shape[dim]
 
 
 def _attention(
