@@ -1,5 +1,6 @@
 """SynFlow: iterative synaptic flow pruning (Tanaka et al. 2020)."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,8 @@ from torch import Tensor
 from torch.func import grad
 
 from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
+from pabench.exponent import Carried
+from pabench.rewire import UNCLAMPED, UNNORMALISED, Rewired
 from pabench.selection import Tensors
 
 
@@ -16,14 +19,24 @@ class SynFlow(ScoreCriterion):
 
     R = 1^T (prod |w|) 1 (eq. 3 and 4). Data-free. All parameters and buffers are taken by absolute value, BatchNorm
     uses its stored statistics, and the rest of the network is scored again after each of the 100 rounds (alg. 1).
+
+    The paper's networks are ReLU, BatchNorm and few layers. The last three parameters change the network while it is
+    scored where others break the flow: they are no part of the paper.
     """
 
     name = "synflow"
     paper = "arXiv:2006.05467"
     laws = ("conservation",)
+    remedies = ({"clamps": "off"}, {"norms": "scale"}, {"range": "unlimited"})
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
     steps: PositiveInt = 100
+    clamps: Literal["on", "off"] = "on"
+    """off: ReLU6 has no upper limit, and gates (sigmoid, hard sigmoid) grow by the logarithm instead of saturating."""
+    norms: Literal["full", "scale"] = "full"
+    """scale: LayerNorm, GroupNorm and softmax neither centre nor divide, so that all numbers stay positive."""
+    range: Literal["dtype", "unlimited"] = "dtype"
+    """unlimited: powers of two are carried beside the tensors, and all scores share a factor; nothing overflows."""
 
     def positive(self, tensor: Tensor) -> Tensor:
         """What each tensor of the network is replaced by."""
@@ -42,15 +55,21 @@ class SynFlow(ScoreCriterion):
 
     def _saliency(self, ctx: ScoreContext) -> Tensors:
         w = {n: self.positive(v) for n, v in ctx.kept.items()}
-        rest = {n: self.positive(v) if v.is_floating_point() else v for n, v in ctx.rest.items()}
-
-        def flow(weights: Tensors) -> Tensor:
-            return ctx.call({**rest, **weights}, ctx.ones()).sum()
-
-        g = grad(flow)(w)
+        g = grad(lambda weights: self._flow(ctx, weights))(w)
         return {n: w[n] * g[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:
         """R itself."""
-        tensors = {**ctx.rest, **ctx.kept}
-        return ctx.call({n: t.abs() if t.is_floating_point() else t for n, t in tensors.items()}, ctx.ones()).sum()
+        return self._flow(ctx, {n: self.positive(v) for n, v in ctx.kept.items()})
+
+    def _flow(self, ctx: ScoreContext, weights: Tensors) -> Tensor:
+        rest = {n: self.positive(v) if v.is_floating_point() else v for n, v in ctx.rest.items()}
+        with ExitStack() as stack:
+            for mode in self._modes():
+                stack.enter_context(mode)
+            return ctx.call({**rest, **weights}, ctx.ones()).sum()
+
+    def _modes(self) -> list[Carried | Rewired]:
+        """How the network is changed while it is scored, the outermost first."""
+        table = {**(UNCLAMPED if self.clamps == "off" else {}), **(UNNORMALISED if self.norms == "scale" else {})}
+        return [*([Carried()] if self.range == "unlimited" else []), *([Rewired(table)] if table else [])]

@@ -54,19 +54,22 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images."""
+    """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images,
+    `zeros="redrawn"` draws what starts at 0 and blocks the flow."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     stem: str = ""
+    zeros: str = ""
 
     @property
     def label(self) -> str:
-        shown = {"stem": self.stem} if self.stem else {}
+        shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
         return labelled(self.name, {**shown, **{k: v for k, v in self.args.items() if k != "zero_init_last"}})
 
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "args": dict(self.args), "stem": self.stem}
+        zeros = {"zeros": self.zeros} if self.zeros else {}
+        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros}
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,13 @@ class Cell:
         recipe = [asdict(self.recipe)] if self.criterion and self.criterion.trains else []
         ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
         return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *recipe, *ablation])
+
+    @property
+    def check_key(self) -> str:
+        """Key of what is found out before training: whether the criterion can score the network, whatever the seed."""
+        criterion = self.criterion.identity() if self.criterion else None
+        network = [self.protocol, self.dataset.identity(), self.model.identity()]
+        return digest(["check", *network, criterion, self.scoring.dtype])
 
     @property
     def key(self) -> str:

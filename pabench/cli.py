@@ -245,6 +245,56 @@ def conformance(
     raise typer.Exit(examination.one(name, plugin or [], reference, as_json=as_json))
 
 
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A timm model, such as resnet18.")] = "",
+    size: Annotated[int, typer.Option(min=1, help="Side of the images in pixels.")] = 32,
+    channels: Annotated[int, typer.Option(min=1)] = 3,
+    classes: Annotated[int, typer.Option(min=2)] = 10,
+    stem: Annotated[str, typer.Option(help="As in a suite: cifar.")] = "",
+    zeros: Annotated[str, typer.Option(help="As in a suite: redrawn.")] = "",
+    args: Annotated[list[str] | None, typer.Option(help="An argument of timm.create_model: depth=4.")] = None,
+    criterion: Annotated[list[str] | None, typer.Option("-c", "--criterion", help="Only these.")] = None,
+    dtype: Annotated[str, typer.Option(help="float64, or float32: what scores are computed in.")] = "float64",
+    plugin: Plugin = None,
+    zoo: Annotated[str, typer.Option(metavar="SUITE", help="All models and criteria of a suite, as a table.")] = "",
+    write: Annotated[
+        Path | None, typer.Option(help="With --zoo: put the table between the marks in this file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say which criteria can score a model, which cannot and why, and the remedy.
+
+    Exit codes: 0 healthy; 3 a criterion is degenerate or doubtful; 5 one is unsupported.
+    """
+    if bool(model) == bool(zoo):
+        raise SuiteError("doctor: expected a model, as in `pabench doctor resnet18`, or --zoo SUITE")
+    from pabench.doctor import consult, insert, table
+
+    if zoo:
+        made = []
+        for line in table(zoo, size, classes):
+            typer.echo(line)
+            made.append(line)
+        if write:
+            insert("\n".join(made), write)
+        return
+    found, text = consult(
+        model,
+        (channels, size, size),
+        classes=classes,
+        stem=stem,
+        zeros=zeros,
+        args=args or [],
+        criteria=criterion or [],
+        dtype=dtype,
+        plugins=plugin or [],
+        as_json=as_json,
+    )
+    typer.echo(text)
+    raise typer.Exit(found.exit_code)
+
+
 def main() -> None:
     """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
     try:

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -149,6 +149,8 @@ class Criterion(ABC):
     constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
     exempt: ClassVar[Mapping[str, str]] = {}
     """Checks of `pabench conformance` that the definition is at odds with, each with the reason."""
+    remedies: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Parameters that `pabench doctor` tries, one after another, where the scores of a network mean little."""
 
     bn: Literal["train", "eval"] = "eval"
     """BatchNorm while scoring: statistics of the batch (train) or the stored initial ones (eval)."""

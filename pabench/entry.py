@@ -77,11 +77,15 @@ class DatasetEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A timm model; `stem: cifar` adapts it to small images, `args` go to `timm.create_model`."""
+    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0, `args` go
+    to `timm.create_model`."""
 
     model_config = ConfigDict(extra="forbid")
 
     stem: Literal["", "cifar"] = Field(default="", description="cifar: a stem for images of about 32 pixels")
+    zeros: Literal["", "redrawn"] = Field(
+        default="", description="redrawn: draw weights and scales that start at 0, where nothing can be scored"
+    )
     args: dict[str, Any] = Field(default={}, description="Arguments of timm.create_model")
 
 

@@ -11,6 +11,7 @@ from pabench.cell import Cell, digest
 from pabench.engine import Outcome, Task
 from pabench.record import blank_receipt, blank_record
 from pabench.store import Store
+from pabench.verdict import DEGENERATE, remedy_of
 
 DONE = ("ok", "skipped", "failed")
 
@@ -78,6 +79,19 @@ def _prunings(store: Store, cell: Cell) -> list[Cell]:
         return [cell.parent()]
     before = [cell.parent()] if cell.ablation == "shuffle" and not has_masks(store, cell.parent()) else []
     return [*before, cell]
+
+
+def refused(store: Store, cell: Cell) -> dict[str, Any]:
+    """The part of a record that says that a cell is skipped, where the check found its ranking degenerate and the
+    suite says `degenerate: refuse`; else nothing."""
+    if cell.criterion is None or cell.scoring.degenerate != "refuse":
+        return {}
+    found = store.get("checks", cell.check_key)
+    if found is None or found["status"] != "ok" or found["finding"]["verdict"] != DEGENERATE:
+        return {}
+    detail = found["finding"]["detail"] + remedy_of(found)
+    flags = [{"flag": "degenerate", "detail": detail}]
+    return {"status": "skipped", "kind": "degenerate", "message": detail, "flags": flags}
 
 
 def _group(cell: Cell) -> str:

@@ -14,13 +14,16 @@ import timm
 import torch
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 import pabench.models
 from pabench.cell import ModelSpec, canonical
 from pabench.errors import SuiteError, did_you_mean
+from pabench.network import prunable_weights
 
 Shape = tuple[int, int, int]
 
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 FROM_DATASET = ("num_classes", "in_chans", "img_size")
 FROM_SEED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 REFUSED_ARGUMENT = re.compile(r"(unexpected|multiple values for)(?: keyword)? argument(?:\(s\): \[)? ?'(\w+)'")
@@ -70,6 +73,14 @@ def skeleton(spec: ModelSpec, classes: int, shape: Shape) -> nn.Module:
         return _create(spec, classes, shape, "meta")
 
 
+def zeros(model: nn.Module) -> list[str]:
+    """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, single factors."""
+    single = [n for n, p in model.named_parameters() if p.numel() == 1 and not n.endswith("bias")]
+    scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORMS) and m.weight is not None]
+    found = dict.fromkeys([*prunable_weights(model), *scales, *single])
+    return [n for n in found if not (p := model.get_parameter(n)).is_meta and not p.any()]
+
+
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 over names, types, shapes and bytes of the state dict, in its order; 64 hexadecimal digits."""
     sha = hashlib.sha256()
@@ -86,6 +97,8 @@ def check_words(spec: ModelSpec) -> None:
         raise SuiteError(f"models: no model named {spec.name!r}; {_meant(spec.name, known)}")
     if spec.stem not in ("", "cifar"):
         raise SuiteError(f"models: {spec.name}: stem: {spec.stem!r} is unknown; expected 'cifar' or no stem at all")
+    if spec.zeros not in ("", "redrawn"):
+        raise SuiteError(f"models: {spec.name}: zeros: {spec.zeros!r} is unknown; expected 'redrawn' or nothing")
     for name in spec.args:
         if name in FROM_DATASET:
             raise SuiteError(f"models: {spec.name}: args.{name}: comes from the dataset; leave it out")
@@ -138,7 +151,7 @@ def _remedy(spec: ModelSpec, classes: int, shape: Shape) -> str:
 
 def _problem(spec: ModelSpec, classes: int, shape: Shape) -> str:
     """Why the network cannot be built, or cannot map two images to logits, in one line; empty if it can."""
-    return _tried(spec.name, canonical(dict(spec.args)), spec.stem, classes, tuple(shape))
+    return _tried(spec.name, canonical(dict(spec.args)), spec.stem, classes, tuple(shape))  # zeros change no shape
 
 
 @lru_cache(maxsize=1024)
@@ -175,6 +188,8 @@ def _create(spec: ModelSpec, classes: int, shape: Shape, device: str) -> nn.Modu
         model = timm.create_model(spec.name, pretrained=False, num_classes=classes, in_chans=shape[0], **args)
         if spec.stem == "cifar":
             _adapt_stem(model, spec.name)
+        if spec.zeros == "redrawn":
+            _redraw_zeros(model)
     return model
 
 
@@ -198,3 +213,18 @@ def _adapt_stem(model: nn.Module, name: str) -> None:
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")  # timm's rule
         model.add_module("conv1", stem)
     model.add_module("maxpool", nn.Identity())
+
+
+def _redraw_zeros(model: nn.Module) -> None:
+    """Draw what starts at 0 and lets no signal through; all else is that of the same seed without it.
+
+    Weights of convolutions and linear layers that are all 0 (the head of an MLP-Mixer) come from timm's rule for heads
+    (`trunc_normal_`, standard deviation 0.02); their biases stay. Scales of normalisations that
+    are all 0 (the last BatchNorm of LeViT's blocks) and single factors of 0 (the skip-init gain of NF-Nets) become 1.
+    """
+    for name in zeros(model):
+        tensor = model.get_parameter(name)
+        if tensor.numel() > 1 and tensor.ndim > 1:
+            nn.init.trunc_normal_(tensor, std=0.02)
+        else:
+            nn.init.ones_(tensor)

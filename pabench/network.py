@@ -14,7 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
+from pabench.rewire import Rewired, hardsigmoid
 from pabench.selection import Tensors
+
+DIFFERENTIABLE = {"hardsigmoid": hardsigmoid}
+"""Operations whose own kernels have no second derivative, by others that give the same."""
 
 
 def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -56,9 +60,6 @@ class Network:
         for layer in list(self._module.modules()):
             if hasattr(layer, "fused_attn"):
                 layer.fused_attn = False
-            for name, child in layer.named_children():
-                if isinstance(child, nn.Hardsigmoid):
-                    setattr(layer, name, _Hardsigmoid())
         if bn == "train":
             _use_batch_statistics(self._module)
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
@@ -68,14 +69,8 @@ class Network:
 
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
-        return functional_call(self._module, tensors, (x,))
-
-
-class _Hardsigmoid(nn.Module):
-    """The same function, by operations that have a second derivative; PyTorch's own kernel has none."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu6(x + 3) / 6
+        with Rewired(DIFFERENTIABLE):
+            return functional_call(self._module, tensors, (x,))
 
 
 def _use_batch_statistics(module: nn.Module) -> None:

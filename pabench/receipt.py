@@ -12,9 +12,8 @@ import torch
 from pabench.criterion import Criterion, ScoreContext, source_digest
 from pabench.donor import donor_identity
 from pabench.selection import Selection, Tensors
+from pabench.verdict import DEGENERATE_ZEROS, REMEDY, zero_scores
 
-DEGENERATE_ZEROS = 0.5
-"""Share of scores that are exactly 0 from which a ranking counts as degenerate."""
 ARBITRARY_TIES = 0.01
 """Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
 
@@ -95,11 +94,7 @@ def _flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
     total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
     if zeros >= DEGENERATE_ZEROS * total:
         layers = sum(layer["zero_scores"] == layer["total"] for layer in receipt["layers"])
-        detail = (
-            f"{zeros} of {total} scores are exactly 0 ({100 * zeros / total:.1f} %), all of them in {layers} of "
-            f"{len(receipt['layers'])} layers; where the network ends its blocks in BatchNorms that start at 0, "
-            "use args: {zero_init_last: false}"
-        )
+        detail = f"{zero_scores(zeros, total, layers, len(receipt['layers']))}; {REMEDY}"
         flags.append({"flag": "degenerate", "detail": detail})
     arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
     if arbitrary > ARBITRARY_TIES * kept:

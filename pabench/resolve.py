@@ -52,7 +52,7 @@ class Resolver:
         return replace(spec, fingerprint=identity(dataset))
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
-        spec = ModelSpec(entry.name, entry.args, entry.stem)
+        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)
         if dataset.label not in self._datasets:
             models.check_words(spec)
             return spec

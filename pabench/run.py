@@ -21,7 +21,7 @@ from pabench.criterion import Criterion, source_digest
 from pabench.donor import donor, donor_identity
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError
-from pabench.execution import has_masks
+from pabench.execution import has_masks, refused
 from pabench.maskfile import pack, unpack
 from pabench.meter import Meter
 from pabench.model import weights_digest
@@ -43,6 +43,7 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
     """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
     store = Store(payload["store"])
     cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
+    cells = [c for c in cells if not refused(store, c)]
     if not cells:
         return
 
@@ -114,6 +115,8 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
 
 def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> dict[str, Any]:
     """The part of a record that training gives; a cell whose pruning failed or was declined ends here."""
+    if skipped := refused(store, cell):
+        return skipped
     receipt = store.get("receipts", cell.pruning_key) if cell.criterion else {}
     if receipt is None:
         raise DataError("the receipt of this cell's masks is missing or broken; run the suite again")
@@ -122,8 +125,8 @@ def _trained(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     flags = receipt.get("flags", [])
     degenerate = next((f for f in flags if f["flag"] == "degenerate"), None)
     if degenerate and cell.scoring.degenerate == "refuse":
-        refused = {"status": "skipped", "kind": "degenerate", "message": degenerate["detail"]}
-        return {**refused, "receipt": receipt["receipt"], "flags": flags}
+        skipped = {"status": "skipped", "kind": "degenerate", "message": degenerate["detail"]}
+        return {**skipped, "receipt": receipt["receipt"], "flags": flags}
     made = receipt.get("receipt") or {}
     masks = unpack(store.get_mask(made["mask"]))[0] if "mask" in made else {}
     block = Block(cell, device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import tempfile
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,9 +16,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from pabench import execution, registry, study
+from pabench import check, durable, execution, registry, study
 from pabench.cell import Cell
-from pabench.engine import Engine, Outcome
+from pabench.engine import Engine, Outcome, StopFlag
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
@@ -151,6 +153,8 @@ class Session:
         scorings = sum(first.ablation != "shuffle" for first in prunings)
         console.print(f"{'cells':>11}: {len(plan.cells)}; done: {finished}; to do: {len(plan.open)}", highlight=False)
         console.print(f"{'scorings':>11}: {scorings}", highlight=False)
+        with tempfile.TemporaryDirectory() as folder:
+            self._check(plan, console, into=Store(folder), stop=threading.Event(), title=f"{'check':>11}: ")
         seconds = training_seconds(self.store, plan.open, self.device, self.workers)
         how = f"{self.workers} at once on {self.device}, {self.threads} threads each"
         left = timedelta(seconds=round(seconds))
@@ -170,9 +174,10 @@ class Session:
         total, finished = len(plan.cells), len(plan.done)
         console.print(f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do", highlight=False)
         titles = {task.key: task.title for task in plan.tasks}
-        shown = display(console, titles, cells=len(plan.open), finished=finished, total=total)
         engine = ENGINES[self.options.engine]()
         with stoppable() as stop:
+            self._check(plan, console, into=self.store, stop=stop)
+            shown = display(console, titles, cells=len(plan.open), finished=finished, total=total)
             outcomes = engine.run(
                 plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
             )
@@ -189,6 +194,24 @@ class Session:
         console.print(f"cells: {summary}", highlight=False)
         console.print(f"report: {write(self.store.folder)}", markup=False, highlight=False, soft_wrap=True)
         return 3 if statuses["failed"] or statuses["missing"] else missing
+
+    def _check(
+        self, plan: execution.Plan, console: Console, *, into: Store, stop: StopFlag, title: str = "check: "
+    ) -> None:
+        """Each criterion on each network once, before training; what is not healthy is printed with its remedy."""
+        durable.make_folders(into.folder / "checks")
+        tasks = check.tasks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
+        engine = ENGINES[self.options.engine]()
+        names = {task.key: task.title for task in tasks}
+        for outcome in engine.run(
+            tasks, workers=self.workers, threads=self.threads, on_event=lambda _: None, stop=stop
+        ):
+            if not outcome.ok and outcome.kind != "stopped":
+                console.print(
+                    f"{title}{names[outcome.key]} ended early ({outcome.kind})", markup=False, highlight=False
+                )
+        for line in check.lines([into, self.store], plan.open):
+            console.print(f"{title}{line}", markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, plan: execution.Plan, outcome: Outcome) -> str:
         """What to print of an outcome; nothing of a scoring, whose cells tell."""

@@ -3,6 +3,7 @@
 study.json                   the manifest: what the study expects; earlier ones are study-<n>.json
 records/<key>.json           one finished cell; receipts/<key>.json: one finished pruning (see `envelope`)
 metrics/<key>.json           what was measured of masks and trainings (see `measurement`)
+checks/<key>.json            what was found on a criterion and a network before training
 masks/<sha256>.safetensors   content-addressed
 history/                     failed records that a retry replaced
 quarantine/                  broken files, moved here and treated as absent; never deleted
@@ -27,10 +28,10 @@ from pabench.cell import canonical, digest
 from pabench.envelope import MAX_BYTES, parse, seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
 
-Kind = Literal["records", "receipts", "metrics"]
+Kind = Literal["records", "receipts", "checks", "metrics"]
 T = TypeVar("T")
 
-FOLDERS = ("records", "receipts", "metrics", "masks", "history", "quarantine")
+FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_MANIFEST_BYTES = 256 * 2**20
 MAX_MASK_BYTES = 2**30

@@ -17,16 +17,18 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 
 # From the bottom up.
 ROOMS = [
-    *["errors", "ablation", "cell", "record", "parameters"],
+    *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
-    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
+    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
-    *["allocation", "selection", "rewire", "network", "masking", "maskfile", "wiring", "walk", "criterion", "control"],
-    *["donor", "shuffling", "receipt", "meter", "pruning", "parent"],
-    *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "width"],
-    *["training", "block", "size", "reference", "scoring", "environment", "run", "estimate", "machine", "interrupt"],
+    *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
+    *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
+    *["reach", "liveness", "scaled", "metric", "metrics"],
+    *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
+    *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
+    *["machine", "interrupt"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
-    *["resolve", "progress", "listing", "trial", "session", "cli"],
+    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "cli"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
@@ -79,7 +81,7 @@ def test_criteria_import_only_what_a_plugin_may_use(path):
     roots |= {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
 
     assert roots <= allowed
-    assert imported(path) <= {"control", "criterion", "network", "rewire", "selection", "walk", "wiring"}
+    assert imported(path) <= {"control", "criterion", "exponent", "network", "rewire", "selection", "walk", "wiring"}
 
 
 def test_the_engine_knows_no_criterion_by_name():

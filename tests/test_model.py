@@ -217,7 +217,7 @@ def test_every_network_of_the_zoo_suite_gives_finite_logits():
     models = [{"name": m} if isinstance(m, str) else m for m in suite["models"]]
     images = torch.randn(4, *CIFAR, generator=torch.Generator().manual_seed(0))
 
-    assert len(models) == 18
+    assert len(models) == 28
     for entry in models:
         model = build(resolve(ModelSpec(**entry), 10, CIFAR), 10, CIFAR, 0)
         assert torch.isfinite(model(images)).all(), entry

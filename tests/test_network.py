@@ -84,3 +84,28 @@ def test_scoring_works_inside_no_grad_and_autocast(case):
         inside = pabench.score(reference.module, "grasp", batch=reference.batch)
 
     assert all(torch.equal(plain[n], inside[n]) for n in plain)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_hard_sigmoid_has_a_second_derivative_as_a_module_and_as_a_function(inplace):
+    """h(x) = (x + 3) / 6 within its limits: the loss h(w)^2 at w = 1 has the derivative 2/9 and the second 1/18."""
+
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(1, 1, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.hardsigmoid(self.fc(x), inplace=inplace)
+
+    for module in (Gate(), nn.Sequential(nn.Linear(1, 1, bias=False), nn.Hardsigmoid(inplace))):
+        network = Network(module)
+        (name,) = network.weights
+
+        def loss(w: torch.Tensor, network: Network = network, name: str = name) -> torch.Tensor:
+            return network.call({**network.rest, name: w}, torch.ones(1, 1).double()).square().sum()
+
+        w = torch.ones(1, 1).double()
+        first, second = torch.func.grad(loss), torch.func.grad(lambda w: torch.func.grad(loss)(w).sum())
+        assert first(w).item() == pytest.approx(2 / 9)
+        assert second(w).item() == pytest.approx(1 / 18)

@@ -57,3 +57,34 @@ def test_stays_finite_where_float32_overflows():
 def test_has_no_batchnorm_in_train_mode(case):
     with pytest.raises(pabench.errors.SuiteError, match="synflow: bn: input should be 'eval', not 'train'"):
         pabench.score(case("b").module, "synflow", input_shape=(3, 16, 16), bn="train")
+
+
+def test_a_clamp_that_saturates_takes_the_flow_and_can_be_switched_off():
+    """1 -> 10 -> ReLU6 -> 3: clamped at 6, R = 18 and does not depend on the first weight; unclamped R = 30."""
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU6(), nn.Linear(1, 1, bias=False))
+    module[0].weight.data.fill_(10.0)
+    module[2].weight.data.fill_(-3.0)
+
+    paper = pabench.score(module, "synflow", input_shape=(1,))
+    lifted = pabench.score(module, "synflow", input_shape=(1,), clamps="off")
+
+    assert [s.item() for s in paper.values()] == [0.0, 18.0]
+    assert [s.item() for s in lifted.values()] == [30.0, 30.0]
+
+
+def test_a_layernorm_takes_the_positivity_and_can_be_reduced_to_its_scale():
+    """x = (1, 1) -> (3, 1) -> scale (2, 5) -> sum: R = 11, of which 2 * 3 and 5 * 1 through the two rows."""
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.LayerNorm(2), nn.Linear(2, 1, bias=False))
+    module[0].weight.data = torch.tensor([[1.0, -2.0], [0.5, 0.5]])
+    module[1].weight.data = torch.tensor([2.0, 5.0])
+    module[2].weight.data = torch.tensor([[1.0, 1.0]])
+
+    doubtful = pabench.prune(module, "synflow", sparsity=0.5, input_shape=(2,), steps=1)
+    scores = pabench.score(module, "synflow", input_shape=(2,), norms="scale")
+    healthy = pabench.prune(module, "synflow", sparsity=0.5, input_shape=(2,), steps=1, norms="scale")
+
+    assert "doubtful" in {f["flag"] for f in doubtful.flags}
+    assert healthy.flags == []
+    assert scores["0.weight"].tolist() == [[2.0, 4.0], [2.5, 2.5]]
+    assert scores["2.weight"].tolist() == [[6.0, 5.0]]
+    assert healthy.receipt["parameters"]["norms"] == "scale"

@@ -1,0 +1,128 @@
+"""The check before a study: each criterion on each network once, so that nothing is trained for a ranking of zeros.
+
+Findings are kept in the store under `Cell.check_key`, and a resumed study does not make them again.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pabench import registry
+from pabench.block import Block
+from pabench.cell import Cell
+from pabench.criterion import Batch, Criterion
+from pabench.engine import Report, Task
+from pabench.errors import Aborted
+from pabench.execution import has_masks
+from pabench.record import SCHEMA, labels, now
+from pabench.remedy import Patient, Treatment, criterion_entry, model_entry
+from pabench.store import Store
+from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
+
+IMAGES = 128
+"""At most so many of a scoring batch are looked at."""
+TRIED = 20
+"""And so many of them where remedies are tried."""
+
+
+def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Iterable[Path]) -> list[Task]:
+    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`."""
+    found: dict[str, Task] = {}
+    known: set[str] = set()
+    for cell in cells:
+        if cell.criterion is None or cell.check_key in known:
+            continue
+        if (before := store.get("checks", cell.check_key)) is not None and before["status"] == "ok":
+            known.add(cell.check_key)
+        elif not has_masks(store, cell):
+            known.add(cell.check_key)
+            payload = {"store": str(into.folder), "device": device, "plugins": [*map(str, plugins)]}
+            payload |= {"cell": cell.to_json()}
+            found[cell.check_key] = Task(cell.check_key, f"{_title(cell)}: check", "pabench.check:check", payload)
+    return list(found.values())
+
+
+def check(payload: Mapping[str, Any], report: Report) -> None:
+    """One finding, with its remedy where it is not healthy. What goes wrong is kept as failed and tried again later."""
+    store, cell = Store(payload["store"]), Cell.from_json(payload["cell"])
+    data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
+    try:
+        for path in payload.get("plugins", ()):
+            registry.try_drop_in(path)
+        data |= {"status": "ok", **_checked(cell, torch.device(payload["device"]))}
+    except Aborted:
+        raise
+    except BaseException as error:
+        data |= {"status": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
+        data |= {"traceback": "".join(traceback.format_exception(error))[-20000:]}
+    store.commit("checks", cell.check_key, data, replace_failed=True)
+
+
+def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
+    assert cell.criterion is not None
+    block = Block(cell, device)
+    patient = Patient(
+        block.dataset.classes,
+        block.dataset.shape,
+        lambda rule: _few(block, rule, IMAGES),
+        seed=cell.seed_for("noise"),
+        weights_seed=cell.seed_for("weights"),
+        dtype=getattr(torch, cell.scoring.dtype),
+        device=device,
+    )
+    name, given = cell.criterion.name, cell.criterion.given
+    start = Treatment(cell.model, given, patient.examine(cell.model, name, given))
+    if start.finding.reason and not start.finding.declined:
+        return {"status": "failed", "message": start.finding.reason}
+    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(start, name)
+    better = start.finding.worse_than(found.finding)
+    remedy = {"model": model_entry(found.model), "criterion": criterion_entry(name, found.given)} if better else None
+    return {"finding": start.finding.to_json(), "remedy": remedy, "after": found.finding.to_json() if better else None}
+
+
+def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:
+    """The criterion's scoring batches, or a class-balanced part of each where they are large."""
+    if not rule.examples_per_class:
+        return []
+    batches = block.scoring_batches(rule.examples_per_class, rule.batch_count())
+    every = max(1, math.ceil(len(batches[0][1]) / images))
+    return [(x[::every], y[::every]) for x, y in batches]
+
+
+# --- In words ---------------------------------------------------------------------------------------------------------
+
+
+def lines(stores: Iterable[Store], cells: Iterable[Cell]) -> Iterator[str]:
+    """What was found, a line for each criterion on each network that is not healthy."""
+    stores, told = list(stores), set()
+    for cell in cells:
+        if cell.criterion is None or cell.check_key in told:
+            continue
+        told.add(cell.check_key)
+        found = next(filter(None, (store.get("checks", cell.check_key) for store in stores)), None)
+        if found is not None and (line := _line(cell, found)):
+            yield f"{_title(cell)}: {line}"
+
+
+def _line(cell: Cell, found: Mapping[str, Any]) -> str:
+    if found["status"] == "failed":
+        return f"the check failed: {found['message']}"
+    finding = Finding.from_json(found["finding"])
+    if finding.verdict == HEALTHY:
+        return ""
+    end = remedy_of(found)
+    if finding.verdict == DEGENERATE and cell.scoring.degenerate == "refuse":
+        end += "; its cells are skipped (scoring.degenerate: refuse)"
+    return f"{finding.verdict}: {finding.detail}{end}"
+
+
+def _title(cell: Cell) -> str:
+    assert cell.criterion is not None
+    return f"{cell.dataset.label} / {cell.model.label} / {cell.criterion.label}"

@@ -1,0 +1,119 @@
+"""What scores are worth on a network: the figures, the verdict on them, and the words for both. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+HEALTHY, DOUBTFUL, DEGENERATE, UNSUPPORTED = "healthy", "doubtful", "degenerate", "unsupported"
+WORST_FIRST = (UNSUPPORTED, DEGENERATE, DOUBTFUL, HEALTHY)
+DECLINES = "declines: "
+DEGENERATE_ZEROS = 0.5
+"""Share of scores that are exactly 0 from which a ranking counts as degenerate."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The figures of one criterion on one network.
+
+    `total` weights in `layers` layers; `zeros` scores exactly 0, `non_finite` infinite or no number; `dead` layers by
+    name whose scores are all 0. `flat` holds the share of activations where a clamp or a gate is flat, by operation.
+    `doubts` is what the criterion itself says; `reason` why it could not score at all: declined, or an error.
+    `seconds` are those of the scoring.
+    """
+
+    total: int = 0
+    layers: int = 0
+    zeros: int = 0
+    non_finite: int = 0
+    dead: tuple[str, ...] = ()
+    flat: Mapping[str, float] = field(default_factory=dict)
+    doubts: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        if self.reason:
+            return UNSUPPORTED
+        if self.non_finite or self.zeros >= DEGENERATE_ZEROS * self.total:
+            return DEGENERATE
+        return DOUBTFUL if self.dead or self.doubts else HEALTHY
+
+    @property
+    def declined(self) -> bool:
+        return self.reason.startswith(DECLINES)
+
+    def worse_than(self, other: Finding) -> bool:
+        """Whether the other one's verdict is better, or the same with clearly less to complain of."""
+        return self._illness > other._illness
+
+    @property
+    def _illness(self) -> tuple[float, ...]:
+        zeros = round(self.zeros / max(1, self.total), 2)
+        return (-WORST_FIRST.index(self.verdict), self.non_finite, zeros, len(self.dead), bool(self.doubts))
+
+    @property
+    def detail(self) -> str:
+        """Why the verdict is what it is, in one line; "" for a healthy one."""
+        if self.reason:
+            return self.reason
+        found = []
+        if self.non_finite:
+            found.append(f"{self.non_finite} of {self.total} scores are infinite or no number")
+        if self.zeros >= DEGENERATE_ZEROS * self.total:
+            found.append(zero_scores(self.zeros, self.total, len(self.dead), self.layers))
+        elif self.dead:
+            shown = ", ".join(self.dead[:2]) + (", ..." if len(self.dead) > 2 else "")
+            found.append(f"all scores are 0 in {len(self.dead)} of {self.layers} layers ({shown})")
+        if self.verdict != HEALTHY:
+            shares = {name: f"{100 * share:.0f} %" for name, share in self.flat.items() if share >= 0.01}
+            found += [f"{name} is flat for {share} of its inputs" for name, share in shares.items()]
+        return "; ".join([*found, *([self.doubts] if self.doubts else [])])
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "dead": list(self.dead), "verdict": self.verdict, "detail": self.detail}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+        return cls(**{**known, "dead": tuple(data["dead"])})
+
+
+def zero_scores(zeros: int, total: int, dead: int, layers: int) -> str:
+    """How a degenerate ranking is told.
+
+    >>> zero_scores(9, 10, 1, 2)
+    '9 of 10 scores are exactly 0 (90.0 %), all of them in 1 of 2 layers'
+    """
+    share = f"{100 * zeros / total:.1f} %"
+    return f"{zeros} of {total} scores are exactly 0 ({share}), all of them in {dead} of {layers} layers"
+
+
+REMEDY = (
+    "`pabench doctor MODEL` looks for a remedy; where the network ends its blocks in BatchNorms that start at 0 it is "
+    "args: {zero_init_last: false}"
+)
+"""What a receipt, which knows the scores and not the network, can say."""
+
+
+def remedy_of(found: Mapping[str, Any]) -> str:
+    """The remedy of a check, to append to a sentence; what it comes to is said where it does not make healthy."""
+    if not (remedy := found.get("remedy")):
+        return ""
+    after = Finding.from_json(found["after"])
+    rest = "" if after.verdict == HEALTHY else f" (then {after.verdict}: {after.detail})"
+    return f"; use {remedy['model']} with {remedy['criterion']}{rest}"
+
+
+def percentage(part: int, whole: int) -> str:
+    """Two digits where they say something: nothing at all is 0 %, and all but something is never 100 %.
+
+    >>> percentage(0, 9), percentage(1, 10**6), percentage(999999, 10**6), percentage(9, 9)
+    ('0 %', '<0.1 %', '>99.9 %', '100 %')
+    """
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
+    share = 100 * part / whole
+    return "<0.1 %" if share < 0.05 else ">99.9 %" if share >= 99.95 else f"{share:.1f} %"

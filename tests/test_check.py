@@ -1,0 +1,137 @@
+"""The check before a study: once for each criterion and network, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pabench import registry
+from pabench.session import Options, Session
+from pabench.store import Store
+
+SUITE = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 10, test_per_class: 5}]
+models: [{name: test_resnet, args: {zero_init_last: true}}]
+criteria: [random, {name: snip, steps: 5}]
+sparsities: [0.5, 0.9]
+seeds: 2
+recipe: {epochs: 1, batch_size: 50, augment: none}
+"""
+REMEDY = "use {name: test_resnet, stem: cifar, args: {zero_init_last: false}} with {name: snip, steps: 5}"
+
+
+def opened(folder: Path, text: str = SUITE, **options) -> Session:
+    (folder / "study.yaml").write_text(text)
+    given = {"engine": "inline", "device": "cpu", "output": folder / "out"} | options
+    return Session.open(Options(suite=str(folder / "study.yaml"), **given))
+
+
+@pytest.fixture
+def scorings(monkeypatch) -> list[int]:
+    """How many weights were scored by SNIP, a number a pass."""
+    snip = registry.plugin("criteria", "snip")
+    score, calls = snip.score, []
+    monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(ctx.round) or score(self, ctx))
+    return calls
+
+
+def test_a_degenerate_ranking_is_refused_before_any_round_and_said_with_its_remedy(tmp_path, capsys, scorings):
+    """One check serves two sparsities and two seeds; the rounds, 5 for each of 4 cells, are never computed."""
+    session = opened(tmp_path, SUITE + "scoring: {degenerate: refuse}\n")
+
+    code = session.run()
+
+    assert code == 0
+    said = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in said if line.startswith("check: ")]
+    assert told.startswith("check: digits / test_resnet / snip (steps=5): degenerate: ")
+    assert told.endswith(f"; {REMEDY}; its cells are skipped (scoring.degenerate: refuse)")
+    assert said.index(told) < min(i for i, line in enumerate(said) if line.startswith("[1/8]"))
+    assert max(scorings) == 0
+    records = list(session.store.records().values())
+    skipped = [r for r in records if r["labels"]["criterion"] != "random"]
+    assert {(r["status"], r["kind"]) for r in skipped} == {("skipped", "degenerate")}
+    assert all(r["message"].endswith(REMEDY) for r in skipped)
+    assert all([f["flag"] for f in r["flags"]] == ["degenerate"] for r in skipped)
+    assert {r["status"] for r in records if r not in skipped} == {"ok"}
+    assert len(session.store.records("receipts")) == 4  # of random alone
+
+
+def test_the_default_marks_and_a_refused_cell_can_be_marked_later(tmp_path):
+    text = SUITE.replace("seeds: 2", "seeds: 1").replace("[0.5, 0.9]", "[0.9]").replace("random, ", "")
+    text = text.replace("steps: 5", "steps: 1")
+    opened(tmp_path, text + "scoring: {degenerate: refuse}\n").run()
+
+    session = opened(tmp_path, text)
+    session.run()
+
+    (found,) = [session.store.get("records", c.key) for c in session.cells]
+    assert found["status"] == "ok"
+    assert "degenerate" in {f["flag"] for f in found["flags"]}
+
+
+def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
+    text = SUITE.replace("zero_init_last: true", "zero_init_last: false").replace("seeds: 2", "seeds: 1")
+    opened(tmp_path, text, only=("criterion=random",)).run()
+    opened(tmp_path, text, only=("sparsity=0.5",)).run()
+    first = len(scorings)
+
+    session = opened(tmp_path, text)
+    session.run()
+
+    # the second run checked SNIP with its remedies and scored 5 rounds; the third only scores 5 rounds of 0.9
+    assert first > 5
+    assert len(scorings) == first + 5
+    assert len(session.store.records("checks")) == 2
+
+
+def test_a_dry_run_checks_and_writes_nothing(tmp_path, capsys):
+    opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")).describe()
+
+    said = capsys.readouterr().out
+    assert "check: digits / test_resnet / snip (steps=1): degenerate: 334080 of " in said
+    assert not (tmp_path / "out").exists()
+
+
+PLUGIN = """
+import os
+from dataclasses import dataclass
+from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+
+@dataclass(frozen=True, kw_only=True)
+class Theirs(ScoreCriterion):
+    name = "theirs"
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        {body}
+"""
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('no luck')", "theirs: the check failed: ValueError: no luck"),
+        ("os._exit(0)", "theirs: check ended early (crash)"),
+    ],
+)
+def test_a_check_that_fails_does_not_stop_the_study_and_is_tried_again(tmp_path, capsys, body, said):
+    (tmp_path / "theirs.py").write_text(PLUGIN.format(body=body))
+    text = SUITE.replace("{name: snip, steps: 5}", "theirs").replace("seeds: 2", "seeds: 1")
+    text = text.replace("[0.5, 0.9]", "[0.9]").replace(
+        "[{name: test_resnet, args: {zero_init_last: true}}]", "[resnet8]"
+    )
+    session = opened(tmp_path, text + "plugins: [theirs.py]\n", engine="processes", jobs=1)
+
+    code = session.run()
+
+    assert code == 3
+    assert said in capsys.readouterr().out
+    assert {r["labels"]["criterion"]: r["status"] for r in session.store.records().values()} == {
+        "random": "ok",
+        "theirs": "failed",
+    }
+    known = [c for c in Store(tmp_path / "out").records("checks").values() if c["status"] == "ok"]
+    assert [c["labels"]["criterion"] for c in known] == ["random"]

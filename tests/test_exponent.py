@@ -1,0 +1,120 @@
+"""Networks whose numbers leave the range of their type."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import pabench
+from pabench.exponent import Carried
+
+
+def chain(depth: int, weight: float) -> nn.Module:
+    module = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(depth)))
+    for layer in module:
+        layer.weight.data.fill_(weight)
+    return module
+
+
+class Branches(nn.Module):
+    """Every kind of joint: a sum with the input, a concatenation, a bias, BatchNorm, pooling, an attention product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.left, self.right = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 6, 3, padding=1, bias=False)
+        self.gate, self.head = nn.Conv2d(10, 10, 1), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.norm(self.stem(x)), inplace=True), 2)
+        x = torch.cat([x + self.left(x), self.right(x)], dim=1)
+        x = F.silu(x) * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+        tokens = x.flatten(2).transpose(1, 2)
+        x = (tokens @ tokens.transpose(-2, -1) / 8) @ tokens
+        return self.head(x.mean(1))
+
+
+def branches(gain: float) -> nn.Module:
+    torch.manual_seed(3)
+    module = Branches()
+    with torch.no_grad():
+        for layer in (module.stem, module.left, module.right):
+            layer.weight.mul_(gain)
+    return module
+
+
+def synflow(module: nn.Module, shape: tuple[int, ...], **more: object) -> dict[str, Tensor]:
+    return pabench.score(module, "synflow", input_shape=shape, **more)
+
+
+@pytest.mark.parametrize("gain", [1e-6, 1.0, 1e6, 1e20])
+def test_scores_are_the_plain_ones_divided_by_one_power_of_two(gain):
+    """R is gain^6 times that of gain 1, from 1e-36 to 1e120: all of it within float64, so both can be compared."""
+    module = branches(gain)
+
+    plain, carried = synflow(module, (3, 8, 8)), synflow(module, (3, 8, 8), range="unlimited")
+
+    factor = float(plain["head.weight"].sum() / carried["head.weight"].sum())
+    assert math.log2(factor) == pytest.approx(round(math.log2(factor)), abs=1e-9)
+    for n in plain:
+        torch.testing.assert_close(carried[n] * 2.0 ** round(math.log2(factor)), plain[n], rtol=1e-9, atol=0)
+
+
+def test_where_there_is_no_bias_not_one_bit_differs():
+    """Forty layers of gain 100: R = 1e80 is 2^-266 times as large in the carried run."""
+    module = chain(40, 100.0)
+    module[7].weight.data.fill_(1.7)
+
+    plain, carried = synflow(module, (1,)), synflow(module, (1,), range="unlimited")
+
+    mantissa, exponent = math.frexp(plain["0.weight"].item() / carried["0.weight"].item())
+    assert mantissa == 0.5
+    assert exponent > 200
+    assert all(torch.equal(carried[n] * 2.0 ** (exponent - 1), plain[n]) for n in plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weight", [100.0, 0.01])
+def test_a_chain_far_beyond_the_range_conserves_its_flow(dtype, weight):
+    """R = 1e2000 or 1e-2000; every layer's score is R, so all are equal, finite and not 0."""
+    module = chain(1000, weight)
+
+    plain = synflow(module, (1,), dtype=dtype)
+    carried = synflow(module, (1,), dtype=dtype, range="unlimited")
+
+    assert all(not s.isfinite().all() or not s.any() for s in plain.values())
+    values = torch.stack(list(carried.values())).flatten()
+    assert values.isfinite().all()
+    assert values.min() > 0
+    torch.testing.assert_close(
+        values, values[:1].expand_as(values), rtol=1e-3 if dtype == torch.float32 else 1e-9, atol=0
+    )
+
+
+def test_float32_ranks_as_float64_does_where_float32_overflows():
+    module = branches(1e13)
+
+    wide = synflow(module, (3, 8, 8))
+    narrow = synflow(module, (3, 8, 8), dtype=torch.float32)
+    carried = synflow(module, (3, 8, 8), dtype=torch.float32, range="unlimited")
+
+    assert not all(s.isfinite().all() for s in narrow.values())
+    ratios = torch.cat([(carried[n].double() / wide[n]).flatten() for n in wide if n != "gate.weight"])
+    torch.testing.assert_close(ratios / ratios[0], torch.ones_like(ratios), rtol=1e-4, atol=0)
+
+
+def test_an_operation_it_does_not_know_gets_the_number_itself():
+    """2^40 carries; its square root is asked for as it is: 2^20."""
+    x, w = torch.tensor([[2.0**20]]), torch.tensor([[2.0**20]])
+    with Carried():
+        y = F.linear(x, w)
+        root = torch.sqrt(y)
+        total = y + 2.0**40
+
+    assert (y.item(), y._carried_exponent) == (0.5, 41)
+    assert (root.item(), getattr(root, "_carried_exponent", 0)) == (2.0**20, 0)
+    assert total.item() * 2.0**total._carried_exponent == 2.0**41
