@@ -33,11 +33,14 @@ TRIED = 20
 
 
 def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Iterable[Path]) -> list[Task]:
-    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`."""
+    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
+
+    Reference lines are no criteria: what they do to a network depends on its training, or is no mask.
+    """
     found: dict[str, Task] = {}
     known: set[str] = set()
     for cell in cells:
-        if cell.criterion is None or cell.check_key in known:
+        if cell.criterion is None or cell.criterion.reference_line or cell.check_key in known:
             continue
         if (before := store.get("checks", cell.check_key)) is not None and before["status"] == "ok":
             known.add(cell.check_key)

@@ -116,7 +116,8 @@ def examine(
     `criteria` are (name, parameters), none: all that are installed. SuiteError: an unknown model or criterion, or
     images that the model does not take.
     """
-    named = list(criteria) or [(name, {}) for name in sorted(registry.group("criteria").classes)]
+    classes_by_name: dict[str, Any] = registry.group("criteria").classes
+    named = list(criteria) or [(name, {}) for name, cls in sorted(classes_by_name.items()) if not cls.reference_line]
     ill = patient(classes, shape, dtype=dtype, seed=seed)
     module = ill.module(spec)
     network = ill.network(spec, "eval")

@@ -200,6 +200,6 @@ def flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow, value)) + "]"
     plain = isinstance(value, str) and value.replace("_", "").replace("@", "").replace("-", "").isalnum()
     return value if plain and not value[0].isdigit() else json.dumps(value)
