@@ -76,7 +76,7 @@ def train(
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     for epoch in range(recipe.epochs):
         masked = bool(pruned) and epoch >= dense_epochs
-        if masked:
+        if masked and epoch == dense_epochs:
             zero_pruned(pruned, kept)
         total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
