@@ -17,13 +17,14 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 
 # From the bottom up.
 ROOMS = [
-    *["errors", "cell", "record", "parameters"],
+    *["errors", "cell", "measurement", "record", "parameters"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
-    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "registry"],
+    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "diagnosis", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
     *["selection", "rewire", "network", "masking", "maskfile", "criterion", "receipt", "meter", "pruning"],
+    *["reach", "liveness", "scaled", "metric", "metrics"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model"],
-    *["training", "block", "size", "environment", "run", "estimate", "machine", "interrupt"],
+    *["training", "block", "size", "environment", "run", "measuring", "estimate", "machine", "interrupt"],
     *["resolve", "progress", "listing", "session", "cli"],
 ]
 LIGHT = [
