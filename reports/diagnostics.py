@@ -25,7 +25,7 @@ TITLES = {
     "effective_density.of_kept": "of the kept",
     "layer_collapse.dead": "dead layers",
     "layer_collapse.disconnected": "cut-off layers",
-    "gradient_norm.change": "gradient norm, after / before",
+    "gradient_norm.change": "gradient norm ratio",
     "synflow_r.log10": "log10 R",
     "ntk.trace": "NTK trace",
     "ntk.condition": "NTK condition",
@@ -147,12 +147,12 @@ def _value(numbers: np.ndarray, column: str, seeds: int) -> Value:
 
 
 def digits(value: float) -> str:
-    """Four significant digits; powers of ten where there are more than six places.
+    """Three significant digits; powers of ten beyond three places or below a ten-thousandth.
 
     >>> digits(0.12345), digits(18), digits(123456789.0), digits(-0.5)
-    ('0.1234', '18', '1.235e8', '−0.5')
+    ('0.123', '18', '1.23e8', '−0.5')
     """
-    text = f"{value:.4g}"
+    text = f"{value:.3g}"
     if "e" in text:
         mantissa, _, exponent = text.partition("e")
         text = f"{mantissa}e{int(exponent)}"

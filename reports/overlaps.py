@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import Normalize
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from pabench.cell import Cell
@@ -90,12 +90,12 @@ def matrix(pairs: pd.DataFrame, criteria: list[str]) -> np.ndarray:
 
 def _panel(axes, pairs: pd.DataFrame, criteria: list[str]):
     values = matrix(pairs, criteria)
-    norm = Normalize(0, 1)
+    norm = PowerNorm(0.5, 0, 1)  # overlaps of sparse masks are small
     image = axes.imshow(values, norm=norm, cmap="viridis", aspect="auto", interpolation="none")
     if len(criteria) <= WRITTEN:
         for (i, j), value in np.ndenumerate(values):
             if math.isfinite(value):
-                ink = "#101418" if value > 0.6 else "#f4f6f8"
+                ink = "#101418" if value > 0.45 else "#f4f6f8"
                 axes.text(j, i, f"{value:.2f}".lstrip("0"), ha="center", va="center", color=ink, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -38,15 +38,32 @@ PLUGIN = """
 from dataclasses import dataclass
 from pabench.metric import MaskMetric
 
+"""
+THEIRS = """
 @dataclass(frozen=True, kw_only=True)
-class Theirs(MaskMetric):
-    name = "theirs"
-    title = "their figure"
+class Theirs{name}(MaskMetric):
+    name = "{name}"
+    title = "their {name}"
     power: int = 1
 
     def measure(self, masks, network, ctx):
         {body}
 """
+RAISING = {
+    "error": ("raise ValueError('no luck')", "ValueError: no luck"),
+    "exit": ("raise SystemExit(0)", "SystemExit: 0"),
+    "list": ("return [1.0]", "PluginError: list: measure() gave list, expected a dict of numbers by name"),
+    "text": ("return {'a': 'x'}", "PluginError: text: a: str, expected a number or None"),
+}
+SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").replace("epochs: 2", "epochs: 1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_report():
+    """Drawing it takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.session.write", lambda folder: folder)
+        yield
 
 
 def session(folder: Path, text: str = SUITE, **options) -> Session:
@@ -187,54 +204,42 @@ def test_the_same_study_again_measures_the_same_bits(study, tmp_path):
 
 
 @pytest.mark.usefixtures("fresh_registry")
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        ("raise ValueError('no luck')", "ValueError: no luck"),
-        ("raise SystemExit(0)", "SystemExit: 0"),
-        ("return [1.0]", "PluginError: theirs: measure() gave list, expected a dict of numbers by name"),
-        ("return {'a': 'x'}", "PluginError: theirs: a: str, expected a number or None"),
-    ],
-)
-def test_a_metric_that_raises_fails_no_cell_and_says_why(tmp_path, body, why):
-    (tmp_path / "theirs.py").write_text(PLUGIN.format(body=body))
-    text = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "")
+def test_metrics_that_raise_fail_no_cell_and_say_why(tmp_path):
+    plugin = PLUGIN + "".join(THEIRS.format(name=name, body=body) for name, (body, _) in RAISING.items())
+    (tmp_path / "theirs.py").write_text(plugin)
 
-    frame = run(tmp_path, text + "plugins: [theirs.py]\n")
+    frame = run(tmp_path, SMALL + "plugins: [theirs.py]\n")
 
     assert frame["status"].tolist() == ["ok", "ok"]
     assert frame["effective_density"].notna().all()
-    entries = [e for f in files(tmp_path).values() for e in f["entries"] if e["metric"] == "theirs"]
-    assert [e["error"] for e in entries] == [why, why]
-    page = report.write(tmp_path / "out").read_text()
-    assert "their figure: missing 2 times: " in page
+    entries = [e for f in files(tmp_path).values() for e in f["entries"] if e["metric"] in RAISING]
+    assert len(entries) == 8
+    assert all(e["error"] == RAISING[e["metric"]][1] for e in entries)
+    assert "their error: missing 2 times: ValueError: no luck" in report.write(tmp_path / "out").read_text()
 
 
 @pytest.mark.usefixtures("fresh_registry")
-def test_a_plugin_file_adds_a_metric_with_parameters_and_failures_are_tried_again(tmp_path):
-    text = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "")
-    text += "plugins: [theirs.py]\nmetrics: [{name: theirs, power: 2}]\n"
-    (tmp_path / "theirs.py").write_text(PLUGIN.format(body="raise MemoryError if self.power > 1 else None"))
-    run(tmp_path, text)
-    forget_plugins()
-    body = "return {'theirs': sum(int(m.sum()) for m in masks.values()) ** self.power}"
-    (tmp_path / "theirs.py").write_text(PLUGIN.format(body=body))
+def test_a_plugin_file_adds_a_metric_with_parameters_and_an_edited_one_is_another(tmp_path):
+    text = SMALL + "plugins: [theirs.py]\nmetrics: [{name: theirs, power: 2}]\n"
+    frames = []
+    for count in ("len(masks)", "sum(int(m.sum()) for m in masks.values())"):
+        body = f"return {{'theirs': {count} ** self.power}}"
+        (tmp_path / "theirs.py").write_text(PLUGIN + THEIRS.format(name="theirs", body=body))
+        frames.append(run(tmp_path, text))
+        forget_plugins()
 
-    frame = run(tmp_path, text)
-
-    # another file is another metric; its number bears its name: 50,200 weights, 1,004 of them kept
-    assert frame["theirs"].tolist() == [50200.0**2, 1004.0**2]
+    # a number that bears its metric's name: 3 layers; 50,200 weights, 1,004 of them kept
+    assert [f["theirs"].tolist() for f in frames] == [[9.0, 9.0], [50200.0**2, 1004.0**2]]
 
 
 def test_failed_metrics_are_measured_again_with_retry_only(tmp_path, monkeypatch):
-    text = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "")
     measure = SynflowR.measure
     monkeypatch.setattr(SynflowR, "measure", lambda *a: 1 / 0)
-    first = run(tmp_path, text)
+    first = run(tmp_path, SMALL)
     monkeypatch.setattr(SynflowR, "measure", measure)
 
-    again = run(tmp_path, text)
-    retried = run(tmp_path, text, retry=True)
+    again = run(tmp_path, SMALL)
+    retried = run(tmp_path, SMALL, retry=True)
 
     assert "synflow_r.log10" not in first.columns
     assert "synflow_r.log10" not in again.columns
@@ -242,7 +247,7 @@ def test_failed_metrics_are_measured_again_with_retry_only(tmp_path, monkeypatch
 
 
 def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
-    opened = session(tmp_path, SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", ""))
+    opened = session(tmp_path, SMALL)
     opened.store.open_study({"name": "study"})
     plan = execution.plan(opened.store, opened.chosen, device="cpu")
     survey = opened.survey(plan)
