@@ -134,7 +134,7 @@ def test_status_for_people_and_programs(finished):
     assert "tiny: 2 cells: 2 ok, 0 failed, 0 skipped, 0 missing" in pabench("status", folder / "out").stdout
     found = json.loads(pabench("status", folder / "out", "--pairing", "--json").stdout)
     assert found["ok"] == 2
-    assert found["pairing"] == {"blocks": 1, "cells": 2, "unpaired": []}
+    assert found["pairing"] == {"blocks": 1, "cells": 2, "unpaired": [], "apart": []}
 
 
 def test_status_finds_a_cell_that_was_not_paired(finished, tmp_path):
