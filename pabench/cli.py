@@ -25,7 +25,7 @@ app.add_typer(criteria_app, name="criteria")
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
-Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria or datasets.")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria, datasets or metrics.")]
 
 
 @app.command()
@@ -293,6 +293,14 @@ def doctor(
     )
     typer.echo(text)
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def metrics(plugin: Plugin = None) -> None:
+    """List metrics, what they cost and what they say, and plugins that could not be loaded."""
+    from pabench.listing import metrics as listed
+
+    typer.echo(listed(plugin or []))
 
 
 def main() -> None:

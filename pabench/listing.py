@@ -54,6 +54,16 @@ def criteria(plugins: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
+def metrics(plugins: Sequence[Path]) -> str:
+    """One line a metric; broken plugins with their reason below."""
+    for path in plugins:
+        registry.drop_in(path)
+    group = registry.group("metrics")
+    width = max(map(len, group.classes), default=0)
+    lines = [f"{name:<{width}}  {cls.cost:<5}  {_first_line(cls)}" for name, cls in sorted(group.classes.items())]  # type: ignore[attr-defined]
+    return "\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)])
+
+
 def criterion(name: str, plugins: Sequence[Path]) -> str:
     """The docstring, where it is defined, parameters with types and defaults, variants."""
     for path in plugins:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -72,9 +72,9 @@ def cells(payload: Mapping[str, Any], report: Report) -> None:
             report({"stage": f"{spec.title} at {cell.sparsity:g}"})
             began = time.perf_counter()
             if spec.stage == "mask" and receipt is not None:
-                entries.append(work.entry(of, spec, lambda m, r=receipt, c=cell: work.of_mask(m, c, r)))
+                entries.append(work.entry(of, spec, partial(work.of_mask, cell=cell, receipt=receipt)))
             elif spec.stage == "training" and record is not None and record["status"] == "ok":
-                entries.append(work.entry(of, spec, lambda m, r=record: work.of_training(m, r)))
+                entries.append(work.entry(of, spec, partial(work.of_training, record=record)))
             seconds[spec.name] = time.perf_counter() - began
         work.commit(entries, seconds)
 
@@ -91,7 +91,7 @@ def pairs(payload: Mapping[str, Any], report: Report) -> None:
         some = [c for c in work.cells if c.pruning_key in masks and c.sparsity == sparsity]
         began = time.perf_counter()
         entries = [
-            work.entry(of, spec, lambda m, both=[masks[key] for key in of]: m.measure(*both))
+            work.entry(of, spec, partial(_compared, first=masks[of[0]], second=masks[of[1]]))
             for of, spec in pairs_of(some, work.metrics)
             if work.lacks(of, spec)
         ]
@@ -166,10 +166,15 @@ class _Work:
 
 def rebuilt(spec: MetricSpec) -> MaskMetric | PairMetric | CurveMetric:
     """The metric of a spec, from its name and all of its parameters."""
-    found: Any = create(registry.plugin("metrics", spec.name), spec.args, spec.name)
-    if source_digest(type(found)) != spec.source:
+    cls = registry.plugin("metrics", spec.name)
+    if source_digest(cls) != spec.source:
         raise DataError(f"{spec.name}: its file has changed since the run began; start the run again")
+    found: Any = create(cls, spec.args, spec.name)
     return found
+
+
+def _compared(metric: PairMetric, first: Tensors, second: Tensors) -> Numbers:
+    return metric.measure(first, second)
 
 
 def _measured(metric: MaskMetric, masks: Tensors, network: Network, ctx: MetricContext) -> dict[str, float | None]:

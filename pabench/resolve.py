@@ -17,6 +17,7 @@ from pabench.donor import donor, donor_identity
 from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
 from pabench.errors import MissingError
 from pabench.measurement import MetricSpec
+from pabench.metric import Metric
 from pabench.parameters import create
 from pabench.recipe import RecipeEntry
 
@@ -75,7 +76,8 @@ class Resolver:
         )
 
     def metric(self, entry: MetricEntry) -> MetricSpec:
-        return _metric(create(registry.plugin("metrics", entry.name), entry.params, entry.name))
+        found: Any = create(registry.plugin("metrics", entry.name), entry.params, entry.name)
+        return _metric(found)
 
     def metrics(self, entries: Iterable[MetricEntry]) -> list[MetricSpec]:
         """All cheap metrics, with the suite's parameters where it gives some, and the dear ones it lists, by name."""
@@ -91,6 +93,6 @@ class Resolver:
         return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")
 
 
-def _metric(found: Any) -> MetricSpec:
+def _metric(found: Metric) -> MetricSpec:
     cls = type(found)
     return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)

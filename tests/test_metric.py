@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import pabench
-from pabench import execution, registry, report
+from pabench import execution, listing, registry, report
 from pabench.cell import Cell
 from pabench.engine import Outcome
 from pabench.errors import PluginError, SuiteError
@@ -94,6 +94,15 @@ def test_built_in_metrics_are_found_file_by_file_and_say_what_they_cost():
     assert not registry.group("metrics").broken
     assert sorted(n for n, c in classes.items() if c.cost == "cheap") == CHEAP
     assert {n for n, c in classes.items() if c.cost == "dear"} == {"jacobian", "ntk"}
+
+
+def test_they_are_listed_with_their_cost():
+    lines = listing.metrics([]).splitlines()
+
+    assert [line.split()[:2] for line in lines] == sorted(
+        [[n, "cheap"] for n in CHEAP] + [["jacobian", "dear"], ["ntk", "dear"]]
+    )
+    assert "Mask overlap of two criteria, against chance" in lines[4]
 
 
 def test_cheap_metrics_are_measured_of_every_cell_and_dear_ones_of_none(study):
