@@ -52,7 +52,16 @@ def test_a_sound_criterion_of_a_plugin_passes_every_check():
     assert examine(Sound()).failed == []
 
 
-@pytest.mark.parametrize("broken", every(), ids=lambda c: c.__name__)
+def one_for_each_check():
+    """All of the broken; those whose checks have failed for an earlier one already are slow."""
+    caught = set()
+    for broken in every():
+        known = set(broken.caught_by) <= caught
+        caught |= set(broken.caught_by)
+        yield pytest.param(broken, marks=[pytest.mark.slow] if known else [], id=broken.__name__)
+
+
+@pytest.mark.parametrize("broken", list(one_for_each_check()))
 def test_what_is_wrong_with_a_criterion_is_found_by_the_checks_meant_for_it(broken):
     assert set(examine(broken()).failed) == set(broken.caught_by)
 
