@@ -58,11 +58,18 @@ def to_json(examination: Examination) -> dict[str, Any]:
 
 
 def matrix(names: Sequence[str], found: Mapping[tuple[str, str], Overlap | None]) -> Table:
-    """Below the diagonal the overlap found, above it what chance gives at the same layer densities."""
-    table: Table = [("", *names)]
+    """Below the diagonal the overlap found, above it what chance gives at the same layer densities.
+
+    >>> for row in matrix(["a", "b"], {("a", "b"): Overlap(found=0.31, chance=0.05)}):
+    ...     print(row)
+    ('', '1', '2')
+    ('1 a', '', '.05')
+    ('2 b', '.31', '')
+    """
+    table: Table = [("", *(str(i) for i in range(1, len(names) + 1)))]
     for i, a in enumerate(names):
         cells = [_cell(found, b, a, "found") if j < i else _cell(found, a, b, "chance") for j, b in enumerate(names)]
-        table.append((a, *cells))
+        table.append((f"{i + 1} {a}", *cells))
     return table
 
 
