@@ -74,8 +74,9 @@ def skeleton(spec: ModelSpec, classes: int, shape: Shape) -> nn.Module:
 
 
 def zeros(model: nn.Module) -> list[str]:
-    """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, single factors."""
-    single = [n for n, p in model.named_parameters() if p.numel() == 1 and not n.endswith("bias")]
+    """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, gains, single factors."""
+    named = [(n, p.numel()) for n, p in model.named_parameters() if not n.endswith("bias")]
+    single = [n for n, size in named if size == 1 or n.rpartition(".")[2] == "gain"]
     scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORMS) and m.weight is not None]
     found = dict.fromkeys([*prunable_weights(model), *scales, *single])
     return [n for n in found if not (p := model.get_parameter(n)).is_meta and not p.any()]
@@ -220,11 +221,12 @@ def _redraw_zeros(model: nn.Module) -> None:
 
     Weights of convolutions and linear layers that are all 0 (the head of an MLP-Mixer) come from timm's rule for heads
     (`trunc_normal_`, standard deviation 0.02); their biases stay. Scales of normalisations that
-    are all 0 (the last BatchNorm of LeViT's blocks) and single factors of 0 (the skip-init gain of NF-Nets) become 1.
+    are all 0 (the last BatchNorm of LeViT's blocks), gains of 0 (the last convolution of NF-Nets' blocks) and single
+    factors of 0 become 1.
     """
+    prunable = prunable_weights(model)
     for name in zeros(model):
-        tensor = model.get_parameter(name)
-        if tensor.numel() > 1 and tensor.ndim > 1:
-            nn.init.trunc_normal_(tensor, std=0.02)
+        if name in prunable:
+            nn.init.trunc_normal_(prunable[name], std=0.02)
         else:
-            nn.init.ones_(tensor)
+            nn.init.ones_(model.get_parameter(name))

@@ -125,11 +125,14 @@ class Patient:
 
     def _awake(self, spec: ModelSpec) -> list[ModelSpec]:
         """The model without what starts at 0: by its own argument, and where that does not do, by drawing it."""
-        if not models.zeros(self.module(spec)):
+        asleep = models.zeros(self.module(spec))
+        if not asleep:
             return []
         own = replace(spec, args={**spec.args, "zero_init_last": False})
         if own != spec and self._fits(own):
-            return [own] if not models.zeros(self.module(own)) else [own, replace(own, zeros="redrawn")]
+            left = models.zeros(self.module(own))
+            if left != asleep:
+                return [own, replace(own, zeros="redrawn")] if left else [own]
         return [replace(spec, zeros="redrawn")]
 
     def _fits(self, spec: ModelSpec) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 
 from pabench.cell import ModelSpec
 from pabench.errors import SuiteError
-from pabench.model import build, resolve, weights_digest
+from pabench.model import build, resolve, weights_digest, zeros
 
 CIFAR = (3, 32, 32)
 
@@ -222,3 +222,47 @@ def test_every_network_of_the_zoo_suite_gives_finite_logits():
         model = build(resolve(ModelSpec(**entry), 10, CIFAR), 10, CIFAR, 0)
         assert torch.isfinite(model(images)).all(), entry
         assert torch.isfinite(model.eval()(images)).all(), entry
+
+
+class Asleep(nn.Module):
+    """A block whose BatchNorm and gain start at 0, a factor of 0, a head of zeros, and biases of 0."""
+
+    def __init__(self, num_classes: int, in_chans: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(in_chans, 4, 3), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, num_classes)
+        self.gain, self.factor = nn.Parameter(torch.zeros(4, 1, 1)), nn.Parameter(torch.zeros(()))
+        self.token = nn.Parameter(torch.zeros(4))
+        for tensor in (self.norm.weight, self.head.weight, self.head.bias):
+            nn.init.zeros_(tensor)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x)) * self.gain * self.factor
+        return self.head(x.mean((2, 3)) + self.token)
+
+
+@timm.models.register_model
+def asleep_network(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **unset) -> nn.Module:
+    return Asleep(num_classes, in_chans)
+
+
+def test_what_starts_at_0_is_redrawn_and_nothing_else():
+    plain = build(ModelSpec("asleep_network"), 100, CIFAR, 3)
+    drawn = build(ModelSpec("asleep_network", zeros="redrawn"), 100, CIFAR, 3)
+
+    assert zeros(plain) == ["head.weight", "norm.weight", "gain", "factor"]
+    assert zeros(drawn) == []
+    assert drawn.head.weight.std().item() == pytest.approx(0.02, rel=0.15)  # 400 draws: 4 sigma
+    assert [t.unique().tolist() for t in (drawn.norm.weight, drawn.gain, drawn.factor)] == [[1.0]] * 3
+    changed = {n for n, t in drawn.state_dict().items() if not torch.equal(t, plain.state_dict()[n])}
+    assert changed == {"head.weight", "norm.weight", "gain", "factor"}
+
+
+def test_redrawn_zeros_are_part_of_the_identity_only_where_they_are_asked_for():
+    """Keys of results from before there was such an option stay what they were."""
+    plain, drawn = ModelSpec("mixer_s16_224"), ModelSpec("mixer_s16_224", zeros="redrawn")
+
+    assert plain.identity() == {"name": "mixer_s16_224", "args": {}, "stem": ""}
+    assert drawn.identity() == {**plain.identity(), "zeros": "redrawn"}
+    assert (plain.label, drawn.label) == ("mixer_s16_224", "mixer_s16_224 (zeros=redrawn)")
+    assert "zeros: 'live' is unknown" in refusal(ModelSpec("resnet20", zeros="live"))
