@@ -47,6 +47,13 @@ class Fisher(ScoreCriterion):
                 total = {n: t + found[n].sum(0) / len(y) for n, t in total.items()}
         return {n: w[n].square() * total[n] for n in w}
 
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """The losses of the images, one by one."""
+        return torch.cat([F.cross_entropy(ctx.logits(ctx.kept, x), y, reduction="none") for x, y in ctx.batches])
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        return slope.square().mean()
+
 
 def _each(function: Callable[[Tensor, Tensor], Tensors], x: Tensor, y: Tensor) -> Tensors:
     """Results for single images, stacked; one after another where a network cannot be vectorised."""

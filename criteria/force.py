@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
 from torch.func import grad
 
 from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
@@ -22,6 +23,7 @@ class Force(ScoreCriterion):
     name = "force"
     paper = "arXiv:2006.09081"
     variants = {"official": {"bn": "train", "steps": 10}}
+    laws = ("homogeneous",)
     regrows = True
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
@@ -30,3 +32,6 @@ class Force(ScoreCriterion):
     def score(self, ctx: ScoreContext) -> Tensors:
         g = grad(ctx.loss)(ctx.kept)
         return {n: (w * g[n]).abs() for n, w in ctx.weights.items()}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        return ctx.loss(ctx.kept)

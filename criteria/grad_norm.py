@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
 from torch.func import grad
 
 from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
@@ -24,8 +25,15 @@ class GradNorm(ScoreCriterion):
         "second-order-pai": {"bn": "eval"},
         "grasp-it": {"bn": "train", "steps": 10},
     }
+    laws = ("homogeneous",)
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
 
     def score(self, ctx: ScoreContext) -> Tensors:
         return {n: g.abs() for n, g in grad(ctx.loss)(ctx.kept).items()}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        return ctx.loss(ctx.kept)
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        return (slope / weight).abs()

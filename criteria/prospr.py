@@ -1,6 +1,6 @@
 """ProsPr: prospect pruning by meta-gradients (Alizadeh et al. 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -46,6 +46,12 @@ class ProsPr(ScoreCriterion):
             return self._trained(ctx, {**others, **start})
 
         return {n: g.abs() for n, g in grad(prospect)(ctx.mask).items()}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """L_k, where the steps start at m * w; which weights are trained does not move with m."""
+        others = {n: t for n, t in ctx.rest.items() if n not in ctx.buffers}
+        start = replace(ctx, mask={n: m.round() for n, m in ctx.mask.items()})
+        return self._trained(start, {**others, **ctx.kept})
 
     def _trained(self, ctx: ScoreContext, parameters: Tensors) -> Tensor:
         """The loss on the last batch after `inner_steps` steps on the others, a function of where they start."""

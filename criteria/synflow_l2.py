@@ -35,3 +35,11 @@ class SynFlowL2(SynFlow):
         if self.power == 2:
             return scores
         return {n: torch.where(w == 0, 0, scores[n] / w.abs()) for n, w in kept.items()}
+
+    @property
+    def laws(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("conservation",) if self.power == 2 else ()
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        """R is a function of (m w)^2, so its slope along m is 2 w^2 dR/dw^2."""
+        return slope.abs() / 2 if self.power == 2 else (slope / weight).abs() / 2

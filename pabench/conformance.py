@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pabench import registry
+from pabench.control import Control
 from pabench.criterion import Criterion
 from pabench.errors import PabenchError, SuiteError, did_you_mean
 from pabench.law import Law, Outcome, inapplicable, jaccard, judged
@@ -37,8 +38,9 @@ class Examination:
 
 
 def names() -> list[str]:
-    """All criteria that are installed, each followed by its variants."""
-    classes = registry.group("criteria").classes
+    """All criteria that are installed, each followed by its variants. A control prunes nothing and is left out."""
+    found = registry.group("criteria").classes
+    classes = {name: cls for name, cls in found.items() if not issubclass(cls, Control)}
     return [full for name in sorted(classes) for full in (name, *(f"{name}@{v}" for v in classes[name].variants))]  # type: ignore[attr-defined]
 
 
@@ -49,6 +51,8 @@ def examine(criterion: str | Criterion, *, reference: Path | None = None) -> Exa
     declares a law or an exemption that there is not. Whatever else it raises is an outcome.
     """
     rule = registry.criterion(criterion) if isinstance(criterion, str) else criterion
+    if isinstance(rule, Control):
+        raise SuiteError(f"{rule.name} prunes nothing, it trains another network: there are no masks to check")
     subject = Subject(criterion if isinstance(criterion, str) else rule.name, rule, reference)
     _declared(rule)
     outcomes: dict[str, Outcome] = {}
