@@ -15,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pabench import examination, oracle, verdict
+from pabench import examination, oracle, testimony
 from pabench.cli import app
 from pabench.conformance import chance, examine, names, overlaps
 from pabench.errors import DataError, MissingError, SuiteError
@@ -43,7 +43,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"
 def test_every_criterion_and_variant_passes_every_check(name):
     found = examine(name)
 
-    assert verdict.summary(found).splitlines()[1:] == []
+    assert testimony.summary(found).splitlines()[1:] == []
     assert list(found.outcomes) == [law.name for law in LAWS]
 
 
@@ -200,7 +200,7 @@ def test_differences_are_relative_to_each_layer_and_nan_is_no_agreement():
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(verdict) == (0, 4)
+    assert doctest.testmod(testimony) == (0, 4)
 
 
 def command(*arguments, cwd):
@@ -252,7 +252,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, message):
 @pytest.mark.slow
 def test_all_of_them_are_examined_and_written_between_the_marks_of_a_page(tmp_path):
     """Two minutes on one core at most."""
-    (tmp_path / "page.md").write_text(f"before\n{verdict.BEGIN}\nstale lines\n{verdict.END}\nafter\n")
+    (tmp_path / "page.md").write_text(f"before\n{testimony.BEGIN}\nstale lines\n{testimony.END}\nafter\n")
     began = os.times().children_user
 
     done = command("--all", "--markdown", "-o", "page.md", cwd=tmp_path)
@@ -270,13 +270,13 @@ def test_a_page_without_marks_is_refused(tmp_path):
     (tmp_path / "page.md").write_text("nothing")
 
     with pytest.raises(DataError, match=r"page\.md: expected the lines <!-- what `pabench conformance"):
-        verdict.replace_between_markers(tmp_path / "page.md", "text")
+        testimony.replace_between_markers(tmp_path / "page.md", "text")
 
 
 def test_the_page_of_the_documentation_is_about_the_criteria_that_there_are():
     """`pabench conformance --all --markdown -o docs/conformance.md` makes it anew."""
-    generated = PAGE.read_text().partition(verdict.BEGIN)[2].partition(verdict.END)[0]
-    explained = PAGE.read_text().partition(verdict.BEGIN)[0]
+    generated = PAGE.read_text().partition(testimony.BEGIN)[2].partition(testimony.END)[0]
+    explained = PAGE.read_text().partition(testimony.BEGIN)[0]
 
     assert re.findall(r"^\| `([^`]+)` \| \d+ \| 0 \|", generated, re.M) == names()
     assert all(f"**{law.name}**" in explained for law in LAWS)
