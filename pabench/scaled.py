@@ -74,7 +74,7 @@ def _batch_norm(
     """With stored statistics linear in x; without, as weight standardization has it, x may have any scale."""
     scale = 0 if mean is None else _exponent(x)
     e = scale + _exponent(weight)
-    return _fitted(func(x, _lowered(mean, scale), variance, weight, _lowered(bias, e), *args, **kwargs), e)
+    return _fitted(func(x, _lowered(mean, scale), var, weight, _lowered(bias, e), *args, **kwargs), e)
 
 
 def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Tensor:
