@@ -57,14 +57,24 @@ def _lowered(x: Any, exponent: int) -> Any:
 
 
 def _biased(func: Operation, x: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
-    return _fitted(func(x, weight, _lowered(bias, _exponent(x)), *args, **kwargs), _exponent(x))
+    e = _exponent(x) + _exponent(weight)  # a standardized weight is computed, and may have one too
+    return _fitted(func(x, weight, _lowered(bias, e), *args, **kwargs), e)
 
 
 def _batch_norm(
-    func: Operation, x: Tensor, mean: Any, variance: Any, weight: Any = None, bias: Any = None, **kwargs: Any
+    func: Operation,
+    x: Tensor,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
-    e = _exponent(x)
-    return _fitted(func(x, _lowered(mean, e), variance, weight, _lowered(bias, e), **kwargs), e)
+    """With stored statistics linear in x; without, as weight standardization has it, x may have any scale."""
+    scale = 0 if mean is None else _exponent(x)
+    e = scale + _exponent(weight)
+    return _fitted(func(x, _lowered(mean, scale), var, weight, _lowered(bias, e), *args, **kwargs), e)
 
 
 def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Tensor:
@@ -132,7 +142,7 @@ class _Scaled(Rewired):
         name = written.strip("_")
         if name in _RULES:
             return _RULES[name](getattr(torch, name) if written == f"{name}_" else func, *args, **kwargs)
-        exponent = max((_exponent(v) for v in args), default=0)
+        exponent = next(filter(None, map(_exponent, args)), 0)
         if not exponent:
             return func(*args, **kwargs)
         if name not in _HOMOGENEOUS:
