@@ -60,7 +60,7 @@ def build(spec: ModelSpec, classes: int, shape: Shape, seed: int) -> nn.Module:
 
 
 def zeros(model: nn.Module) -> list[str]:
-    """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, gains, single factors."""
+    """Names of parameters that are all 0 and let no signal through: prunable weights, scales, gains, single factors."""
     named = [(n, p.numel()) for n, p in model.named_parameters() if not n.endswith("bias")]
     single = [n for n, size in named if size == 1 or n.rpartition(".")[2] == "gain"]
     scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORMS) and m.weight is not None]
