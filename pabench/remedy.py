@@ -115,13 +115,17 @@ class Patient:
         return next((t for t in better if not any(t.finding.worse_than(o.finding) for o in better)), None)
 
     def _candidates(self, now: Treatment, name: str) -> Iterator[list[tuple[ModelSpec, Parameters]]]:
-        """Groups of changes: of what starts at 0, which hides all else; of too coarse a stem; of the criterion."""
+        """Groups of changes: of what starts at 0, which hides all else; of too coarse a stem; of the criterion, one by
+        one and, where one only helps beside another, all of them."""
         if now.finding.verdict != UNSUPPORTED:
             yield [(changed, now.given) for changed in self._awake(now.model)]
             if not now.model.stem and max(self.shape[1:]) <= SMALL:
                 yield [(replace(now.model, stem="cifar"), now.given)]
         remedies = registry.plugin("criteria", name.partition("@")[0]).remedies  # type: ignore[attr-defined]
         yield [(now.model, {**now.given, **r}) for r in remedies if {**now.given, **r} != dict(now.given)]
+        every = {key: value for remedy in remedies for key, value in remedy.items()}
+        if len(remedies) > 1 and {**now.given, **every} != dict(now.given):
+            yield [(now.model, {**now.given, **every})]
 
     def _awake(self, spec: ModelSpec) -> list[ModelSpec]:
         """The model without what starts at 0: by its own argument, and where that does not do, by drawing it."""

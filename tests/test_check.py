@@ -38,7 +38,14 @@ class ZeroHead(nn.Module):
 
 
 @timm.models.register_model
-def zero_head_of_the_check(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **unset) -> nn.Module:
+def zero_head_of_the_check(
+    pretrained: bool = False,
+    pretrained_cfg: object = None,
+    pretrained_cfg_overlay: object = None,
+    cache_dir: object = None,
+    num_classes: int = 10,
+    in_chans: int = 3,
+) -> nn.Module:
     return ZeroHead(num_classes, in_chans)
 
 
