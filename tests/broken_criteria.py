@@ -245,7 +245,7 @@ class Threshold(Undeclared):
 
     caught_by = ("ties", "zeros", "infinities")
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         chosen = super().choose(scores, mask, density)
         kept = [s[m] for s, m in zip(scores.values(), chosen.masks.values(), strict=True)]
         threshold = torch.cat(kept).min()
@@ -257,7 +257,7 @@ class FiniteOnly(Undeclared):
 
     caught_by = ("infinities",)
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         chosen = super().choose(scores, mask, density)
         return replace(chosen, masks={n: m & scores[n].isfinite() for n, m in chosen.masks.items()})
 
@@ -267,14 +267,14 @@ class Revives(Undeclared):
 
     caught_by = ("rounds",)
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         return super().choose(scores, {n: torch.ones_like(m) for n, m in mask.items()}, density)
 
 
 class OtherRankingByDensity(Undeclared):
     caught_by = ("nesting",)
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         return super().choose({n: s if density > 0.3 else -s for n, s in scores.items()}, mask, density)
 
 
@@ -353,7 +353,7 @@ class Inverted(Undeclared):
 class HidesWhatIsNoNumber(Undeclared):
     caught_by = ("not a number",)
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         return super().choose({n: s.nan_to_num() for n, s in scores.items()}, mask, density)
 
 
@@ -362,7 +362,7 @@ class Wordy(Undeclared):
 
     caught_by = ("not a number",)
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         if any(s.isnan().any() for s in scores.values()):
             raise ValueError("see\nabove")
         return super().choose(scores, mask, density)

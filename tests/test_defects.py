@@ -18,6 +18,7 @@ from torch import nn
 from torch.func import grad
 
 import pabench
+from pabench import block
 from pabench import run as stages
 from pabench.criterion import ScoreCriterion
 from pabench.selection import kept_count, layer_counts, round_densities
@@ -60,7 +61,7 @@ DEFECTS = {
         "test_conformance.py::test_every_criterion_and_variant_passes_every_check",
     ],
     "ERK capped without redistribution": [
-        "test_selection.py::test_erk_redistributes_what_full_layers_cannot_take",
+        "test_allocation.py::test_erk_redistributes_what_full_layers_cannot_take",
         "test_defects.py::test_erk_meets_the_count_on_a_resnet_18",
     ],
     "limits that start below the target": [
@@ -100,7 +101,7 @@ class GradientSize(ScoreCriterion):
     def score(self, ctx):
         return {n: g.abs() for n, g in grad(ctx.loss)(ctx.kept).items()}
 
-    def choose(self, scores, mask, density):
+    def choose(self, scores, mask, density, ctx=None):
         chosen = super().choose(scores, mask, density)
         self.seen.append(({n: m.bool() for n, m in mask.items()}, scores, chosen.masks))
         return chosen
@@ -201,7 +202,7 @@ def test_no_round_goes_below_the_density_asked_for(schedule, steps):
 def test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result(tmp_path, monkeypatch):
     """The accuracy of another epoch cannot be the result: no test image is seen before the last one is over."""
     log = []
-    train, evaluate = stages.train_network, stages.evaluate
+    train, evaluate = block.train_network, stages.evaluate
 
     def trained(*args, **kwargs):
         curve = train(*args, **kwargs)
@@ -218,7 +219,7 @@ def test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result(tmp
         return test.func(block)
 
     test = stages.Block.__dict__["test"]
-    monkeypatch.setattr(stages, "train_network", trained)
+    monkeypatch.setattr(block, "train_network", trained)
     monkeypatch.setattr(stages, "evaluate", evaluated)
     monkeypatch.setattr(stages.Block, "test", property(read))
     (tmp_path / "suite.yaml").write_text(SUITE)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,7 @@ def test_closing_the_iterator_early_leaves_no_process():
 
 
 def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script():
+    forkserver._forkserver._stop()  # that of an earlier test may have torch preloaded
     run = Run(PROCESSES, [toy("a", "tell_surroundings")])
     assert run.data("a") == [{"session": True, "threads": "1", "main": None, "torch": False}]
 

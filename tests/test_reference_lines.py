@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pabench
-from pabench import block, run
+from pabench import block, scoring
 from pabench import model as models
 from pabench.cell import Cell, ModelSpec
 from pabench.errors import SuiteError
@@ -53,7 +53,7 @@ class Watched:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.runs: list[dict] = []
         self.seconds: list[float] = []
-        train, weights = block.train_network, run.trained_weights
+        train, weights = block.train_network, scoring.trained_weights
 
         def timed(*args):
             began = time.perf_counter()
@@ -68,7 +68,7 @@ class Watched:
             return curve
 
         patch.setattr(block, "train_network", watched)
-        patch.setattr(run, "trained_weights", timed)
+        patch.setattr(scoring, "trained_weights", timed)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -196,15 +196,15 @@ def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(stu
 
 def test_a_dense_training_that_failed_is_tried_again_when_asked(tmp_path, monkeypatch):
     text = QUICK.replace("[0, 0.5, 0.9]", "[0.9]")
-    weights = run.trained_weights
+    weights = scoring.trained_weights
 
     def full(*args):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(run, "trained_weights", full)
+    monkeypatch.setattr(scoring, "trained_weights", full)
     assert session(tmp_path, text, only=LATE_ONLY).run() == 3
     assert named(tmp_path)[LATE, 0.9]["kind"] == "oom"
-    monkeypatch.setattr(run, "trained_weights", weights)
+    monkeypatch.setattr(scoring, "trained_weights", weights)
 
     assert session(tmp_path, text, only=LATE_ONLY).run() == 3
     assert session(tmp_path, text, only=LATE_ONLY, retry=True).run() == 0
@@ -255,7 +255,7 @@ def test_small_dense_shares_order_and_augmentation_with_its_block_but_no_weights
     dense, small = records["dense", 0.0]["pairing"], records["small_dense", 0.9]["pairing"]
 
     assert small == {part: value for part, value in dense.items() if part != "weights"}
-    assert pairings(folder / "out") == {"blocks": 1, "cells": 7, "unpaired": []}
+    assert pairings(folder / "out") == {"blocks": 1, "cells": 7, "unpaired": [], "apart": []}
     page = (folder / "out" / "report.html").read_text()
     assert "initial weights: equal in 1 of 1 blocks" in page
 
