@@ -46,8 +46,8 @@ def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plug
             known.add(cell.check_key)
         elif not has_masks(store, cell):
             known.add(cell.check_key)
-            payload = {"store": str(into.folder), "device": device, "plugins": [*map(str, plugins)]}
-            payload |= {"cell": cell.to_json()}
+            payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
+            payload["plugins"] = [str(p) for p in plugins]
             found[cell.check_key] = Task(cell.check_key, f"{_title(cell)}: check", "pabench.check:check", payload)
     return list(found.values())
 

@@ -41,7 +41,7 @@ def examine(
     A criterion that gives masks and no scores is asked for one of density 0.5, and layers with nothing left are doubts.
     """
     began = clock(network.device)
-    size = {"total": sum(w.numel() for w in network.weights.values()), "layers": len(network.weights)}
+    size: dict[str, Any] = {"total": sum(w.numel() for w in network.weights.values()), "layers": len(network.weights)}
     watch = Watch()
     try:
         with scoring_mode(network.device):

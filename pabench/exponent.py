@@ -56,7 +56,7 @@ class Carried(TorchFunctionMode):
         carrying = any(_exponent(t) for t in _tensors([args, kwargs]))
         if name in PRODUCTS | QUOTIENTS:
             sign = -1 if name in QUOTIENTS else 1
-            first, *others = list(_tensors([args, kwargs])) or [None]
+            first, *others = [*_tensors([args, kwargs])] or [torch.empty(0)]
             e = _exponent(first) + sign * sum(map(_exponent, others))
             return _normal(func(*args, **kwargs), e)
         if name in AFFINE:
