@@ -25,6 +25,7 @@ class Hutchinson(ScoreCriterion):
     name = "hutchinson"
     paper = "arXiv:2502.11450"
     variants = {"official": {"temperature": 200.0}}
+    quick = {"probes": 1}
     bn: Literal["train", "eval"] = "eval"
     examples_per_class: PositiveInt = 10
     probes: PositiveInt = 10

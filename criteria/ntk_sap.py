@@ -29,6 +29,7 @@ class NtkSap(ScoreCriterion):
 
     name = "ntk_sap"
     paper = "arXiv:2304.02840"
+    quick = {"inputs": 10}
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
     steps: PositiveInt = 20

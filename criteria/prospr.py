@@ -27,6 +27,7 @@ class ProsPr(ScoreCriterion):
     name = "prospr"
     paper = "arXiv:2202.08132"
     variants = {"official": {"fresh_batches": False}}
+    quick = {"inner_steps": 1}
     bn: Literal["train", "eval"] = "train"
     examples_per_class: PositiveInt = 10
     inner_steps: PositiveInt = 3

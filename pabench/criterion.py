@@ -151,6 +151,8 @@ class Criterion(ABC):
     """Checks of `pabench conformance` that the definition is at odds with, each with the reason."""
     remedies: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Parameters that `pabench doctor` tries, one after another, where the scores of a network mean little."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that `pabench doctor` looks with, unless they are given: cheaper, and 0 where the defaults give 0."""
 
     bn: Literal["train", "eval"] = "eval"
     """BatchNorm while scoring: statistics of the batch (train) or the stored initial ones (eval)."""

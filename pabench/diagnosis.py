@@ -21,7 +21,7 @@ from pabench.selection import Tensors
 from pabench.verdict import DECLINES, Finding
 
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
-TRIED_DENSITY = 0.5
+TRIED_DENSITY = 0.1
 """Of a criterion that gives masks and no scores."""
 LAYERS = {"linear", "bilinear", "multi_head_attention_forward"}
 LAYERS |= {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
@@ -38,7 +38,7 @@ def examine(
 ) -> Finding:
     """One scoring pass of the dense network, judged; whatever goes wrong is in the finding.
 
-    A criterion that gives masks and no scores is asked for one of density 0.5, and layers with nothing left are doubts.
+    A criterion that gives masks and no scores is asked for one of density 0.1, and layers with nothing left are doubts.
     """
     began = clock(network.device)
     size: dict[str, Any] = {"total": sum(w.numel() for w in network.weights.values()), "layers": len(network.weights)}

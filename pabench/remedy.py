@@ -65,7 +65,7 @@ class Patient:
         """One scoring pass of the criterion `name` (or `name@variant`) with these parameters; made once."""
         key = repr((spec, name, given))
         if key not in self._findings:
-            rule = registry.criterion(name, given)
+            rule = _quick(name, given)
 
             def redraw(seed: int) -> Tensors:
                 module = models.build(spec, self.classes, self.shape, seed).to(self.device)
@@ -196,6 +196,13 @@ def criterion_entry(name: str, given: Parameters) -> str:
     ('snip', '{name: snip, steps: 3}')
     """
     return _entry(name, given)
+
+
+def _quick(name: str, given: Parameters) -> Criterion:
+    """The criterion as it is looked at: cheap where the zeros of its scores do not depend on it."""
+    rule = registry.criterion(name, given)
+    said = {*given, *rule.variants.get(name.partition("@")[2], {})}
+    return replace(rule, **{k: v for k, v in rule.quick.items() if k not in said})
 
 
 def _entry(name: str, keys: Mapping[str, Any]) -> str:
