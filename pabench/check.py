@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ TRIED = 20
 """And so many of them where remedies are tried."""
 
 
-def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Iterable[Path]) -> list[Task]:
+def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
     """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
 
     Reference lines are no criteria: what they do to a network depends on its training, or is no mask.

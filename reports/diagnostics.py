@@ -78,13 +78,13 @@ class Diagnostics(Section):
         columns = shown(study)
         tables = [
             Table(f"{dataset} · {model}", tuple(_lines(rows, columns)))
-            for (dataset, model), rows in study.frame.groupby(["dataset", "model"], sort=False)
+            for (dataset, model), rows in study.plain.groupby(["dataset", "model"], sort=False)
             if columns and rows[columns].notna().any(axis=None)
         ]
         figures: list[Drawn] = []
         pairs = overlaps(study)
         if len(pairs):
-            criteria = [c for c in study.frame["criterion"].unique() if c != DENSE]
+            criteria = [c for c in study.plain["criterion"].unique() if c != DENSE]
             for (dataset, model), some in pairs.groupby(["dataset", "model"], sort=False):
                 figures.append(draw(some, criteria, f"{dataset} · {model}"))
         problems = missing(study)
@@ -99,7 +99,7 @@ class Diagnostics(Section):
 
 def shown(study: Study) -> list[str]:
     """The columns of the table: the built-in ones in their order, epochs to accuracies, then those of plugins."""
-    frame = study.frame
+    frame = study.plain
     known = [c for c in TITLES if c in frame.columns]
     epochs = [c for c in frame.columns if c.startswith("steps_to.epochs_")]
     epochs.sort(key=lambda c: float(c.rpartition("_")[2]))

@@ -31,7 +31,7 @@ def overlaps(study: Study) -> pd.DataFrame:
     if spec is not None:
         cells = [Cell.from_json(c) for c in study.manifest["cells"]]
         keys = {cell.key: cell.pruning_key for cell in cells if cell.criterion}
-        pruned = study.frame[study.frame["criterion"] != DENSE]
+        pruned = study.plain[study.plain["criterion"] != DENSE]
         names = ["dataset", "model", "sparsity", "seed"]
         for place, rows in pruned.groupby(names, sort=False):
             masks = [(keys[key], criterion) for key, criterion in zip(rows["key"], rows["criterion"], strict=True)]

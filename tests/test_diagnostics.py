@@ -92,6 +92,24 @@ def test_numbers_of_single_cells_are_columns_of_the_frame_and_so_of_exports():
     assert made["steps_to.steps_75"].isna().all()
 
 
+def test_ablations_are_in_no_mean_and_in_no_overlap():
+    """Ten times the density of the plain masks, in cells that the table must not look at."""
+    both = cells(
+        [CRITERIA["random"], CRITERIA["snip"]],
+        models=["resnet20"],
+        sparsities=[0.9, 0.98],
+        seeds=2,
+        ablations=("shuffle",),
+    )
+
+    def numbers(name, cell):
+        return {**usual(name, cell), **({"effective_density": 1.0} if cell.ablation else {})}
+
+    plain, ablated = study(SMALL, files(SMALL, usual)), study(both, files(both, numbers))
+
+    assert diagnostics.Diagnostics().render(ablated) == diagnostics.Diagnostics().render(plain)
+
+
 def test_the_table_has_means_over_seeds_and_says_of_how_many():
     """Factors have geometric means: 0.1 and 0.001 make 0.01. Of two seeds one reaches 75 %."""
 

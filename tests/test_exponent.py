@@ -77,6 +77,21 @@ def test_where_there_is_no_bias_not_one_bit_differs():
     assert all(torch.equal(carried[n] * 2.0 ** (exponent - 1), plain[n]) for n in plain)
 
 
+@pytest.mark.parametrize("middle", [nn.Linear(1, 1), nn.BatchNorm1d(1, eps=0.0)])
+def test_a_bias_keeps_its_share_beside_numbers_that_are_carried(middle):
+    """1 -> 2^40 -> + 2^40 -> 1: behind the bias twice as much flows as before it."""
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), middle, nn.Linear(1, 1, bias=False))
+    module[0].weight.data.fill_(2.0**40)
+    middle.weight.data.fill_(1.0)
+    middle.bias.data.fill_(2.0**40)
+    module[2].weight.data.fill_(1.0)
+
+    scores = synflow(module, (1,), range="unlimited")
+
+    assert scores["0.weight"].item() < 2
+    assert scores["2.weight"].item() == 2 * scores["0.weight"].item()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight", [100.0, 0.01])
 def test_a_chain_far_beyond_the_range_conserves_its_flow(dtype, weight):

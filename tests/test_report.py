@@ -259,6 +259,19 @@ def test_reference_lines_stand_beside_the_ranking_and_change_nothing_in_it():
     assert "Lines above the first rank" not in report.render(alone)
 
 
+def test_a_reference_line_is_held_against_its_own_shuffle_like_any_other():
+    """Its masks are as good as shuffled ones of 95 - 20: it beats them; no section is lost over it."""
+    line = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+    top1 = {"late": with_top1(lambda c: 95 + noise[c.seed] - 20 * (c.ablation == "shuffle"))}
+    study = study_of(cells([CRITERIA["random"], line], models=["resnet20"], ablations=("shuffle",)), **top1)
+
+    page = report.render(study)
+
+    assert "could not be made" not in page
+    assert re.search(r'late <small>not at initialization</small>.*?<td class="shuffle">yes <small>\+20\.00', page, re.S)
+
+
 def test_reference_lines_take_no_colour_from_a_criterion():
     alone, both = looks(["snip", "grasp"]), looks(["late", "snip", "grasp"], {"late"})
 
