@@ -1,5 +1,6 @@
 """NPB: node-path balancing (Pham et al. 2023)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,7 +51,7 @@ class Npb(Criterion):
         return ""
 
     def prune(self, ctx: ScoreContext, density: float) -> Tensors:
-        shapes = {n: tuple(w.shape) for n, w in ctx.weights.items()}
+        shapes: dict[str, Sequence[int]] = {n: tuple(w.shape) for n, w in ctx.weights.items()}
         sizes = {n: w.numel() for n, w in ctx.weights.items()}
         kept = layer_counts(self.allocation, shapes, sizes, kept_count(density, sum(sizes.values())))
         masks: Tensors = {}

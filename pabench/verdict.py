@@ -85,10 +85,10 @@ def zero_scores(zeros: int, total: int, dead: int, layers: int) -> str:
     """How a degenerate ranking is told.
 
     >>> zero_scores(9, 10, 1, 2)
-    '9 of 10 scores are exactly 0 (90.0 %), all of them in 1 of 2 layers'
+    '9 of 10 scores are exactly 0 (90.0 %); 1 of 2 layers have no other'
     """
     share = f"{100 * zeros / total:.1f} %"
-    return f"{zeros} of {total} scores are exactly 0 ({share}), all of them in {dead} of {layers} layers"
+    return f"{zeros} of {total} scores are exactly 0 ({share}); {dead} of {layers} layers have no other"
 
 
 REMEDY = (

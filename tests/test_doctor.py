@@ -107,7 +107,7 @@ def test_a_head_that_starts_at_0_is_redrawn():
         assert (after.verdict, after.dead) == ("healthy", ())
     assert found.suite[:2] == ["models:", "  - {name: zero_head, zeros: redrawn}"]
     assert "degenerate: 104 of 104" not in describe(found)
-    assert "104 of 104 scores are exactly 0 (100.0 %), all of them in 2 of 2 layers" in describe(found)
+    assert "104 of 104 scores are exactly 0 (100.0 %); 2 of 2 layers have no other" in describe(found)
 
 
 class Clamped(Pooled):

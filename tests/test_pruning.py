@@ -198,7 +198,7 @@ def test_zero_initialised_batchnorms_make_a_ranking_degenerate_and_say_so():
 
     flags = {f["flag"]: f["detail"] for f in masks.flags}
     # all but the stem, the three shortcuts and the classifier: 16 of 21 layers
-    assert "in 16 of 21 layers" in flags["degenerate"]
+    assert "; 16 of 21 layers have no other" in flags["degenerate"]
     assert "zero_init_last: false" in flags["degenerate"]
     assert masks.receipt["zero_scores"] / masks.receipt["total"] > 0.98
     assert "tied" in flags
