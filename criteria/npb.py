@@ -78,7 +78,7 @@ class Npb(Criterion):
 
 def balanced(
     paths: Tensor,
-    shape: tuple[int, ...],
+    shape: Sequence[int],
     kept: int,
     *,
     alpha: float,
