@@ -28,7 +28,7 @@ ROOMS = [
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
     *["machine", "interrupt"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
-    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "cli"],
+    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "commands", "cli"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],

@@ -1,0 +1,96 @@
+"""Suites: run, validate, schema, fetch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pabench.commands.arguments import Plugin, Set, SuiteName
+from pabench.errors import MissingError, SuiteError
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
+    only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
+    overrides: Set = None,
+    plugin: Plugin = None,
+    retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+    allow_env_drift: Annotated[
+        bool, typer.Option("--allow-env-drift", help="Go on in a folder begun with other versions or hardware.")
+    ] = False,
+) -> None:
+    """Run a suite; resumes by default. Writes one record a cell, and a report."""
+    if retry not in ("", "failed"):
+        raise SuiteError(f"--retry {retry}: expected `--retry failed`")
+    from pabench.session import Options, Session
+
+    options = Options(
+        suite=suite,
+        output=output,
+        jobs=jobs,
+        device=device,
+        engine=engine,
+        only=tuple(only or ()),
+        overrides=tuple(overrides or ()),
+        plugins=tuple(plugin or ()),
+        retry=retry == "failed",
+        yes=yes,
+        allow_env_drift=allow_env_drift,
+    )
+    session = Session.open(options)
+    raise typer.Exit(session.describe() if dry_run else session.run())
+
+
+@app.command()
+def validate(
+    suite: SuiteName,
+    overrides: Set = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+) -> None:
+    """Check a suite completely without running it: every error at once, with its line."""
+    from pabench.session import Options, Session
+
+    session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
+    typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
+    for gap in session.gaps:
+        typer.echo(f"missing data: {gap}", err=True)
+    raise typer.Exit(MissingError.exit_code if session.gaps else 0)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suites, for editors."""
+    from pabench.suite import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, svhn.")],
+    path: Annotated[str, typer.Option(help="Where to. Default: $PABENCH_DATA, or the cache.")] = "",
+) -> None:
+    """Download a dataset and check it."""
+    from pabench import registry
+    from pabench.parameters import create
+
+    found: Any = create(registry.plugin("datasets", dataset), {"path": path}, dataset)
+    if found.missing():
+        found.fetch()
+    typer.echo(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")
