@@ -22,7 +22,7 @@ from pabench.engine import Report, Task
 from pabench.errors import Aborted
 from pabench.execution import has_masks
 from pabench.record import SCHEMA, labels, now
-from pabench.remedy import Patient, Treatment, criterion_entry, model_entry
+from pabench.remedy import PRECISE, Patient, Treatment, criterion_entry, model_entry
 from pabench.store import Store
 from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
@@ -87,6 +87,8 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
     found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(start, name)
     better = start.finding.worse_than(found.finding)
     remedy = {"model": model_entry(found.model), "criterion": criterion_entry(name, found.given)} if better else None
+    if remedy and found.dtype:
+        remedy["scoring"] = PRECISE
     return {"finding": start.finding.to_json(), "remedy": remedy, "after": found.finding.to_json() if better else None}
 
 

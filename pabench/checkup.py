@@ -14,7 +14,7 @@ from pabench.cell import ModelSpec
 from pabench.criterion import Batch, Criterion
 from pabench.diagnosis import standardised, unprunable
 from pabench.network import prunable_weights
-from pabench.remedy import Parameters, Patient, Treatment, criterion_entry, model_entry
+from pabench.remedy import PRECISE, Parameters, Patient, Treatment, criterion_entry, model_entry
 from pabench.verdict import DEGENERATE, DOUBTFUL, UNSUPPORTED
 
 IMAGES = 10
@@ -75,7 +75,8 @@ class Checkup:
             return []
         entries = dict.fromkeys(model_entry(row.after.model) for row in self.improved)
         criteria = [criterion_entry(row.name, row.after.given) for row in self.improved]
-        return ["models:", *(f"  - {e}" for e in entries), "criteria:", *(f"  - {e}" for e in criteria)]
+        scoring = [PRECISE] if any(row.after.dtype for row in self.improved) else []
+        return ["models:", *(f"  - {e}" for e in entries), "criteria:", *(f"  - {e}" for e in criteria), *scoring]
 
     def to_json(self) -> dict[str, Any]:
         rows = [
@@ -155,6 +156,7 @@ def _remedy(row: Row) -> dict[str, Any] | None:
     return {
         "model": model_entry(row.after.model),
         "criterion": criterion_entry(row.name, row.after.given),
+        "scoring": PRECISE if row.after.dtype else "",
         "after": row.after.finding.to_json(),
     }
 
@@ -169,7 +171,7 @@ def _together(patient: Patient, name: str, found: Treatment, prescribed: ModelSp
     """The treatment on the model that all criteria of the suite would share, unless it is worse there."""
     if found.model == prescribed:
         return found
-    shared = replace(found, model=prescribed, finding=patient.examine(prescribed, name, found.given))
+    shared = replace(found, model=prescribed, finding=patient.examine(prescribed, name, found.given, found.dtype))
     return found if shared.finding.worse_than(found.finding) else shared
 
 

@@ -26,11 +26,15 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Treatment:
-    """A model and the parameters of a criterion, as a suite would name them, and what was found with them."""
+    """A model and the parameters of a criterion, as a suite would name them, and what was found with them.
+
+    `dtype`: what scores must be computed in, "" where the patient's own does.
+    """
 
     model: ModelSpec
     given: Parameters
     finding: Finding
+    dtype: str = ""
 
 
 @dataclass
@@ -58,22 +62,22 @@ class Patient:
             self._modules[key] = models.build(spec, self.classes, self.shape, self.weights_seed)
         return self._modules[key]
 
-    def network(self, spec: ModelSpec, bn: str) -> Network:
-        return Network(self.module(spec).to(self.device), bn=bn, dtype=self.dtype)
+    def network(self, spec: ModelSpec, bn: str, dtype: str = "") -> Network:
+        return Network(self.module(spec).to(self.device), bn=bn, dtype=self._precision(dtype))
 
-    def examine(self, spec: ModelSpec, name: str, given: Parameters) -> Finding:
+    def examine(self, spec: ModelSpec, name: str, given: Parameters, dtype: str = "") -> Finding:
         """One scoring pass of the criterion `name` (or `name@variant`) with these parameters; made once."""
-        key = repr((spec, name, given))
+        key = repr((spec, name, given, dtype))
         if key not in self._findings:
             rule = _quick(name, given)
 
             def redraw(seed: int) -> Tensors:
                 module = models.build(spec, self.classes, self.shape, seed).to(self.device)
-                other = Network(module, bn=rule.bn, dtype=self.dtype)
+                other = Network(module, bn=rule.bn, dtype=self._precision(dtype))
                 return {**other.rest, **other.weights}
 
             self._findings[key] = examine(
-                self.network(spec, rule.bn),
+                self.network(spec, rule.bn, dtype),
                 rule,
                 self.batches(rule),
                 seed=self.seed,
@@ -99,7 +103,20 @@ class Patient:
             if better is None:
                 break
             now = better
+        if now.finding.verdict != HEALTHY and self.dtype != torch.float64:
+            now = self._precise(now, [start, now], name) or now
         return self._without_needless(start, now, name)
+
+    def _precision(self, dtype: str) -> torch.dtype:
+        return getattr(torch, dtype) if dtype else self.dtype
+
+    def _precise(self, now: Treatment, treatments: Sequence[Treatment], name: str) -> Treatment | None:
+        """The first of the treatments that float64 makes healthy, else one that it makes better than `now`."""
+        tried = [
+            replace(t, finding=self.examine(t.model, name, t.given, "float64"), dtype="float64") for t in treatments
+        ]
+        healthy = [t for t in tried if t.finding.verdict == HEALTHY]
+        return next(iter([*healthy, *(t for t in tried if now.finding.worse_than(t.finding))]), None)
 
     def _better(
         self, now: Treatment, candidates: Sequence[tuple[ModelSpec, Parameters]], name: str
@@ -153,12 +170,14 @@ class Patient:
             fewer = [p for p in parts if p != part]
             spec, given = _applied(start, fewer)
             if self._fits(spec):
-                finding = self.examine(spec, name, given)
+                finding = self.examine(spec, name, given, found.dtype)
                 if not finding.worse_than(found.finding):
-                    parts, found = fewer, Treatment(spec, given, finding)
+                    parts, found = fewer, Treatment(spec, given, finding, found.dtype)
         return found
 
 
+PRECISE = "scoring: {dtype: float64}"
+"""The remedy of scores that float32 cannot hold, as a line of a suite."""
 Part = tuple[str, str, Any]
 
 

@@ -104,7 +104,8 @@ def remedy_of(found: Mapping[str, Any]) -> str:
         return ""
     after = Finding.from_json(found["after"])
     rest = "" if after.verdict == HEALTHY else f" (then {after.verdict}: {after.detail})"
-    return f"; use {remedy['model']} with {remedy['criterion']}{rest}"
+    scoring = f" and {remedy['scoring']}" if remedy.get("scoring") else ""
+    return f"; use {remedy['model']} with {remedy['criterion']}{scoring}{rest}"
 
 
 def percentage(part: int, whole: int) -> str:

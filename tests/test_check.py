@@ -125,6 +125,38 @@ def test_a_dry_run_checks_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+class Branching(nn.Module):
+    """64 * 32^27 = 3e42 paths lead to each output: more than float32 can count."""
+
+    def __init__(self, num_classes: int, in_chans: int) -> None:
+        super().__init__()
+        inner = [nn.Linear(32, 32, bias=False) for _ in range(27)]
+        self.layers = nn.Sequential(nn.Linear(64 * in_chans, 32), *inner, nn.Linear(32, num_classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x.flatten(1))
+
+
+@timm.models.register_model
+def branching_of_the_check(
+    pretrained: bool = False,
+    pretrained_cfg: object = None,
+    pretrained_cfg_overlay: object = None,
+    cache_dir: object = None,
+    num_classes: int = 10,
+    in_chans: int = 3,
+) -> nn.Module:
+    return Branching(num_classes, in_chans)
+
+
+def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_path, capsys):
+    text = SUITE.replace("zero_head_of_the_check", "branching_of_the_check").replace("{name: snip, steps: 5}", "px")
+
+    opened(tmp_path, text + "scoring: {dtype: float32}\n").describe()
+
+    assert "; use branching_of_the_check with px and scoring: {dtype: float64}" in capsys.readouterr().out
+
+
 PLUGIN = """
 import os
 from dataclasses import dataclass

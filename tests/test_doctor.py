@@ -153,6 +153,26 @@ def test_an_overflow_is_seen_in_float32_and_carried():
     assert narrow.suite[-1] == "  - {name: synflow, range: unlimited}"
 
 
+class Branching(Pooled):
+    def make(self, classes: int, colours: int) -> nn.Module:
+        inner = [nn.Linear(32, 32, bias=False) for _ in range(27)]
+        return nn.Sequential(nn.Linear(colours, 32), *inner, nn.Linear(32, classes))
+
+
+@pytest.mark.parametrize(("criterion", "verdict"), [("px", "degenerate"), ("npb", "unsupported")])
+def test_what_float32_cannot_count_is_counted_in_float64(criterion, verdict):
+    """3 * 32^28 = 4e42 paths lead to each output."""
+    spec = ModelSpec(registered(Branching, f"branching_for_{criterion}"))
+
+    found = checkup.examine(spec, (3, 32, 32), [(criterion, {})], dtype=torch.float32)
+
+    before, after = findings(found)[criterion]
+    assert (before.verdict, after.verdict) == (verdict, "healthy")
+    assert found.suite == ["models:", f"  - {spec.name}", "criteria:", f"  - {criterion}", "scoring: {dtype: float64}"]
+    assert found.to_json()["criteria"][0]["remedy"]["scoring"] == "scoring: {dtype: float64}"
+    assert parse(SUITE.format(models_and_criteria="\n".join(found.suite)), "pasted.yaml").scoring.dtype == "float64"
+
+
 def test_lost_positivity_is_seen_and_healed():
     found = examined("test_convnext", "synflow")
     before, after = findings(found)["synflow"]
