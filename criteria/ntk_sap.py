@@ -1,6 +1,6 @@
 """NTK-SAP: neural tangent kernel spectrum-aware pruning (Wang et al. 2023)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,28 +39,50 @@ class NtkSap(ScoreCriterion):
 
     def score(self, ctx: ScoreContext) -> Tensors:
         total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
+        for drawn in self._draws(ctx):
+            g = influence(ctx.call, ctx.mask, *drawn, self.epsilon)
+            total = {n: total[n] + g[n] for n in total}
+        return {n: t.abs() for n, t in total.items()}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """The sum of the distances, with BatchNorm's statistics where the mask is whole."""
+        whole = {n: m.round() for n, m in ctx.mask.items()}
+        distances = [distance(ctx.call, whole, *drawn, self.epsilon) for drawn in self._draws(ctx)]
+        return torch.stack([d(ctx.mask) for d in distances]).sum()
+
+    def _draws(self, ctx: ScoreContext) -> Iterator[tuple[Tensors, Tensor, Tensors]]:
+        """Of each probe: another initialization, inputs and a direction."""
         shape = (self.inputs, *ctx.ones().shape[1:])
         for probe in range(self.probes):
             z = _normal(shape, ctx.generator(f"inputs {probe}"), ctx.ones())
             directions = ctx.generator(f"directions {probe}")
             d = {n: _normal(w.shape, directions, w) for n, w in ctx.weights.items()}
-            g = influence(ctx.call, ctx.mask, ctx.redrawn(f"weights {probe}"), z, d, self.epsilon)
-            total = {n: total[n] + g[n] for n in total}
-        return {n: t.abs() for n, t in total.items()}
+            yield ctx.redrawn(f"weights {probe}"), z, d
 
 
 def influence(call: Call, mask: Tensors, tensors: Tensors, z: Tensor, direction: Tensors, epsilon: float) -> Tensors:
-    """d/dm of the sum over a batch `z` of norm(f(z; m * w) - f(z; m * (w + epsilon * direction)))^2, w in `tensors`."""
+    """The derivative of `distance` by m, at `mask`."""
+    function = distance(call, mask, tensors, z, direction, epsilon)
+    return {n: g.detach() for n, g in grad(function)(mask).items()}
+
+
+def distance(
+    call: Call, mask: Tensors, tensors: Tensors, z: Tensor, direction: Tensors, epsilon: float
+) -> Callable[[Tensors], Tensor]:
+    """The sum over a batch `z` of norm(f(z; m * w) - f(z; m * (w + epsilon * direction)))^2 as a function of m.
+
+    w is in `tensors`; BatchNorm keeps the statistics it has at `mask`.
+    """
     weights = {n: tensors[n] for n in mask}
     moved = {n: w + epsilon * direction[n] for n, w in weights.items()}
     fixed = {**tensors, **batch_statistics(call, {**tensors, **_masked(mask, weights)}, z)}
 
-    def distance(m: Tensors) -> Tensor:
+    def of(m: Tensors) -> Tensor:
         before = call({**fixed, **_masked(m, weights)}, z)
         after = call({**fixed, **_masked(m, moved)}, z)
         return (before - after).square().sum()
 
-    return {n: g.detach() for n, g in grad(distance)(mask).items()}
+    return of
 
 
 def batch_statistics(call: Call, tensors: Tensors, x: Tensor) -> Tensors:

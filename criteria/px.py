@@ -1,7 +1,7 @@
 """PX: path exclusion (Iurada et al. 2024)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -58,6 +58,16 @@ class Px(ScoreCriterion):
             g = grad(lambda v, j=j, x=x: (j * path_products(ctx, v, x[:1])).sum())(v)
             total = {n: total[n] + (g[n].square() if self.squared else g[n]) for n in total}
         return {n: v[n] * total[n] for n in total}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor:
+        """R of each batch, where J stays that of the whole mask."""
+        whole = replace(ctx, mask={n: m.round() for n, m in ctx.mask.items()})
+        v = {n: w.square() for n, w in ctx.kept.items()}
+        return torch.stack([(open_paths(whole, x).sum(0) * path_products(ctx, v, x[:1])).sum() for x, _ in ctx.batches])
+
+    def predicted(self, slope: Tensor, weight: Tensor) -> Tensor:
+        """dR/dm = 2 w^2 dR/dw^2 where m = 1."""
+        return (slope / (2 * weight)).square().sum() if self.squared else slope.sum() / 2
 
 
 def open_paths(ctx: ScoreContext, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,10 @@ from pabench.network import Network, scoring_mode
 from pabench.pruning import context
 
 REFERENCE = Path(__file__).parent / "reference"
+
+# Tests and their children run beside each other: with more threads than cores they would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pabench.criterion import ScoreContext, ScoreCriterion
 from pabench.law import Law, Outcome, inapplicable, information, judged
+from pabench.pruning import SkippedError
 from pabench.selection import Tensors
-from pabench.specimen import CONVOLUTIONAL, SMOOTH, UNBIASED
+from pabench.specimen import CONVOLUTIONAL, SMOOTH, UNBIASED, Specimen
 from pabench.subject import Subject
 
 STEP = 1e-4
@@ -28,19 +29,21 @@ gradient's norm only where the network is smooth."""
 def finite_differences(subject: Subject) -> Outcome:
     """Scores against central differences of the declared quantity, on a smooth network, dense and half pruned.
 
-    The error is relative to the score, or to a thousandth of the layer's largest where the score is smaller.
+    A criterion that declines it, as one of ReLUs does, is tried on a network of ReLUs. The error is relative to the
+    score, or to a thousandth of the layer's largest where the score is smaller.
     """
     rule = subject.brief
     if not isinstance(rule, ScoreCriterion):
         return inapplicable("gives masks and no scores")
+    specimen = _differentiable(subject)
     worst, probes = 0.0, 0
     for half in (False, True):
-        with subject.session(SMOOTH) as ctx:
+        with subject.session(specimen) as ctx:
             there = _half_pruned(ctx) if half else ctx
             if rule.quantity(there) is None:
                 return inapplicable("declares no quantity")
             scores = {n: s.detach().clone() for n, s in rule.score(there).items()}
-        with subject.session(SMOOTH) as ctx:
+        with subject.session(specimen) as ctx:
             there = _half_pruned(ctx) if half else ctx
             for n, index in _probes(scores, there.mask, 4):
                 above, below = (_moved(rule, there, n, index, 1 + e) for e in (STEP, -STEP))
@@ -95,6 +98,15 @@ def signs(subject: Subject) -> Outcome:
     flat = torch.cat([s.flatten() for s in subject.result(CONVOLUTIONAL).values()])
     negative, zero = ((flat < 0).double().mean(), (flat == 0).double().mean())
     return information(f"{negative:.0%} negative, {zero:.0%} zero")
+
+
+def _differentiable(subject: Subject) -> Specimen:
+    """The smooth network, where the criterion takes it."""
+    try:
+        with subject.session(SMOOTH):
+            return SMOOTH
+    except SkippedError:
+        return CONVOLUTIONAL
 
 
 def _half_pruned(ctx: ScoreContext) -> ScoreContext:
