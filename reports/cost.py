@@ -12,8 +12,7 @@ from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import seconds, size
 
-from .accuracy import Drawn
-from .figure import COLORS, MARKERS, legend_text, short, svg
+from .figure import COLORS, MARKERS, Drawn, legend_text, short, svg
 
 COLUMNS = ("scoring_seconds", "scoring_peak_bytes")
 

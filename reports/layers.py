@@ -14,8 +14,7 @@ from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import percent, plain
 
-from .accuracy import Drawn
-from .figure import INK, looks, short, svg
+from .figure import INK, Drawn, looks, short, svg
 
 INTRO = (
     "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",

@@ -15,8 +15,7 @@ from pabench.frame import DENSE
 from pabench.section import Study
 from pabench.wording import percent, plain
 
-from .accuracy import Drawn
-from .figure import short, svg
+from .figure import Drawn, short, svg
 
 PANELS = 3
 """Sparsities side by side."""
