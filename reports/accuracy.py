@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pabench.cell import Cell
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.statistics import mean_interval
@@ -22,7 +23,7 @@ EFFECTIVE = "effective_density"
 
 @dataclass(frozen=True)
 class Point:
-    """A criterion at one sparsity: where it stands on the horizontal axis, its mean top-1 with the interval's limits."""
+    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1 with the interval's limits."""
 
     sparsity: float
     x: float
@@ -37,7 +38,7 @@ class Accuracy(Section):
     """Mean top-1 of each criterion over seeds, with intervals, and the dense baseline."""
 
     name = "accuracy"
-    title = "Accuracy against sparsity"
+    title = "Accuracy against density and FLOPs"
     order = 30
 
     def render(self, study: Study) -> str | None:
@@ -49,10 +50,8 @@ class Accuracy(Section):
             if not rows.loc[rows["sparsity"] > 0, "top1"].notna().any():
                 continue
             title = f"{dataset} · {model}"
-            figures.append(draw(rows, styles, title))
-            figures += [
-                found for found in (_effective(rows, styles, title), _flops(study, rows, styles, title)) if found
-            ]
+            drawn = (draw(rows, styles, title), _effective(rows, styles, title), _flops(study, rows, styles, title))
+            figures += [figure for figure in drawn if figure]
         return self.fill("figures.html.j2", intro=(), figures=figures) if figures else None
 
 
@@ -62,11 +61,9 @@ def draw(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn:
     pruned = seen[seen["sparsity"] > 0]
     criteria = [name for name in styles if (pruned["criterion"] == name).any()]
     points = {
-        name: _points(pruned[pruned["criterion"] == name], lambda cells: 1 - cells["sparsity"]) for name in criteria
+        name: _points(pruned[pruned["criterion"] == name], lambda some: 1 - some["sparsity"]) for name in criteria
     }
-    label = f"Top-1 accuracy against sparsity of {count(len(criteria), 'criterion')}, {title}".replace(
-        "criterions", "criteria"
-    )
+    label = f"Top-1 accuracy against sparsity, {title}: {', '.join(criteria)}"
 
     def axis(axes) -> None:
         sparsities = sorted(s for s in rows["sparsity"].unique() if s > 0)
@@ -88,8 +85,8 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
     known = seen[(seen["sparsity"] > 0) & (seen[EFFECTIVE] > 0)]
     pruned = seen[seen["sparsity"] > 0]
     notes = [
-        "Each point: means over seeds, as above, at the mean share of weights that lie on a live path (arXiv:2107.02306); "
-        "lines join a criterion's sparsities. Left of its sparsity's neighbours stands who keeps weights that do nothing."
+        "Means over seeds at the mean share of weights that lie on a live path (arXiv:2107.02306).",
+        "A point that lies further right than others of its sparsity keeps more weights that do nothing.",
     ]
     if cut := int((pruned[EFFECTIVE] == 0).sum()):
         notes.append(f"{count(cut, 'cell')} with no live path at all cannot stand on this axis and are left out.")
@@ -104,17 +101,15 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
 def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
     """Top-1 against training FLOPs, in parts of the dense network's; None where FLOPs are not known."""
     seen = rows[rows["top1"].notna()]
-    trained = {
-        c["criterion"]["name"] for c in study.manifest["cells"] if c["criterion"] and c["criterion"].get("trains")
-    }
-    trains = seen["criterion"].map(lambda label: label.partition(" (")[0] in trained)
+    cells = [c for c in study.manifest["cells"] if c["criterion"] and c["criterion"].get("trains")]
+    trains = seen["key"].isin([Cell.from_json(c).key for c in cells])
     known = seen[(seen["sparsity"] > 0) & (seen["flops_pruned"] > 0) & (seen["flops_dense"] > 0) & ~trains]
     if known.empty:
         return None
     notes = [
-        "Training FLOPs in parts of the dense network's: forward FLOPs of the kept weights over all of them. Epochs, "
-        "images and the share of the backward pass are the same and cancel; the cost of scoring is not in it. "
-        "Theoretical: hardware that skips no zeros computes all of them."
+        "Training FLOPs in parts of the dense network's: forward FLOPs of the kept weights over those of all.",
+        "Epochs, images and the share of the backward pass are the same and cancel; scoring is not in it.",
+        "Hardware that does not skip zeros computes all of them.",
     ]
     if left := sorted(set(seen.loc[trains, "criterion"])):
         notes.append(f"Not shown, as more than the pruned network is trained: {', '.join(left)}.")

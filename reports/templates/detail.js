@@ -5,7 +5,7 @@ const curve = ([epochsAt, top, lossText, top1Text]) => {
   const epochs = study.data.epochs[epochsAt], loss = unpack(lossText, top), top1 = unpack(top1Text, 100), last = epochs[epochs.length - 1];
   const end = values => values[values.length - 1];
   const words = `Training loss ${loss[0]?.toPrecision(3)} to ${end(loss)?.toPrecision(3)}${top1.length ? `, training top-1 ${top1[0]?.toFixed(1)} to ${end(top1)?.toFixed(1)} %` : ""}, epochs 1 to ${last}`;
-  const drawing = make("svg", { svg: 1, viewBox: "0 0 320 150", role: "img", "aria-label": words });
+  const drawing = make("svg", { svg: 1, viewBox: "0 0 330 150", role: "img", "aria-label": words });
   drawing.append(make("rect", { svg: 1, class: "frame", x: 34, y: 8, width: 252, height: 116 }));
   const x = e => 34 + 252 * (last > 1 ? (e - 1) / (last - 1) : 0.5);
   const draw = (name, values, highest) => {
@@ -35,13 +35,14 @@ const layers = cell => {
 };
 const amount = v => v === null ? null : Number.isInteger(v) ? v.toLocaleString("en") : v;
 const kept = v => v === null ? null : `${+(100 * v).toPrecision(6)} %`;
+const bytes = v => v < 2 ** 30 ? `${Math.max(1, Math.round(v / 2 ** 20))} MiB` : `${(v / 2 ** 30).toFixed(2)} GiB`;
 const receipt = cell => {
   const f = name => study.fact(name)(cell), reached = f("sparsity_reached"), tied = f("tied_at_threshold");
   return list([
     ["requested density", kept(1 - cell.sparsity)], ["realised density", reached === null ? null : kept(1 - reached)],
     ["effective density", kept(f("effective_density"))],
     ["weights kept", f("weights_kept") === null ? null : `${amount(f("weights_kept"))} of ${amount(f("weights_total"))}`],
-    ["ties at the threshold", tied === null ? null : tied > f("kept_of_tied") ? `${amount(tied)}, of which ${amount(f("kept_of_tied"))} kept` : "none divided"],
+    ["ties at the threshold", tied === null ? null : `${amount(tied)}, of which ${amount(f("kept_of_tied"))} kept`],
     ["scores of exactly 0", amount(f("zero_scores"))], ["scoring rounds", f("rounds")], ["scored in", cell.scored],
     ["gradient norm", f("gradient_norm_after") === null ? null : `${f("gradient_norm_before")} before, ${f("gradient_norm_after")} after`],
     ["mask", cell.mask ? `${cell.mask}…` : ""],
@@ -57,7 +58,7 @@ const outcome = cell => {
 const cost = cell => {
   const f = name => study.fact(name)(cell), time = name => f(name) === null ? null : duration(f(name));
   return list([
-    ["scoring", time("scoring_seconds")], ["peak while scoring", f("scoring_peak_bytes") ? `${(f("scoring_peak_bytes") / 2 ** 20).toPrecision(3)} MiB` : null],
+    ["scoring", time("scoring_seconds")], ["peak while scoring", f("scoring_peak_bytes") ? bytes(f("scoring_peak_bytes")) : null],
     ["training", time("training_seconds")], ["whole cell", time("wall_seconds")],
   ]);
 };
