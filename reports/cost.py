@@ -22,7 +22,7 @@ from .pareto import pareto
 
 @dataclass(frozen=True)
 class Cost:
-    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory, mean training time.
+    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory.
 
     `passes`: scoring in forward and backward passes of one batch; `epochs`: in epochs of the study's own training;
     NaN where nothing tells. `note` says why a reference line is none of the criteria.
@@ -36,7 +36,6 @@ class Cost:
     fastest: float
     slowest: float
     peak: float
-    training: float
     passes: float
     epochs: float
 
@@ -93,7 +92,6 @@ def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
         fastest=times.min(),
         slowest=times.max(),
         peak=rows["scoring_peak_bytes"].max(),
-        training=rows["training_seconds"].mean(),
         passes=rows["passes"].median(),
         epochs=(times / rows["epoch"]).median(),
     )

@@ -49,7 +49,7 @@ def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
                 axes.plot([offer.time] * 2, [low, high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
         axes.set_xlim(min(offer.time for offer in made) / 1.6, right)
         means = [offer.top1.mean for offer in made]
-        margin = max(1.0, 0.6 * (max(means) - min(means)))
+        margin = max(1.0, 0.25 * (max(means) - min(means)))
         axes.set_ylim(max(0.0, min(means) - margin), min(100.0, max(means) + margin))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1,) if right > 1000 * min(o.time for o in made) else (1, 2, 5)))

@@ -60,12 +60,17 @@ def identity(study: Study) -> list[tuple[str, str]]:
     versions = ", ".join(f"{n} {plain(environment[n])}" for n in named)
     return [
         ("Study", plain(manifest["name"])),
-        ("Suite", plain(manifest.get("sha256") or hashlib.sha256(manifest.get("suite", "").encode()).hexdigest())),
+        ("Suite", suite_digest(manifest)),
         ("Cells", f"{digest(keys)} ({count(len(keys), 'cell')})"),
         ("Records", f"{digest([[k, study.records[k]] for k in expected])} ({len(expected)} of {len(keys)})"),
         ("Created", plain(manifest.get("created", ""))),
         ("Software", f"pabench {plain(manifest.get('pabench', '?'))}{', ' if versions else ''}{versions}"),
     ]
+
+
+def suite_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the suite's text, as sha256sum gives it."""
+    return hashlib.sha256(str(manifest.get("suite", "")).encode()).hexdigest()
 
 
 def digest(value: Any) -> str:
@@ -102,8 +107,8 @@ def bibtex(manifest: Mapping[str, Any]) -> str:
     name = plain(manifest["name"])
     key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "study"
     title = _braced(plain(manifest.get("title") or name))
-    version, suite = _braced(plain(manifest.get("pabench", ""))), plain(manifest.get("sha256", ""))[:16]
-    note = f"Suite {_braced(name)}{f', SHA-256 {_braced(suite)}' if suite else ''}; pabench {version}"
+    version = _braced(plain(manifest.get("pabench", "")))
+    note = f"Suite {_braced(name)}, SHA-256 {suite_digest(manifest)[:16]}; pabench {version}"
     return (
         f"@misc{{{key},\n  title = {{{title}}},\n  howpublished = {{Results of a pabench study}},\n"
         f"  note = {{{note}}},\n  year = {{{_braced(year)}}}\n}}\n"

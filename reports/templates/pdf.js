@@ -1,6 +1,6 @@
 // A figure as PDF: vector paths, images as they are, letters as outlines (from the page's own table, so that every
 // publisher takes the file: nothing refers to a font). It reads what our figures consist of and no other SVG.
-const round = v => String(+v.toFixed(3));
+const round = v => String(+(+v).toFixed(3));
 const cm = m => [m.a, m.b, m.c, m.d, m.e, m.f].map(v => String(+v.toFixed(5))).join(" ") + " cm";
 
 // a path's commands, all absolute, as PDF operators; a quadratic curve becomes a cubic one
