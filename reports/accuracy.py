@@ -116,7 +116,7 @@ def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str
     return _against(
         known, seen, styles, lambda cells: cells["flops_pruned"] / cells["flops_dense"], notes,
         title=f"{title}, against training FLOPs", name=f"flops-{title}",
-        axis="training FLOPs, share of the dense network's (logarithmic scale)",
+        axis="training FLOPs, share of dense (log scale)",
     )  # fmt: skip
 
 
