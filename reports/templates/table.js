@@ -1,4 +1,4 @@
-const PAGE = 200;
+const PAGE = 100, PAPER = 1000; // rows at first, and at least those that are printed
 const table = () => {
   const { cells, columns, ablated } = study;
   const form = $("filters"), body = $("cells-table").tBodies[0], headings = $("cells-table").tHead.rows[0];
@@ -116,6 +116,12 @@ const table = () => {
   form.addEventListener("submit", event => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { state.sort = ""; update(); }));
   $("more").addEventListener("click", () => { state.shown += 5 * PAGE; draw(); });
+  let onScreen = 0;
+  addEventListener("beforeprint", () => {
+    onScreen = state.shown;
+    if (state.rows.length > state.shown && state.shown < PAPER) { state.shown = PAPER; draw(); }
+  });
+  addEventListener("afterprint", () => { if (state.shown !== onScreen) { state.shown = onScreen; draw(); } });
   addEventListener("hashchange", () => { if (location.hash.includes("=") && restore()) $("cells").scrollIntoView(); });
 
   const name = fileName(study.data.study);

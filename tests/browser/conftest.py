@@ -60,7 +60,9 @@ class Tab:
         return str(self.page.evaluate("location.hash"))
 
     def column(self, name: str) -> list[str]:
-        """The texts of a column of the table, by its heading."""
+        """The texts of a column of the table, all rows, by its heading."""
+        while self.page.is_visible("#more"):
+            self.page.click("#more")
         heads = [text.strip() for text in self.page.locator("#cells-table thead th").all_inner_texts()]
         nth = heads.index(name) + 1
         return list(self.page.locator(f"#cells-table tr.cell td:nth-child({nth})").all_inner_texts())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -10,12 +11,13 @@ import zlib
 from xml.etree import ElementTree
 
 import pytest
-from pabench_reports.cells import Cells
+from pabench_reports.cells import Cells, table
 
 from pabench import frame, report
 from pabench.cell import CriterionSpec
+from pabench.section import script_json
 
-from ..synthetic import CRITERIA, cells, collapsed, manifest, record, study_with_trouble
+from ..synthetic import CRITERIA, cells, failed, manifest, record, study_with_trouble
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +42,8 @@ def test_a_study_with_trouble_opens_without_a_complaint_and_asks_for_nothing(tab
     tab.open(page)
 
     assert tab.matches == "132 of 132 cells"
-    assert tab.page.locator("tr.cell").count() == 132
+    assert tab.page.locator("tr.cell").count() == 100
+    assert len(tab.column("Seed")) == 132
     for place in ("#theme", "#cells-table .open >> nth=0", "#cells-table thead button >> nth=7"):
         tab.page.click(place)
     tab.download('[data-export="csv"]')
@@ -282,8 +285,10 @@ def test_paper_shows_what_is_folded_and_no_buttons(tab, page):
     assert tab.page.inner_text("#chosen") == "status ok; sorted by Top-1, %, descending"
     assert shown("#chosen")
     assert tab.page.evaluate("getComputedStyle(document.querySelector('.tall')).maxHeight") == "none"
+    assert len(shown("tr.cell")) == 126
     tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert tab.page.locator("details[open]").count() == 0
+    assert tab.page.locator("tr.cell").count() == 100
 
 
 def test_everything_can_be_done_from_the_keyboard(tab, hostile):
@@ -347,28 +352,51 @@ def test_nothing_is_wider_than_the_window(tab, page, width, theme):
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def ten_thousand() -> str:
+    """A page of the table alone: 250 cells with failures among them, forty times over with other seeds and keys."""
+    expected = cells(seeds=8)[:250]
+    records = {c.key: failed(c) if c.sparsity == 0.99 and c.seed == 1 else record(c) for c in expected}
+    few = table(frame.study(manifest(expected), records))
+    rows = []
+    for again in range(40):
+        for row in few["rows"]:
+            seed, key = row[4] + 8 * again, hashlib.sha256(f"{again} {row[8]}".encode()).hexdigest()
+            rows.append([*row[:4], seed, *row[5:8], key, *row[9:]])
+    html = Cells().fill("cells.html.j2", data=script_json({**few, "rows": rows}), ablated=False)
+    return report.page("many", [report.Rendered("cells", "All cells", html)])
+
+
 def test_ten_thousand_cells_filter_and_sort_within_a_tenth_of_a_second(tab):
-    expected = cells(sparsities=[0.8, 0.9, 0.95, 0.98, 0.99], seeds=193)[:10_000]
-    records = {c.key: collapsed(c) if c.sparsity == 0.99 else record(c) for c in expected}
-    made = frame.study(manifest(expected), records)
-    tab.open(report.page("many", [report.Rendered("cells", "All cells", Cells().render(made))]))
+    """Time on the page's own thread, best of several: what else the machine does is not in it."""
+    tab.open(ten_thousand())
+    session = tab.page.context.new_cdp_session(tab.page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
-    # the best of several: what else the machine does must not fail the page
-    times = tab.page.evaluate("""() => {
-      const form = document.getElementById('filters'), found = [];
-      for (let i = 0; i < 3; i++) for (const text of ['snip 95', 'res', 'grasp', 'vgg11 99', '']) {
-        form.elements.q.value = text;
-        const begun = performance.now();
-        form.dispatchEvent(new Event('input'));
-        found.push(performance.now() - begun);
-        document.querySelector('#cells-table thead th:nth-child(7) button').click();
-        found.push(+document.getElementById('matches').dataset.milliseconds);
-      }
-      return found;
-    }""")
+    def spent():
+        # rows that were drawn are laid out only when something asks for them
+        tab.page.evaluate("document.getElementById('cells-table').offsetHeight")
+        found = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+        return found["ScriptDuration"] + found["RecalcStyleDuration"] + found["LayoutDuration"]
 
+    def best(act):
+        times = []
+        for text in ["snip 95", "", "res", "", "diverged", ""]:
+            before = spent()
+            tab.page.evaluate(act, text)
+            times.append(spent() - before)
+        return min(times[1::2]), min(times)
+
+    filtered = """text => {
+      const form = document.getElementById('filters');
+      form.elements.q.value = text;
+      form.dispatchEvent(new Event('input'));
+    }"""
+    everything, something = best(filtered)
     assert tab.matches == "10000 of 10000 cells"
-    assert len(times) == 30
-    assert min(times) > 0
-    assert min(times[-2::-10]) < 100, "all rows, filtered"
-    assert min(times[-1::-10]) < 100, "all rows, filtered and sorted"
+    tab.page.get_by_role("columnheader", name="Top-1").get_by_role("button").click()
+    ordered, _ = best(filtered)
+    print(f"filter: {everything:.3f} s to all rows, {something:.3f} s to some, {ordered:.3f} s sorted")
+
+    assert tab.fragment == "#sort=top1"
+    assert 0 < something <= everything < 0.1
+    assert ordered < 0.1
