@@ -108,7 +108,7 @@ def histogram(scores: Tensors) -> dict[str, Any]:
     sizes = [s.abs().max() for s in finite.values() if s.numel()]
     if not sizes or (largest := float(torch.stack(sizes).max().double())) == 0:
         return {"first": 0, "positive": [], "negative": [], "zero": zero}
-    last = _bin(torch.tensor(largest, dtype=torch.float64)).item()
+    last = int(_bin(torch.tensor(largest, dtype=torch.float64)))
     lowest = last - PER_DECADE * DECADES
     counts = torch.zeros(2, last - lowest + 1, dtype=torch.int64)
     for s in finite.values():  # layer by layer: a copy of all scores in float64 may not fit

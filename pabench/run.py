@@ -76,7 +76,8 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         else:
             pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
-        batches, times = block.norm_batches(), []
+        batches = block.norm_batches()
+        times: list[float] = []
         before = _timed_norm(reference, batches, None, times)
         for cell, result, cost in pruned:
             norm = {"before": before, "after": _timed_norm(reference, batches, _on(reference, result), times)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -43,9 +44,15 @@ def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
         for offer in made:
             look, low, high = styles[offer.criterion], offer.top1.low, offer.top1.high
             face = {"markerfacecolor": "none"} if offer.criterion not in best else {}
-            style = {"color": look.color, "marker": look.marker, "markersize": 7, "linestyle": "none", **face}
+            style: dict[str, Any] = {
+                "color": look.color,
+                "marker": look.marker,
+                "markersize": 7,
+                "linestyle": "none",
+                **face,
+            }
             axes.plot([offer.time], [offer.top1.mean], label=legend_text(short(offer.criterion)), zorder=3, **style)
-            if low is not None:
+            if low is not None and high is not None:
                 axes.plot([offer.time] * 2, [low, high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
         axes.set_xlim(min(offer.time for offer in made) / 1.6, right)
         means = [offer.top1.mean for offer in made]

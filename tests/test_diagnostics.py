@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pabench_reports import cells as cells_section
 from pabench_reports import diagnostics, overlaps
 
 from pabench import frame, measurement, report
@@ -178,13 +179,16 @@ def test_a_study_without_measurements_has_no_such_section():
     assert diagnostics.Diagnostics().render(study(SMALL, [])) is None
 
 
-def test_the_cells_table_has_the_effective_density():
-    page = report.render(study(SMALL, files(SMALL, usual)))
-    without = report.render(frame.study(manifest(SMALL), {cell.key: record(cell) for cell in SMALL}))
+def test_the_cells_table_has_what_was_measured_of_each_cell():
+    """Effective density always, by its place; other metrics after the facts that every study has."""
+    made, bare = (cells_section.table(s) for s in (study(SMALL, files(SMALL, usual)), study(SMALL, [])))
 
-    assert '"flops_pruned","effective_density"]' in page
-    assert ",0.05]," in page
-    assert '"flops_pruned","effective_density"]' in without
+    place = made["facts"].index("effective_density")
+    assert place == made["own"] - 1 == len(bare["facts"]) - 1
+    row = next(r for r in made["rows"] if r[3] == 0.9)
+    assert (row[7][place], row[7][made["facts"].index("theirs")]) == (0.05, 7)
+    assert [c for c in made["facts"] if c.startswith("gradient_norm.")] == ["gradient_norm.change"]
+    assert bare["rows"][1][7][place] is None
 
 
 def test_doctests_hold():

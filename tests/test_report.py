@@ -123,13 +123,12 @@ def test_the_page_is_the_same_bytes_for_the_same_records(page):
         "import sys; sys.path.insert(0, '.'); import synthetic; from pabench import frame, report;"
         "sys.stdout.buffer.write(report.render(frame.study(*synthetic.study_with_trouble())).encode())"
     )
-    for seed in ("1", "2"):
-        env = {**os.environ, "PYTHONHASHSEED": seed}
-        again = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parent, env=env
-        )
+    env = {**os.environ, "PYTHONHASHSEED": "7"}  # other than this process's, which is drawn or 0
+    again = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parent, env=env
+    )
 
-        assert again.stdout.decode() == page
+    assert again.stdout.decode() == page
 
 
 def test_the_page_asks_the_network_for_nothing(page):
