@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import optimize, stats
 
 SEED_SD = 0.34
@@ -79,3 +81,18 @@ def unpaired_seeds(
     found = Comparison(sd, alpha, strata=2, sided=sided).seeds(effect / 2, power)
     assert found is not None
     return found
+
+
+def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:
+    """The middle standard deviation of several samples; None where no two values of any differ.
+
+    The median of variances lies below what they estimate, the more so the smaller the samples: each is divided by
+    what the median of chi squared is of its degrees of freedom (0.69 for three values).
+    """
+    variances = [
+        float(np.var(values, ddof=1)) * (len(values) - 1) / float(stats.chi2.median(len(values) - 1))
+        for values in samples
+        if len(values) > 1
+    ]
+    typical = float(np.median(variances)) ** 0.5 if variances else 0.0
+    return typical or None

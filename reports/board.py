@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
 from pabench.frame import DENSE
+from pabench.paired import Differences, by_task, differences, stratified
 from pabench.ranking import ordered, rank_range, tie_groups
 from pabench.statistics import Interval, mean_interval, separated_pairs, stratified_interval, stratified_mean
 
 REFERENCE = "random"
-Differences = dict[tuple[str, str], list[list[float]]]
-"""For each pair of criteria a - b of the blocks, one list per dataset and model."""
 
 
 @dataclass(frozen=True)
@@ -111,25 +108,6 @@ def board(frame: pd.DataFrame) -> Board:
         seeds=max((min(map(len, strata), default=0) for strata in pairs.values()), default=0),
         beside=tuple(_beside(every)),
     )
-
-
-def stratified(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a column that names the stratum: dataset and model."""
-    return frame.assign(stratum=frame["dataset"] + " · " + frame["model"])
-
-
-def by_task(frame: pd.DataFrame) -> pd.DataFrame:
-    """Top-1 by task (stratum, block, sparsity) and criterion; NaN where a cell is not finished."""
-    return frame.pivot(index=["stratum", "block", "sparsity"], columns="criterion", values="top1")
-
-
-def differences(tasks: pd.DataFrame, names: Sequence[str]) -> Differences:
-    """a - b of each block that has both at every sparsity, averaged over them: one list per stratum that has any."""
-    blocks = tasks[list(names)].groupby(level=["stratum", "block"]).mean(skipna=False)
-    strata = [dict(zip(names, group.to_numpy().T, strict=True)) for _, group in blocks.groupby(level="stratum")]
-    found = {(a, b): [x[a] - x[b] for x in strata] for a, b in combinations(names, 2)}
-    kept = {pair: [values[~np.isnan(values)].tolist() for values in lists] for pair, lists in found.items()}
-    return {pair: [values for values in lists if values] for pair, lists in kept.items()}
 
 
 def _beside(every: pd.DataFrame) -> Iterator[Standing]:

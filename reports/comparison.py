@@ -9,13 +9,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.frame import DENSE
+from pabench.paired import by_task, stratified
 from pabench.ranktest import Friedman, friedman, smallest_p
 from pabench.resampling import interquartile_mean
 from pabench.section import Section, Study
 from pabench.statistics import Interval
 from pabench.wording import count, number
 
-from .board import board, by_task, stratified
+from .board import board
 from .diagram import diagram
 from .duels import LEVEL, Duel, duels, grids
 from .figure import Look, looks

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pabench.paired import by_task, differences
 from pabench.ranktest import wilcoxon
 from pabench.resampling import win_probability, wins
 from pabench.statistics import Interval, Test, holm, stratified_interval, stratified_test
-
-from .board import by_task, differences
 
 LEVEL = 0.05
 
