@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from pabench.statistics import BOOTSTRAP_FROM, Interval, stratified_mean, t_interval
+from pabench.statistics import BOOTSTRAP_FROM, Interval, expanded, stratified_mean, t_interval
 
 RESAMPLES = 2000
 CHUNK = 2_000_000
@@ -22,8 +22,8 @@ def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Int
     """The mean of the middle half of all values (Agarwal et al. 2021, arXiv:2108.13264), strata and columns together.
 
     As there, a quarter of the values, rounded down, is left out at each end. From `BOOTSTRAP_FROM` blocks in each
-    stratum the interval is the percentile bootstrap of blocks within strata; with fewer, which that paper shows to be
-    too narrow, Student's t on the jackknife's standard error, a block left out at a time.
+    stratum the interval is the percentile bootstrap of blocks within strata (`expanded`); with fewer, where that is too
+    narrow, Student's t on the jackknife's standard error, a block left out at a time.
 
     >>> interquartile_mean([np.array([[0.0], [2.0], [4.0], [100.0]])]).mean
     3.0
@@ -35,16 +35,16 @@ def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Int
     mean = float(_middle(np.concatenate([x.ravel() for x in data])))
     if min(map(len, data)) < 2:
         return Interval(mean, None, None, n, "none")
-    if min(map(len, data)) >= BOOTSTRAP_FROM:
-        draws = np.concatenate(list(_resampled(data)))
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        return Interval(mean, float(low), float(high), n, "bootstrap")
     parts = np.array([_jackknifed(data, place) for place in range(len(data))])
     total = float(parts.sum())
     if total <= 0:
         return Interval(mean, None, None, n, "none")
     freedom = total**2 / float(sum(part**2 / (len(x) - 1) for part, x in zip(parts, data, strict=True)))
-    return t_interval(mean, total**0.5, freedom, n=n, level=level)
+    if min(map(len, data)) < BOOTSTRAP_FROM:
+        return t_interval(mean, total**0.5, freedom, n=n, level=level)
+    tail = (1 - expanded(level, min(map(len, data)), freedom)) / 2
+    low, high = np.quantile(np.concatenate(list(_resampled(data))), [tail, 1 - tail])
+    return Interval(mean, float(low), float(high), n, "bootstrap")
 
 
 def win_probability(strata: Sequence[Sequence[float]], level: float = 0.95) -> Interval:

@@ -20,6 +20,7 @@ __all__ = [
     "RESAMPLES",
     "Interval",
     "Test",
+    "expanded",
     "holm",
     "mean_interval",
     "mean_ranks",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 BOOTSTRAP_FROM = 10
-"""Blocks per stratum from which an interval is a bootstrap: with fewer it is too narrow, and Student's t is used."""
+"""Blocks per stratum from which an interval is a bootstrap; with fewer there is little to resample."""
 RESAMPLES = 4999
 
 
@@ -82,7 +83,8 @@ def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) 
     """The mean of the means of strata, each of independent values: strata are fixed, values within them random.
 
     With few values Student's t with the degrees of freedom of Welch and Satterthwaite (one stratum: the usual t); from
-    `BOOTSTRAP_FROM` values in each stratum the BCa bootstrap (Efron 1987), resampled within strata.
+    `BOOTSTRAP_FROM` values in each stratum the BCa bootstrap (Efron 1987), resampled within strata at the level that
+    `expanded` gives.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
     n = sum(map(len, data))
@@ -91,9 +93,21 @@ def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) 
         return Interval(mean, None, None, n, "none")
     error, freedom = _standard_error(data)
     if min(map(len, data)) >= BOOTSTRAP_FROM and error > 0:
-        low, high = _bootstrap(data, level)
+        low, high = _bootstrap(data, expanded(level, min(map(len, data)), freedom))
         return Interval(mean, low, high, n, "bootstrap")
     return t_interval(mean, error, freedom, n=n, level=level)
+
+
+def expanded(level: float, n: int, freedom: float) -> float:
+    """The level at which a bootstrap of samples of `n` covers as `level` says (Hesterberg 2015, expanded percentile).
+
+    A plain one of 10 normal values covers 89 % where it says 95 %: resamples vary by 1 - 1 / n less than samples do,
+    and its quantiles are the normal ones.
+
+    >>> round(expanded(0.95, 10, 9), 3)  # 2 Phi(t(0.975, 9) sqrt(10 / 9)) - 1
+    0.983
+    """
+    return float(1 - 2 * stats.norm.sf(stats.t.ppf((1 + level) / 2, freedom) * (n / (n - 1)) ** 0.5))
 
 
 def t_interval(mean: float, error: float, freedom: float, *, n: int, level: float = 0.95) -> Interval:

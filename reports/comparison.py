@@ -159,17 +159,17 @@ def _reach(pairs: Sequence[Duel]) -> tuple[str, ...]:
 def pvalue(p: float | None) -> str:
     """
     >>> pvalue(0.0625), pvalue(0.0312), pvalue(0.00001), pvalue(None)
-    ('0.063', '0.031', '< 0.001', '–')
+    ('0.0625', '0.0312', '< 0.001', '–')
     """
     if p is None:
         return number(None)
-    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3g}"
 
 
 def p_text(p: float) -> str:
     """
     >>> p_text(0.0625), p_text(0.00001)
-    ('p = 0.063', 'p < 0.001')
+    ('p = 0.0625', 'p < 0.001')
     """
     text = pvalue(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
