@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import comb
 from pathlib import Path
@@ -14,6 +15,7 @@ from pabench import execution
 from pabench.errors import MissingError, SuiteError
 from pabench.estimate import Clock
 from pabench.frame import DENSE
+from pabench.measurement import MetricSpec
 from pabench.paired import by_task, differences, stratified
 from pabench.power import CORRELATION, SEED_SD, Comparison, paired_sd, typical_sd
 from pabench.report import read
@@ -103,7 +105,7 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
     """
     torch.set_num_threads(session.threads)
     spread = _spread(records or session.store.folder, required=records is not None)
-    left = _work(session, session.store)
+    left = _work(session, session.store, session.metrics)
     with tempfile.TemporaryDirectory() as empty:
         whole = _work(session, Store(empty))
     clock = Clock([Store(records)] if records else [session.store], session.device)
@@ -161,11 +163,11 @@ def describe(found: Outlook) -> str:
     return "\n".join(plain(f"{label:>11}{':' if label else ' '} {text}") for label, text in lines)
 
 
-def _work(session: Session, store: Store) -> Workload:
-    """What the suite still takes where `store` has its results."""
+def _work(session: Session, store: Store, metrics: Sequence[MetricSpec] = ()) -> Workload:
+    """What the suite still takes where `store` has its results, with measurements of `metrics`."""
     how: dict[str, Any] = {"device": str(session.device), "plugins": session.plugins}
     plan = execution.plan(store, session.cells, **how)
-    return Workload.of(plan, Survey.of(store, plan, session.metrics, **how))
+    return Workload.of(plan, Survey.of(store, plan, metrics, **how))
 
 
 def _spread(folder: Path, *, required: bool) -> Spread:
