@@ -43,6 +43,12 @@ class Compared:
     remarks: tuple[str, ...]
 
     @property
+    def n(self) -> str:
+        """The blocks of the pairs, and those of the interquartile means where they are fewer."""
+        sizes = {duel.won.n for duel in self.duels} | {one.n for one in self.middle.values()}
+        return f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+
+    @property
     def open(self) -> bool:
         return len(self.duels) <= SHOWN_AT_ONCE
 

@@ -211,6 +211,43 @@ def test_mean_ranks_and_differences_are_those_a_hand_computes():
     assert (snip.letters, rand.letters, snip.ranks) == ("a", "a", (1, 2))
 
 
+def test_a_mean_rank_has_the_interval_of_its_blocks():
+    """Ranks at two sparsities: seed 0 gives 1 and 1, seed 1 gives 1 and 2, seed 2 gives 2 and 2: block means 1, 1.5, 2.
+
+    Mean 1.5, SD 0.5, t(0.975, 2) 0.5 / sqrt(3) = 1.242: cut at the first and the last rank of two.
+    """
+    beaten = {(1, 0.95), (2, 0.9), (2, 0.95)}
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9, 0.95], seeds=3)
+    snip = with_top1(lambda c: 70.0 if (c.seed, c.sparsity) in beaten else 90.0)
+
+    made = board(study_of(expected, snip=snip, random=with_top1(lambda c: 80.0)).frame)
+
+    ranks = {s.criterion: s.rank for s in made.ranked}
+    assert (ranks["snip"].mean, ranks["snip"].n) == (1.5, 3)
+    assert (ranks["snip"].low, ranks["snip"].high) == (1.0, 2.0)
+    assert made.tasks == 6
+
+
+def test_blocks_that_all_agree_give_a_rank_no_interval():
+    """Three blocks in one order are no proof that a fourth would have it."""
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], seeds=3)
+
+    made = board(study_of(expected, snip=with_top1(lambda c: 90.0), random=with_top1(lambda c: 80.0)).frame)
+
+    assert [(s.mean_rank, s.rank.low, s.rank.high) for s in made.ranked] == [(1.0, None, None), (2.0, None, None)]
+
+
+def test_a_model_without_a_common_block_is_left_out_of_a_pair_and_counted():
+    def on_one_model(cell):
+        return record(cell) if cell.model.name == "resnet20" else failed(cell)
+
+    made = board(study_of(cells(), grasp=on_one_model).frame)
+
+    grasp = next(s for s in made.ranked if s.criterion == "grasp")
+    assert (grasp.difference.n, made.blocks, made.compared) == (3, 6, 2)
+    assert grasp.difference.low < grasp.difference.mean < grasp.difference.high
+
+
 def test_a_clear_and_steady_difference_is_separated():
     expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=3)
     noise = {0: 0.0, 1: 0.1, 2: -0.1}
