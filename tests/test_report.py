@@ -16,6 +16,7 @@ import pytest
 from pabench_reports.board import board
 from pabench_reports.cells import script_json, table
 from pabench_reports.figure import INK, looks
+from pabench_reports.leaderboard import _remarks
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
@@ -255,6 +256,23 @@ def test_a_clear_and_steady_difference_is_separated():
     made = board(study_of(expected, snip=with_top1(lambda c: 90 + noise[c.seed]), random=with_top1(lambda c: 80)).frame)
 
     assert [(s.criterion, s.letters, s.ranks) for s in made.ranked] == [("snip", "a", (1, 1)), ("random", "b", (2, 2))]
+    assert _remarks(made)[0] == "snip is separably better than all others."
+
+
+def test_the_answer_names_all_that_may_be_the_best():
+    """snip and grasp differ by noise, random lies 10 points below both."""
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+    names = [CRITERIA["random"], CRITERIA["snip"], CRITERIA["grasp"]]
+    expected = cells(names, models=["resnet20"], sparsities=[0.9], seeds=3)
+    top1 = {
+        "snip": with_top1(lambda c: 90 + noise[c.seed]),
+        "grasp": with_top1(lambda c: 90 + noise[2 - c.seed]),
+        "random": with_top1(lambda c: 80.0),
+    }
+
+    said = _remarks(board(study_of(expected, **top1).frame))[0]
+
+    assert said == "grasp, snip: any of these may be the best, none is separably worse than another criterion."
 
 
 def test_one_seed_separates_nothing_and_says_so():
