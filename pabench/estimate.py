@@ -6,13 +6,13 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import median
 
 import torch
 
 from pabench.block import Block
-from pabench.cell import Cell
+from pabench.cell import Cell, digest
 from pabench.dataset import steps_per_epoch
 from pabench.split import Images
 from pabench.store import Store
@@ -21,27 +21,43 @@ from pabench.training import Source, train
 STEPS = 3
 
 
-def training_seconds(store: Store, cells: Iterable[Cell], device: torch.device, workers: int) -> float:
-    """Wall seconds of training for `cells` on `workers` processes; scoring comes on top.
+class Clock:
+    """Seconds of a cell's training: the median of the records of its dataset, model and recipe, else timed here.
 
-    A dataset and model that has records costs what they cost; any other is timed here for a few steps.
+    `recorded` and `timed` count the cells that were asked about, by where their time came from.
     """
-    known = defaultdict(list)
-    for record in store.records().values():
-        if seconds := record["cost"].get("training_seconds"):
-            known[_kind(Cell.from_json(record["cell"]))].append(seconds)
-    timed: dict[str, float] = {}
-    total = 0.0
-    for cell in cells:
+
+    def __init__(self, stores: Iterable[Store], device: torch.device) -> None:
+        known = defaultdict(list)
+        for store in stores:
+            for record in store.records().values():
+                if seconds := record["cost"].get("training_seconds"):
+                    known[_kind(Cell.from_json(record["cell"]))].append(seconds)
+        self._seconds = {kind: median(seconds) for kind, seconds in known.items()}
+        self._known = frozenset(self._seconds)
+        self._device = device
+        self.recorded = self.timed = 0
+
+    def seconds(self, cell: Cell) -> float:
         kind = _kind(cell)
-        if kind not in timed:
-            timed[kind] = median(known[kind]) if kind in known else _calibrated(cell, device)
-        total += timed[kind]
-    return total / workers
+        if kind not in self._seconds:
+            self._seconds[kind] = _calibrated(cell, self._device)
+        if kind in self._known:
+            self.recorded += 1
+        else:
+            self.timed += 1
+        return self._seconds[kind]
+
+
+def training_seconds(store: Store, cells: Iterable[Cell], device: torch.device, workers: int) -> float:
+    """Wall seconds of training for `cells` on `workers` processes; scoring comes on top."""
+    clock = Clock([store], device)
+    return sum(map(clock.seconds, cells)) / workers
 
 
 def _kind(cell: Cell) -> str:
-    return f"{cell.dataset.identity()} {cell.model.identity()} {cell.recipe}"
+    """The same for a cell of a suite and for one of a record, whose parameters have been through JSON."""
+    return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
 
 
 def _calibrated(cell: Cell, device: torch.device) -> float:

@@ -32,6 +32,8 @@ from pabench.resolve import Resolver
 from pabench.store import Store
 from pabench.suite import Suite, find, load
 from pabench.survey import Survey
+from pabench.wording import count
+from pabench.workload import Workload
 
 MANY = 10_000
 SMALL_PIXELS = 64
@@ -149,16 +151,19 @@ class Session:
             console.print(f"{axis:>11}: {listed}", markup=False, highlight=False)
         done = Counter(plan.done.values())
         finished = ", ".join(f"{n} {status}" for status, n in done.items()) or "none"
-        prunings = [plan.by_task[t.key][0] for t in plan.tasks if t.function == "pabench.run:prune"]
-        scorings = sum(first.ablation != "shuffle" for first in prunings)
+        work = Workload.of(plan, self.survey(plan))
         console.print(f"{'cells':>11}: {len(plan.cells)}; done: {finished}; to do: {len(plan.open)}", highlight=False)
-        console.print(f"{'scorings':>11}: {scorings}", highlight=False)
+        console.print(f"{'scorings':>11}: {work.scorings}", highlight=False)
+        if work.measurements:
+            named = f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate"
+            console.print(f"{'measured':>11}: {named}", markup=False, highlight=False)
         with tempfile.TemporaryDirectory() as folder:
             self._check(plan, console, into=Store(folder), stop=threading.Event(), title=f"{'check':>11}: ")
-        seconds = training_seconds(self.store, plan.open, self.device, self.workers)
+        seconds = training_seconds(self.store, work.trainings, self.device, self.workers)
         how = f"{self.workers} at once on {self.device}, {self.threads} threads each"
         left = timedelta(seconds=round(seconds))
-        console.print(f"{'estimate':>11}: {left} of training, scoring not included ({how})", highlight=False)
+        again = f"; {count(len(work.dense), 'dense training')} for reference lines included" if work.dense else ""
+        console.print(f"{'estimate':>11}: {left} of training, scoring not included ({how}{again})", highlight=False)
         console.print(f"{'folder':>11}: {self.store.folder}", markup=False, highlight=False)
         return self._missing()
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import pandas as pd
 
 from pabench.frame import DENSE
-from pabench.statistics import (
-    Interval,
-    mean_interval,
-    mean_ranks,
-    ordered,
-    rank_range,
-    separated_pairs,
-    stratified_interval,
-    tie_groups,
-)
+from pabench.paired import Differences, by_task, differences, stratified
+from pabench.ranking import ordered, rank_range, tie_groups
+from pabench.statistics import Interval, mean_interval, separated_pairs, stratified_interval, stratified_mean
 
 REFERENCE = "random"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A criterion's line. `mean_rank` and what follows from it is None for one that is not ranked.
+    """A criterion's line. `rank`, the mean over its tasks' ranks, and what follows is None for one that is not ranked.
 
     `note` says why a reference line is none of the criteria.
     """
@@ -34,10 +26,14 @@ class Standing:
     cells: pd.DataFrame
     means: dict[float, Interval]
     note: str = ""
-    mean_rank: float | None = None
+    rank: Interval | None = None
     ranks: tuple[int, int] | None = None
     letters: str = ""
     difference: Interval | None = None
+
+    @property
+    def mean_rank(self) -> float | None:
+        return self.rank.mean if self.rank else None
 
     @property
     def flagged(self) -> dict[float, tuple[str, ...]]:
@@ -80,30 +76,30 @@ class Board:
 def board(frame: pd.DataFrame) -> Board:
     """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
 
-    A criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
+    A rank is the mean over the sparsities of a block first, then over blocks, and its interval is that of blocks. A
+    criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
     fails in a corner does not take the comparison away from all others, and is shown. Reference lines take no part in
     ranks, tests and groups: they spend what criteria do not have (a training) or prune nothing, and one that is far
     better would move every rank and widen every correction. Their difference to random is on its own, as every one is.
     """
-    every = frame[frame["criterion"] != DENSE]
-    every = every.assign(stratum=every["dataset"] + " · " + every["model"])
+    every = stratified(frame[frame["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]
     names = [str(name) for name in pruned["criterion"].unique()]
     complete = _complete(pruned)
     anywhere = set().union(*complete.values())
     ranked = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
-    tasks = pruned.pivot(index=["stratum", "block", "sparsity"], columns="criterion", values="top1")
+    tasks = by_task(pruned)
     shared = tasks[ranked].dropna()
-    pairs = _differences(tasks, ranked)
+    pairs = differences(tasks, ranked)
     standings = {name: _standing(name, pruned) for name in names}
-    placed = _ranked(mean_ranks(shared.to_dict("records")), pairs, standings) if len(shared) else {}
+    placed = _ranked(_ranks(shared), pairs, standings) if len(shared) else {}
     sizes = [sum(map(len, strata)) for strata in pairs.values()]
     return Board(
         ranked=tuple(placed.values()),
         unranked=tuple(standings[name] for name in names if name not in placed),
         sparsities=tuple(sorted(every["sparsity"].unique())),
         strata=tuple(sorted(pruned["stratum"].unique())),
-        compared=len(next(iter(pairs.values()), ())),
+        compared=max(map(len, pairs.values()), default=0),
         blocks=pruned["block"].nunique(),
         tasks=len(shared) if placed else 0,
         all_tasks=len(tasks),
@@ -116,10 +112,10 @@ def board(frame: pd.DataFrame) -> Board:
 
 def _beside(every: pd.DataFrame) -> Iterator[Standing]:
     """The reference lines, with their difference to random in the blocks that both finished."""
-    tasks = every.pivot(index=["stratum", "block", "sparsity"], columns="criterion", values="top1")
+    tasks = by_task(every)
     for (name, note), _ in every[every["reference_line"] != ""].groupby(["criterion", "reference_line"], sort=False):
         names = [name for name in (name, REFERENCE) if name in tasks]
-        difference = _to_reference(name, _differences(tasks, names))
+        difference = _to_reference(name, differences(tasks, names))
         finished = difference is not None and difference.n > 0
         yield replace(_standing(name, every), note=note, difference=difference if finished else None)
 
@@ -137,28 +133,30 @@ def _standing(name: str, pruned: pd.DataFrame) -> Standing:
     return Standing(name, cells, means)
 
 
-def _differences(tasks: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], list[list[float]]]:
-    """a - b of each block that has both at every sparsity, averaged over sparsities: one list per stratum."""
-    blocks = tasks[list(names)].groupby(level=["stratum", "block"]).mean(skipna=False)
-    blocks = blocks[blocks.notna().any(axis=1)]
-    strata = [group for _, group in blocks.groupby(level="stratum")]
-    return {(a, b): [list((x[a] - x[b]).dropna()) for x in strata] for a, b in combinations(names, 2)}
+def _ranks(shared: pd.DataFrame) -> dict[str, Interval]:
+    """The mean rank of each criterion with its interval; 1 for the highest accuracy, equal ones share their mean."""
+    ranks = shared.rank(axis=1, ascending=False).groupby(level=["stratum", "block"]).mean()
+    strata = [group for _, group in ranks.groupby(level="stratum")]
+    return {name: _bounded(stratified_interval([list(x[name]) for x in strata]), len(ranks.columns)) for name in ranks}
 
 
-def _ranked(
-    ranks: dict[str, float], pairs: dict[tuple[str, str], list[list[float]]], standings: dict[str, Standing]
-) -> dict[str, Standing]:
+def _bounded(interval: Interval, places: int) -> Interval:
+    """A rank's interval within the ranks there are; none where all blocks agree, which is no proof that all would."""
+    if interval.low is None or interval.high is None or interval.half == 0:
+        return replace(interval, low=None, high=None, method="none")
+    return replace(interval, low=max(1.0, interval.low), high=min(float(places), interval.high))
+
+
+def _ranked(ranks: dict[str, Interval], pairs: Differences, standings: dict[str, Standing]) -> dict[str, Standing]:
     """The ranked criteria in their order."""
     separated = separated_pairs(pairs)
-    better = {
-        (a, b) if stratified_interval(pairs[a, b]).mean > 0 else (b, a) for (a, b), apart in separated.items() if apart
-    }
-    order = ordered(ranks, better)
+    better = {(a, b) if stratified_mean(pairs[a, b]) > 0 else (b, a) for (a, b), apart in separated.items() if apart}
+    order = ordered({name: rank.mean for name, rank in ranks.items()}, better)
     letters = tie_groups(order, separated)
     return {
         name: replace(
             standings[name],
-            mean_rank=ranks[name],
+            rank=ranks[name],
             ranks=rank_range(name, order, better),
             letters=letters[name],
             difference=_to_reference(name, pairs),
@@ -167,7 +165,7 @@ def _ranked(
     }
 
 
-def _to_reference(name: str, pairs: dict[tuple[str, str], list[list[float]]]) -> Interval | None:
+def _to_reference(name: str, pairs: Differences) -> Interval | None:
     if (name, REFERENCE) in pairs:
         return stratified_interval(pairs[name, REFERENCE])
     if (REFERENCE, name) in pairs:

@@ -72,12 +72,23 @@ def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> 
     )
 
 
+def _answer(made: Board) -> tuple[str, ...]:
+    """Who may be the best: the criteria that none is separably better than."""
+    if not made.separable:
+        return ()
+    leaders = [standing.criterion for standing in made.ranked if standing.ranks and standing.ranks[0] == 1]
+    if made.ranked[0].ranks == (1, 1):
+        return (f"{leaders[0]} is separably better than all others.",)
+    return (f"{', '.join(leaders)}: any of these may be the best, none is separably worse than another criterion.",)
+
+
 def _remarks(made: Board) -> tuple[str, ...]:
     if not made.ranked:
         return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
     blocks = f"{made.fewest}" if made.fewest == made.most else f"{made.fewest} to {made.most}"
     tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
     remarks = [
+        *_answer(made),
         f"Mean rank: over {tasks}.",
         f"Pairs: compared in the blocks that both finished at every sparsity ({blocks} of {made.blocks}).",
     ]

@@ -20,7 +20,8 @@ ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["wording", "section", "glyphs", "statistics", "frame", "report", "status"],
+    *["workload", "wording", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power", "paired"],
+    *["frame", "report", "status"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
@@ -28,7 +29,7 @@ ROOMS = [
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
     *["machine", "interrupt"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
-    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "commands", "cli"],
+    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "plan", "commands", "cli"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],

@@ -18,6 +18,7 @@ from pabench_reports import cells as cells_section
 from pabench_reports.board import board
 from pabench_reports.cells import DIGITS, STEPS, table
 from pabench_reports.figure import INK, looks
+from pabench_reports.leaderboard import _remarks
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
@@ -113,7 +114,8 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "accuracy", "layers", "scores", "cost", "gradient", "cells", "protocol", "take",
+        "overview", "leaderboard", "comparison", "accuracy", "layers", "scores", "cost", "gradient", "cells", "protocol",
+        "take",
     ]  # fmt: skip
     assert "could not be made" not in page
 
@@ -218,6 +220,43 @@ def test_mean_ranks_and_differences_are_those_a_hand_computes():
     assert (snip.letters, rand.letters, snip.ranks) == ("a", "a", (1, 2))
 
 
+def test_a_mean_rank_has_the_interval_of_its_blocks():
+    """Ranks at two sparsities: seed 0 gives 1 and 1, seed 1 gives 1 and 2, seed 2 gives 2 and 2: block means 1, 1.5, 2.
+
+    Mean 1.5, SD 0.5, t(0.975, 2) 0.5 / sqrt(3) = 1.242: cut at the first and the last rank of two.
+    """
+    beaten = {(1, 0.95), (2, 0.9), (2, 0.95)}
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9, 0.95], seeds=3)
+    snip = with_top1(lambda c: 70.0 if (c.seed, c.sparsity) in beaten else 90.0)
+
+    made = board(study_of(expected, snip=snip, random=with_top1(lambda c: 80.0)).frame)
+
+    ranks = {s.criterion: s.rank for s in made.ranked}
+    assert (ranks["snip"].mean, ranks["snip"].n) == (1.5, 3)
+    assert (ranks["snip"].low, ranks["snip"].high) == (1.0, 2.0)
+    assert made.tasks == 6
+
+
+def test_blocks_that_all_agree_give_a_rank_no_interval():
+    """Three blocks in one order are no proof that a fourth would have it."""
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], seeds=3)
+
+    made = board(study_of(expected, snip=with_top1(lambda c: 90.0), random=with_top1(lambda c: 80.0)).frame)
+
+    assert [(s.mean_rank, s.rank.low, s.rank.high) for s in made.ranked] == [(1.0, None, None), (2.0, None, None)]
+
+
+def test_a_model_without_a_common_block_is_left_out_of_a_pair_and_counted():
+    def on_one_model(cell):
+        return record(cell) if cell.model.name == "resnet20" else failed(cell)
+
+    made = board(study_of(cells(), grasp=on_one_model).frame)
+
+    grasp = next(s for s in made.ranked if s.criterion == "grasp")
+    assert (grasp.difference.n, made.blocks, made.compared) == (3, 6, 2)
+    assert grasp.difference.low < grasp.difference.mean < grasp.difference.high
+
+
 def test_a_clear_and_steady_difference_is_separated():
     expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=3)
     noise = {0: 0.0, 1: 0.1, 2: -0.1}
@@ -225,6 +264,23 @@ def test_a_clear_and_steady_difference_is_separated():
     made = board(study_of(expected, snip=with_top1(lambda c: 90 + noise[c.seed]), random=with_top1(lambda c: 80)).frame)
 
     assert [(s.criterion, s.letters, s.ranks) for s in made.ranked] == [("snip", "a", (1, 1)), ("random", "b", (2, 2))]
+    assert _remarks(made)[0] == "snip is separably better than all others."
+
+
+def test_the_answer_names_all_that_may_be_the_best():
+    """snip and grasp differ by noise, random lies 10 points below both."""
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+    names = [CRITERIA["random"], CRITERIA["snip"], CRITERIA["grasp"]]
+    expected = cells(names, models=["resnet20"], sparsities=[0.9], seeds=3)
+    top1 = {
+        "snip": with_top1(lambda c: 90 + noise[c.seed]),
+        "grasp": with_top1(lambda c: 90 + noise[2 - c.seed]),
+        "random": with_top1(lambda c: 80.0),
+    }
+
+    said = _remarks(board(study_of(expected, **top1).frame))[0]
+
+    assert said == "grasp, snip: any of these may be the best, none is separably worse than another criterion."
 
 
 def test_one_seed_separates_nothing_and_says_so():

@@ -53,6 +53,15 @@ def test_many_blocks_use_the_bca_bootstrap_and_give_the_same_interval_every_time
     assert first.high - first.mean > first.mean - first.low > 0
 
 
+def test_the_bootstrap_of_ten_normal_values_is_about_as_wide_as_students_interval():
+    """A plain one has 1.96 sqrt(9 / 10) / 2.262 = 82 % of its width."""
+    draws = [np.random.default_rng(i).normal(size=10) for i in range(12)]
+
+    shares = [mean_interval(x).half / (2.2622 * x.std(ddof=1) / 10**0.5) for x in draws]
+
+    assert 0.93 <= np.mean(shares) <= 1.07
+
+
 def test_strata_weigh_the_same_however_many_blocks_they_have():
     assert stratified_interval([[1.0, 3.0], [10.0, 10.0, 11.0, 13.0]]).mean == pytest.approx((2 + 11) / 2)
 

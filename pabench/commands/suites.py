@@ -1,4 +1,4 @@
-"""Suites: run, validate, schema, fetch."""
+"""Suites: run, plan, validate, schema, fetch."""
 
 from __future__ import annotations
 
@@ -54,6 +54,47 @@ def run(
     )
     session = Session.open(options)
     raise typer.Exit(session.describe() if dry_run else session.run())
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    mde: Annotated[float, typer.Option(help="A true difference to be found, in points of top-1.")] = 0.5,
+    power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="The level of the test, two-sided.")] = 0.05,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The study's folder. Default: results/<suite>.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Cells at once, as in run.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    overrides: Set = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a suite will cost and which differences it can show, before anything runs."""
+    from pabench.plan import Wish, describe, outlook
+    from pabench.session import Options, Session
+
+    wish = Wish(mde, power, alpha)
+    options = Options(
+        suite=suite,
+        output=output,
+        jobs=jobs,
+        device=device,
+        overrides=tuple(overrides or ()),
+        plugins=tuple(plugin or ()),
+        yes=yes,
+    )
+    session = Session.open(options)
+    found = outlook(session, wish, records)
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    for gap in session.gaps:
+        typer.echo(f"missing data: {gap}", err=True)
+    raise typer.Exit(MissingError.exit_code if session.gaps else 0)
 
 
 @app.command()

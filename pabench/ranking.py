@@ -1,0 +1,89 @@
+"""Ranks of names within tasks, groups that share a letter or a bar, and an order that no test contradicts."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
+
+from scipy import stats
+
+
+def mean_ranks(tasks: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over tasks of each name's rank, 1 for the highest value; equal values share their mean rank.
+
+    >>> mean_ranks([{"a": 90.0, "b": 80.0, "c": 80.0}, {"a": 70.0, "b": 75.0, "c": 60.0}])
+    {'a': 1.5, 'b': 1.75, 'c': 2.75}
+    """
+    rows = list(tasks)
+    if not rows:
+        return {}
+    names = list(rows[0])
+    ranks = stats.rankdata([[-row[name] for name in names] for row in rows], axis=1)
+    return {name: float(rank) for name, rank in zip(names, ranks.mean(axis=0), strict=True)}
+
+
+def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) -> dict[str, str]:
+    """Letters such that two names share one exactly if they are not separated (Piepho 2004, insert and absorb).
+
+    Not being separable is not transitive, so a name may carry several letters; `a` holds the first of `names`.
+
+    >>> tie_groups(["x", "y", "z"], {("x", "y"): False, ("y", "z"): False, ("x", "z"): True})
+    {'x': 'a', 'y': 'ab', 'z': 'b'}
+    """
+    groups: list[frozenset[str]] = [frozenset(names)]
+    for pair in (set(pair) for pair, apart in separated.items() if apart):
+        split = [group - {name} if pair <= group else group for group, name in product(groups, sorted(pair))]
+        distinct = list(dict.fromkeys(split))
+        groups = [group for group in distinct if not any(group < other for other in distinct)]
+    position = {name: i for i, name in enumerate(names)}
+    groups.sort(key=lambda group: sorted(position[name] for name in group))
+    return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in names}
+
+
+def cliques(ranks: Mapping[str, float], difference: float) -> list[list[str]]:
+    """The bars of a critical-difference diagram: largest runs of two or more names whose mean ranks lie less than
+    `difference` apart (Demsar 2006), best first.
+
+    >>> cliques({"x": 1.0, "y": 2.0, "z": 3.0}, 1.5)
+    [['x', 'y'], ['y', 'z']]
+    """
+    order = sorted(ranks, key=lambda name: (ranks[name], name))
+    runs = [[other for other in order[i:] if ranks[other] - ranks[name] < difference] for i, name in enumerate(order)]
+    return [
+        run for i, run in enumerate(runs) if len(run) > 1 and not any(run[-1] == earlier[-1] for earlier in runs[:i])
+    ]
+
+
+def ordered(ranks: Mapping[str, float], better: Collection[tuple[str, str]]) -> list[str]:
+    """Names by rank, except that none stands before one that is separably better.
+
+    The two can disagree: a rank sees order only, a mean sees how far a collapsed network falls.
+
+    >>> ordered({"x": 1.0, "y": 2.0, "z": 3.0}, {("z", "y")})
+    ['x', 'z', 'y']
+    """
+    left, found = sorted(ranks, key=lambda name: (ranks[name], name)), []
+    while left:
+        free = [name for name in left if not any((other, name) in better for other in left)]
+        found.append((free or left)[0])
+        left.remove(found[-1])
+    return found
+
+
+def rank_range(name: str, names: Collection[str], better: Collection[tuple[str, str]]) -> tuple[int, int]:
+    """The ranks a name may have: after all that are separably better, before all that are separably worse.
+
+    `better` holds (better, worse) pairs.
+
+    >>> rank_range("y", ["x", "y", "z"], {("x", "z")})
+    (1, 3)
+    """
+    above = sum((other, name) in better for other in names)
+    below = sum((name, other) in better for other in names)
+    return 1 + above, len(names) - below
+
+
+def _letter(index: int) -> str:
+    letters = string.ascii_lowercase
+    return letters[index] if index < len(letters) else f"{letters[index % 26]}{index // 26}"

@@ -1,0 +1,98 @@
+"""How small a difference can be found, and how many seeds one takes."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import TTestIndPower, TTestPower
+
+from pabench import power
+from pabench.power import CORRELATION, SEED_SD, Comparison, paired_sd, typical_sd, unpaired_seeds
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 30, 200])
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+def test_the_detectable_difference_equals_that_of_statsmodels(seeds, alpha):
+    """Its upper tail at half the level: two-sided it is NaN for some large effects; the other tail is nothing."""
+    found = Comparison(0.4, alpha).detectable(seeds)
+
+    theirs = TTestPower().power(found / 0.4, seeds, alpha / 2, alternative="larger")
+    assert theirs == pytest.approx(0.8, abs=1e-4)
+
+
+def test_two_models_of_n_seeds_have_the_power_of_two_samples():
+    """The mean of two models' differences has half the size and half the error of a difference of two samples."""
+    theirs = TTestIndPower().power(effect_size=0.8, nobs1=6, alpha=0.05)
+
+    assert Comparison(1.0, strata=2).power(0.4, 6) == pytest.approx(theirs)
+
+
+def test_a_simulation_finds_the_detectable_difference_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    effect = Comparison(0.34).detectable(5)
+    values = effect + 0.34 * rng.normal(size=(20_000, 5))
+    t = values.mean(axis=1) / (values.std(axis=1, ddof=1) / 5**0.5)
+
+    assert (abs(t) > 2.7764).mean() == pytest.approx(0.8, abs=0.01)  # t(0.975, 4)
+
+
+def test_three_tenths_of_a_point_take_17_unpaired_or_9_paired_seeds():
+    """Seed SD 0.34 and power 0.8, one-sided at 5 %; two-sided, as reports test, 22 and 12."""
+    paired = Comparison(paired_sd(), sided=1).seeds(0.3)
+    two_sided = Comparison(paired_sd()).seeds(0.3)
+
+    assert (unpaired_seeds(0.3, sided=1), paired) == (17, 9)
+    assert (unpaired_seeds(0.3), two_sided) == (22, 12)
+
+
+def test_correlations_from_53_to_59_percent_are_what_nine_paired_seeds_mean():
+    fits = [c for c in range(100) if Comparison(paired_sd(SEED_SD, c / 100), sided=1).seeds(0.3) == 9]
+
+    assert (fits[0], fits[-1]) == (53, 59)
+    assert round(100 * CORRELATION) in fits
+
+
+def test_seeds_are_the_fewest_that_reach_the_power():
+    comparison = Comparison(0.34, alpha=0.005)
+    seeds = comparison.seeds(0.5)
+
+    assert comparison.power(0.5, seeds) >= 0.8 > comparison.power(0.5, seeds - 1)
+    assert comparison.detectable(seeds) <= 0.5 < comparison.detectable(seeds - 1)
+
+
+def test_one_seed_detects_nothing_and_no_number_of_seeds_finds_next_to_nothing():
+    assert Comparison(0.34).detectable(1) is None
+    assert Comparison(0.34).seeds(1e-6) is None
+
+
+@pytest.mark.parametrize("sd", [1e-3, 0.34, 50.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 120])
+def test_no_spread_level_or_size_makes_it_lose_its_way(sd, alpha):
+    for seeds in (2, 3, 10, 1000):
+        for strata in (1, 5):
+            comparison = Comparison(sd, alpha, strata)
+            assert comparison.power(comparison.detectable(seeds), seeds) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_the_typical_spread_of_small_samples_is_that_they_come_from():
+    rng = np.random.default_rng(0)
+
+    assert typical_sd(list(0.34 * rng.normal(size=(1000, 3)))) == pytest.approx(0.34, rel=0.06)
+    assert typical_sd(list(0.34 * rng.normal(size=(1000, 10)))) == pytest.approx(0.34, rel=0.06)
+
+
+def test_a_collapsed_pair_does_not_move_the_typical_spread():
+    usual = [[0.0, 0.3, -0.3]] * 4
+
+    assert typical_sd([*usual, [0.0, 40.0, -40.0]]) == typical_sd(usual)
+
+
+@pytest.mark.parametrize("samples", [[], [[1.0]], [[2.0, 2.0, 2.0]]])
+def test_no_spread_is_none(samples):
+    assert typical_sd(samples) is None
+
+
+def test_doctests_hold():
+    assert doctest.testmod(power).failed == 0
