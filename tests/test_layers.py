@@ -20,7 +20,7 @@ ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["wording", "section", "statistics", "frame", "report", "status"],
+    *["wording", "latex", "section", "statistics", "frame", "report", "status"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
