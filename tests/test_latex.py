@@ -22,7 +22,7 @@ def test_a_name_cannot_end_its_line_or_its_table():
 
     assert made.count("\\end{tabular}") == 1
     lines = made.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert lines[0] == "% one two"
     # every percent sign of the body is escaped, or it would hide the rest of the line
     assert all(not re.search(r"(?<!\\)%", line) for line in lines[1:])
