@@ -39,6 +39,10 @@
     });
   }
 
+  for (const button of document.querySelectorAll(".save-text")) {
+    button.addEventListener("click", () => save(button.dataset.file.replace(/[^A-Za-z0-9._-]+/g, "-"), "text/plain", $(button.dataset.from).textContent));
+  }
+
   const source = $("cells-data");
   if (!source) return;
   const data = JSON.parse(source.textContent), fact = Object.fromEntries(data.facts.map((name, i) => [name, i]));
