@@ -21,6 +21,7 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["wording", "latex", "section", "statistics", "frame", "report", "status"],
+    *["joining", "contrast", "difference", "account"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
@@ -32,7 +33,7 @@ ROOMS = [
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
-    *["engine", "engines", "section", "report", "cli"],
+    *["engine", "engines", "section", "report", "joining", "difference", "cli"],
 ]
 
 

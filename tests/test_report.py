@@ -111,7 +111,8 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "accuracy", "layers", "cost", "gradient", "published", "cells", "protocol", "checklist",
+        "overview", "leaderboard", "accuracy", "layers", "cost", "gradient", "published", "cells", "protocol",
+        "checklist",
     ]  # fmt: skip
     assert "could not be made" not in page
 
