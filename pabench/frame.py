@@ -37,6 +37,9 @@ NUMBERS = {
     "gradient_norm_after": ("receipt", "gradient_norm", "after"),
     "scoring_seconds": ("cost", "scoring_seconds"),
     "scoring_peak_bytes": ("cost", "scoring_peak_bytes"),
+    "scoring_images": ("cost", "scoring_images"),
+    "gradient_seconds": ("cost", "gradient_seconds"),
+    "gradient_images": ("cost", "gradient_images"),
     "training_seconds": ("cost", "training_seconds"),
     "wall_seconds": ("cost", "wall_seconds"),
 }

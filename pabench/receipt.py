@@ -72,6 +72,7 @@ def receipted(
         "layers": layers,
         "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
         "scores": _quantiles(scores) if scores else {},
+        "score_histogram": histogram(scores) if scores else {},
     }
     if taken_over := donor_identity(rule):
         receipt["donor"] = taken_over
@@ -86,6 +87,41 @@ def _quantiles(scores: Tensors) -> dict[str, float]:
     n = flat.numel()
     ranks = {f"{q:g}": max(1, math.ceil(q * n)) for q in (0, 0.25, 0.5, 0.75, 1)}
     return {q: float(flat.kthvalue(rank).values) for q, rank in ranks.items()} if n else {}
+
+
+PER_DECADE, DECADES = 4, 24
+"""Bins of the histogram: how many a power of ten, and how many powers of ten below the largest score at most."""
+
+
+def histogram(scores: Tensors) -> dict[str, Any]:
+    """How many finite scores of each sign have which size.
+
+    Bin i holds sizes from 10^(i / 4) to below 10^((i + 1) / 4), on every network: histograms of several seeds add up.
+    `first` is the lowest bin of the lists `positive` and `negative`; it also holds what is smaller, where the scores
+    span more than 24 powers of ten. `zero` scores are in no bin.
+
+    >>> histogram({"w": torch.tensor([1.0, 1.5, 10.0, -1.0, 0.0])})
+    {'first': 0, 'positive': [2, 0, 0, 0, 1], 'negative': [1, 0, 0, 0, 0], 'zero': 1}
+    """
+    finite = {n: s.flatten()[s.flatten().isfinite()] for n, s in scores.items()}
+    zero = sum(int((s == 0).sum()) for s in finite.values())
+    sizes = [s.abs().max() for s in finite.values() if s.numel()]
+    if not sizes or (largest := float(torch.stack(sizes).max().double())) == 0:
+        return {"first": 0, "positive": [], "negative": [], "zero": zero}
+    last = _bin(torch.tensor(largest, dtype=torch.float64)).item()
+    lowest = last - PER_DECADE * DECADES
+    counts = torch.zeros(2, last - lowest + 1, dtype=torch.int64)
+    for s in finite.values():  # layer by layer: a copy of all scores in float64 may not fit
+        for sign, some in ((0, s[s > 0]), (1, s[s < 0])):
+            places = (_bin(some.abs().double()) - lowest).clamp(min=0)
+            counts[sign] += torch.bincount(places, minlength=counts.shape[1]).cpu()
+    begin = int(counts.sum(0).nonzero()[0])
+    positive, negative = counts[:, begin:].tolist()
+    return {"first": lowest + begin, "positive": positive, "negative": negative, "zero": zero}
+
+
+def _bin(sizes: torch.Tensor) -> torch.Tensor:
+    return (sizes.log10() * PER_DECADE).floor().to(torch.int64)
 
 
 def _flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,12 +13,15 @@ from markupsafe import Markup
 
 from pabench import durable, registry
 from pabench.frame import study as make_study
-from pabench.section import Section, Study, templates
+from pabench.glyphs import glyphs
+from pabench.section import Section, Study, script_json, templates
 from pabench.store import Store
 from pabench.wording import plain
 
 TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
 NAME = "report.html"
+SCRIPTS = ("page", "figures", "pdf", "cells", "exports", "detail", "table")
+"""Files of the page's one script, in this order: later ones use the names of earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ def write(folder: Path, out: Path | None = None) -> Path:
 
 def write_study(study: Study, out: Path) -> Path:
     """Render a study to `out`; returns where it is. OSError: it cannot be written."""
-    page = render(study)
+    text = render(study)
     out.parent.mkdir(parents=True, exist_ok=True)
-    durable.replace(out, page.encode())
+    durable.replace(out, text.encode())
     return out
 
 
@@ -54,23 +58,37 @@ def read(folder: Path) -> Study:
 
 def render(study: Study) -> str:
     """The page of a study, every section of the registry in its order."""
-    page = templates(TEMPLATES).get_template("page.html.j2")
+    name = plain(study.manifest.get("title") or study.manifest["name"])
+    return page(name, [section for section in sections(study) if section.html or section.problem])
+
+
+def page(name: str, sections: Sequence[Rendered], *, scripts: Sequence[str] = SCRIPTS) -> str:
+    """A page of sections, of a study or of anything else, with its style, its script and the policy that allows them.
+
+    A section's HTML has no inline style and no handler: the policy blocks both.
+    """
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    script = _script(scripts)
     policy = (
         f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return page.render(
-        name=plain(study.manifest.get("title") or study.manifest["name"]),
-        policy=policy,
-        style=Markup(style),
-        script=Markup(script),
-        sections=[section for section in _sections(study) if section.html or section.problem],
+    return (
+        templates(TEMPLATES)
+        .get_template("page.html.j2")
+        .render(
+            name=name,
+            policy=policy,
+            style=Markup(style),
+            script=Markup(script),
+            glyphs=script_json(glyphs(section.html for section in sections)),
+            sections=sections,
+        )
     )
 
 
-def _sections(study: Study) -> list[Rendered]:
+def sections(study: Study) -> list[Rendered]:
+    """What every section of the registry makes of a study, in their order; "" where one has nothing to say."""
     group = registry.group("sections")
     classes = sorted(group.classes.values(), key=lambda cls: (cls.order, cls.name))  # type: ignore[attr-defined]
     rendered = [_render(cls(), study) for cls in classes]
@@ -83,6 +101,12 @@ def _render(section: Section, study: Study) -> Rendered:
     except Exception as error:
         return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
     return Rendered(section.name, section.title, html=Markup(html) if html else "")
+
+
+def _script(names: Sequence[str]) -> str:
+    """One script in a function of its own, so that nothing on the page is global."""
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    return "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
 
 
 def _hash(text: str) -> str:

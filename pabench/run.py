@@ -7,7 +7,7 @@ evaluates and writes one record. Both take plain data and write to the store; wh
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,13 +17,13 @@ from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.control import Control
-from pabench.criterion import Criterion, source_digest
+from pabench.criterion import Batch, Criterion, source_digest
 from pabench.donor import donor, donor_identity
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError
 from pabench.execution import has_masks, refused
 from pabench.maskfile import pack, unpack
-from pabench.meter import Meter
+from pabench.meter import Meter, clock
 from pabench.model import weights_digest
 from pabench.network import Network
 from pabench.parent import inherited, refuse_foreign, shuffled
@@ -37,6 +37,8 @@ from pabench.store import Store
 from pabench.training import Evaluation, evaluate
 
 Report = Callable[[dict[str, Any]], None]
+STATISTICS = ("scores", "score_histogram", "gradient_norm")
+"""Parts of a receipt whose last digit depends on the number of threads."""
 
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
@@ -74,11 +76,15 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         else:
             pruned = [(cell, shuffled(store, cell, pairing), {}) for cell in cells]
         reference = Network(module.to(block.device), bn="train", dtype=getattr(torch, cells[0].scoring.dtype))
-        before = gradient_norm(reference, block.norm_batches())
+        batches, times = block.norm_batches(), []
+        before = _timed_norm(reference, batches, None, times)
         for cell, result, cost in pruned:
-            norm = {"before": before, "after": gradient_norm(reference, block.norm_batches(), _on(reference, result))}
+            norm = {"before": before, "after": _timed_norm(reference, batches, _on(reference, result), times)}
             dense = {"dense_epochs": rule.dense_epochs()} if rule.trains else {}
             receipt = _with_mask(store, cell, result, {**batch, **dense, "gradient_norm": norm})
+            unit = {"gradient_seconds": min(times), "gradient_images": sum(len(y) for _, y in batches)}
+            if cost:  # a shuffled mask was not scored
+                cost = {**cost, **unit, "scoring_images": images * block.dataset.classes}
             commit(cell, {"receipt": receipt, "flags": result.flags, "pairing": pairing, "cost": cost})
     except Aborted:
         raise
@@ -213,6 +219,16 @@ def _kind(error: BaseException) -> str:
     return "io" if isinstance(error, OSError) else "plugin-error"
 
 
+def _timed_norm(
+    network: Network, batches: Sequence[Batch], masks: dict[str, torch.Tensor] | None, times: list[float]
+) -> float | None:
+    """The gradient norm; its time, of one forward and one backward pass, is the unit that scoring is compared to."""
+    began = clock(network.device)
+    norm = gradient_norm(network, batches, masks)
+    times.append(clock(network.device) - began)
+    return norm
+
+
 def _on(network: Network, result: Pruned) -> dict[str, torch.Tensor]:
     return {n: m.to(network.device) for n, m in result.masks.items()}
 
@@ -226,7 +242,7 @@ def _with_mask(store: Store, cell: Cell, result: Pruned, more: Mapping[str, Any]
     assert cell.criterion is not None
     variant = cell.criterion.name.partition("@")[2]
     receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, **more}
-    exact = {k: v for k, v in receipt.items() if k not in ("scores", "gradient_norm")}
+    exact = {k: v for k, v in receipt.items() if k not in STATISTICS}
     return {**receipt, "mask": store.put_mask(pack(result.masks, exact))}
 
 

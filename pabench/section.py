@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Study:
 class Section(ABC):
     """One part of the page, in a file of its own. It sees records and nothing else, and imports no torch.
 
-    `order` places it: built-in sections are at 10, 20, ... 80. `name` is its anchor.
+    `order` places it: built-in sections are at 10, 20, ... 90. `name` is its anchor.
     """
 
     name: ClassVar[str]
@@ -72,3 +73,11 @@ def templates(folder: Path) -> Environment:
     )
     environment.filters.update(wording.FILTERS)
     return environment
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that can stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)

@@ -1,86 +1,204 @@
-"""Accuracy against sparsity, a figure for each dataset and model."""
+"""Accuracy against sparsity, against effective density and against training FLOPs, for each dataset and model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pabench.cell import Cell
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.statistics import mean_interval
-from pabench.wording import percent
+from pabench.wording import count, number, percent
 
-from .figure import INK, Look, legend_text, looks, short, svg
+from .figure import INK, Drawn, Look, Numbers, legend_text, looks, short, svg
+
+EFFECTIVE = "effective_density"
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure and the sentences under it."""
+class Point:
+    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1 with the interval's limits."""
 
-    title: str
-    svg: Markup
-    notes: tuple[str, ...]
+    sparsity: float
+    x: float
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    flagged: bool
 
 
 class Accuracy(Section):
     """Mean top-1 of each criterion over seeds, with intervals, and the dense baseline."""
 
     name = "accuracy"
-    title = "Accuracy against sparsity"
+    title = "Accuracy against density and FLOPs"
     order = 30
 
     def render(self, study: Study) -> str | None:
         frame = study.plain
         lines = set(frame.loc[frame["reference_line"] != "", "criterion"])
         styles = looks([c for c in frame["criterion"].unique() if c != DENSE], lines)
-        figures = [
-            draw(rows, styles, dataset, model)
-            for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False)
-            if rows.loc[rows["sparsity"] > 0, "top1"].notna().any()
-        ]
+        figures = []
+        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+            if not rows.loc[rows["sparsity"] > 0, "top1"].notna().any():
+                continue
+            title = f"{dataset} · {model}"
+            drawn = (draw(rows, styles, title), _effective(rows, styles, title), _flops(study, rows, styles, title))
+            figures += [figure for figure in drawn if figure]
         return self.fill("figures.html.j2", intro=(), figures=figures) if figures else None
 
 
-def draw(rows: pd.DataFrame, styles: dict[str, Look], dataset: str, model: str) -> Drawn:
-    """The figure of one dataset and model; `rows` are its cells."""
+def draw(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn:
+    """Top-1 against sparsity of one dataset and model; `rows` are its cells."""
     seen = rows[rows["top1"].notna()]
     pruned = seen[seen["sparsity"] > 0]
+    criteria = [name for name in styles if (pruned["criterion"] == name).any()]
+    points = {
+        name: _points(pruned[pruned["criterion"] == name], lambda some: 1 - some["sparsity"]) for name in criteria
+    }
+    label = f"Top-1 accuracy against sparsity, {title}: {', '.join(criteria)}"
 
+    def axis(axes) -> None:
+        sparsities = sorted(s for s in rows["sparsity"].unique() if s > 0)
+        axes.set_xlim((1 - sparsities[0]) * 1.25, (1 - sparsities[-1]) / 1.25)  # first: a single one has no log range
+        axes.set_xscale("log")
+        axes.set_xticks([1 - s for s in sparsities], [percent(s) for s in sparsities])
+        axes.minorticks_off()
+        axes.set_xlabel("sparsity (kept weights on a logarithmic scale)")
+
+    drawing = _curves(points, seen, styles, axis, name=f"accuracy-{title}", label=label, dodge=True)
+    return Drawn(title, drawing, _notes(rows), _numbers(points))
+
+
+def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
+    """Top-1 against the share of weights on a live path; None where it was not measured."""
+    if EFFECTIVE not in rows or not (rows["top1"].notna() & (rows["sparsity"] > 0) & (rows[EFFECTIVE] > 0)).any():
+        return None
+    seen = rows[rows["top1"].notna()]
+    known = seen[(seen["sparsity"] > 0) & (seen[EFFECTIVE] > 0)]
+    pruned = seen[seen["sparsity"] > 0]
+    notes = [
+        "Means over seeds at the mean share of weights that lie on a live path (arXiv:2107.02306).",
+        "A point that lies further right than others of its sparsity keeps more weights that do nothing.",
+    ]
+    if cut := int((pruned[EFFECTIVE] == 0).sum()):
+        notes.append(f"{count(cut, 'cell')} with no live path at all cannot stand on this axis and are left out.")
+    if unknown := int(pruned[EFFECTIVE].isna().sum()):
+        notes.append(f"{count(unknown, 'cell')} without this metric are left out.")
+    return _against(
+        known, seen, styles, lambda cells: cells[EFFECTIVE], notes, title=f"{title}, against effective density",
+        name=f"effective-{title}", axis="effective density (logarithmic scale)",
+    )  # fmt: skip
+
+
+def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
+    """Top-1 against training FLOPs, in parts of the dense network's; None where FLOPs are not known."""
+    seen = rows[rows["top1"].notna()]
+    cells = [c for c in study.manifest["cells"] if c["criterion"] and c["criterion"].get("trains")]
+    trains = seen["key"].isin([Cell.from_json(c).key for c in cells])
+    known = seen[(seen["sparsity"] > 0) & (seen["flops_pruned"] > 0) & (seen["flops_dense"] > 0) & ~trains]
+    if known.empty:
+        return None
+    notes = [
+        "Training FLOPs in parts of the dense network's: forward FLOPs of the kept weights over those of all.",
+        "Epochs, images and the share of the backward pass are the same and cancel; scoring is not in it.",
+        "Hardware that does not skip zeros computes all of them.",
+    ]
+    if left := sorted(set(seen.loc[trains, "criterion"])):
+        notes.append(f"Not shown, as more than the pruned network is trained: {', '.join(left)}.")
+    return _against(
+        known, seen, styles, lambda cells: cells["flops_pruned"] / cells["flops_dense"], notes,
+        title=f"{title}, against training FLOPs", name=f"flops-{title}",
+        axis="training FLOPs, share of the dense network's (logarithmic scale)",
+    )  # fmt: skip
+
+
+def _against(
+    known: pd.DataFrame,
+    seen: pd.DataFrame,
+    styles: dict[str, Look],
+    where: Callable[[pd.DataFrame], pd.Series],
+    notes: list[str],
+    *,
+    title: str,
+    name: str,
+    axis: str,
+) -> Drawn:
+    criteria = [one for one in styles if (known["criterion"] == one).any()]
+    points = {one: _points(known[known["criterion"] == one], where) for one in criteria}
+
+    def horizontal(axes) -> None:
+        values = [point.x for line in points.values() for point in line]
+        axes.set_xlim(min(values) / 1.25, min(1.0, max(values) * 1.25))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.minorticks_off()
+        axes.invert_xaxis()
+        axes.set_xlabel(axis)
+
+    label = f"Top-1 accuracy {title.rpartition(', ')[2]}, {title.rpartition(', ')[0]}"
+    drawing = _curves(points, seen, styles, horizontal, name=name, label=label, dodge=False)
+    return Drawn(title, drawing, tuple(notes), _numbers(points, axis.partition(" (")[0]))
+
+
+def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> list[Point]:
+    found = []
+    for sparsity, group in cells.groupby("sparsity"):
+        interval, x = mean_interval(group["top1"]), float(where(group).mean())
+        found.append(
+            Point(float(sparsity), x, interval.mean, interval.low, interval.high, len(group), any(group["flags"]))
+        )
+    return found
+
+
+def _curves(
+    points: dict[str, list[Point]],
+    seen: pd.DataFrame,
+    styles: dict[str, Look],
+    axis: Callable[..., None],
+    *,
+    name: str,
+    label: str,
+    dodge: bool,
+):
     def paint(figure: Figure) -> None:
         windows = _windows(seen)
         panels = figure.subplots(1, len(windows), squeeze=False)[0]
-        criteria = [name for name in styles if (pruned["criterion"] == name).any()]
         for axes, window in zip(panels, windows, strict=True):
             _dense(axes, seen.loc[seen["criterion"] == DENSE, "top1"])
-            for place, name in enumerate(criteria):
-                _line(axes, pruned[pruned["criterion"] == name], styles[name], name, _dodge(place, len(criteria)))
-            _axes(axes, rows, window)
+            for place, (criterion, line) in enumerate(points.items()):
+                _line(axes, line, styles[criterion], criterion, _dodge(place, len(points)) if dodge else 1.0)
+            axis(axes)
+            axes.set_ylim(max(0, window[0]), min(100, window[1]))
+            axes.set_ylabel("top-1 accuracy, %")
+            axes.grid(axis="y")
         if len(windows) > 1:
             panels[1].set_title("the upper part", loc="left")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper")
 
-    title = f"{dataset} · {model}"
-    label = f"Top-1 accuracy against sparsity of {len(styles)} criteria, {title}"
-    return Drawn(title, svg(paint, width=12, height=4.3, name=f"accuracy-{title}", label=label), _notes(rows))
+    return svg(paint, width=12, height=max(4.3, 0.6 + 0.23 * len(points)), name=name, label=label)
 
 
-def _line(axes, cells: pd.DataFrame, look: Look, name: str, dodge: float) -> None:
+def _line(axes, line: list[Point], look: Look, name: str, dodge: float) -> None:
     """A criterion: its means joined, an interval at each, a ring where a cell is flagged."""
-    points = [(s, mean_interval(group["top1"]), any(group["flags"])) for s, group in cells.groupby("sparsity")]
-    x = np.array([1 - s for s, _, _ in points]) * dodge
-    y = np.array([interval.mean for _, interval, _ in points])
     style = {"color": look.color, "marker": look.marker, "markersize": 5, "linewidth": 1.6}
+    x, y = np.array([p.x for p in line]) * dodge, [p.mean for p in line]
     axes.plot(x, y, linestyle=look.line, label=legend_text(short(name)), zorder=3, **style)
-    for at, (_, interval, flagged) in zip(x, points, strict=True):
-        if interval.low is not None:
-            axes.plot([at, at], [interval.low, interval.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
-        if flagged:
-            axes.plot([at], [interval.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
+    for at, point in zip(x, line, strict=True):
+        if point.low is not None:
+            axes.plot([at, at], [point.low, point.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
+        if point.flagged:
+            axes.plot([at], [point.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
 
 
 def _dense(axes, top1: pd.Series) -> None:
@@ -100,21 +218,25 @@ def _windows(seen: pd.DataFrame) -> list[tuple[float, float]]:
     return [(bound - max(0.3, 0.08 * (high - bound)), high + max(0.3, 0.08 * (high - bound))) for bound in bounds]
 
 
-def _axes(axes, rows: pd.DataFrame, window: tuple[float, float]) -> None:
-    sparsities = sorted(s for s in rows["sparsity"].unique() if s > 0)
-    axes.set_xlim((1 - sparsities[0]) * 1.25, (1 - sparsities[-1]) / 1.25)  # first: a single one has no log range
-    axes.set_xscale("log")
-    axes.set_xticks([1 - s for s in sparsities], [percent(s) for s in sparsities])
-    axes.minorticks_off()
-    axes.set_ylim(max(0, window[0]), min(100, window[1]))
-    axes.set_xlabel("sparsity (kept weights on a logarithmic scale)")
-    axes.set_ylabel("top-1 accuracy, %")
-    axes.grid(axis="y")
-
-
 def _dodge(place: int, count: int) -> float:
     """Criteria stand side by side, so that intervals do not hide each other."""
     return float(1.018 ** ((count - 1) / 2 - place))
+
+
+def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
+    """A line for each criterion: mean and interval at each sparsity, after it the place on another axis."""
+    sparsities = sorted({point.sparsity for line in points.values() for point in line})
+    lines = []
+    for name, line in points.items():
+        at = {point.sparsity: point for point in line}
+        lines.append((name, tuple(_told(at[s], axis) if s in at else "–" for s in sparsities)))
+    head = f"Criterion, top-1 % [95 % interval]{f' at {axis}' if axis else ''}"
+    return Numbers((head, *(percent(s) for s in sparsities)), tuple(lines))
+
+
+def _told(point: Point, axis: str) -> str:
+    interval = f" [{number(point.low)}, {number(point.high)}]" if point.low is not None else ""
+    return f"{number(point.mean)}{interval}" + (f" at {100 * point.x:.3g} %" if axis else "")
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from markupsafe import Markup
 
 from pabench.cell import labelled
 from pabench.frame import STATUSES
-from pabench.section import Section, Study
+from pabench.section import Section, Study, script_json
 from pabench.wording import plain
 
 CURVE_POINTS = 24
+DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+STEPS = len(DIGITS) ** 2 - 1
 TRACEBACK_CHARACTERS = 4000
 NAMES = ("dataset", "model", "criterion", "ablation")
 FACTS = (
     "top1", "top5", "loss", "sparsity_reached", "weights_kept", "weights_total", "tied_at_threshold", "kept_of_tied",
     "zero_scores", "rounds", "gradient_norm_before", "gradient_norm_after", "scoring_seconds", "scoring_peak_bytes",
-    "training_seconds", "wall_seconds", "parameters_pruned", "flops_dense", "flops_pruned", "effective_density",
+    "training_seconds", "wall_seconds", "parameters_dense", "parameters_pruned", "flops_dense", "flops_pruned",
+    "effective_density",
 )  # fmt: skip
 
 
@@ -36,17 +37,8 @@ class Cells(Section):
         return self.fill(
             "cells.html.j2",
             data=script_json(table(study)),
-            name=plain(study.manifest["name"]),
             ablated=bool((study.frame["ablation"] != "").any()),
         )
-
-
-def script_json(value: Any) -> Markup:
-    """JSON that can stand inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 class Pool:
@@ -64,22 +56,41 @@ class Pool:
 
 
 def table(study: Study) -> dict[str, Any]:
-    """Rows as lists, in the order of `columns`; what repeats is in pools."""
-    pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags")}
-    rows = [_row(cell, study.records.get(cell["key"], {}), pools) for cell in study.frame.to_dict("records")]
-    words = shlex.split(study.frame["rerun"].iloc[0]) if len(study.frame) else []
+    """Rows as lists, in the order of `_row`; what repeats is in pools."""
+    frame = study.frame
+    pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags", "epochs", "studies")}
+    facts = [*FACTS, *measured(study)]
+    places = {key: place for place, key in enumerate(frame["key"])}
+    rows = [_row(cell, study.records.get(cell["key"], {}), facts, places, pools) for cell in frame.to_dict("records")]
+    words = shlex.split(frame["rerun"].iloc[0]) if len(frame) else []
     only = words.index("--only") if "--only" in words else 0
     return {
+        "study": plain(study.manifest["name"]),
         "command": shlex.join(words[:only]),
         "statuses": STATUSES,
-        "facts": FACTS,
+        "facts": facts,
+        "own": len(FACTS),
         "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
         **{name: pool.values for name, pool in pools.items()},
         "rows": rows,
     }
 
 
-def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Pool]) -> list[Any]:
+def measured(study: Study) -> list[str]:
+    """Columns of the frame that metrics brought and that are none of `FACTS` already."""
+    names = tuple(spec.name for spec in study.metrics)
+    columns = [c for c in study.frame.columns if c in names or c.startswith(tuple(f"{name}." for name in names))]
+    known = (*FACTS, "gradient_norm.before", "gradient_norm.after")
+    return [c for c in columns if c not in known and study.frame[c].notna().any()]
+
+
+def _row(
+    cell: Mapping[str, Any],
+    record: Mapping[str, Any],
+    facts: Sequence[str],
+    places: Mapping[str, int],
+    pools: dict[str, Pool],
+) -> list[Any]:
     receipt, texts = record.get("receipt") or {}, pools["texts"]
     flags = [[plain(flag["flag"]), plain(flag.get("detail", ""))] for flag in record.get("flags", ())]
     layers = receipt.get("layers", ())
@@ -91,7 +102,7 @@ def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Po
         cell["seed"],
         STATUSES.index(cell["status"]),
         [pools["flags"].add(flag) for flag in flags],
-        [_number(cell.get(name)) for name in FACTS],
+        [_number(cell.get(name)) for name in facts],
         cell["key"],
         [
             texts.add(cell["kind"]),
@@ -101,10 +112,13 @@ def _row(cell: Mapping[str, Any], record: Mapping[str, Any], pools: dict[str, Po
         ],
         pools["environments"].add({k: plain(v) for k, v in sorted(record.get("environment", {}).items())}),
         [pools["layers"].add([[plain(x["name"]), x["total"]] for x in layers]), [x["kept"] for x in layers]],
-        _curve(record),
+        _curve(record, pools["epochs"]),
         texts.add(_scored(receipt) if receipt else ""),
         pools["ablation"].add(cell["ablation"]),
-        cell["parent"],
+        places.get(cell["parent"], -1),
+        plain(receipt.get("mask", ""))[:16],
+        # on a page of several studies a row has its own, and their command
+        *([pools["studies"].add(cell["study"]), texts.add(cell["rerun"])] if "study" in cell else []),
     ]
 
 
@@ -126,15 +140,37 @@ def _traceback(record: Mapping[str, Any]) -> str:
     return text if len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
 
 
-def _curve(record: Mapping[str, Any]) -> list[list[float | int | None]]:
-    """Epochs, training loss and training accuracy at some epochs, the first and the last among them."""
+def _curve(record: Mapping[str, Any], pool: Pool) -> list[Any]:
+    """Which epochs (a place in the pool), the largest training loss, and loss and training accuracy at these epochs.
+
+    The first epoch and the last are among them. [] for a cell without a curve.
+    """
     curve = (record.get("result") or {}).get("curve") or {}
     loss, top1 = curve.get("loss") or [], curve.get("top1") or []
-    last = len(loss) - 1
+    if not loss:
+        return []
     points = min(CURVE_POINTS, len(loss))
-    epochs = sorted({round(i * last / max(1, points - 1)) for i in range(points)})
-    return [
-        [e + 1 for e in epochs],
-        [None if loss[e] is None else float(f"{loss[e]:.3g}") for e in epochs],
-        [None if top1[e] is None else float(f"{top1[e]:.3g}") for e in epochs] if len(top1) == len(loss) else [],
-    ]
+    epochs = sorted({round(i * (len(loss) - 1) / max(1, points - 1)) for i in range(points)})
+    top = max((x for x in (loss[e] for e in epochs) if _finite(x)), default=0.0) or 1.0
+    accuracy = packed([top1[e] for e in epochs], 100.0) if len(top1) == len(loss) else ""
+    return [pool.add([e + 1 for e in epochs]), float(f"{top:.3g}"), packed([loss[e] for e in epochs], top), accuracy]
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def packed(values: Sequence[float | None], top: float) -> str:
+    """Numbers from 0 to `top` as two letters each, a 4095th of `top` apart; ".." where there is none.
+
+    >>> packed([0.0, 0.5, 1.0, None], 1.0)
+    'AAgA//..'
+    """
+    found = []
+    for value in values:
+        if value is None or not math.isfinite(value):
+            found.append("..")
+            continue
+        high, low = divmod(round(min(max(value / top, 0.0), 1.0) * STEPS), len(DIGITS))
+        found.append(DIGITS[high] + DIGITS[low])
+    return "".join(found)

@@ -1,28 +1,31 @@
-"""What scoring costs: time and peak memory of each criterion."""
+"""What scoring costs: time, peak memory and gradient passes of each criterion, and what accuracy it buys."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from pabench.cell import Cell
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import seconds, size
 
-from .accuracy import Drawn
-from .figure import COLORS, MARKERS, legend_text, short, svg
-
-COLUMNS = ("scoring_seconds", "scoring_peak_bytes")
+from .figure import COLORS, MARKERS, Drawn, legend_text, short, svg
+from .pareto import pareto
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory, mean training time.
+    """A criterion on one model: n scored cells, mean and range of the time, largest peak memory.
 
-    `note` says why a reference line is none of the criteria.
+    `passes`: scoring in forward and backward passes of one batch; `epochs`: in epochs of the study's own training;
+    NaN where nothing tells. `note` says why a reference line is none of the criteria.
     """
 
     model: str
@@ -33,11 +36,12 @@ class Cost:
     fastest: float
     slowest: float
     peak: float
-    training: float
+    passes: float
+    epochs: float
 
 
 class ScoringCost(Section):
-    """Mean time and largest peak memory of scoring, for each criterion and model."""
+    """Mean time and largest peak memory of scoring, for each criterion and model, and accuracy against time."""
 
     name = "cost"
     title = "Scoring cost"
@@ -48,19 +52,49 @@ class ScoringCost(Section):
         scored = frame[(frame["criterion"] != DENSE) & frame["scoring_seconds"].notna()]
         if scored.empty:
             return None
+        epochs = _epochs(study.manifest)
+        scored = scored.assign(passes=passes(scored), epoch=scored["training_seconds"] / scored["key"].map(epochs))
         lines = [
             _cost(f"{dataset} · {model}", str(criterion), rows)
             for (dataset, model, criterion), rows in scored.groupby(["dataset", "model", "criterion"], sort=False)
         ]
+        figures = [draw(lines)]
+        for (dataset, model), rows in scored.groupby(["dataset", "model"], sort=False):
+            if (front := pareto(rows, f"{dataset} · {model}")) is not None:
+                figures.append(front)
         devices = sorted(x for x in scored["device"].unique() if x)
-        return self.fill("cost.html.j2", intro=(), lines=lines, figures=[draw(lines)], devices=devices)
+        known = any(math.isfinite(line.passes) for line in lines)
+        return self.fill("cost.html.j2", intro=(), lines=lines, figures=figures, devices=devices, known=known)
+
+
+def passes(rows: pd.DataFrame) -> pd.Series:
+    """Scoring time over the time of one forward and one backward pass of as many images; NaN where it was not timed.
+
+    The pass is timed beside each scoring, on the same network, in the same precision. A criterion that looks at no
+    images is compared to the pass as it was timed.
+    """
+    images = rows["scoring_images"].where(rows["scoring_images"] > 0, rows["gradient_images"])
+    return rows["scoring_seconds"] / (rows["gradient_seconds"] * images / rows["gradient_images"])
+
+
+def _epochs(manifest: Mapping[str, Any]) -> dict[str, int]:
+    return {cell.key: cell.recipe.epochs for cell in map(Cell.from_json, manifest["cells"])}
 
 
 def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
     times = rows["scoring_seconds"]
-    peak, training = rows["scoring_peak_bytes"].max(), rows["training_seconds"].mean()
-    note = str(rows["reference_line"].iloc[0])
-    return Cost(model, criterion, note, len(rows), times.mean(), times.min(), times.max(), peak, training)
+    return Cost(
+        model=model,
+        criterion=criterion,
+        note=str(rows["reference_line"].iloc[0]),
+        n=len(rows),
+        time=times.mean(),
+        fastest=times.min(),
+        slowest=times.max(),
+        peak=rows["scoring_peak_bytes"].max(),
+        passes=rows["passes"].median(),
+        epochs=(times / rows["epoch"]).median(),
+    )
 
 
 def draw(lines: list[Cost]) -> Drawn:
@@ -97,7 +131,7 @@ def draw(lines: list[Cost]) -> Drawn:
 
     height = 1.1 + 0.36 * len(criteria)
     drawing = svg(paint, width=12, height=height, name="cost", label="Scoring time and peak memory by criterion")
-    return Drawn("Time and memory", drawing, ("Points: means over cells; lines: fastest to slowest.",))
+    return Drawn("Time and memory", drawing, ("Points: means over cells; lines: fastest to slowest; numbers below.",))
 
 
 def _ticks(spread: float, *, binary: bool) -> LogLocator:

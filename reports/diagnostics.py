@@ -16,7 +16,7 @@ from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import NOTHING, count, plain
 
-from .accuracy import Drawn
+from .figure import Drawn
 from .overlaps import draw, overlaps
 
 # column of the frame: what the page calls it

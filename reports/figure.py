@@ -61,6 +61,24 @@ class Look:
         return (0, self.dashes or None)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """A figure's numbers as a table: the headings, and lines of a name and as many texts as headings follow it."""
+
+    heads: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, the sentences under it, and its numbers for whoever cannot see it or wants them exactly."""
+
+    title: str
+    svg: Markup
+    notes: tuple[str, ...]
+    numbers: Numbers | None = None
+
+
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
     """A look for each criterion, by its place in the study; `random` is grey and dotted.
 

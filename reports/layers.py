@@ -14,13 +14,16 @@ from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import percent, plain
 
-from .accuracy import Drawn
-from .figure import INK, looks, short, svg
+from .figure import INK, Drawn, Numbers, looks, short, svg
 
 INTRO = (
     "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",
     "A cross marks a layer that is empty in at least one seed: nothing passes through it.",
 )
+
+
+NUMBERS = 1500
+"""Up to this many densities stand on the page as text; each cell has its own in any case."""
 
 
 class Layers(Section):
@@ -80,7 +83,21 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     drawing = svg(paint, width=12, height=height, name=f"layers-{title}", label=label)
     seeds = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
     n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return Drawn(title, drawing, (f"Mean over seeds (n = {n}).",))
+    return Drawn(title, drawing, (f"Mean over seeds (n = {n}).",), _numbers(densities, present, layers))
+
+
+def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Numbers | None:
+    """A line for each criterion and sparsity; None for more numbers than a page should carry twice."""
+    lines = []
+    for sparsity in sorted(densities["sparsity"].unique()):
+        some = densities[densities["sparsity"] == sparsity]
+        table = some.pivot_table(index="criterion", columns="depth", values="density", aggfunc="mean")
+        for name in (name for name in criteria if name in table.index):
+            values = tuple(f"{100 * value:.3g} %" for value in table.loc[name])
+            lines.append((f"{name}, {percent(sparsity)}", values))
+    if len(lines) * len(layers) > NUMBERS:
+        return None
+    return Numbers(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
 
 
 def _panel(axes, some: pd.DataFrame, criteria: list[str], depth: int, norm: LogNorm):

@@ -15,8 +15,7 @@ from pabench.frame import DENSE
 from pabench.section import Study
 from pabench.wording import percent, plain
 
-from .accuracy import Drawn
-from .figure import short, svg
+from .figure import Drawn, Numbers, short, svg
 
 PANELS = 3
 """Sparsities side by side."""
@@ -74,7 +73,20 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     drawing = svg(paint, width=12, height=down * (side + 0.4) + 1.5, name=f"overlap-{title}", label=label)
     seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
     n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return Drawn(f"Mask overlap, {title}", drawing, (f"Mean over seeds (n = {n}).",))
+    return Drawn(f"Mask overlap, {title}", drawing, (f"Mean over seeds (n = {n}).",), _numbers(pairs))
+
+
+def _numbers(pairs: pd.DataFrame) -> Numbers:
+    """A line for each pair: Jaccard index and what its layer counts explain, at each sparsity."""
+    sparsities = sorted(pairs["sparsity"].unique())
+    means = pairs.groupby(["first", "second", "sparsity"], sort=False)[["jaccard", "chance_in_layers"]].mean()
+    lines = []
+    for first, second in dict.fromkeys((a, b) for a, b, _ in means.index):
+        known = [means.loc[(first, second, s)] if (first, second, s) in means.index else None for s in sparsities]
+        values = ("–" if row is None else f"{row.iloc[0]:.3f} / {row.iloc[1]:.3f}" for row in known)
+        lines.append((f"{plain(first)}, {plain(second)}", tuple(values)))
+    heads = ("Masks of, overlap / explained by layers", *(percent(s) for s in sparsities))
+    return Numbers(heads, tuple(lines))
 
 
 def matrix(pairs: pd.DataFrame, criteria: list[str]) -> np.ndarray:

@@ -13,9 +13,8 @@ from pabench.section import Section, Study
 from pabench.statistics import Interval, mean_interval
 from pabench.wording import number, percent, signed
 
-from .accuracy import Drawn
 from .battery import Judgement, changes, judged
-from .figure import COLORS, INK, MARKERS, short, svg
+from .figure import COLORS, INK, MARKERS, Drawn, short, svg
 from .leaderboard import interval_text
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"

@@ -128,6 +128,9 @@ def record(cell: Cell, **changes: Any) -> dict[str, Any]:
             if cell.criterion
             else 0.0,
             "scoring_peak_bytes": {"random": 3e6, "magnitude": 3e6, "snip": 2.1e8, "grasp": 6.4e8}.get(name, 4e7),
+            "gradient_seconds": 0.3,
+            "gradient_images": 100,
+            "scoring_images": 10 * cell.criterion.args.get("examples_per_class", 0) if cell.criterion else 0,
             "training_seconds": 61.0 + draw.random(),
             "evaluation_seconds": 1.0,
             "wall_seconds": 66.0,
@@ -205,7 +208,8 @@ def receipt(cell: Cell, draw: random.Random) -> dict[str, Any]:
         "mask": digest([cell.key, "mask"]),
         "layers": layers,
         "dead_layers": [],
-        "scores": {"quantiles": {"0": 0.0, "0.5": 0.003, "1": 2.1}},
+        "scores": {"0": 0.0, "0.25": 0.001, "0.5": 0.003, "0.75": 0.02, "1": 2.1},
+        "score_histogram": {"first": -9, "positive": [1, 4, 30, 40, 2], "negative": [0, 5, 9, 2, 0], "zero": 7},
         "gradient_norm": {
             "before": before,
             "after": before * (1.6 if cell.criterion.name == "grasp" else 0.5) * density**0.3,

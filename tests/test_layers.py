@@ -20,7 +20,7 @@ ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["wording", "latex", "section", "statistics", "frame", "report", "status"],
+    *["wording", "latex", "section", "glyphs", "statistics", "frame", "report", "status"],
     *["joining", "contrast", "difference", "account"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],

@@ -1,0 +1,138 @@
+"""The scores that criteria gave to the weights of the dense network, before anything was removed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import NOTHING, percent
+
+from .figure import COLORS, Drawn, short, svg
+
+QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
+PER_DECADE = 4
+ACROSS = 3
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A criterion on one model: median over `seeds` of each quantile, mean share of zeros, and the added histograms.
+
+    `bins` are the lower ends of the bins in powers of ten, `positive` and `negative` shares of all scores in each.
+    """
+
+    criterion: str
+    seeds: int
+    quantiles: tuple[float, ...]
+    zeros: float
+    bins: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+
+class ScoreDistributions(Section):
+    """Five numbers of each criterion's scores, and histograms of their sizes where the receipts hold them."""
+
+    name = "scores"
+    title = "Scores"
+    order = 42
+
+    def render(self, study: Study) -> str | None:
+        tables, figures = [], []
+        frame = study.plain[study.plain["criterion"] != DENSE]
+        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+            title = f"{dataset} · {model}"
+            found = list(distributions(study, rows))
+            if found:
+                tables.append((title, found))
+            shown = [scores for scores in found if len(scores.bins)]
+            if shown:
+                figures.append(draw(shown, title))
+        if not tables:
+            return None
+        return self.fill("scores.html.j2", intro=(), tables=tables, figures=figures, value=value)
+
+
+def distributions(study: Study, rows: pd.DataFrame) -> Iterator[Scores]:
+    """What is known of each criterion's scores: of every seed one receipt, as all sparsities begin with the same."""
+    for criterion, cells in rows.groupby("criterion", sort=False):
+        receipts = []
+        for _, some in cells.groupby("seed", sort=False):
+            known = [study.records.get(key, {}).get("receipt") or {} for key in some["key"]]
+            receipts += [r for r in known if all(_number(r.get("scores", {}).get(q)) for q in QUANTILES)][:1]
+        if receipts:
+            yield _scores(str(criterion), receipts)
+
+
+def _number(found: Any) -> bool:
+    return isinstance(found, (int, float)) and math.isfinite(found)
+
+
+def _scores(criterion: str, receipts: Sequence[Mapping[str, Any]]) -> Scores:
+    quantiles = tuple(float(np.median([r["scores"][q] for r in receipts])) for q in QUANTILES)
+    zeros = float(np.mean([r["zero_scores"] / r["total"] for r in receipts]))
+    histograms = [r["score_histogram"] for r in receipts if r.get("score_histogram", {}).get("positive")]
+    if not histograms:
+        return Scores(criterion, len(receipts), quantiles, zeros, *(np.zeros(0) for _ in range(3)))
+    low = min(h["first"] for h in histograms)
+    high = max(h["first"] + len(h["positive"]) for h in histograms)
+    counts = np.zeros((2, high - low))
+    for h in histograms:
+        at = slice(h["first"] - low, h["first"] - low + len(h["positive"]))
+        counts[:, at] += np.array([h["positive"], h["negative"]], float)
+    counts /= counts.sum() + sum(h["zero"] for h in histograms)
+    return Scores(criterion, len(receipts), quantiles, zeros, np.arange(low, high) / PER_DECADE, *counts)
+
+
+def draw(found: Sequence[Scores], title: str) -> Drawn:
+    """A panel for each criterion: how many scores have which size, positive ones upwards, negative ones downwards."""
+    down = math.ceil(len(found) / ACROSS)
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(down, ACROSS, squeeze=False)
+        for panel in panels.flat[len(found) :]:
+            panel.set_visible(False)
+        for panel, scores in zip(panels.flat, found, strict=False):
+            edges = np.append(scores.bins, scores.bins[-1] + 1 / PER_DECADE)
+            panel.stairs(100 * scores.positive, edges, fill=True, color=COLORS[0])
+            if scores.negative.any():
+                panel.stairs(-100 * scores.negative, edges, fill=True, color=COLORS[1])
+            zeros = f" · {percent(round(scores.zeros, 4))} are 0" if scores.zeros else ""
+            panel.set_title(short(scores.criterion, 24) + zeros, loc="left")
+            panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{x:.0f}".replace("-", "−")))
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):g} %"))
+            panel.grid(axis="y")
+        for panel in panels[:, 0]:
+            panel.set_ylabel("share of weights")
+        figure.supxlabel("size of the score (logarithmic scale)", fontsize=9.5)
+
+    label = f"Histograms of scores, {title}: {', '.join(scores.criterion for scores in found)}"
+    drawing = svg(paint, width=12, height=0.5 + 1.9 * down, name=f"scores-{title}", label=label)
+    seeds = sorted({scores.seeds for scores in found})
+    n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    notes = [f"Four bins a power of ten, added up over seeds (n = {n}). Scores of 0 are in no bin."]
+    if any(scores.negative.any() for scores in found):
+        notes.append("Negative scores hang below the line.")
+    return Drawn(title, drawing, tuple(notes))
+
+
+def value(number: float) -> str:
+    """Three significant digits.
+
+    >>> value(-0.00012345), value(0.0)
+    ('−1.23e-04', '0')
+    """
+    if not math.isfinite(number):
+        return NOTHING
+    text = f"{number:.3g}" if number == 0 or 1e-3 <= abs(number) < 1e5 else f"{number:.2e}"
+    return text.replace("-", "−", 1) if number < 0 else text

@@ -1,0 +1,123 @@
+"""Take it away: how to have the numbers, to name where they come from, and to make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pabench.cell import CriterionSpec
+from pabench.frame import DENSE
+from pabench.section import Section, Study
+from pabench.wording import count, plain
+
+from .papers import papers
+
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A criterion's paper: its label, its name in the text, an address or ""; the SHA-256 of its file."""
+
+    criterion: str
+    paper: str
+    address: str
+    digests: tuple[str, ...]
+
+
+class Take(Section):
+    """Exports, the study's identity, citations and the command."""
+
+    name = "take"
+    title = "Take it away"
+    order = 90
+
+    def render(self, study: Study) -> str | None:
+        return self.fill(
+            "take.html.j2",
+            identity=identity(study),
+            sources=sources(study),
+            bibtex=bibtex(study.manifest),
+            command=plain(study.manifest.get("command", "")),
+        )
+
+
+def identity(study: Study) -> list[tuple[str, str]]:
+    """What tells this study from every other, as (term, text); digests are SHA-256.
+
+    That of the cells is over their sorted keys, which stand for everything that can change a result; that of the
+    records over keys and contents of all finished ones.
+    """
+    manifest = study.manifest
+    keys = sorted(study.frame["key"])
+    expected = [key for key in keys if key in study.records]
+    environment = manifest.get("environment", {})
+    named = [n for n in ("python", "torch", "timm", "numpy") if n in environment]
+    versions = ", ".join(f"{n} {plain(environment[n])}" for n in named)
+    return [
+        ("Study", plain(manifest["name"])),
+        ("Suite", suite_digest(manifest)),
+        ("Cells", f"{digest(keys)} ({count(len(keys), 'cell')})"),
+        ("Records", f"{digest([[k, study.records[k]] for k in expected])} ({len(expected)} of {len(keys)})"),
+        ("Created", plain(manifest.get("created", ""))),
+        ("Software", f"pabench {plain(manifest.get('pabench', '?'))}{', ' if versions else ''}{versions}"),
+    ]
+
+
+def suite_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the suite's text, as sha256sum gives it."""
+    return hashlib.sha256(str(manifest.get("suite", "")).encode()).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sources(study: Study) -> list[Source]:
+    """The criteria of the study, reference lines among them, in its order."""
+    known, found = papers(), []
+    pruned = study.plain[study.plain["criterion"] != DENSE]
+    specs = [cell["criterion"] for cell in study.manifest["cells"] if cell["criterion"]]
+    names = {plain(CriterionSpec(**spec).label): str(spec["name"]).partition("@")[0] for spec in specs}
+    for label, rows in pruned.groupby("criterion", sort=False):
+        paper = known.get(names.get(str(label), ""), "")
+        found.append(Source(str(label), paper, address(paper), tuple(sorted({d[:16] for d in rows["source"] if d}))))
+    return found
+
+
+def address(paper: str) -> str:
+    """Where a paper is found; "" for one without an address.
+
+    >>> address("arXiv:1810.02340"), address("a book")
+    ('https://arxiv.org/abs/1810.02340', '')
+    """
+    if match := ARXIV.fullmatch(paper):
+        return f"https://arxiv.org/abs/{match[1]}"
+    return paper if re.fullmatch(r"https://[\w./?=&%-]+", paper) else ""
+
+
+def bibtex(manifest: Mapping[str, Any]) -> str:
+    """An entry for the study and one for pabench."""
+    year = plain(manifest.get("created", ""))[:4] or "n.d."
+    name = plain(manifest["name"])
+    key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "study"
+    title = _braced(plain(manifest.get("title") or name))
+    version = _braced(plain(manifest.get("pabench", "")))
+    note = f"Suite {_braced(name)}, SHA-256 {suite_digest(manifest)[:16]}; pabench {version}"
+    return (
+        f"@misc{{{key},\n  title = {{{title}}},\n  howpublished = {{Results of a pabench study}},\n"
+        f"  note = {{{note}}},\n  year = {{{_braced(year)}}}\n}}\n"
+        f"@software{{pabench,\n  title = {{pabench: fair comparison of pruning-at-initialization criteria}},\n"
+        f"  version = {{{version}}}\n}}\n"
+    )
+
+
+def _braced(text: str) -> str:
+    """Text inside a BibTeX field."""
+    escapes = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(escapes.get(c, f"\\{c}" if c in "$&#_%" else c) for c in text)
