@@ -129,8 +129,7 @@ def difference(first: Path, second: Path) -> Difference:
 
 
 def _cells(part: Opened) -> dict[str, Cell]:
-    cells = map(Cell.from_json, part.study.manifest["cells"])
-    return dict(zip(part.study.frame["key"], cells, strict=True))
+    return dict(zip(part.study.frame["key"], part.cells, strict=True))
 
 
 def _status(part: Opened, key: str) -> str:
@@ -234,6 +233,6 @@ def _environment(part: Opened, name: str) -> list[str]:
 
 def _suite(a: Opened, b: Opened) -> Iterator[str]:
     """Lines of the suites that differ, comments aside."""
-    lines = [plain(part.study.manifest.get("suite", "")).splitlines() for part in (a, b)]
-    texts = [[line for line in text if not line.lstrip().startswith("#")] for text in lines]
-    return difflib.unified_diff(*texts, "first", "second", lineterm="", n=0)
+    first, second = (plain(part.study.manifest.get("suite", "")).splitlines() for part in (a, b))
+    told = [[line for line in text if not line.lstrip().startswith("#")] for text in (first, second)]
+    return difflib.unified_diff(told[0], told[1], fromfile="first", tofile="second", lineterm="", n=0)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pabench.cell import canonical, digest
+from pabench.cell import Cell, canonical, digest
 from pabench.errors import DataError, RefusedError
 from pabench.frame import study as make_study
 from pabench.measurement import Measurements, MetricSpec
@@ -22,6 +23,8 @@ from pabench.section import Study
 from pabench.store import VOLATILE, Store
 from pabench.wording import plain
 
+Entries = Callable[[Cell], dict[str, Any]]
+Chosen = Callable[[Cell], bool]
 OF_DATASET = ("augment", "precision")
 """What a dataset and a device decide of a recipe."""
 RANK = {"ok": 0, "failed": 1, "skipped": 2, "missing": 3}
@@ -40,6 +43,11 @@ class Opened:
     @property
     def name(self) -> str:
         return plain(self.study.manifest["name"])
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """In the order of the frame; what an older schema does not have is at its default."""
+        return tuple(map(Cell.from_json, self.study.manifest["cells"]))
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Joint(Study):
     parts: tuple[Opened, ...] = ()
     twice: tuple[Twice, ...] = ()
     renamed: tuple[str, ...] = ()
-    unmeasured: tuple[str, ...] = field(default=())
+    unmeasured: tuple[str, ...] = ()
 
 
 def opened(folder: Path) -> Opened:
@@ -153,28 +161,26 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
     One dataset must mean the same images, one protocol, recipe and way of scoring everywhere; one model the same
     network. Different datasets may differ in what a dataset decides of a recipe: augmentation and precision.
     """
-    yield from _one(parts, "protocol", lambda cell: {"protocol": cell["protocol"]})
-    yield from _one(parts, "scoring", lambda cell: cell["scoring"])
-    yield from _one(parts, "recipe", lambda cell: {k: v for k, v in cell["recipe"].items() if k not in OF_DATASET})
-    for dataset in _shared(parts, _dataset_label):
-        chosen = _where(_dataset_label, dataset)
+    yield from _one(parts, "protocol", lambda cell: {"protocol": cell.protocol})
+    yield from _one(parts, "scoring", lambda cell: asdict(cell.scoring))
+    yield from _one(parts, "recipe", lambda cell: _recipe(cell, of_dataset=False))
+    for dataset in _shared(parts, _dataset):
+        chosen = partial(_is, _dataset, dataset)
         yield from _one(parts, f"dataset {dataset}", _dataset_identity, chosen)
-        yield from _one(parts, f"recipe on {dataset}", _dataset_recipe, chosen)
-    for pair in _shared(parts, _model_label):
-        yield from _one(parts, f"model {pair}", _model_identity, _where(_model_label, pair))
+        yield from _one(parts, f"recipe on {dataset}", partial(_recipe, of_dataset=True), chosen)
+    for model in _shared(parts, _model):
+        yield from _one(parts, f"model {model}", _model_identity, partial(_is, _model, model))
 
 
-def _one(parts: Sequence[Opened], what: str, of: Any, where: Any = lambda cell: True) -> Iterator[str]:
-    """A sentence for each key that has two values among the cells of several studies."""
-    values: dict[str, dict[str, list[str]]] = {}
-    for part in parts:
-        for cell in part.study.manifest["cells"]:
-            if where(cell):
-                for key, value in of(cell).items():
-                    labels = values.setdefault(key, {}).setdefault(canonical(value), [])
-                    if part.label not in labels:
-                        labels.append(part.label)
-    for key, found in sorted(values.items()):
+def _one(parts: Sequence[Opened], what: str, of: Entries, where: Chosen = lambda cell: True) -> Iterator[str]:
+    """A sentence for each key that has two values among the cells of several studies, or that one lacks."""
+    said = [(part.label, of(cell)) for part in parts for cell in part.cells if where(cell)]
+    for key in sorted({key for _, entries in said for key in entries}):
+        found: dict[str, list[str]] = {}
+        for label, entries in said:
+            labels = found.setdefault(canonical(entries[key]) if key in entries else "not given", [])
+            if label not in labels:
+                labels.append(label)
         if len(found) > 1:
             told = "; ".join(f"{_short(text)} in {', '.join(labels)}" for text, labels in found.items())
             yield f"{what}: {key} is {told}" if key != what else f"{what} is {told}"
@@ -184,36 +190,36 @@ def _short(text: str) -> str:
     return plain(text if len(text) <= 60 else f"{text[:24]}…")
 
 
-def _shared(parts: Sequence[Opened], label: Any) -> list[str]:
+def _shared(parts: Sequence[Opened], label: Callable[[Cell], str]) -> list[str]:
     """Labels that cells of several studies have."""
-    tally = Counter(name for part in parts for name in {label(cell) for cell in part.study.manifest["cells"]})
+    tally = Counter(name for part in parts for name in {label(cell) for cell in part.cells})
     return sorted(name for name, n in tally.items() if n > 1)
 
 
-def _where(label: Any, value: str) -> Any:
-    return lambda cell: label(cell) == value
+def _is(label: Callable[[Cell], str], value: str, cell: Cell) -> bool:
+    return label(cell) == value
 
 
-def _dataset_label(cell: Mapping[str, Any]) -> str:
-    args = cell["dataset"].get("args") or {}
-    return plain(args.get("title") or cell["dataset"]["name"])
+def _dataset(cell: Cell) -> str:
+    return plain(cell.dataset.label)
 
 
-def _model_label(cell: Mapping[str, Any]) -> str:
-    return f"{_dataset_label(cell)} / {plain(cell['model']['name'])} {plain(cell['model'].get('stem') or '')}".strip()
+def _model(cell: Cell) -> str:
+    return f"{_dataset(cell)} / {plain(cell.model.label)}"
 
 
-def _dataset_identity(cell: Mapping[str, Any]) -> dict[str, Any]:
-    args = {k: v for k, v in (cell["dataset"].get("args") or {}).items() if k != "title"}
-    return {"name": cell["dataset"]["name"], **args, "fingerprint": cell["dataset"].get("fingerprint", "")}
+def _recipe(cell: Cell, *, of_dataset: bool) -> dict[str, Any]:
+    return {key: value for key, value in asdict(cell.recipe).items() if (key in OF_DATASET) == of_dataset}
 
 
-def _dataset_recipe(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: cell["recipe"].get(key) for key in OF_DATASET}
+def _dataset_identity(cell: Cell) -> dict[str, Any]:
+    identity = cell.dataset.identity()
+    return {**identity.pop("args"), **identity}
 
 
-def _model_identity(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {"zeros": "", **(cell["model"].get("args") or {}), **{k: v for k, v in cell["model"].items() if k != "args"}}
+def _model_identity(cell: Cell) -> dict[str, Any]:
+    identity = cell.model.identity()
+    return {**identity.pop("args"), **identity}
 
 
 def labelled(found: Sequence[Opened]) -> Iterator[tuple[Opened, str]]:
@@ -260,14 +266,13 @@ def _chosen(rows: pd.DataFrame, parts: Sequence[Opened]) -> pd.DataFrame:
 def _renamed(frame: pd.DataFrame, parts: Sequence[Opened]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Criteria of one label and several identities get the label of the study that had the identity first."""
     identities: dict[str, dict[str, str]] = {}
-    meant = {}
+    meant: dict[str, str] = {}
     for part in parts:
-        for (key, cell), label in zip(_cells(part).items(), part.study.frame["criterion"], strict=True):
-            if cell["criterion"]:
-                ignored = ("given", "name", "trains", "reference_line")
-                identity = digest({k: v for k, v in cell["criterion"].items() if k not in ignored and v != {}})
+        for cell, key, label in zip(part.cells, part.study.frame["key"], part.study.frame["criterion"], strict=True):
+            if cell.criterion:
+                identity = digest(cell.criterion.identity())
                 identities.setdefault(str(label), {}).setdefault(identity, part.label)
-                meant.setdefault(key, identity)
+                meant.setdefault(str(key), identity)
     several = {label: found for label, found in identities.items() if len(found) > 1}
     names = [
         f"{label} [{several[label][meant[key]]}]" if label in several else label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,11 @@ class Source:
     equal: tuple[str, ...]
     known_from: str
     how_obtained: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """Where the paper is, "" where what stands for its arXiv number is none."""
+        return f"https://arxiv.org/abs/{self.arxiv}" if re.fullmatch(r"\d{4}\.\d{4,5}", self.arxiv) else ""
 
     @property
     def own(self) -> list[tuple[str, ...]]:

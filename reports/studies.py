@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pabench.frame import DENSE
 from pabench.joining import Joint, Opened
 from pabench.section import Section, Study
 from pabench.wording import count, plain
@@ -19,6 +20,8 @@ class Line:
     """One study: its cells and results, how many of its rows are on the page, and how it was run."""
 
     label: str
+    criteria: str
+    seeds: str
     cells: int
     ok: int
     rows: int
@@ -54,6 +57,8 @@ def _line(part: Opened, joint: Joint) -> Line:
     manifest, frame = part.study.manifest, part.study.frame
     return Line(
         label=part.label,
+        criteria=", ".join(name for name in frame["criterion"].unique() if name != DENSE),
+        seeds=", ".join(map(str, sorted(frame["seed"].unique()))),
         cells=len(frame),
         ok=int((frame["status"] == "ok").sum()),
         rows=int((joint.frame["study"] == part.label).sum()),
