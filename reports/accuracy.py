@@ -89,9 +89,9 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
         "A point that lies further right than others of its sparsity keeps more weights that do nothing.",
     ]
     if cut := int((pruned[EFFECTIVE] == 0).sum()):
-        notes.append(f"{count(cut, 'cell')} with no live path at all cannot stand on this axis and are left out.")
+        notes.append(f"Left out, as no path is live: {count(cut, 'cell')}.")
     if unknown := int(pruned[EFFECTIVE].isna().sum()):
-        notes.append(f"{count(unknown, 'cell')} without this metric are left out.")
+        notes.append(f"Left out, as not measured: {count(unknown, 'cell')}.")
     return _against(
         known, seen, styles, lambda cells: cells[EFFECTIVE], notes, title=f"{title}, against effective density",
         name=f"effective-{title}", axis="effective density (logarithmic scale)",
@@ -116,7 +116,7 @@ def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str
     return _against(
         known, seen, styles, lambda cells: cells["flops_pruned"] / cells["flops_dense"], notes,
         title=f"{title}, against training FLOPs", name=f"flops-{title}",
-        axis="training FLOPs, share of the dense network's (logarithmic scale)",
+        axis="training FLOPs, share of dense (log scale)",
     )  # fmt: skip
 
 

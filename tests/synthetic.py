@@ -209,7 +209,6 @@ def receipt(cell: Cell, draw: random.Random) -> dict[str, Any]:
         "layers": layers,
         "dead_layers": [],
         "scores": {"0": 0.0, "0.25": 0.001, "0.5": 0.003, "0.75": 0.02, "1": 2.1},
-        "score_histogram": {"first": -9, "positive": [1, 4, 30, 40, 2], "negative": [0, 5, 9, 2, 0], "zero": 7},
         "gradient_norm": {
             "before": before,
             "after": before * (1.6 if cell.criterion.name == "grasp" else 0.5) * density**0.3,

@@ -180,6 +180,23 @@ def test_inverted_scores_keep_the_other_weights(study):
         assert inverted["receipt"]["scores"] == plain["receipt"]["scores"]
 
 
+def test_a_receipt_counts_its_scores_and_times_one_gradient_of_as_many_images(study):
+    """50,200 weights in all; 10 images for each of 10 classes. A shuffle is not scored, and mask files hold no time."""
+    folder, records, _ = study
+
+    for criterion, images in (("random", 0), ("snip", 100)):
+        made = records[criterion, 0.9, ""]
+        histogram = made["receipt"]["score_histogram"]
+        counted = sum(histogram["positive"]) + sum(histogram["negative"]) + histogram["zero"]
+        assert counted == made["receipt"]["total"] == 50200
+        assert histogram["zero"] == made["receipt"]["zero_scores"]
+        assert (made["cost"]["scoring_images"], made["cost"]["gradient_images"]) == (images, 100)
+        assert 0 < made["cost"]["gradient_seconds"] < made["cost"]["wall_seconds"]
+        _, inside = unpack(Store(folder).get_mask(made["receipt"]["mask"]))
+        assert not {"score_histogram", "scores", "gradient_norm"} & set(inside)
+    assert "gradient_seconds" not in records["snip", 0.9, "shuffle"]["cost"]
+
+
 @pytest.mark.parametrize("name", ["random_labels", "shuffled_pixels"])
 def test_an_ablation_of_the_batch_changes_what_is_scored_and_not_what_is_trained(study, name):
     folder, records, _ = study

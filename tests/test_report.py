@@ -6,6 +6,7 @@ import base64
 import doctest
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,14 +14,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pabench_reports import cells as cells_section
 from pabench_reports.board import board
-from pabench_reports.cells import script_json, table
+from pabench_reports.cells import DIGITS, STEPS, table
 from pabench_reports.figure import INK, looks
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
 from pabench.cell import CriterionSpec
-from pabench.section import Section, Study
+from pabench.section import Section, Study, script_json
 from pabench.store import Store
 from pabench.wording import plain
 
@@ -111,8 +113,8 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "accuracy", "layers", "cost", "gradient", "published", "cells", "protocol",
-        "checklist",
+        "overview", "leaderboard", "accuracy", "layers", "scores", "cost", "gradient", "published", "cells", "protocol",
+        "checklist", "take",
     ]  # fmt: skip
     assert "could not be made" not in page
 
@@ -122,9 +124,13 @@ def test_the_page_is_the_same_bytes_for_the_same_records(page):
         "import sys; sys.path.insert(0, '.'); import synthetic; from pabench import frame, report;"
         "sys.stdout.buffer.write(report.render(frame.study(*synthetic.study_with_trouble())).encode())"
     )
-    again = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parent)
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        again = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parent, env=env
+        )
 
-    assert again.stdout.decode() == page
+        assert again.stdout.decode() == page
 
 
 def test_the_page_asks_the_network_for_nothing(page):
@@ -132,7 +138,9 @@ def test_the_page_asks_the_network_for_nothing(page):
     for tag, attributes in Tags(page).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base")
         for name, value in attributes.items():
-            if name in loading or name == "href":
+            if (tag, name) == ("a", "href") and (value or "").startswith("https://"):
+                assert attributes["rel"] == "noreferrer"  # asked for by a click alone
+            elif name in loading or name == "href":
                 assert (value or "").startswith(("#", "data:image/png;base64,")), f"{tag} {name}={value!r}"
 
 
@@ -154,7 +162,7 @@ def test_no_name_becomes_an_element_or_a_handler(page):
     for tag, attributes in Tags(page).tags:
         assert not [name for name in attributes if name.startswith("on")], tag
         assert "style" not in attributes, tag
-    assert [a.get("type") for t, a in Tags(page).tags if t == "script"] == ["application/json", None]
+    assert [a.get("type") for t, a in Tags(page).tags if t == "script"] == ["application/json"] * 2 + [None]
     assert not [t for t, _ in Tags(page).tags if t in ("b", "img") and "alert" in str(_)]
     assert "cifar_cpu &lt;b&gt;" in page
 
@@ -344,7 +352,8 @@ def test_scoring_batches_compare_among_criteria_that_ask_for_as_many_images():
 def test_a_study_without_any_record_still_has_its_page():
     made = report.render(frame.study(manifest(cells(seeds=1)), {}))
 
-    assert re.findall(r'<section id="(\w+)"', made) == ["overview", "published", "cells", "protocol", "checklist"]
+    sections = re.findall(r'<section id="(\w+)"', made)
+    assert sections == ["overview", "published", "cells", "protocol", "checklist", "take"]
     assert "32 cells not finished" in made
 
 
@@ -357,11 +366,47 @@ def test_a_thousand_cells_take_less_than_a_megabyte():
     assert len(made.encode()) < 1_000_000
 
 
-def test_curves_keep_their_first_and_last_epoch(troubled):
-    rows = table(troubled)["rows"]
+def unpacked(text: str, top: float) -> list[float]:
+    """What the page's script makes of a packed curve."""
+    return [top * (64 * DIGITS.index(text[i]) + DIGITS.index(text[i + 1])) / STEPS for i in range(0, len(text), 2)]
 
-    epochs, loss, top1 = rows[0][12]
-    assert (epochs[0], epochs[-1], len(epochs), len(loss), len(top1)) == (1, 160, 24, 24, 24)
+
+def test_a_packed_curve_is_read_back_to_a_part_in_four_thousand():
+    values = [0.0, 1.234, 2.5, 0.017]
+
+    assert unpacked(cells_section.packed(values, 2.5), 2.5) == pytest.approx(values, abs=2.5 / 4095 / 2)
+    assert cells_section.packed([None, float("inf"), 9.0, -1.0], 2.5) == "....//AA"
+
+
+def test_a_row_says_which_mask_and_leads_to_its_plain_cell():
+    expected = cells([CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=1, ablations=["shuffle"])
+
+    rows = table(study_of(expected))["rows"]
+
+    assert [row[15] for row in rows] == [-1, -1, 1]
+    assert rows[1][16] == record(expected[1])["receipt"]["mask"][:16]
+
+
+def test_a_page_of_other_sections_stands_alone():
+    """What is no study, as a site's index: its own name, its sections, the same style and policy."""
+    made = report.page("A <site>", [report.Rendered("boards", "Boards", "<p>x</p>")], scripts=("page",))
+
+    assert "<title>A &lt;site&gt; – pabench</title>" in made
+    assert re.findall(r'<section id="(\w+)"', made) == ["boards"]
+    (script,) = [text for tag, a, text in Tags(made).raw if tag == "script" and "type" not in a]
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in made
+
+
+def test_curves_keep_their_first_and_last_epoch(troubled):
+    found = table(troubled)
+    rows = found["rows"]
+
+    place, top, loss, top1 = rows[0][12]
+    epochs = found["epochs"][place]
+    assert (epochs[0], epochs[-1], len(epochs), len(loss), len(top1)) == (1, 160, 24, 48, 48)
+    given = troubled.records[rows[0][8]]["result"]["curve"]["loss"]
+    assert unpacked(loss, top)[0] == pytest.approx(given[0], abs=0.01)
+    assert unpacked(loss, top)[-1] == pytest.approx(given[-1], abs=0.01)
 
 
 def test_rendering_imports_no_torch():

@@ -26,6 +26,11 @@ const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchM
 $("theme").addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
   $("theme").setAttribute("aria-pressed", String(isDark()));
+  const state = parameters();
+  if (state.has("theme")) { // a link's theme must not come back over the reader's
+    state.delete("theme");
+    history.replaceState(null, "", state.size ? `#${state}` : location.pathname + location.search);
+  }
   try { localStorage.setItem("pabench-theme", root.dataset.theme); } catch { /* a page without storage forgets it */ }
 });
 $("theme").setAttribute("aria-pressed", String(isDark()));

@@ -5,7 +5,7 @@ const cm = m => [m.a, m.b, m.c, m.d, m.e, m.f].map(v => String(+v.toFixed(5))).j
 
 // a path's commands, all absolute, as PDF operators; a quadratic curve becomes a cubic one
 const outline = d => {
-  const found = [], words = d.match(/[A-Za-z]|-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?/g) || [];
+  const found = [], words = (d || "").match(/[A-Za-z]|-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?/g) || [];
   let at = [0, 0], start = [0, 0], letter = "", i = 0;
   while (i < words.length) {
     if (/[A-Za-z]/.test(words[i])) letter = words[i++];
@@ -39,7 +39,7 @@ const pdfBytes = async (svg, title) => {
   const paint = (path, style, matrix) => {
     const fill = style("fill"), stroke = style("stroke"), whole = +style("opacity");
     const filled = fill !== "none" && fill !== "", stroked = stroke !== "none" && stroke !== "" && parseFloat(style("stroke-width")) > 0;
-    if (!filled && !stroked) return;
+    if (!path || !filled && !stroked) return;
     content.push("q", cm(matrix), opacity(whole * style("fill-opacity"), whole * style("stroke-opacity")));
     if (filled) content.push(`${rgb(fill)} rg`);
     if (stroked) {

@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import os
+import csv
+import io
+import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
+import zlib
+from xml.etree import ElementTree
 
 import pytest
+from pabench_reports.cells import Cells
 
 from pabench import frame, report
+from pabench.cell import CriterionSpec
 
-from ..synthetic import CRITERIA, cells, manifest, record, study_with_trouble
+from ..synthetic import CRITERIA, cells, collapsed, manifest, record, study_with_trouble
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Browser:
-    """Opens a page in a fresh headless Chromium and gives the document as it is after its scripts ran."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.console = ""
-
-    def open(self, page: str, fragment: str = "", act: str = "") -> str:
-        """The document's HTML; `act` is JavaScript to run in it afterwards, allowed by its hash in the policy."""
-        path = self.folder / "report.html"
-        path.write_text(allowing(page, act) if act else page, encoding="utf-8")
-        done = subprocess.run(
-            [
-                CHROMIUM,
-                *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-                *("--disable-dev-shm-usage", f"--user-data-dir={self.folder / 'profile'}", "--enable-logging=stderr"),
-                *("--window-size=1280,2000", "--virtual-time-budget=4000", "--dump-dom", f"{path.as_uri()}{fragment}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=True,
-        )
-        self.console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-        return done.stdout
-
-
-def allowing(page: str, script: str) -> str:
-    """The page with one more script at its end that its policy lets run."""
-    wrapped = f"(async () => {{ {script} }})()"
-    sha = base64.b64encode(hashlib.sha256(wrapped.encode()).digest()).decode()
-    return page.replace("script-src ", f"script-src 'sha256-{sha}' ", 1).replace(
-        "</body>", f"<script>{wrapped}</script></body>"
-    )
-
-
-def titled(document: str) -> str:
-    return html.unescape(re.search("<title>(.*?)</title>", document, re.DOTALL)[1])
-
-
-@pytest.fixture
-def browser(tmp_path) -> Browser:
-    if CHROMIUM is None and "CI" in os.environ:
-        pytest.fail("no chromium on the PATH, and CI promises one: these tests must not pass by being left out")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which no Python package brings: apt-get install chromium")
-    return Browser(tmp_path)
+HOSTILE = ["=cmd()", "_x", "a$\\frac{$", "</script><script>document.title='taken'</script>", "a\u2028b"]
 
 
 @pytest.fixture(scope="module")
@@ -76,141 +27,348 @@ def page() -> str:
     return report.render(frame.study(*study_with_trouble()))
 
 
-def test_a_hostile_study_opens_without_a_complaint(browser, page):
-    document = browser.open(page)
-
-    assert "132 of 132 cells" in document
-    assert browser.console == ""
-    assert document.count('<tr class="cell">') == 132
-
-
-def test_an_injected_script_does_not_run(browser, page):
-    injected = page.replace("</main>", "<script>document.title = 'taken'</script></main>")
-
-    document = browser.open(injected)
-
-    assert titled(document) == "cifar_cpu <b> – pabench"
-    assert "Content Security Policy" in browser.console
-    assert "132 of 132 cells" in document
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    """A page of few cells, whose criteria have names that a careless page, table or sheet would run or break on."""
+    criteria = [CRITERIA["random"], *(CriterionSpec(name, version=1) for name in HOSTILE)]
+    expected = cells(criteria, models=["resnet20"], sparsities=[0.9], seeds=2)
+    records = {c.key: record(c, message='=HYPERLINK("http://x")') for c in expected}
+    return report.render(frame.study(manifest(expected, "</title><b>50 % & more"), records))
 
 
-def test_a_link_restores_its_filter_and_its_order(browser, page):
-    document = browser.open(page, "#model=resnet20&sparsity=0.99&sort=top1")
+def test_a_study_with_trouble_opens_without_a_complaint_and_asks_for_nothing(tab, page):
+    tab.open(page)
 
-    assert "21 of 132 cells" in document
-    body = document[document.index('id="cells-table"') :]
-    assert re.findall(r'aria-sort="(\w+)"', body).count("ascending") == 1
-    shown = [re.findall(r"<td[^>]*>([^<]*)</td>", row)[4] for row in re.findall(r'<tr class="cell">.*?</tr>', body)]
-    assert shown[:3] == ["10.00", "10.00", "10.00"]
-    assert shown[20] == "–"
-    assert shown[:20] == sorted(shown[:20], key=float)
+    assert tab.matches == "132 of 132 cells"
+    assert tab.page.locator("tr.cell").count() == 132
+    for place in ("#theme", "#cells-table .open >> nth=0", "#cells-table thead button >> nth=7"):
+        tab.page.click(place)
+    tab.download('[data-export="csv"]')
+    tab.download(".save-pdf")
+    assert tab.console == []
+    own = tab.requests[0]
+    assert own.startswith("file:///")
+    assert [url for url in tab.requests if url != own and not url.startswith(("data:", "blob:"))] == []
 
 
-def test_the_table_can_be_filtered_by_ablation(browser):
+def test_names_that_would_run_are_text_everywhere(tab, hostile):
+    tab.open(hostile)
+
+    assert tab.page.title() == "</title><b>50 % & more – pabench"
+    assert tab.column("Criterion")[1:7] == ["random", *HOSTILE]
+    assert sorted(tab.page.locator("#filters [name=criterion] option").all_text_contents()) == sorted(
+        ["all", "dense", "random", *HOSTILE]
+    )
+    assert tab.page.locator("main script, main b:has-text('alert')").count() == 1  # the table's own data
+    legend = " ".join(tab.page.locator("#accuracy svg.figure").first.locator("text").all_text_contents())
+    assert "a$\\frac{$" in legend
+    assert "_x" in legend
+    assert tab.console == []
+
+
+def test_an_injected_script_does_not_run(tab, page):
+    tab.open(page.replace("</main>", "<script>document.title = 'taken'</script></main>"))
+
+    assert tab.page.title() == "cifar_cpu <b> – pabench"
+    assert "Content Security Policy" in " ".join(tab.console)
+    assert tab.matches == "132 of 132 cells"
+
+
+def test_a_column_sorts_both_ways_and_what_has_no_value_comes_last(tab, page):
+    tab.open(page)
+    heading = tab.page.get_by_role("columnheader", name="Top-1")
+
+    heading.get_by_role("button").click()
+    up = tab.column("Top-1, %")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.get_by_role("button").click()
+    down = tab.column("Top-1, %")
+
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert tab.page.locator("[aria-sort=ascending], [aria-sort=descending]").count() == 1
+    assert up[126:] == down[126:] == ["–"] * 6
+    assert [float(x) for x in up[:126]] == sorted(float(x) for x in up[:126])
+    assert [float(x) for x in down[:126]] == sorted((float(x) for x in up[:126]), reverse=True)
+
+
+def test_a_filter_narrows_the_rows_and_its_link_restores_them(tab, page):
+    tab.open(page)
+    tab.page.select_option("#filters [name=model]", "resnet20")
+    tab.page.select_option("#filters [name=sparsity]", "0.99")
+    tab.page.fill("#filters [name=q]", "i")
+    tab.page.get_by_role("columnheader", name="Criterion").get_by_role("button").click()
+    before = (tab.matches, tab.column("Criterion"), tab.fragment)
+
+    tab.page.goto("about:blank")
+    tab.open(page, before[2])
+
+    assert before[2] == "#q=i&model=resnet20&sparsity=0.99&sort=criterion"
+    assert (tab.matches, tab.column("Criterion"), tab.fragment) == before
+    assert tab.page.input_value("#filters [name=sparsity]") == "0.99"
+    assert set(tab.column("Sparsity")) == {"99 %"}
+    tab.page.get_by_role("button", name="Reset").click()
+    tab.page.wait_for_function("document.getElementById('matches').textContent === '132 of 132 cells'")
+    assert tab.fragment == ""
+
+
+def test_complete_rows_only_leaves_no_block_out_of_which_a_criterion_is_missing(tab, page):
+    """Missing or failed: magnitude and snip on vgg11_bn at 99 %, the dense vgg11_bn 2, one criterion on resnet20 2."""
+    tab.open(page, "#complete=1")
+
+    # of 132: two groups of 7 at 99 %, the dense baseline alone, and three groups of 7
+    assert tab.matches == f"{132 - 2 * 7 - 1 - 3 * 7} of 132 cells"
+    assert set(tab.column("Status")) == {"ok"}
+
+
+def test_a_link_to_a_cell_opens_its_receipt_and_its_command(tab, page):
+    cell = next(c for c in cells() if c.title == "cifar10 / resnet20 / snip 0.95 / seed 1")
+
+    tab.open(page, f"#cell={cell.key[:12]}")
+
+    assert tab.matches == "1 of 132 cells, by its link"
+    text = tab.page.inner_text("tr.detail")
+    for words in ("requested density\n5 %", "realised density\n5.0", "ties at the threshold\n0, of which 0 kept"):
+        assert words in text
+    assert re.search(r"weights kept\n[\d,]+ of 268,336", text)
+    assert "cpu: Example 3000" in text
+    assert (
+        "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=resnet20 "
+        "--only criterion=snip --only sparsity=0.95 --only seed=1\n"
+    ) in text
+    points = tab.page.get_attribute("tr.detail .curve-loss", "points").split()
+    assert len(points) == 24
+    # the loss of the first epoch is the largest: the top of the frame; the last is near 2.3 e^-4 + 0.02 / 2
+    assert points[0].split(",") == ["34.0", "8.0"]
+    assert 120 < float(points[-1].split(",")[1]) < 124
+
+
+def test_a_failed_cell_says_why_and_how_to_retry_it(tab, page):
+    cell = next(c for c in cells() if c.title == "cifar10 / vgg11_bn / magnitude 0.99 / seed 0")
+
+    text = tab.open(page, f"#cell={cell.key[:12]}").page.inner_text("tr.detail")
+
+    assert "DivergedError: epoch 3: the loss is nan" in text
+    assert "--only sparsity=0.99 --only seed=0 --retry failed" in text
+
+
+def test_a_link_to_no_cell_says_so(tab, page):
+    assert tab.open(page, "#cell=ffffffffffff").matches.startswith("No cell of this study has a key that begins with f")
+
+
+def test_ablations_have_a_column_a_filter_and_a_way_to_their_plain_cell(tab):
     expected = cells(
         [CRITERIA["snip"], CRITERIA["grasp"]], models=["resnet20"], seeds=2, ablations=["shuffle", "invert"]
     )
-    page = report.render(frame.study(manifest(expected), {c.key: record(c) for c in expected}))
+    made = frame.study(manifest(expected), {c.key: record(c) for c in expected})
+    page = report.page("x", [report.Rendered("cells", "All cells", Cells().render(made))])
     cell = next(c for c in expected if c.ablation == "invert")
 
-    shuffled = browser.open(page, "#ablation=shuffle")
-    assert "12 of 38 cells" in shuffled
-    assert [browser.console, len(re.findall(r"<td[^>]*>shuffle</td>", shuffled))] == ["", 12]
-    assert "14 of 38 cells" in browser.open(page, "#ablation=none")
-    opened = html.unescape(browser.open(page, f"#cell={cell.key[:12]}"))
-    assert f'<a href="#cell={cell.parent().key[:16]}">its plain cell</a>' in opened
-    assert "--only sparsity=0.8 --only seed=0 --only ablation=invert" in opened
+    assert tab.open(page, "#ablation=shuffle").matches == "12 of 38 cells"
+    assert tab.column("Ablation") == ["shuffle"] * 12
+    tab.page.goto("about:blank")
+    tab.open(page, f"#cell={cell.key[:12]}")
+    assert "--only ablation=invert" in tab.page.inner_text("tr.detail .rerun")
+    tab.page.get_by_text("its plain cell").click()
+    tab.page.wait_for_function(f"document.querySelector('tr.detail').innerText.includes('{cell.parent().key}')")
 
 
-def test_a_link_to_a_cell_opens_all_that_is_known_of_it(browser, page):
-    cell = next(c for c in cells() if c.title == "cifar10 / vgg11_bn / magnitude 0.99 / seed 0")
+def test_the_csv_holds_the_filtered_rows_and_no_formula(tab, hostile):
+    tab.open(hostile, "#criterion==cmd()&sort=seed:desc".replace("==", "=%3D"))
 
-    document = html.unescape(browser.open(page, f"#cell={cell.key[:12]}"))
+    name, data = tab.download('[data-export="csv"]')
 
-    assert "DivergedError: epoch 3: the loss is nan" in document
+    assert name == "title-b-50-more.csv"
+    rows = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    assert [(r["criterion"], r["seed"], r["message"]) for r in rows] == [
+        ("'=cmd()", "1", '\'=HYPERLINK("http://x")'),
+        ("'=cmd()", "0", '\'=HYPERLINK("http://x")'),
+    ]
+    assert [float(r["top1"]) for r in rows] == [float(x) for x in tab.column("Top-1, %")]
+    assert all(len(r["key"]) == 64 and r["weights_total"] == "268336" for r in rows)
+
+
+def test_the_json_holds_the_filtered_rows_with_all_that_is_known(tab, hostile):
+    name, data = tab.open(hostile, "#seed=1").download('[data-export="json"]')
+
+    found = json.loads(data)
+    assert name == "title-b-50-more.json"
+    assert (found["study"], found["filter"], found["cells_of_study"]) == ("</title><b>50 % & more", "seed 1", 14)
+    assert [c["criterion"] for c in found["cells"]] == ["dense", "random", *HOSTILE]
+    assert {c["seed"] for c in found["cells"]} == {1}
+    assert found["cells"][0]["weights_kept"] is None
+    assert found["cells"][1]["environment"]["torch"] == "2.14.1"
+
+
+def test_the_latex_is_a_booktabs_table_with_every_name_escaped(tab, hostile):
+    name, data = tab.open(hostile, "#seed=0").download('[data-export="tex"]')
+
+    lines = data.decode().splitlines()
+    assert name == "title-b-50-more.tex"
+    assert lines[2] == "\\begin{tabular}{lllrrlrrrrl}"
+    assert (lines[3], lines[5], lines[-2], lines[-1]) == ("\\toprule", "\\midrule", "\\bottomrule", "\\end{tabular}")
+    body = lines[6:-2]
+    assert [row.split(" & ")[2] for row in body] == [
+        *("dense", "random", "=cmd()", "\\_x", "a\\$\\textbackslash{}frac\\{\\$"),
+        "{0}/script{1}{0}script{1}document.title='taken'{0}/script{1}".format("\\textless{}", "\\textgreater{}"),
+        "a b",
+    ]
+    assert all(row.endswith(" \\\\") and row.count(" & ") == 10 for row in body)
+    assert "90 \\%" in body[1]
+
+
+def test_figures_are_saved_as_svg_and_pdf_in_light_colours(tab, hostile):
+    tab.open(hostile, "#theme=dark")
+
+    name, svg = tab.download("#accuracy .save-svg")
+    assert name == "accuracy-cifar10-resnet20.svg"
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert b"currentColor" not in svg
+    assert b"var(" not in svg
+
+    name, pdf = tab.download("#accuracy .save-pdf")
+    assert name == "accuracy-cifar10-resnet20.pdf"
+    assert pdf.startswith(b"%PDF-1.4")
+    width, height = root.attrib["viewBox"].split()[2:]
+    assert f"/MediaBox [0 0 {float(width):g} {float(height):g}]".encode() in pdf
+    assert b"/Font" not in pdf  # letters are outlines
+    _, again = tab.download("#accuracy .save-pdf")
+    assert again == pdf
+    assert tab.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    content = zlib.decompress(re.search(rb"stream\n(.*?)\nendstream", pdf, re.S)[1]).decode()
+    assert content.count("\nq\n") + 1 == content.count("\nQ") > 100
+    assert "0.835 0.369 0 RG" in content  # the second criterion's colour, #d55e00
+    assert "0.106 0.122 0.141 rg" in content  # ink of the light page
+    for at, place in enumerate(re.findall(rb"(\d{10}) 00000 n", pdf)):
+        assert pdf[int(place) :].startswith(f"{at + 1} 0 obj".encode())
+
+
+def test_a_heat_map_keeps_its_pixels_in_the_pdf(tab, hostile):
+    _, pdf = tab.open(hostile).download("#layers .save-pdf")
+
+    found = rb"/Width (\d+) /Height (\d+) /BitsPerComponent 8 /ColorSpace /DeviceRGB.*?stream\n(.*?)\nendstream"
+    images = re.findall(found, pdf, re.S)
+    assert images
+    for width, height, packed in images:
+        assert len(zlib.decompress(packed)) == 3 * int(width) * int(height)
+
+
+def test_the_switch_turns_the_page_dark_and_text_in_figures_with_it(tab, page):
+    tab.open(page, "#theme=light")
+
+    def colours():
+        ink = "getComputedStyle(document.querySelector('svg.figure text')).fill"
+        return tab.page.evaluate(f"[{ink}, getComputedStyle(document.body).backgroundColor]")
+
+    light = colours()
+    tab.page.get_by_role("button", name="Dark colours").click()
+
+    assert light == ["rgb(27, 31, 36)", "rgb(255, 255, 255)"]
+    assert colours() == ["rgb(228, 231, 235)", "rgb(20, 23, 28)"]
+    tab.page.reload()
+    assert colours()[1] == "rgb(20, 23, 28)"
+
+
+def test_paper_shows_what_is_folded_and_no_buttons(tab, page):
+    tab.open(page, "#status=ok&sort=top1:desc").page.emulate_media(media="print")
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    def shown(selector):
+        return [e for e in tab.page.query_selector_all(selector) if e.is_visible()]
+
+    assert [b.inner_text() for b in shown("button")] == tab.page.locator("#cells-table thead th").all_inner_texts()
+    assert shown("nav, select, input, .save, .exports") == []
+    assert len(shown(".numbers td")) == tab.page.locator(".numbers td").count() > 10
+    assert tab.page.inner_text("#chosen") == "status ok; sorted by Top-1, %, descending"
+    assert shown("#chosen")
+    assert tab.page.evaluate("getComputedStyle(document.querySelector('.tall')).maxHeight") == "none"
+    tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.page.locator("details[open]").count() == 0
+
+
+def test_everything_can_be_done_from_the_keyboard(tab, hostile):
+    tab.open(hostile)
+    keyboard = tab.page.keyboard
+
+    def focus():
+        return tab.page.evaluate("document.activeElement.id || document.activeElement.getAttribute('aria-label') || ''")
+
+    keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.className") == "skip"
+    keyboard.press("Enter")
+    assert focus() == "main"
+    tab.page.locator("#filters [type=reset]").focus()
+    for _ in range(20):
+        keyboard.press("Tab")
+        if tab.page.evaluate("document.activeElement.matches('#cells-table thead button')"):
+            break
+    keyboard.press("Enter")
+    assert tab.page.locator("[aria-sort=ascending]").count() == 1
+    outline = tab.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    while not tab.page.evaluate("document.activeElement.matches('.open')"):
+        keyboard.press("Tab")
+    first = focus()
+    keyboard.press("ArrowDown")
+    assert focus() != first
+    keyboard.press("ArrowUp")
+    assert focus() == first
+    keyboard.press("Space")
+    assert tab.page.locator("tr.detail").count() == 1
+    keyboard.press("Tab")
+    keyboard.press("Escape")
+    assert tab.page.locator("tr.detail").count() == 0
+    assert focus() == first
+
+
+def test_a_screen_reader_finds_landmarks_names_and_tables(tab, hostile):
+    tab.open(hostile)
+
+    assert tab.page.get_attribute("html", "lang") == "en"
+    for role in ("banner", "main", "navigation", "search"):
+        assert tab.page.get_by_role(role).count() == 1, role
+    assert tab.page.get_attribute("#matches", "aria-live") == "polite"
+    nameless = "e => !(e.innerText.trim() || e.getAttribute('aria-label') || e.labels?.length)"
     assert (
-        "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=vgg11_bn "
-        "--only criterion=magnitude --only sparsity=0.99 --only seed=0 --retry failed"
-    ) in document
-
-
-def test_filtering_by_hand_writes_the_link(browser, page):
-    document = browser.open(
-        page,
-        act="""
-        const form = document.getElementById('filters');
-        form.elements.status.value = 'failed';
-        form.elements.status.dispatchEvent(new Event('input', {bubbles: true}));
-        document.title = location.hash + ' ' + document.querySelectorAll('tr.cell').length;""",
+        tab.page.evaluate(f"[...document.querySelectorAll('button, select, input, a')].filter({nameless}).length") == 0
     )
-
-    assert titled(document) == "#status=failed 2"
-
-
-def test_a_row_opens_and_closes_from_its_button(browser, page):
-    document = browser.open(
-        page,
-        act="""
-        const open = document.querySelector('#cells-table .open'), seen = [];
-        for (let i = 0; i < 2; i++) {
-          open.click();
-          seen.push(open.getAttribute('aria-expanded'), document.querySelectorAll('tr.detail').length);
-        }
-        document.title = seen.join(' ');""",
-    )
-
-    assert titled(document) == "true 1 false 0"
+    assert tab.page.evaluate("[...document.querySelectorAll('svg.figure')].every(e => e.getAttribute('aria-label'))")
+    assert tab.page.locator("table:not(:has(th[scope=col]))").count() == tab.page.locator("table.recipe").count()
+    assert tab.page.locator("#accuracy .numbers tbody th[scope=row]").count() >= 6
 
 
-def test_the_csv_holds_the_filtered_rows_and_no_formula(browser):
-    expected = cells(models=["resnet20"], seeds=1)
-    records = {c.key: record(c, message='=HYPERLINK("http://x")') for c in expected}
-    page = report.render(frame.study(manifest(expected), records))
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_the_window(tab, page, width, theme):
+    tab.page.set_viewport_size({"width": width, "height": 900})
+    tab.open(page, f"#theme={theme}")
+    tab.page.locator(".open").nth(3).click()
 
-    document = browser.open(
-        page,
-        "#criterion=snip&sparsity=0.8",
-        act="""
-        let blob; URL.createObjectURL = b => (blob = b, 'data:,');
-        document.getElementById('csv').click();
-        document.title = await blob.text();""",
-    )
-
-    header, row = titled(document).strip().split("\n")
-    assert header.startswith("dataset,model,criterion,sparsity,seed,status,kind,message,flags,top1,")
-    assert row.startswith("""cifar10,resnet20,snip,0.8,0,ok,,"'=HYPERLINK(""http://x"")",,""")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_the_switch_turns_the_page_dark_and_text_in_figures_with_it(browser, page):
-    document = browser.open(
-        page,
-        "#theme=light",
-        act="""
-        const ink = () => getComputedStyle(document.querySelector('svg.figure text')).fill, light = ink();
-        document.getElementById('theme').click();
-        document.title = [light, ink(), getComputedStyle(document.body).backgroundColor].join(' / ');""",
-    )
-
-    assert titled(document) == "rgb(27, 31, 36) / rgb(228, 231, 235) / rgb(20, 23, 28)"
-
-
-def test_ten_thousand_cells_filter_and_sort_within_a_tenth_of_a_second(browser):
+def test_ten_thousand_cells_filter_and_sort_within_a_tenth_of_a_second(tab):
     expected = cells(sparsities=[0.8, 0.9, 0.95, 0.98, 0.99], seeds=193)[:10_000]
-    page = report.render(frame.study(manifest(expected), {c.key: record(c) for c in expected}))
+    records = {c.key: collapsed(c) if c.sparsity == 0.99 else record(c) for c in expected}
+    made = frame.study(manifest(expected), records)
+    tab.open(report.page("many", [report.Rendered("cells", "All cells", Cells().render(made))]))
 
-    document = browser.open(
-        page,
-        act="""
-        const form = document.getElementById('filters'), times = [];
-        for (const text of ['snip 95', 'res', 'grasp', 'vgg11 99']) {
-          form.elements.q.value = text;
-          form.dispatchEvent(new Event('input'));
-          document.querySelector('#cells-table thead th:nth-child(7) button').click();
-          times.push(+document.getElementById('matches').dataset.milliseconds);
-        }
-        document.title = Math.min(...times) + ' ' + document.getElementById('matches').textContent;""",
-    )
+    # the best of several: what else the machine does must not fail the page
+    times = tab.page.evaluate("""() => {
+      const form = document.getElementById('filters'), found = [];
+      for (let i = 0; i < 3; i++) for (const text of ['snip 95', 'res', 'grasp', 'vgg11 99', '']) {
+        form.elements.q.value = text;
+        const begun = performance.now();
+        form.dispatchEvent(new Event('input'));
+        found.push(performance.now() - begun);
+        document.querySelector('#cells-table thead th:nth-child(7) button').click();
+        found.push(+document.getElementById('matches').dataset.milliseconds);
+      }
+      return found;
+    }""")
 
-    milliseconds, matches = titled(document).split(" ", 1)
-    assert re.fullmatch(r"\d+ of 10000 cells", matches)
-    assert 0 < float(milliseconds) < 100
+    assert tab.matches == "10000 of 10000 cells"
+    assert len(times) == 30
+    assert min(times) > 0
+    assert min(times[-2::-10]) < 100, "all rows, filtered"
+    assert min(times[-1::-10]) < 100, "all rows, filtered and sorted"
