@@ -84,7 +84,7 @@ def opened(folder: Path) -> Opened:
     manifest, records = store.manifest(), store.records()
     measurements = tuple(store.records("metrics").values())
     try:
-        study = make_study(manifest, records, measurements)
+        study = make_study({**manifest, "name": str(manifest["name"])}, records, measurements)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = plain(f"{type(error).__name__}: {error}")[:160]
         raise DataError(
@@ -135,10 +135,11 @@ def join(folders: Sequence[Path]) -> Joint:
     manifest = {
         "schema": parts[0].study.manifest.get("schema", 1),
         "name": title,
-        "suite": "",
+        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
         "command": "",
         "cells": [cells[key] for key in frame["key"]],
-        "environment": parts[0].study.manifest.get("environment", {}),
+        "environment": _either([part.study.manifest.get("environment") or {} for part in parts]),
+        "pabench": _either([{"pabench": part.study.manifest.get("pabench", "?")} for part in parts])["pabench"],
         "metrics": [spec.to_json() for spec in metrics],
     }
     return Joint(
@@ -234,6 +235,12 @@ def labelled(found: Sequence[Opened]) -> Iterator[tuple[Opened, str]]:
             yield one, f"{one.name} ({plain(last)})"
         else:
             yield one, f"{one.name} ({plain(one.folder)})"
+
+
+def _either(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What any of them says, key by key: `2.11.0 or 2.14.1`."""
+    keys = sorted({key for one in found for key in one})
+    return {key: " or ".join(sorted({plain(one[key]) for one in found if key in one})) for key in keys}
 
 
 def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:

@@ -28,7 +28,6 @@ class Line:
     broken: int
     environments: tuple[str, ...]
     command: str
-    suite: str
 
 
 class Studies(Section):
@@ -65,7 +64,6 @@ def _line(part: Opened, joint: Joint) -> Line:
         broken=part.broken,
         environments=environments(part),
         command=plain(manifest.get("command", "")),
-        suite=plain(manifest.get("suite", "")),
     )
 
 

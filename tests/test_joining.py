@@ -190,10 +190,11 @@ def test_metrics_that_mean_two_things_are_left_out_and_named(tmp_path):
 def test_versions_that_differ_are_named(tmp_path):
     a = folder(tmp_path / "a", grid("snip"), name="a")
     other = {**ENVIRONMENT, "torch": "2.11.0"}
-    b = folder(tmp_path / "b", grid("grasp"), lambda cell: record(cell, environment=other), name="b")
+    b = folder(tmp_path / "b", grid("grasp"), lambda cell: record(cell, environment=other), name="b", environment=other)
 
     html = Studies().render(join([a, b]))
 
+    assert join([a, b]).manifest["environment"]["torch"] == "2.11.0 or 2.14.1"
     assert "torch 2.11.0" in html
     assert "Versions or hardware differ" in html
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pabench.commands.arguments import Folder
-from pabench.errors import SuiteError
+from pabench.errors import DataError, RefusedError, SuiteError
 
 app = typer.Typer()
 
@@ -61,7 +61,10 @@ def diff(
     from pabench.account import describe
     from pabench.difference import difference
 
-    found = difference(first, second)
+    try:
+        found = difference(first, second)
+    except DataError as error:
+        raise RefusedError(str(error)) from None  # its own code is 3, which here is a verdict
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
     raise typer.Exit(found.code)
 
