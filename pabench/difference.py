@@ -11,7 +11,8 @@ from typing import Any
 from pabench.cell import Cell, canonical
 from pabench.contrast import Contrast, contrasts, seed_noise
 from pabench.frame import at
-from pabench.joining import Opened, labelled, opened, outcome
+from pabench.joining import outcome
+from pabench.opening import Opened, labelled, opened
 from pabench.wording import plain
 
 SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pabench.frame import DENSE
-from pabench.joining import Joint, Opened
+from pabench.joining import Joint
+from pabench.opening import Opened
 from pabench.section import Section, Study
 from pabench.wording import count, plain
 

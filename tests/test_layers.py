@@ -21,7 +21,7 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["wording", "latex", "section", "glyphs", "statistics", "frame", "report", "status"],
-    *["joining", "contrast", "difference", "account"],
+    *["opening", "likeness", "joining", "contrast", "difference", "account"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
