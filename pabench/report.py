@@ -39,8 +39,12 @@ def write(folder: Path, out: Path | None = None) -> Path:
 
     MissingError: the folder holds no study. OSError: `out` cannot be written.
     """
-    out = folder / NAME if out is None else out
-    text = render(read(folder))
+    return write_study(read(folder), folder / NAME if out is None else out)
+
+
+def write_study(study: Study, out: Path) -> Path:
+    """Render a study to `out`; returns where it is. OSError: it cannot be written."""
+    text = render(study)
     out.parent.mkdir(parents=True, exist_ok=True)
     durable.replace(out, text.encode())
     return out

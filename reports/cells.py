@@ -58,7 +58,7 @@ class Pool:
 def table(study: Study) -> dict[str, Any]:
     """Rows as lists, in the order of `_row`; what repeats is in pools."""
     frame = study.frame
-    pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags", "epochs")}
+    pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags", "epochs", "studies")}
     facts = [*FACTS, *measured(study)]
     places = {key: place for place, key in enumerate(frame["key"])}
     rows = [_row(cell, study.records.get(cell["key"], {}), facts, places, pools) for cell in frame.to_dict("records")]
@@ -117,6 +117,8 @@ def _row(
         pools["ablation"].add(cell["ablation"]),
         places.get(cell["parent"], -1),
         plain(receipt.get("mask", ""))[:16],
+        # on a page of several studies a row has its own, and their command
+        *([pools["studies"].add(cell["study"]), texts.add(cell["rerun"])] if "study" in cell else []),
     ]
 
 

@@ -1,18 +1,14 @@
-"""How to read the page, what the comparison rests on, and what a reviewer would ask."""
+"""How to read the page, and what the comparison rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pabench.ablation import INAPPLICABLE, alike
-from pabench.frame import DENSE
 from pabench.section import Section, Study
-from pabench.wording import count, plain
+from pabench.wording import plain
 
-ASKED_FOR = ("shuffle", "reinit", "invert")
-"""Ablations of Frankle et al. (2021)."""
 SHARED = {"weights": "initial weights", "order": "data order", "augmentation": "augmentation"}
 
 
@@ -30,16 +26,8 @@ class Paired:
     unit: str = "blocks"
 
 
-@dataclass(frozen=True)
-class Check:
-    """A reviewer's question and its answer; `good` False: the study does not settle it."""
-
-    good: bool
-    text: str
-
-
 class Protocol(Section):
-    """Pairing proved from hashes, the recipe, how numbers are made, and a reviewer's checklist."""
+    """Pairing proved from hashes, the recipe, and how numbers are made."""
 
     name = "protocol"
     title = "Protocol and how to read this"
@@ -53,7 +41,6 @@ class Protocol(Section):
             recipes=recipes(cells),
             dtypes=sorted({plain(cell["scoring"]["dtype"]) for cell in cells}),
             pairing=pairing(study),
-            checks=list(checks(study)),
         )
 
 
@@ -101,32 +88,3 @@ def _paired(what: str, by: list[str], cells: Any, hashes: dict[str, dict[str, st
     parts += ["that ask for as many images"] if "batch" in by else []
     parts += [f"({', '.join(found)} apart)"] if (found := [x for x in like["like"].unique() if x]) else []
     return Paired(what, equal, groups.ngroups, unknown, " ".join(parts) if len(parts) > 1 else "blocks")
-
-
-def checks(study: Study) -> Iterator[Check]:
-    """What Blalock et al. (2020) and Frankle et al. (2021) ask of a comparison, answered from the records."""
-    frame = study.plain
-    pruned = frame[frame["criterion"] != DENSE]
-    pairs = frame.groupby(["dataset", "model"]).ngroups
-    seeds, sparsities = frame["seed"].nunique(), pruned["sparsity"].nunique()
-    yield Check(pairs >= 3, f"{count(pairs, 'pair')} of dataset and model (at least 3 are asked for)")
-    yield Check(
-        sparsities >= 5,
-        f"{count(sparsities, 'sparsity')[:-1]}"
-        if sparsities == 1
-        else f"{sparsities} sparsities (at least 5 are asked for)",
-    )
-    yield Check(seeds >= 3, f"{count(seeds, 'seed')} (at least 3 are asked for; differences below a point need more)")
-    yield Check(bool((pruned["criterion"] == "random").any()), "random pruning is among the criteria")
-    yield Check(bool((pruned["criterion"] == "magnitude").any()), "magnitude pruning is among the criteria")
-    dense = frame.loc[frame["criterion"] == DENSE, "status"]
-    yield Check(bool(len(dense)) and bool((dense == "ok").all()), "every block has its dense baseline")
-    finished = (study.frame["status"] == "ok") | (study.frame["kind"] == INAPPLICABLE)
-    yield Check(bool(finished.all()), "every cell is finished")
-    yield Check(not frame["flags"].map(bool).any(), "no cell is flagged (collapsed layers, degenerate scores)")
-    run = set(study.frame["ablation"])
-    yield Check(run.issuperset(ASKED_FOR), f"the sanity battery is run: {', '.join(ASKED_FOR)}")
-    yield Check(all(p.equal == p.blocks for p in pairing(study)), "pairing is proved by hashes in every block")
-    yield Check(
-        bool(frame["flops_pruned"].notna().any()), "theoretical FLOPs are reported beside sparsity (all cells, CSV)"
-    )

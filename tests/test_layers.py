@@ -20,8 +20,8 @@ ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["workload", "wording", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power", "paired"],
-    *["frame", "report", "status"],
+    *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
+    *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
@@ -33,7 +33,7 @@ ROOMS = [
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
-    *["engine", "engines", "section", "report", "cli"],
+    *["engine", "engines", "section", "report", "joining", "difference", "cli"],
 ]
 
 

@@ -114,8 +114,8 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "comparison", "accuracy", "layers", "scores", "cost", "gradient", "cells", "protocol",
-        "take",
+        "overview", "leaderboard", "comparison", "accuracy", "layers", "scores", "cost", "gradient", "published", "cells",
+        "protocol", "checklist", "take",
     ]  # fmt: skip
     assert "could not be made" not in page
 
@@ -406,7 +406,8 @@ def test_scoring_batches_compare_among_criteria_that_ask_for_as_many_images():
 def test_a_study_without_any_record_still_has_its_page():
     made = report.render(frame.study(manifest(cells(seeds=1)), {}))
 
-    assert re.findall(r'<section id="(\w+)"', made) == ["overview", "cells", "protocol", "take"]
+    sections = re.findall(r'<section id="(\w+)"', made)
+    assert sections == ["overview", "published", "cells", "protocol", "checklist", "take"]
     assert "32 cells not finished" in made
 
 

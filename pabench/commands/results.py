@@ -1,4 +1,4 @@
-"""Results folders: report, status, export."""
+"""Results folders: report, diff, status, export."""
 
 from __future__ import annotations
 
@@ -9,19 +9,64 @@ from typing import Annotated
 import typer
 
 from pabench.commands.arguments import Folder
+from pabench.errors import DataError, RefusedError, SuiteError
 
 app = typer.Typer()
 
 
 @app.command()
 def report(
-    folder: Folder,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html.")] = None,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A results folder, or several as one study.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html. Several folders need it.")
+    ] = None,
+    checklist: Annotated[
+        Path | None, typer.Option(metavar="FILE.tex", help="The reviewer checklist as a LaTeX table, and no page.")
+    ] = None,
 ) -> None:
-    """Write the HTML report of a results folder."""
-    from pabench.report import write
+    """Write the HTML report of a results folder, or one page of several studies that were made alike.
 
-    typer.echo(f"report: {write(folder, output)}")
+    Exit code 4: the studies cannot stand in one table, and why.
+    """
+    from pabench.joining import join
+    from pabench.report import read, write, write_study
+
+    if len(folders) > 1 and not output and not checklist:
+        raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
+    if checklist:
+        from pabench_reports.checklist import table
+
+        from pabench.durable import replace
+
+        text = table(join(folders) if len(folders) > 1 else read(folders[0]))
+        checklist.parent.mkdir(parents=True, exist_ok=True)
+        replace(checklist, text.encode())
+        typer.echo(f"checklist: {checklist}")
+    if len(folders) > 1 and output:
+        typer.echo(f"report: {write_study(join(folders), output)}")
+    elif output or not checklist:
+        typer.echo(f"report: {write(folders[0], output)}")
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, no line left out.")] = False,
+) -> None:
+    """Say what differs between two studies, in which cells, and whether it is beyond noise.
+
+    Exit codes: 0 nothing beyond noise; 3 a change beyond noise, or one cell with two results; 4 no verdict.
+    """
+    from pabench.account import describe
+    from pabench.difference import difference
+
+    try:
+        found = difference(first, second)
+    except DataError as error:
+        raise RefusedError(str(error)) from None  # its own code is 3, which here is a verdict
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    raise typer.Exit(found.code)
 
 
 @app.command()

@@ -6,7 +6,7 @@ const duration = s => s < 1 ? `${(s * 1000).toFixed(0)} ms` : s < 120 ? `${s.toF
 const load = data => {
   const place = Object.fromEntries(data.facts.map((name, i) => [name, i])), ablated = data.ablation.some(name => name);
   const cells = data.rows.map(row => {
-    const [dataset, model, criterion, sparsity, seed, status, flags, facts, key, texts, environment, layers, curve, scored, ablation, parent, mask] = row;
+    const [dataset, model, criterion, sparsity, seed, status, flags, facts, key, texts, environment, layers, curve, scored, ablation, parent, mask, from, rerun] = row;
     const cell = {
       dataset: data.dataset[dataset], model: data.model[model], criterion: data.criterion[criterion],
       sparsity, seed, status: data.statuses[status], flags: flags.map(i => data.flags[i]), facts, key, mask, curve,
@@ -18,7 +18,8 @@ const load = data => {
     if (ablated && sparsity) only.push(data.only.ablation[ablation]);
     cell.rerun = [data.command, ...only.map(word => `--only ${word}`)].join(" ");
     if (cell.status === "failed") cell.rerun += " --retry failed";
-    cell.text = [cell.dataset, cell.model, cell.criterion, ablated ? cell.ablation : "", percent(sparsity), cell.status, cell.kind, cell.message, ...cell.flags.flat(), key].join(" ").toLowerCase();
+    if (from !== undefined) [cell.from, cell.rerun] = [data.studies[from], data.texts[rerun]];
+    cell.text = [cell.dataset, cell.model, cell.criterion, ablated ? cell.ablation : "", percent(sparsity), cell.status, cell.kind, cell.message, ...cell.flags.flat(), cell.from || "", key].join(" ").toLowerCase();
     return cell;
   });
   // a row is complete where every criterion of its block is finished at its sparsity
@@ -45,6 +46,7 @@ const load = data => {
     { id: "scoring", title: "Scoring", sort: fact("scoring_seconds"), show: seconds("scoring_seconds"), number: true },
     { id: "training", title: "Training", sort: fact("training_seconds"), show: seconds("training_seconds"), number: true },
     { id: "flags", title: "Flags", sort: c => c.flags.map(f => f[0]).join(" "), show: c => c.flags.map(f => f[0]).join(" ") },
+    ...(data.studies.length ? [{ id: "from", title: "Study", sort: c => c.from }] : []),
   ];
   for (const column of columns) column.show ||= cell => String(cell[column.id]);
   return { data, cells, columns, ablated, fact };

@@ -8,6 +8,7 @@ const quoted = value => {
 const described = cell => ({
   dataset: cell.dataset, model: cell.model, criterion: cell.criterion, ...(study.ablated ? { ablation: cell.ablation } : {}),
   sparsity: cell.sparsity, seed: cell.seed, status: cell.status, kind: cell.kind, message: cell.message,
+  ...(study.data.studies.length ? { study: cell.from } : {}),
 });
 const asCsv = rows => {
   const lines = rows.map(c => [...Object.values(described(c)), c.flags.map(f => f[0]).join(" "), ...c.facts, c.created, c.mask, c.key, c.rerun]);

@@ -42,3 +42,9 @@ addEventListener("beforeprint", () => {
   for (const details of folded) details.open = true;
 });
 addEventListener("afterprint", () => { for (const details of folded) details.open = false; });
+
+// a text on the page as a file
+for (const button of document.querySelectorAll(".save-text")) {
+  const [name, type] = button.dataset.file.split(/\.(?=[^.]*$)/);
+  button.addEventListener("click", () => save(`${fileName(name)}.${type}`, "text/plain", $(button.dataset.from).textContent));
+}

@@ -1,0 +1,239 @@
+"""What differs between two results folders: how they were made, which cells they have, and what came out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pabench.cell import Cell, canonical
+from pabench.contrast import Contrast, contrasts, seed_noise
+from pabench.frame import at
+from pabench.joining import outcome
+from pabench.opening import Opened, labelled, opened
+from pabench.wording import plain
+
+SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
+VERSIONS = ("pabench", "python", "torch", "timm", "numpy", "device", "threads", "precision", "system")
+RESULTS = {
+    "mask": ("receipt", "mask"),
+    "top-1": ("result", "top1"),
+    "loss": ("result", "loss"),
+    "training curve": ("result", "curve"),
+    "pairing hashes": ("pairing",),
+    "flags": ("flags",),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that a study says of itself and the other says otherwise; "" where one says nothing."""
+
+    what: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Altered:
+    """A cell of one key, so of one result by right, with two: `what` differs; `noise` is the SD of top-1 over seeds.
+
+    `environment`: what differs between the two executions and may explain it, "" if nothing that is recorded.
+    """
+
+    title: str
+    key: str
+    what: tuple[str, ...]
+    first: float | None
+    second: float | None
+    noise: float | None
+    environment: str
+
+    @property
+    def change(self) -> float | None:
+        return None if self.first is None or self.second is None else self.second - self.first
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two studies side by side. `shared` cells have one key in both, and `equal` of them equal results in both.
+
+    `unlike` are cells of one key that are finished in one study alone; `only_first` and `only_second` cells whose key
+    the other does not have, of which `corresponding` differ in the key alone (same names, sparsity and seed).
+    """
+
+    first: str
+    second: str
+    changes: tuple[Change, ...]
+    suite: tuple[str, ...]
+    broken: tuple[int, int]
+    shared: int
+    equal: int
+    altered: tuple[Altered, ...]
+    unlike: tuple[str, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    corresponding: int
+    contrasts: tuple[Contrast, ...]
+
+    @property
+    def unexplained(self) -> int:
+        """Cells with two results on equal versions and hardware: not deterministic, or altered afterwards."""
+        return sum(not one.environment for one in self.altered)
+
+    @property
+    def code(self) -> int:
+        """0: nothing beyond noise; 3: something is; 4: no verdict, for nothing corresponds or nothing can be tested."""
+        verdicts = {one.verdict for one in self.contrasts}
+        if self.unexplained or verdicts & {"higher", "lower"}:
+            return BEYOND_NOISE
+        return SAME if "not separable" in verdicts or verdicts == {"identical"} else NO_VERDICT
+
+    def to_json(self) -> dict[str, Any]:
+        told = asdict(self)
+        told["contrasts"] = [{**asdict(one), "verdict": one.verdict} for one in self.contrasts]
+        told["altered"] = [{**asdict(one), "change": one.change} for one in self.altered]
+        return {**told, "code": self.code}
+
+
+def difference(first: Path, second: Path) -> Difference:
+    """Of two results folders, the second against the first."""
+    (a, name_a), (b, name_b) = labelled([opened(first), opened(second)])
+    cells_a, cells_b = _cells(a), _cells(b)
+    both = [key for key in cells_a if key in cells_b]
+    finished = [key for key in both if _ok(a, key) and _ok(b, key)]
+    noise = seed_noise(a.study.frame, b.study.frame)
+    altered = tuple(
+        _altered(cells_a[key], a, b, noise)
+        for key in finished
+        if canonical(outcome(a.study.records[key])) != canonical(outcome(b.study.records[key]))
+    )
+    only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
+    only_b = [cell for key, cell in cells_b.items() if key not in cells_a]
+    return Difference(
+        first=name_a,
+        second=name_b,
+        changes=tuple(_changes(a, b)),
+        suite=tuple(_suite(a, b)),
+        broken=(a.broken, b.broken),
+        shared=len(both),
+        equal=len(finished) - len(altered),
+        altered=altered,
+        unlike=tuple(_unlike(cells_a[key], key, a, b) for key in both if _ok(a, key) != _ok(b, key)),
+        only_first=tuple(plain(cell.title) for cell in only_a),
+        only_second=tuple(plain(cell.title) for cell in only_b),
+        corresponding=len({cell.title for cell in only_a} & {cell.title for cell in only_b}),
+        contrasts=tuple(contrasts(a.study.frame, b.study.frame)),
+    )
+
+
+def _cells(part: Opened) -> dict[str, Cell]:
+    return dict(zip(part.study.frame["key"], part.cells, strict=True))
+
+
+def _status(part: Opened, key: str) -> str:
+    return str(part.study.records.get(key, {}).get("status", "missing"))
+
+
+def _ok(part: Opened, key: str) -> bool:
+    return _status(part, key) == "ok"
+
+
+def _unlike(cell: Cell, key: str, a: Opened, b: Opened) -> str:
+    return f"{plain(cell.title)}: {plain(_status(a, key))} and {plain(_status(b, key))}"
+
+
+def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], float]) -> Altered:
+    first, second = a.study.records[cell.key], b.study.records[cell.key]
+    what = [name for name, path in RESULTS.items() if at(first, path) != at(second, path)]
+    ran = [record.get("environment") or {} for record in (first, second)]
+    drift = [
+        f"{name} {plain(ran[0].get(name, '?'))} and {plain(ran[1].get(name, '?'))}"
+        for name in VERSIONS
+        if ran[0].get(name) != ran[1].get(name)
+    ]
+    return Altered(
+        title=plain(cell.title),
+        key=cell.key,
+        what=tuple(what) or ("other entries of the record",),
+        first=at(first, RESULTS["top-1"]),
+        second=at(second, RESULTS["top-1"]),
+        noise=noise.get((plain(cell.dataset.label), plain(cell.model.label))),
+        environment=", ".join(drift),
+    )
+
+
+def _changes(a: Opened, b: Opened) -> Iterator[Change]:
+    """First the axes, then what each thing that both have says of itself, then what it all ran on."""
+    axes_a, axes_b = _axes(a), _axes(b)
+    for name, values in axes_a.items():
+        more, less = [x for x in values if x not in axes_b[name]], [x for x in axes_b[name] if x not in values]
+        if more or less:
+            yield Change(f"{name} of one alone", ", ".join(more), ", ".join(less))
+    facts_a, facts_b = _facts(a), _facts(b)
+    for thing in [thing for thing in facts_a if thing in facts_b]:
+        for key in sorted(facts_a[thing].keys() | facts_b[thing].keys()):
+            old, new = (" or ".join(sorted(facts[thing].get(key, ()))) for facts in (facts_a, facts_b))
+            if old != new:
+                yield Change(f"{thing}: {key}", old, new)
+    for name in VERSIONS:
+        old, new = (", ".join(_environment(part, name)) for part in (a, b))
+        if old != new:
+            yield Change(f"environment: {name}", old, new)
+
+
+def _axes(part: Opened) -> dict[str, list[str]]:
+    frame = part.study.frame
+    columns = {"datasets": "dataset", "models": "model", "criteria": "criterion", "ablations": "ablation"}
+    found = {name: [str(x) for x in frame[column].unique() if x] for name, column in columns.items()}
+    found["sparsities"] = [f"{x:g}" for x in sorted(frame["sparsity"].unique())]
+    return {**found, "seeds": [str(x) for x in sorted(frame["seed"].unique())]}
+
+
+def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
+    """By thing (a recipe, dataset, model, criterion, metric) and key: all values that cells give it."""
+    found: dict[str, dict[str, set[str]]] = {}
+
+    def say(thing: str, entries: Mapping[str, Any]) -> None:
+        for key, value in entries.items():
+            text = value if isinstance(value, str) else canonical(value)
+            found.setdefault(plain(thing), {}).setdefault(plain(key), set()).add(_short(plain(text)))
+
+    for cell in _cells(part).values():
+        dataset, model = cell.dataset.label, cell.model.label
+        data = cell.to_json()
+        say("protocol", {"name": cell.protocol})
+        say("scoring", data["scoring"])
+        say(f"recipe on {dataset}", data["recipe"])
+        say(f"dataset {dataset}", {**cell.dataset.identity()["args"], **_flat(cell.dataset.identity())})
+        say(f"model {model} on {dataset}", {**cell.model.identity()["args"], **_flat(cell.model.identity())})
+        if cell.criterion:
+            identity = cell.criterion.identity()
+            say(f"criterion {cell.criterion.label}", {**identity["args"], **_flat(identity)})
+    for spec in part.study.metrics:
+        say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
+    return found
+
+
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in identity.items() if key != "args"}
+
+
+def _short(text: str) -> str:
+    """A hash by its first digits."""
+    return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text[:120]
+
+
+def _environment(part: Opened, name: str) -> list[str]:
+    records = part.study.records.values()
+    found = [record.get("environment") or {} for record in records] or [part.study.manifest.get("environment") or {}]
+    return sorted({plain(one.get(name, "?")) for one in found})
+
+
+def _suite(a: Opened, b: Opened) -> Iterator[str]:
+    """Lines of the suites that differ, comments aside."""
+    first, second = (plain(part.study.manifest.get("suite", "")).splitlines() for part in (a, b))
+    told = [[line for line in text if not line.lstrip().startswith("#")] for text in (first, second)]
+    return difflib.unified_diff(told[0], told[1], fromfile="first", tofile="second", lineterm="", n=0)

@@ -1,0 +1,164 @@
+"""Several results folders as one study, where their numbers may stand in one table; where not, refused with the reason.
+
+The order in which folders are named changes nothing: studies stand in the order of their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pabench.cell import canonical, digest
+from pabench.errors import RefusedError
+from pabench.frame import study as make_study
+from pabench.likeness import unlike
+from pabench.measurement import Measurements, MetricSpec
+from pabench.opening import Opened, open_all
+from pabench.section import Study
+from pabench.store import VOLATILE
+from pabench.wording import plain
+
+RANK = {"ok": 0, "failed": 1, "skipped": 2, "missing": 3}
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A cell with a result in several studies: `kept` is that of the study `label`; `same` but for what may differ."""
+
+    title: str
+    label: str
+    others: tuple[str, ...]
+    same: bool
+    top1: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Joint(Study):
+    """Several studies as one. The frame's column `study` says which of `parts` a row is from.
+
+    `renamed` are criteria that two studies call the same and mean otherwise: each stands under a label of its own.
+    `unmeasured` are metrics left out because the studies compute them in different ways.
+    """
+
+    parts: tuple[Opened, ...] = ()
+    twice: tuple[Twice, ...] = ()
+    renamed: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+
+
+def join(folders: Sequence[Path]) -> Joint:
+    """One study of all folders. RefusedError, one reason a line, where their cells are not made alike."""
+    parts = open_all(folders)
+    if reasons := list(unlike(parts)):
+        lines = [f"these studies cannot stand in one table: {reason}" for reason in reasons]
+        raise RefusedError("\n".join([*lines, "`pabench diff` compares two studies that are made differently"]))
+    metrics, unmeasured = _metrics(parts)
+    frames = [_framed(part, metrics) for part in parts]
+    chosen = _chosen(pd.concat(frames, ignore_index=True))
+    frame, renamed = _renamed(chosen, parts)
+    cells = {key: cell for part in parts for key, cell in _cells(part).items()}
+    of = {part.label: part.study.records for part in parts}
+    records = {key: of[label][key] for key, label in zip(frame["key"], frame["study"], strict=True) if key in of[label]}
+    strays = {key for part in parts for key in part.study.strays} - set(frame["key"])
+    records |= {key: part.study.records[key] for part in reversed(parts) for key in part.study.strays if key in strays}
+    title = " + ".join(part.label for part in parts)
+    manifest = {
+        "schema": parts[0].study.manifest.get("schema", 1),
+        "name": title,
+        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
+        "command": "",
+        "cells": [cells[key] for key in frame["key"]],
+        "environment": _either([part.study.manifest.get("environment") or {} for part in parts]),
+        "pabench": _either([{"pabench": part.study.manifest.get("pabench", "?")} for part in parts])["pabench"],
+        "metrics": [spec.to_json() for spec in metrics],
+    }
+    return Joint(
+        manifest,
+        frame,
+        records,
+        tuple(sorted(strays)),
+        metrics,
+        Measurements(file for part in parts for file in part.measurements),
+        parts=parts,
+        twice=tuple(_twice(frame, parts)),
+        renamed=renamed,
+        unmeasured=unmeasured,
+    )
+
+
+def _either(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What any of them says, key by key: `2.11.0 or 2.14.1`."""
+    keys = sorted({key for one in found for key in one})
+    return {key: " or ".join(sorted({plain(one[key]) for one in found if key in one})) for key in keys}
+
+
+def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
+    """Metrics that mean one thing in all studies that have them, and the names of the others."""
+    specs: dict[str, MetricSpec] = {}
+    unmeasured = set()
+    for spec in (spec for part in parts for spec in part.study.metrics):
+        if specs.setdefault(spec.name, spec).identity != spec.identity:
+            unmeasured.add(spec.name)
+    kept = tuple(spec for name, spec in sorted(specs.items()) if name not in unmeasured)
+    return kept, tuple(sorted(unmeasured))
+
+
+def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
+    manifest = {**part.study.manifest, "metrics": [spec.to_json() for spec in metrics]}
+    return make_study(manifest, part.study.records, part.measurements).frame.assign(study=part.label)
+
+
+def _cells(part: Opened) -> dict[str, Mapping[str, Any]]:
+    return dict(zip(part.study.frame["key"], part.study.manifest["cells"], strict=True))
+
+
+def _chosen(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell: the finished one, the earliest of several; what is made later was a repetition."""
+    order = rows.assign(rank=rows["status"].map(RANK).fillna(9), at=rows["created"], place=range(len(rows)))
+    first = order.sort_values(["rank", "at", "study"], kind="stable").drop_duplicates("key")
+    return rows.loc[first.sort_values("place").index].reset_index(drop=True)
+
+
+def _renamed(frame: pd.DataFrame, parts: Sequence[Opened]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Criteria of one label and several identities get the label of the study that had the identity first."""
+    identities: dict[str, dict[str, str]] = {}
+    meant: dict[str, str] = {}
+    for part in parts:
+        for cell, key, label in zip(part.cells, part.study.frame["key"], part.study.frame["criterion"], strict=True):
+            if cell.criterion:
+                identity = digest(cell.criterion.identity())
+                identities.setdefault(str(label), {}).setdefault(identity, part.label)
+                meant.setdefault(str(key), identity)
+    several = {label: found for label, found in identities.items() if len(found) > 1}
+    names = [
+        f"{label} [{several[label][meant[key]]}]" if label in several else label
+        for key, label in zip(frame["key"], frame["criterion"], strict=True)
+    ]
+    return frame.assign(criterion=names), tuple(sorted(several))
+
+
+def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:
+    kept = dict(zip(frame["key"], frame["study"], strict=True))
+    for row in frame.itertuples():
+        have = [part for part in parts if row.key in part.study.records and row.key not in part.study.strays]
+        if len(have) > 1:
+            have.sort(key=lambda part: (part.label != kept[row.key], part.label))
+            records = [part.study.records[row.key] for part in have]
+            yield Twice(
+                title=f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}"
+                + (f" / {row.ablation}" if row.ablation else "")
+                + f" / seed {row.seed}",
+                label=have[0].label,
+                others=tuple(part.label for part in have[1:]),
+                same=len({canonical(outcome(record)) for record in records}) == 1,
+                top1=tuple((record.get("result") or {}).get("top1") for record in records),
+            )
+
+
+def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What two executions of one cell must share."""
+    return {key: value for key, value in record.items() if key not in VOLATILE}

@@ -1,0 +1,48 @@
+"""A reviewer's checklist, answered from the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pabench import latex as tex
+from pabench.section import Section, Study
+from pabench.wording import plain
+
+from . import conduct, coverage
+from .answer import SOURCES, Answer
+
+MARKS = {"met": "✓", "missing": "✗", "not applicable": "○"}
+
+
+class Checklist(Section):
+    """What reviewers of pruning papers ask, with the study's answers, and the same as a LaTeX table."""
+
+    name = "checklist"
+    title = "Reviewer checklist"
+    order = 85
+
+    def render(self, study: Study) -> str | None:
+        found = answers(study)
+        return self.fill(
+            "checklist.html.j2",
+            answers=sorted(found, key=lambda one: one.state != "missing"),
+            counts=Counter(one.state for one in found),
+            marks=MARKS,
+            sources=SOURCES,
+            latex=table(study),
+            file=plain(study.manifest["name"]),
+        )
+
+
+def answers(study: Study) -> list[Answer]:
+    """Every question with its answer."""
+    return [*coverage.answers(study), *conduct.answers(study)]
+
+
+def table(study: Study) -> str:
+    """The checklist for the appendix of a paper: packages booktabs and xcolor."""
+    name = plain(study.manifest.get("title") or study.manifest["name"])
+    rows = [(one.question, one.text, one.state, one.source) for one in answers(study)]
+    columns = r"p{.32\linewidth}p{.38\linewidth}lp{.14\linewidth}"
+    made = tex.table(columns, ("Question", "Answer", "State", "Asked by"), rows, comment=f"pabench checklist of {name}")
+    return made.replace(" & missing & ", r" & \textcolor{red}{missing} & ")

@@ -1,0 +1,199 @@
+"""How the comparison was run: the reviewer's questions about recipes, software, pairing, failures and what is kept."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pabench.ablation import INAPPLICABLE
+from pabench.cell import PROTOCOL, canonical
+from pabench.frame import DENSE
+from pabench.section import Study
+from pabench.wording import count, plain
+
+from .answer import BLALOCK, BOTH, OWN, Answer, answer
+from .protocol import pairing
+
+VERSIONS = ("pabench", "torch", "timm")
+
+
+def answers(study: Study) -> Iterator[Answer]:
+    """In the order a reviewer would ask."""
+    yield _recipes(study)
+    yield _versions(study)
+    yield _hardware(study)
+    yield _pairing(study)
+    yield _fixed_epoch(study)
+    yield _untuned(study)
+    yield _finished(study)
+    yield _collapse(study)
+    yield _rankings(study)
+    yield _declined(study)
+    yield _sources(study)
+    yield _precision(study)
+    yield _masks(study)
+    yield _strays(study)
+
+
+def _records(study: Study) -> list[Mapping[str, Any]]:
+    """Records of expected cells."""
+    return [study.records[key] for key in study.frame["key"] if key in study.records]
+
+
+def _recipes(study: Study) -> Answer:
+    question = "Are all criteria of a dataset trained by one recipe, on the same images?"
+    recipes, images = defaultdict(set), defaultdict(set)
+    for cell in study.manifest["cells"]:
+        recipes[cell["dataset"]["name"], canonical(cell["dataset"].get("args") or {})].add(canonical(cell["recipe"]))
+        images[cell["dataset"]["name"]].add(cell["dataset"].get("fingerprint", ""))
+    most = max(map(len, recipes.values()), default=0)
+    unknown = any("" in found for found in images.values())
+    text = f"{count(most, 'recipe')} a dataset at most; "
+    text += "images without a fingerprint" if unknown else "images by their SHA-256"
+    return answer(question, BLALOCK, text, most == 1 and not unknown)
+
+
+def _versions(study: Study) -> Answer:
+    question = "Are all cells computed by the same libraries?"
+    tally = Counter(
+        ", ".join(f"{name} {plain(record.get('environment', {}).get(name, '?'))}" for name in VERSIONS)
+        for record in _records(study)
+    )
+    return _one_of(question, BLALOCK, tally)
+
+
+def _hardware(study: Study) -> Answer:
+    question = "Are all cells computed on the same kind of hardware?"
+    tally = Counter(plain(record.get("environment", {}).get("device", "unknown")) for record in _records(study))
+    return _one_of(question, BLALOCK, tally)
+
+
+def _one_of(question: str, source: str, tally: Counter[str]) -> Answer:
+    if not tally:
+        return answer(question, source, "no cell has been run", None)
+    listed = [f"{what} ({count(n, 'cell')})" if len(tally) > 1 else what for what, n in sorted(tally.items())]
+    return answer(question, source, "; ".join(listed), len(tally) == 1)
+
+
+def _pairing(study: Study) -> Answer:
+    question = "Do criteria start from the same weights and see the same data in the same order?"
+    found = pairing(study)
+    if not found or not any(part.blocks for part in found):
+        return answer(question, BLALOCK, "no record to compare", None)
+    text = "; ".join(f"{part.what} {part.equal} of {part.blocks}" for part in found)
+    return answer(question, BLALOCK, f"equal by their hashes: {text}", all(part.equal == part.blocks for part in found))
+
+
+def _fixed_epoch(study: Study) -> Answer:
+    question = "Is the accuracy read at an epoch that test data had no part in choosing?"
+    protocols = sorted({plain(cell["protocol"]) for cell in study.manifest["cells"]})
+    known = protocols == [PROTOCOL]
+    text = f"protocol {', '.join(protocols)}" + (": test data are read once, after the last epoch" if known else "")
+    return answer(question, BOTH, text, known)
+
+
+def _untuned(study: Study) -> Answer:
+    """Several versions of one criterion: to quote the best of them is to choose on test data."""
+    question = "Is no parameter chosen on test data?"
+    labels = defaultdict(set)
+    for cell in study.manifest["cells"]:
+        if cell["criterion"]:
+            name = cell["criterion"]["name"]
+            labels[name.partition("@")[0]].add(canonical([name, cell["criterion"].get("args") or {}]))
+    several = {name: len(found) for name, found in labels.items() if len(found) > 1}
+    if not labels:
+        return answer(question, BOTH, "no criterion", None)
+    if several:
+        listed = ", ".join(f"{plain(name)} in {n} settings" for name, n in sorted(several.items()))
+        return answer(question, BOTH, f"{listed}: quoting the best of them chooses on test data", False)
+    text = (
+        "each criterion has one setting, fixed in the suite; how recipe and settings were found is not in the records"
+    )
+    return answer(question, BOTH, text, True)
+
+
+def _finished(study: Study) -> Answer:
+    question = "Is every planned cell finished, and none left out?"
+    frame = study.frame
+    fine = (frame["status"] == "ok") | (frame["kind"] == INAPPLICABLE)
+    left = Counter(f"{status} {kind}".strip() for status, kind in frame.loc[~fine, ["status", "kind"]].to_numpy())
+    listed = "".join(f"; {n} {plain(what)}" for what, n in sorted(left.items()))
+    return answer(question, OWN, f"{int(fine.sum())} of {count(len(frame), 'cell')}{listed}", bool(fine.all()))
+
+
+def _collapse(study: Study) -> Answer:
+    return _flagged(study, "Does every mask leave weights in every layer (no layer collapse)?", {"collapsed"})
+
+
+def _rankings(study: Study) -> Answer:
+    question = "Does every criterion rank weights (no ties at random, no zero or infinite scores)?"
+    return _flagged(study, question, {"degenerate", "tied", "non-finite", "doubtful"})
+
+
+def _flagged(study: Study, question: str, flags: set[str]) -> Answer:
+    frame = study.plain
+    scored = frame[(frame["criterion"] != DENSE) & (frame["status"] == "ok")]
+    if scored.empty:
+        return answer(question, OWN, "no pruned cell is finished", None)
+    hit = scored[[bool(flags & set(found)) for found in scored["flags"]]]
+    where = Counter(f"{c} at {s * 100:g} %" for c, s in zip(hit["criterion"], hit["sparsity"], strict=True))
+    text = f"{len(hit)} of {count(len(scored), 'finished cell')} flagged"
+    text += f": {'; '.join(f'{what} ({n})' for what, n in sorted(where.items()))}" if where else ""
+    return answer(question, OWN, text, hit.empty)
+
+
+def _declined(study: Study) -> Answer:
+    question = "Can every criterion score every model (the doctor's findings before training)?"
+    frame = study.plain
+    skipped = frame[(frame["status"] == "skipped") & (frame["kind"] != INAPPLICABLE)]
+    if study.records and skipped.empty:
+        return answer(question, OWN, "no cell was declined", True)
+    if skipped.empty:
+        return answer(question, OWN, "no cell has been run", None)
+    groups = skipped.groupby(["criterion", "model", "kind"], sort=False).size()
+    listed = "; ".join(f"{c} on {m}: {kind} ({n})" for (c, m, kind), n in groups.items())
+    return answer(question, OWN, f"{count(len(skipped), 'cell')} skipped: {listed}", False)
+
+
+def _sources(study: Study) -> Answer:
+    question = "Is each criterion's code the same in all its cells, and named by its hash?"
+    rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
+    if rows.empty:
+        return answer(question, OWN, "no pruned cell is finished", None)
+    sources = rows.groupby("criterion", sort=False)["source"].unique()
+    mixed = {name: len(found) for name, found in sources.items() if len(found) > 1}
+    unknown = int((rows["source"] == "").sum())
+    listed = "; ".join(f"{name}: {n} versions of its source file" for name, n in mixed.items())
+    nameless = f"{count(unknown, 'cell')} without a hash of the source" if unknown else ""
+    text = "; ".join(filter(None, (listed, nameless))) or f"{len(sources)} by the SHA-256 of their source"
+    return answer(question, OWN, text, not mixed and not unknown)
+
+
+def _precision(study: Study) -> Answer:
+    question = "Is one floating-point precision used for scoring, and one for training?"
+    scoring = {plain(x) for x in study.frame["dtype"] if x}
+    training = {plain(record.get("environment", {}).get("precision") or "") for record in _records(study)} - {""}
+    if not scoring and not training:
+        return answer(question, OWN, "no cell has been run", None)
+    told = [", ".join(sorted(found)) or "no recorded precision" for found in (scoring, training)]
+    text = f"scoring in {told[0]}, training in {told[1]}"
+    return answer(question, OWN, text, len(scoring) <= 1 and len(training) == 1)
+
+
+def _masks(study: Study) -> Answer:
+    question = "Are masks kept, so that anybody can check them?"
+    rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
+    receipts = [study.records[key].get("receipt") or {} for key in rows["key"]]
+    masked = [receipt for receipt in receipts if "model" not in receipt]
+    if not masked:
+        return answer(question, OWN, "no pruned cell is finished", None)
+    named = sum(bool(receipt.get("mask")) for receipt in masked)
+    text = f"{named} of {count(len(masked), 'finished cell')} name theirs by its SHA-256"
+    return answer(question, OWN, text, named == len(masked))
+
+
+def _strays(study: Study) -> Answer:
+    question = "Is no result left out of the study's folder?"
+    text = f"{count(len(study.strays), 'record')} of cells that the study does not expect"
+    return answer(question, OWN, text, not study.strays)

@@ -1,0 +1,236 @@
+"""What was compared: the reviewer's questions about datasets, models, sparsities, seeds, baselines and ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from pabench.ablation import INAPPLICABLE
+from pabench.frame import DENSE
+from pabench.section import Study
+from pabench.wording import count, percent, plain
+
+from .answer import BLALOCK, BOTH, FRANKLE, Answer, answer
+
+PAIRS, POINTS, SEEDS = 3, 5, 3
+"""How many pairs of dataset and model, sparsities and seeds are asked for."""
+TOY_DATASETS = frozenset({"digits", "mnist"})
+TOY_MODELS = ("lenet",)
+ABLATIONS = {
+    "shuffle": "Is each mask compared with itself shuffled within layers?",
+    "reinit": "Is each mask compared with itself on re-drawn weights?",
+    "invert": "Is each ranking compared with its inverse?",
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A study as these questions see it."""
+
+    study: Study
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Plain cells."""
+        return self.study.plain
+
+    @cached_property
+    def pruned(self) -> pd.DataFrame:
+        """Plain cells of criteria, without dense baselines and reference lines."""
+        frame = self.frame
+        return frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")]
+
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """Those of them that have an accuracy."""
+        return self.pruned[self.pruned["top1"].notna()]
+
+    @cached_property
+    def specs(self) -> list[dict[str, Any]]:
+        """Cells as the manifest has them, in the order of the frame."""
+        return list(self.study.manifest["cells"])
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Criteria by name, without variant and parameters."""
+        return {cell["criterion"]["name"].partition("@")[0] for cell in self.specs if cell["criterion"]}
+
+
+def answers(study: Study) -> Iterator[Answer]:
+    """In the order a reviewer would ask."""
+    scope = Scope(study)
+    yield _pairs(scope)
+    yield _whole_data(scope)
+    yield _points(scope)
+    yield _seeds(scope)
+    yield _criterion(scope, "random", "Is random pruning among the criteria?", BOTH)
+    yield _criterion(scope, "magnitude", "Is magnitude pruning among the criteria?", BOTH)
+    yield _dense(scope)
+    yield _size_and_flops(scope)
+    yield _initial_and_final(scope)
+    yield _cost(scope)
+    for ablation, question in ABLATIONS.items():
+        yield _ablation(scope, ablation, question)
+    yield _after_training(scope)
+    yield _early(scope)
+
+
+def _pairs(scope: Scope) -> Answer:
+    models = {(str(d), str(m)) for d, m in zip(scope.frame["dataset"], scope.frame["model"], strict=True)}
+    toys = {
+        (plain(_dataset(cell)), plain(cell["model"]["name"]))
+        for cell in scope.specs
+        if cell["dataset"]["name"] in TOY_DATASETS or cell["model"]["name"].startswith(TOY_MODELS)
+    }
+    left = len(models) - len(toys)
+    text = f"{count(left, 'pair')} that are no toys, of {len(models)}; at least {PAIRS} are asked for"
+    return answer("Are there several pairs of dataset and model?", BLALOCK, text, left >= PAIRS)
+
+
+def _dataset(cell: dict[str, Any]) -> str:
+    return str((cell["dataset"].get("args") or {}).get("title") or cell["dataset"]["name"])
+
+
+def _whole_data(scope: Scope) -> Answer:
+    parts: dict[str, str] = {}
+    for cell in scope.specs:
+        args = cell["dataset"].get("args") or {}
+        kept = [
+            f"{args[f'{part}_per_class']} {what} images a class"
+            for part, what in PARTS
+            if args.get(f"{part}_per_class")
+        ]
+        if kept:
+            parts[plain(_dataset(cell))] = " and ".join(kept)
+    text = "; ".join(f"{name}: {kept} only" for name, kept in parts.items()) or "all images of every dataset are used"
+    return answer("Are whole datasets used, so that numbers compare with others'?", BLALOCK, text, not parts)
+
+
+PARTS = (("train", "training"), ("test", "test"))
+
+
+def _points(scope: Scope) -> Answer:
+    by_model = scope.done.groupby(["dataset", "model"])["sparsity"].unique()
+    fewest = min((len(found) for found in by_model), default=0)
+    points = sorted(scope.done["sparsity"].unique())
+    listed = f": {', '.join(percent(s) for s in points)}" if points else ""
+    text = f"{fewest} finished for the model that has fewest{listed}; at least {POINTS} are asked for"
+    return answer("Are there enough operating points to draw a trade-off curve?", BLALOCK, text, fewest >= POINTS)
+
+
+def _seeds(scope: Scope) -> Answer:
+    question = "Is each point repeated, and its spread reported?"
+    sizes = scope.pruned.groupby(["dataset", "model", "criterion", "sparsity"])["top1"].count()
+    if sizes.empty:
+        return answer(question, BOTH, "no pruned cell is expected", None)
+    short = int((sizes < SEEDS).sum())
+    seeds = f"{sizes.min()} to {sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.min()}"
+    spread = "means stand with their interval and n" if sizes.max() > 1 else "no interval can be given"
+    some = f"; {short} of {len(sizes)} points have fewer than {SEEDS}" if short else ""
+    return answer(question, BOTH, f"{seeds} finished seeds a point{some}; {spread}", not short)
+
+
+def _criterion(scope: Scope, name: str, question: str, source: str) -> Answer:
+    labels = scope.pruned["criterion"]
+    rows = scope.pruned[labels.str.fullmatch(rf"{name}(?:@.*| \(.*)?")]
+    done = int(rows["top1"].notna().sum())
+    if rows.empty:
+        return answer(question, source, f"no criterion called {name}", False)
+    variants = ", ".join(rows["criterion"].unique())
+    return answer(question, source, f"{variants}: {done} of {count(len(rows), 'cell')} finished", done > 0)
+
+
+def _dense(scope: Scope) -> Answer:
+    dense = scope.frame[(scope.frame["criterion"] == DENSE) & (scope.frame["status"] == "ok")]
+    blocks, have = scope.frame["block"].nunique(), dense["block"].nunique()
+    text = f"finished in {have} of {count(blocks, 'block')}"
+    return answer("Is the dense network trained by the same recipe?", BOTH, text, have == blocks > 0)
+
+
+def _size_and_flops(scope: Scope) -> Answer:
+    question = "Are both the size and the FLOPs of the pruned networks reported?"
+    if scope.done.empty:
+        return answer(question, BLALOCK, "no pruned cell is finished", None)
+    both = scope.done[["parameters_pruned", "flops_pruned"]].notna().all(axis=1)
+    saved = scope.done["flops_dense"] / scope.done["flops_pruned"].where(scope.done["flops_pruned"] > 0)
+    smaller = scope.done["parameters_dense"] / scope.done["parameters_pruned"].where(
+        scope.done["parameters_pruned"] > 0
+    )
+    ranges = f": {_range(smaller)} times fewer parameters, {_range(saved)} times fewer FLOPs" if both.any() else ""
+    text = f"both in {int(both.sum())} of {count(len(both), 'finished cell')}{ranges} (counted, not measured)"
+    return answer(question, BLALOCK, text, bool(both.all()))
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _initial_and_final(scope: Scope) -> Answer:
+    question = "Is the accuracy before and after pruning given in absolute numbers, top-1 and top-5?"
+    if scope.done.empty:
+        return answer(question, BLALOCK, "no pruned cell is finished", None)
+    dense = set(scope.frame.loc[(scope.frame["criterion"] == DENSE) & scope.frame["top1"].notna(), "block"])
+    whole = scope.done["block"].isin(dense) & scope.done["top5"].notna()
+    text = f"both of the cell and of its dense baseline in {int(whole.sum())} of {count(len(whole), 'finished cell')}"
+    return answer(question, BLALOCK, text, bool(whole.all()))
+
+
+def _cost(scope: Scope) -> Answer:
+    question = "Is the cost of pruning reported, rounds and scoring images with it?"
+    if scope.done.empty:
+        return answer(question, BLALOCK, "no pruned cell is finished", None)
+    told = scope.done["scoring_seconds"].notna() & scope.done["rounds"].notna()
+    rounds = scope.done["rounds"].dropna()
+    most = f"; {rounds.min():.0f} to {rounds.max():.0f} rounds" if len(rounds) else ""
+    text = f"seconds and rounds of {int(told.sum())} of {count(len(told), 'finished cell')}{most}"
+    return answer(question, BLALOCK, text, bool(told.all()))
+
+
+def _ablation(scope: Scope, ablation: str, question: str) -> Answer:
+    """Met where every criterion that it means something to has it, and every such cell is finished."""
+    frame = scope.study.frame
+    rows = frame[frame["ablation"] == ablation]
+    if rows.empty:
+        return answer(question, FRANKLE, f"the suite has no ablation {ablation}", False)
+    useful = rows[(rows["kind"] != INAPPLICABLE) & (rows["reference_line"] == "")]
+    useless = set(rows["criterion"]) - set(useful["criterion"])
+    asked = set(scope.pruned["criterion"]) - useless
+    done, without = int(useful["top1"].notna().sum()), len(asked - set(useful["criterion"]))
+    text = f"{done} of {count(len(useful), 'cell')} finished, of {len(asked) - without} of {len(asked)} criteria"
+    text += f"; it means nothing to {', '.join(sorted(useless))}" if useless else ""
+    return answer(question, FRANKLE, text, done == len(useful) > 0 and not without if asked else None)
+
+
+def _after_training(scope: Scope) -> Answer:
+    question = "Is there pruning after training to measure against?"
+    specs = [cell["criterion"] for cell in scope.specs]
+    trained = [bool(criterion and criterion.get("trains")) for criterion in specs]
+    rows = scope.study.frame[trained]
+    if rows.empty:
+        return answer(question, FRANKLE, "no reference line prunes trained weights", False)
+    done, names = int(rows["top1"].notna().sum()), ", ".join(rows["criterion"].unique())
+    return answer(question, FRANKLE, f"{names}: {done} of {count(len(rows), 'cell')} finished", done > 0)
+
+
+def _early(scope: Scope) -> Answer:
+    """Masks that take hold after some epochs: a reference line with weights rewound to later than the start."""
+    epochs = sorted(
+        {
+            int((cell["criterion"].get("args") or {}).get("rewind_epochs") or 0)
+            for cell in scope.specs
+            if cell["criterion"] and cell["criterion"].get("trains")
+        }
+        - {0}
+    )
+    text = (
+        f"masks that take hold after {', '.join(map(str, epochs))} epochs"
+        if epochs
+        else "all masks take hold at the first iteration; no reference line rewinds to a later epoch"
+    )
+    question = "Is it shown what networks pruned some iterations into training reach?"
+    return answer(question, FRANKLE, text, bool(epochs))

@@ -1,0 +1,78 @@
+"""Which studies a page is made of, what each of them is, and where they speak of the same cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pabench.frame import DENSE
+from pabench.joining import Joint
+from pabench.opening import Opened
+from pabench.section import Section, Study
+from pabench.wording import count, plain
+
+VERSIONS = ("pabench", "python", "torch", "timm", "device")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One study: its cells and results, how many of its rows are on the page, and how it was run."""
+
+    label: str
+    criteria: str
+    seeds: str
+    cells: int
+    ok: int
+    rows: int
+    broken: int
+    environments: tuple[str, ...]
+    command: str
+
+
+class Studies(Section):
+    """For a page of several studies; a page of one has no such section."""
+
+    name = "studies"
+    title = "Studies"
+    order = 15
+
+    def render(self, study: Study) -> str | None:
+        if not isinstance(study, Joint):
+            return None
+        different = [one for one in study.twice if not one.same]
+        return self.fill(
+            "studies.html.j2",
+            lines=[_line(part, study) for part in study.parts],
+            shared=len(study.twice) - len(different),
+            different=different,
+            renamed=study.renamed,
+            unmeasured=study.unmeasured,
+            drift=len({text for part in study.parts for text in environments(part)}) > 1,
+        )
+
+
+def _line(part: Opened, joint: Joint) -> Line:
+    manifest, frame = part.study.manifest, part.study.frame
+    return Line(
+        label=part.label,
+        criteria=", ".join(name for name in frame["criterion"].unique() if name != DENSE),
+        seeds=", ".join(map(str, sorted(frame["seed"].unique()))),
+        cells=len(frame),
+        ok=int((frame["status"] == "ok").sum()),
+        rows=int((joint.frame["study"] == part.label).sum()),
+        broken=part.broken,
+        environments=environments(part),
+        command=plain(manifest.get("command", "")),
+    )
+
+
+def environments(part: Opened) -> tuple[str, ...]:
+    """Versions and hardware of a study's records, with the number of cells where they are mixed."""
+    found: list[Mapping[str, Any]] = [record.get("environment") or {} for record in part.study.records.values()]
+    tally = Counter(
+        ", ".join(f"{name} {plain(one.get(name, '?'))}" for name in VERSIONS)
+        for one in found or [part.study.manifest.get("environment") or {}]
+    )
+    return tuple(f"{text} ({count(n, 'cell')})" if len(tally) > 1 else text for text, n in sorted(tally.items()))
