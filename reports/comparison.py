@@ -74,9 +74,9 @@ class Comparison(Section):
 
 
 def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:
-    """Everything about the criteria that the leaderboard ranks; `frame` has no ablations."""
+    """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations."""
     names = tuple(standing.criterion for standing in board(frame).ranked)
-    pruned = stratified(frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")])
+    pruned = stratified(frame[frame["criterion"] != DENSE])
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
         return Compared(title, names, (), {}, {}, False, None, (words,))

@@ -92,6 +92,19 @@ def test_one_bar_joins_all_where_friedman_does_not_reject():
     assert friedman(rows).groups == [["a", "b", "c"]]
 
 
+def test_the_bar_stays_where_one_pair_alone_would_be_far_enough_apart():
+    """Drawn until Friedman's p was just above 5 % and the outermost ranks 3.1 apart, where Nemenyi asks for 2.85."""
+    rng = np.random.default_rng(5)
+    k, n = int(rng.integers(5, 9)), int(rng.integers(4, 12))
+    values = np.round(rng.normal(size=(n, k)) + 0.7 * (np.arange(k) == 0) - 0.7 * (np.arange(k) == 1), 2)
+
+    found = friedman([{f"c{i}": float(v) for i, v in enumerate(row)} for row in values])
+
+    assert 0.05 < found.p < 0.06
+    assert max(found.ranks.values()) - min(found.ranks.values()) > found.critical
+    assert [len(bar) for bar in found.groups] == [k]
+
+
 def test_bars_are_the_largest_runs_and_none_lies_within_another():
     draw = random.Random(0)
     for _ in range(200):
@@ -118,6 +131,8 @@ def test_wilcoxon_is_exact_with_ties_too():
     """Sizes 1, 1, 2: ranks 1.5, 1.5, 3. Of eight signs two reach W = 6 or 0: p = 2/8; W = 4.5 or more do 3: p = 6/8."""
     assert wilcoxon([1.0, 1.0, 2.0]).p == pytest.approx(2 / 8)
     assert wilcoxon([1.0, -1.0, 2.0]).p == pytest.approx(6 / 8)
+    # ranks 1.5, 1.5, 3, 4: of sixteen sums 0, 1.5, 1.5, 3 and 3 are at most the 3 of both negative ones
+    assert wilcoxon([-1.0, -1.0, 2.0, 3.0]).p == pytest.approx(10 / 16)
 
 
 def test_wilcoxons_adjusted_p_values_equal_those_of_scikit_posthocs():
