@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pabench import sourcefile
 from pabench.ablation import alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
@@ -39,6 +40,7 @@ def check(found: Wellformed) -> list[Flaw]:
     flaws += _layers(found)
     flaws += _same(found)
     flaws += _paired(found)
+    flaws += _sources(found)
     flaws += _aggregates(found)
     return flaws
 
@@ -209,6 +211,20 @@ def _paired(found: Wellformed) -> Iterator[Flaw]:
                 yield Flaw(LEVEL, path, expected, value, f"pairing.{part}", title)
 
 
+def _sources(found: Wellformed) -> Iterator[Flaw]:
+    """The files of criteria against what the cells say that they were run with."""
+    files = {path: sha for path, sha in found.foreign.files.items() if path.startswith("criteria/")}
+    rules = {c.criterion.source: c.criterion for c in found.cells.values() if c.criterion}
+    for path, sha in files.items():
+        if sha not in rules:
+            yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
+    if found.foreign.is_submission:
+        for source, rule in rules.items():
+            known = source in sourcefile.built_in() or sourcefile.is_built_in(rule.name)
+            if not known and source not in files.values():
+                yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {source}", "no such file")
+
+
 def _aggregates(found: Wellformed) -> Iterator[Flaw]:
     """Means over seeds, computed again from the records."""
     stated = found.foreign.documents.get(AGGREGATES)
@@ -230,5 +246,3 @@ def uncounted(found: Wellformed) -> int:
 
 def _names(flags: list[dict[str, str]]) -> str:
     return ", ".join(flag["flag"] for flag in flags) or "none"
-
-

@@ -57,9 +57,7 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[t
     yield from _unequal("models", _names(suite, "models"), sorted({cell.model.name for cell in cells}))
     recipe = {(c.recipe.epochs, c.recipe.batch_size, c.recipe.optimizer, c.recipe.lr, c.recipe.momentum) for c in cells}
     asked = suite.recipe
-    yield from _unequal(
-        "recipe", {(asked.epochs, asked.batch_size, asked.optimizer, asked.lr, asked.momentum)}, recipe
-    )
+    yield from _unequal("recipe", {(asked.epochs, asked.batch_size, asked.optimizer, asked.lr, asked.momentum)}, recipe)
     yield from _unequal("protocol", {suite.protocol}, {cell.protocol for cell in cells})
 
 

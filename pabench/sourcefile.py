@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def _of_study(manifest: Mapping[str, Any]) -> Iterator[Path]:
         words = shlex.split(str(manifest.get("command", "")))
     except ValueError:
         words = []
-    yield from (Path(value) for flag, value in zip(words, words[1:], strict=False) if flag == "--plugin")
+    yield from (Path(value) for flag, value in pairwise(words) if flag == "--plugin")
     suite = Path(str(manifest.get("suite_path") or "."))
     yield from sorted((suite.parent / "criteria").glob("*.py"))
     try:

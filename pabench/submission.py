@@ -56,16 +56,11 @@ def submit(folder: Path, out: Path, *, incomplete: bool = False, plugins: Iterab
     if missing and not incomplete:
         named = [f"  {cell.title}" for cell in missing[:SHOWN]]
         more = [f"  and {len(missing) - SHOWN} more"] if len(missing) > SHOWN else []
-        raise RefusedError(
-            "\n".join(
-                [
-                    f"{folder}: {len(missing)} of {len(cells)} cells have no record; run the suite to its end, or "
-                    "submit what there is with --incomplete, which the leaderboard will show:",
-                    *named,
-                    *more,
-                ]
-            )
+        told = (
+            f"{folder}: {len(missing)} of {len(cells)} cells have no record; run the suite to its end, or submit what "
+            "there is with --incomplete, which the leaderboard will show:"
         )
+        raise RefusedError("\n".join([told, *named, *more]))
     if not expected:
         raise RefusedError(f"{folder}: no cell of the study has a record; run the suite first")
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
@@ -224,8 +219,8 @@ def _refuse_paths(cells: Iterable[Cell]) -> None:
             for key, value in args.items():
                 if isinstance(value, str) and value != scrub.text(value) and key != "title":
                     raise RefusedError(
-                        f"{cell.title}: the {what}'s parameter {key} is the path {value!r}, which is part of the cell's "
-                        "key; give a relative path or one that starts with $VARIABLE, and run the suite again"
+                        f"{cell.title}: the {what}'s parameter {key} is the path {value!r}, part of the cell's key; "
+                        "give a relative path or one that starts with $VARIABLE, and run the suite again"
                     )
 
 

@@ -21,18 +21,21 @@ ROOMS = [
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["wording", "section", "statistics", "frame", "report", "status"],
+    *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "submission", "schema"],
+    *["wellformed", "consistent", "sampling", "replication", "bank", "comparable", "site", "publish"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
-    *["machine", "interrupt"],
+    *["machine", "interrupt", "rerun", "rederived", "reproduced", "verification"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
     *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "commands", "cli"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
     *["engine", "engines", "section", "report", "cli"],
+    *["submission", "wellformed", "consistent", "verification", "bank"],
 ]
 
 
