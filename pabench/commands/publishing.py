@@ -72,6 +72,39 @@ def verify(
     raise typer.Exit(found.exit_code)
 
 
+@app.command()
+def publish(
+    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Submissions or results folders; NAME=DIR.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The site's folder; an earlier site is updated.")],
+    verified: Annotated[
+        list[Path] | None, typer.Option("--verified", help="What `verify --record` wrote, or a folder of it.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the site.")] = "Pruning at initialization: leaderboards",
+    author: Annotated[list[str] | None, typer.Option("--author", help="For the citation; may be repeated.")] = None,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Results folders although cells lack.")] = False,
+    masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether masks are part of the site.")] = True,
+    plugin: Plugin = None,
+) -> None:
+    """Write a static leaderboard site: boards, study pages, data, hashes. Each folder is verified again (1 and 2)."""
+    from pabench.publish import publish as make
+    from pabench.wording import size
+
+    made = make(
+        folders,
+        output,
+        verified=verified or (),
+        title=title,
+        authors=author or (),
+        plugins=plugin or (),
+        incomplete=incomplete,
+        masks=masks,
+    )
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
+    typer.echo(f"changed: {made.changed}, removed: {made.removed}")
+
+
 def _assignment(text: str) -> tuple[str, str]:
     label, mark, path = text.partition("=")
     if not mark or not label or not path:
