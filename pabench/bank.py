@@ -32,7 +32,7 @@ PARTS = ("weights", "order", "augmentation", "scoring_batch")
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """One study of a bank."""
 

@@ -7,7 +7,7 @@ common whose initial weights, data order, augmentation and scoring batch are equ
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -87,7 +87,7 @@ class Comparable:
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:
-    """The boards of these studies in the order in which they appear; of a cell that two have, the first one's counts."""
+    """The boards of these studies, as they appear. Of a cell that two studies have, the first one's counts."""
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
@@ -195,7 +195,8 @@ def _why(one: Comparable, other: Comparable) -> str:
     shared = set(one.pairing) & set(other.pairing)
     if not shared:
         return "no seed in common, so that nothing is paired"
-    parts = Counter(part for block, part in shared if one.pairing[block, part] != other.pairing[block, part])
+    differing_parts = {part for block, part in shared if one.pairing[block, part] != other.pairing[block, part]}
+    parts = [part for part in PARTS if part in differing_parts]
     return f"the same seeds gave other {', '.join(part.replace('_', ' ') for part in parts)}, so that nothing is paired"
 
 
@@ -212,10 +213,17 @@ def _short(value: Any) -> str:
     return plain(value)[:80] if value not in ("", None) else "none"
 
 
+def on_all(found: Sequence[Comparable]) -> list[str]:
+    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare."""
+    return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
+
+
 def together(found: Sequence[Comparable]) -> pd.DataFrame:
-    """All boards as one frame: each is a stratum of its own, whose blocks are compared within it."""
+    """All boards as one frame of what is on all: each is a stratum of its own, whose blocks are compared within it."""
+    names = on_all(found)
     frames = [
         board.frame.assign(dataset=board.slug, model="", block=board.frame["block"].map(lambda b, s=board.slug: b + s))
         for board in found
     ]
-    return pd.concat(frames, ignore_index=True)
+    whole = pd.concat(frames, ignore_index=True)
+    return whole[whole["criterion"].isin(names)]

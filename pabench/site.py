@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pabench_reports.board import REFERENCE, Board, Standing, board
 from pabench_reports.leaderboard import interval_text
 
-from pabench.comparable import Badge, Comparable, Published, boards, together
+from pabench.comparable import Badge, Comparable, Published, boards, on_all, together
 from pabench.frame import DENSE
 from pabench.report import TEMPLATES, render
 from pabench.section import templates
@@ -54,7 +54,7 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
     """Every file of the site but the submissions themselves and the manifest."""
     found = boards(studies)
     shown = [_shown(one, found) for one in found]
-    overall = _overall(found) if len(found) > 1 else None
+    overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
     common = {
         "site": title,
@@ -126,7 +126,10 @@ def _overall(found: Sequence[Comparable]) -> Shown:
     for comparable in found:
         for name, members in comparable.studies.items():
             names.setdefault(name, {}).update(dict.fromkeys(study.slug for study in members))
-    caption = f"{_caption(made)} Each board counts the same, and is compared within itself."
+    caption = (
+        f"The criteria that are on all {len(found)} boards. {_caption(made)} Each board counts the same, and is "
+        "compared within itself."
+    )
     return Shown(
         slug="all",
         title="Over all boards",
