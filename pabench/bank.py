@@ -16,11 +16,13 @@ from typing import Any
 
 from pabench import wellformed
 from pabench.ablation import alike
-from pabench.cell import Cell
+from pabench.cell import Cell, digest
 from pabench.consistent import OF_BANK
 from pabench.envelope import seal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.foreign import STUDY, content, read
+from pabench.flaw import Flaw
+from pabench.foreign import STUDY, SUBMISSION, Foreign, content, read
+from pabench.schema import Submission, problems
 from pabench.store import Store
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
@@ -38,10 +40,7 @@ class Bank:
 
     name: str
     found: Wellformed
-
-    @property
-    def digest(self) -> str:
-        return self.found.foreign.digest
+    digest: str
 
     @property
     def label(self) -> str:
@@ -68,10 +67,24 @@ def _opened(path: Path) -> Iterator[Bank]:
     for folder in folders:
         found = wellformed.check(read(folder))
         absent = {f"records/{cell.key}.json" for cell in found.missing}
-        broken = [flaw for flaw in found.flaws if flaw.file not in absent]
+        listed = _without_masks(found.foreign)
+        broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
         if broken:
             raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
-        yield Bank(plain((found.foreign.study or {})["name"]), found)
+        yield Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
+
+
+def _without_masks(foreign: Foreign) -> str:
+    """The digest of a submission of which a site keeps all but its masks; "" for one that is whole, or has no list."""
+    stated = foreign.documents.get(SUBMISSION, {})
+    if foreign.masks or problems(Submission, stated):
+        return ""
+    whole = digest({path: entry["sha256"] for path, entry in stated["files"].items()})
+    return whole if whole == stated["digest"] else ""
+
+
+def _of_masks(flaw: Flaw) -> bool:
+    return flaw.file.startswith("masks/") or (flaw.file, flaw.field) == (SUBMISSION, "digest")
 
 
 def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:

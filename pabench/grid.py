@@ -13,27 +13,27 @@ from pabench.suite import Suite, parse
 
 def gaps(cells: Sequence[Cell]) -> Iterator[str]:
     """What is lacking for a whole grid: in each dataset, model and seed the same criteria, sparsities and ablations."""
-    columns: dict[str, set[str]] = defaultdict(set)
+    columns: dict[tuple[str, int], set[str]] = defaultdict(set)
     seeds: dict[str, set[int]] = defaultdict(set)
-    kinds: dict[tuple[str, str], set[float]] = defaultdict(set)
+    sparsities: dict[str, set[float]] = defaultdict(set)
     for cell in cells:
         place = f"{cell.dataset.label} / {cell.model.label}"
-        columns[place, cell.seed].add(_column(cell))  # type: ignore[index]
+        columns[place, cell.seed].add(_column(cell))
         seeds[place].add(cell.seed)
         if cell.criterion:
-            kinds[cell.criterion.label, cell.ablation].add(cell.sparsity)
-    everything = set().union(*columns.values()) if columns else set()
-    every_seed = set().union(*seeds.values()) if seeds else set()
-    every_sparsity = set().union(*kinds.values()) if kinds else set()
+            what = f"{cell.criterion.label} / {cell.ablation}" if cell.ablation else cell.criterion.label
+            sparsities[what].add(cell.sparsity)
+    every_column = set[str]().union(*columns.values())
+    every_seed = set[int]().union(*seeds.values())
+    every_sparsity = set[float]().union(*sparsities.values())
     for place, found in seeds.items():
         for seed in sorted(every_seed - found):
             yield f"{place}: no cell with seed {seed}, which other cells have"
-    for (place, seed), found in columns.items():  # type: ignore[misc]
-        for column in sorted(everything - found):  # type: ignore[operator]
+    for (place, seed), there in columns.items():
+        for column in sorted(every_column - there):
             yield f"{place} / {column} / seed {seed}: not in the grid, though other seeds, datasets or models have it"
-    for (criterion, ablation), found in kinds.items():
-        for sparsity in sorted(every_sparsity - found):  # type: ignore[operator]
-            what = f"{criterion} / {ablation}" if ablation else criterion
+    for what, reached in sparsities.items():
+        for sparsity in sorted(every_sparsity - reached):
             yield f"{what}: not at sparsity {sparsity:g}, where others are"
 
 

@@ -66,7 +66,8 @@ def publish(
     records = [recorded(path) for path in _record_files(verified)]
     notes: list[str] = []
     with ExitStack() as stack:
-        published, items = [], {}
+        published: list[Published] = []
+        items: dict[str, Item] = {}
         for given in folders:
             name, folder = _named(given)
             first = _digest(folder)

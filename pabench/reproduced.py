@@ -87,7 +87,12 @@ def _judged(
             f"fresh minus reported {agreement.difference:+.2f} points, 99 % interval "
             f"[{agreement.low:+.2f}, {agreement.high:+.2f}], n = {len(agreement.fresh)} and {len(agreement.reported)}"
         )
-        numbers = {"difference": agreement.difference, "low": agreement.low, "high": agreement.high, "p": agreement.p}
+        numbers: dict[str, Any] = {
+            "difference": agreement.difference,
+            "low": agreement.low,
+            "high": agreement.high,
+            "p": agreement.p,
+        }
         numbers |= {"reported": list(agreement.reported), "fresh": list(agreement.fresh)}
         numbers |= {"detectable": agreement.detectable}
         outcomes.append({**identified(cell), "title": title, "outcome": told, **numbers})

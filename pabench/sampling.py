@@ -40,7 +40,8 @@ def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
 
 def masked(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], count: int, seed: int) -> list[Cell]:
     """A sample of finished cells with a mask of their own (not a parent's): plain ones of all rows before ablations."""
-    plain, ablated = defaultdict(list), defaultdict(list)
+    plain: dict[str, list[Cell]] = defaultdict(list)
+    ablated: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         record = records.get(cell.key)
         if record and record["status"] == "ok" and cell.ablation != "reinit" and (record["receipt"] or {}).get("mask"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def text(value: str) -> str:
     value = value.replace("file://", "")
     value = value.replace(home, "~") if len(home) > 1 else value
     for pattern, mark in ((_WINDOWS, "\\"), (_HOME, "/"), (_POSIX, "/")):
-        value = pattern.sub(lambda match, mark=mark: _last(match.group(), mark), value)
+        value = pattern.sub(partial(_last, mark=mark), value)
     host = socket.gethostname()
     if len(host) > 3 and host != "localhost":
         value = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", "HOST", value)
@@ -42,6 +43,7 @@ def everything(value: Any) -> Any:
     return [everything(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _last(path: str, mark: str) -> str:
+def _last(found: re.Match[str], mark: str) -> str:
     """The last part of a path; a lone slash or backslash is no path."""
+    path = found.group()
     return path if not path.strip(mark + "~") else path.rstrip(mark).rpartition(mark)[2]

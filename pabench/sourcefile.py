@@ -32,7 +32,8 @@ def is_built_in(name: str) -> bool:
 
 def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Path]) -> dict[str, bytes]:
     """The files whose SHA-256 are `sources`, among those given, those the study was run with and installed plugins."""
-    wanted, found = set(sources), {}
+    wanted = set(sources)
+    found: dict[str, bytes] = {}
     for path in [*given, *_of_study(manifest), *_installed()]:
         if wanted <= set(found):
             break

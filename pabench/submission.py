@@ -162,7 +162,7 @@ def _beside(store: Store, cells: list[Cell], finished: Mapping[str, Cell]) -> di
     """Receipts, findings and figures of the cells; what is left from earlier states of the study stays behind."""
     prunings = {cell.pruning_key for cell in finished.values() if cell.criterion}
     checks = {cell.check_key for cell in cells if cell.criterion}
-    files = {}
+    files: dict[str, bytes] = {}
     for kind, keys in (("receipts", prunings), ("checks", checks)):
         found = ((key, store.get(kind, key)) for key in sorted(keys))  # type: ignore[arg-type]
         files |= {f"{kind}/{key}.json": seal(_record(data)) for key, data in found if data is not None}
