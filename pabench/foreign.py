@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,20 +125,17 @@ def _folder(found: Foreign, top: int, name: str, *, strict: bool) -> None:
         found.flaws.append(Flaw(1, name, "a folder", f"something else ({error.strerror})"))
         return
     try:
-        for entry in _sorted(inner):
+        names = os.listdir(inner)
+        if len(names) > MAX_FILES:
+            found.flaws.append(Flaw(1, name, f"at most {MAX_FILES:,} files", f"{len(names):,}"))
+            return
+        for entry in sorted(names):
             if pattern.fullmatch(entry):
                 _file(found, inner, f"{name}/", entry, limit)
             elif strict:
                 found.flaws.append(Flaw(1, f"{name}/{entry}", f"names like {pattern.pattern}", "another name"))
     finally:
         os.close(inner)
-
-
-def _sorted(handle: int) -> Iterator[str]:
-    names = os.listdir(handle)
-    if len(names) > MAX_FILES:
-        raise DataError(f"{len(names):,} files in one folder, more than {MAX_FILES:,}")
-    yield from sorted(names)
 
 
 def _file(found: Foreign, folder: int, prefix: str, name: str, limit: int) -> None:

@@ -20,7 +20,7 @@ from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.foreign import SUBMISSION, content
 from pabench.submission import submit
 from pabench.verification import Verification, recorded, verify
-from pabench.wording import plain
+from pabench.wording import count, plain
 
 MANIFEST = "data/v1/manifest.json"
 STUDIES = "data/v1/studies"
@@ -109,7 +109,7 @@ def _digest(folder: Path) -> str:
 
 def _named(given: str) -> tuple[str, Path]:
     name, mark, path = given.partition("=")
-    if not mark:
+    if not mark or Path(given).exists():
         return "", Path(given)
     if not SLUG.fullmatch(name):
         raise SuiteError(f"{given}: {name!r} is no name; expected letters, digits, . _ -")
@@ -135,7 +135,7 @@ def _badges(record: Mapping[str, Any] | None) -> dict[str, Badge]:
     if 3 in levels and {1, 2} <= set(levels):
         for row, outcomes in _by_row(levels[3]).items():
             told = ", ".join(sorted({str(o["outcome"]) for o in outcomes}))
-            found[row] = Badge(1, f"masks of {len(outcomes)} of its cells re-derived ({plain(told)})")
+            found[row] = Badge(1, f"masks of {count(len(outcomes), 'cell')} re-derived ({plain(told)})")
         if 4 in levels:
             for row, outcomes in _by_row(levels[4]).items():
                 if row in found:

@@ -91,7 +91,7 @@ def _written(
     notes: list[str],
 ) -> Submitted:
     """Everything in a temporary folder beside `out`, which takes its name at the end."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_folders(out.parent)
     try:
         temporary = Path(tempfile.mkdtemp(prefix=durable.TEMPORARY, dir=out.parent))
     except OSError as error:

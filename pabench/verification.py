@@ -163,7 +163,7 @@ def record(verification: Verification, path: Path) -> None:
         raise RefusedError(
             f"{path}: inside of the submission, where it would be its submitter's own word; choose another place"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_folders(path.parent)
     durable.replace(path, seal({**verification.to_json(), "created": now()}))
 
 

@@ -23,16 +23,30 @@ from .conftest import PUBLIC, STEEP, forget_plugins
 MINE = STEEP.replace("Steep", "Mine").replace('"steep"', '"mine"').replace("w.abs()", "(w + 0.01).abs()")
 
 
+def written(folder: Path) -> Path:
+    """The public suite with a criterion of one's own in place of the third."""
+    (folder / "criteria").mkdir()
+    (folder / "criteria" / "mine.py").write_text(MINE)
+    path = folder / "mine.yaml"
+    path.write_text(PUBLIC.replace("steep", "mine"))
+    return path
+
+
 @pytest.fixture
 def suite(tmp_path):
-    """The public suite with a criterion of one's own in place of the third."""
-    (tmp_path / "criteria").mkdir()
-    (tmp_path / "criteria" / "mine.py").write_text(MINE)
-    path = tmp_path / "mine.yaml"
-    path.write_text(PUBLIC.replace("steep", "mine"))
     forget_plugins()
-    yield path
+    yield written(tmp_path)
     forget_plugins()
+
+
+@pytest.fixture(scope="module")
+def ran(submission, tmp_path_factory):
+    """The results of that suite, run with the bank."""
+    forget_plugins()
+    suite = written(tmp_path_factory.mktemp("newcomer"))
+    assert session(suite, submission).run() == 0
+    forget_plugins()
+    return suite.parent / "out"
 
 
 def session(suite: Path, *banks: Path, **options) -> Session:
@@ -51,10 +65,8 @@ def altered(submission: Path, folder: Path, how) -> Path:
     return folder
 
 
-def test_only_ones_own_criterion_is_computed_and_the_rest_is_the_banks(suite, submission, capsys):
-    assert session(suite, submission).run() == 0
-
-    records = Store(suite.parent / "out").records()
+def test_only_ones_own_criterion_is_computed_and_the_rest_is_the_banks(ran, submission):
+    records = Store(ran).records()
     taken = {key: record for key, record in records.items() if "bank" in record}
     theirs = Store(submission).records()
     # 2 seeds of dense + 2 criteria at 2 sparsities; 4 cells are computed
@@ -66,17 +78,14 @@ def test_only_ones_own_criterion_is_computed_and_the_rest_is_the_banks(suite, su
         assert record["bank"]["study"] == "small"
         assert record["bank"]["digest"] == verify(submission).digest
         assert record["flags"] == theirs[key]["flags"]
-    assert "bank: 10 of small" in capsys.readouterr().out
 
-    found = counts(suite.parent / "out")
+    found = counts(ran)
     assert list(found["banks"].values()) == [10]
     assert "from the bank small" in describe(found)
 
 
-def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(suite, submission):
-    session(suite, submission).run()
-
-    found = verify(suite.parent / "out")
+def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran):
+    found = verify(ran)
     assert (found.passed, found.levels[0].notes[-1]) == (2, "10 cells of a results bank")
 
 
@@ -85,6 +94,7 @@ def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsy
 
     shown = capsys.readouterr().out
     assert "cells: 14; done: none; from banks: 10; to do: 4" in shown
+    assert "bank: 10 of small" in shown
     assert not (suite.parent / "out").exists()
 
 
@@ -147,7 +157,7 @@ def test_a_bank_with_a_forged_key_is_refused(suite, submission, tmp_path):
     path.write_bytes(seal(data))
     assert Cell.from_json(data["cell"]).key != path.stem
 
-    with pytest.raises(DataError, match=r"key: expected .* derived from the cell"):
+    with pytest.raises(DataError, match=r"derived from the cell.*`pabench verify .*` says all"):
         session(suite, theirs)
 
 
@@ -167,11 +177,10 @@ def test_failed_cells_are_not_taken(suite, submission, tmp_path):
     assert {opened.banks[0].found.cells[key].criterion for key in bank.offered(opened.banks, opened.cells)} == {None}
 
 
-def test_a_study_that_used_a_bank_can_be_submitted_and_names_it(suite, submission, tmp_path):
+def test_a_study_that_used_a_bank_can_be_submitted_and_names_it(ran, tmp_path):
     from pabench.submission import submit
 
-    session(suite, submission).run()
-    made = submit(suite.parent / "out", tmp_path / "submitted").folder
+    made = submit(ran, tmp_path / "submitted").folder
 
     found = verify(made)
     assert found.passed == 2

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pabench import verification
-from pabench.cell import Cell
+from pabench import consistent, verification, wellformed
+from pabench.cell import Cell, digest
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.foreign import read
 from pabench.rederived import overlap
-from pabench.replication import agreements
+from pabench.replication import agreements, detectable
 from pabench.rerun import Where
 from pabench.verification import verify
 
@@ -204,30 +204,38 @@ def swap(flat: np.ndarray) -> None:
     last[kept], last[pruned] = False, True
 
 
-def test_two_mask_bits_swapped_throughout_fall_at_the_third_level(forgery):
+def sampled(monkeypatch, *paths: Path) -> None:
+    """Level 3 looks at the cells of these records."""
+    keys = [path.stem for path in paths]
+    monkeypatch.setattr("pabench.rederived.masked", lambda cells, *_: [c for c in cells if c.key in keys])
+
+
+def test_two_mask_bits_swapped_throughout_fall_at_the_third_level(forgery, monkeypatch):
     path = forgery.record()
     forgery.mask(path, swap)
     folder = forgery.listing()
+    sampled(monkeypatch, path, forgery.record("random"))
 
-    found = verify(folder, 3, sample=99, seed=1, where=Where(trust=("steep",), **INLINE))
+    found = verify(folder, 3, seed=1, where=Where(**INLINE))
 
     assert [level.passed for level in found.levels] == [True, True, False]
     (only,) = found.levels[2].flaws
     # 5,019 of 5,021 weights in common
     assert (only.file, only.field) == (f"records/{path.name}", "receipt.mask")
     assert "expected equal masks (same torch, timm and device), found 0.9996 of the kept weights in common" in str(only)
-    assert sum(o["outcome"] == "equal" for o in found.levels[2].outcomes) == 11
+    assert sum(o["outcome"] == "equal" for o in found.levels[2].outcomes) == 1
     assert found.exit_code == 4
 
 
-def test_on_other_hardware_the_same_swap_is_an_overlap_that_is_named(forgery):
+def test_on_other_hardware_the_same_swap_is_an_overlap_that_is_named(forgery, monkeypatch):
     """Where rounding may differ, 0.99 of the weights in common is enough: a forger of 0.02 % wins nothing."""
     path = forgery.record()
     forgery.mask(path, swap)
     forgery.change(path, lambda r: r["environment"].update(device="cpu: another"))
     folder = forgery.listing()
+    sampled(monkeypatch, path, forgery.record("random"))
 
-    found = verify(folder, 3, sample=99, seed=1, where=Where(trust=("steep",), **INLINE))
+    found = verify(folder, 3, seed=1, where=Where(**INLINE))
 
     assert found.passed == 3
     assert sorted({o["outcome"] for o in found.levels[2].outcomes}) == ["equal", "overlap 0.9996"]
@@ -461,9 +469,53 @@ def test_a_folder_that_is_no_submission_is_refused_in_one_line(tmp_path):
         verify(tmp_path / "nowhere")
 
 
+def leaves(value, at=()):
+    """Paths to everything in a document."""
+    if at:
+        yield at
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from leaves(one, (*at, key))
+
+
+ODD = [None, -1, "x", [], {}, 1e308, True, [None], {"x": None}, "\ud800"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["records/", "receipts/", "metrics/", "study.json", "submission.json", "aggregates.json"]
+)
+def test_whatever_stands_in_a_document_it_is_judged_and_never_crashes_the_judge(submission, kind):
+    """Every part of one document of each kind in turn is something odd."""
+    foreign = read(submission)
+    path = next(
+        p
+        for p in sorted(foreign.documents)
+        if p.startswith(kind) and foreign.documents[p].get("receipt", True) is not None
+    )
+    honest = foreign.documents[path]
+    caught = tried = 0
+    for number, at in enumerate(leaves(honest)):
+        odd = json.loads(json.dumps(honest))
+        place = odd
+        for key in at[:-1]:
+            place = place[key]
+        place[at[-1]] = ODD[number % len(ODD)]
+        if path == "study.json" and at != ("sha256",):
+            odd["sha256"] = digest({k: v for k, v in odd.items() if k != "sha256"})
+        foreign.documents[path] = odd
+        found = wellformed.check(foreign)
+        judged = [*found.flaws, *consistent.check(found)]
+        assert all(isinstance(str(flaw), str) for flaw in judged)
+        caught, tried = caught + bool(judged), tried + 1
+    assert tried > 5
+    # what is left is text that means nothing to a check: messages, titles, dates, costs, norms, quantiles
+    assert caught / tried > 0.5
+
+
 # --- level 4 ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_honest_submission_is_reproduced_with_seeds_that_it_does_not_have(submission, monkeypatch):
     monkeypatch.setattr("pabench.reproduced.MOST_DETECTABLE", 100.0)  # one epoch: seeds differ by many points
     found = verify(submission, 4, sample=2, seed=3, fresh=2, where=Where(trust=("steep",), **INLINE))
@@ -489,15 +541,16 @@ def test_accuracies_are_compared_by_a_pooled_t_test_with_its_power():
 
 
 def test_the_detectable_difference_is_found_as_often_as_it_says():
-    """Simulated: 2 settings of 3 and 3 seeds, one with a true difference of what is called detectable."""
-    draw = np.random.default_rng(0)
-    values = lambda shift: (draw.normal(0, 1, 3), draw.normal(shift, 1, 3))  # noqa: E731
-    from pabench.replication import detectable
+    """Simulated: 2 settings of 3 and 3 seeds with deviation 1, one with a true difference of what is detectable."""
+    error, freedom, level = (2 / 3) ** 0.5, 8, 0.01 / 2
+    shift = detectable(error, freedom, level)
 
-    shift = detectable((2 / 3) ** 0.5, 8, 0.01 / 2)
-    hits = sum(not agreements({"a": values(shift), "b": values(0)})["a"].agrees for _ in range(400))
-
-    assert hits / 400 == pytest.approx(0.8, abs=0.06)
+    values = np.random.default_rng(0).normal(size=(20_000, 4, 3))
+    values[:, 0] += shift
+    pooled = values.var(axis=2, ddof=1).mean(axis=1) ** 0.5
+    t = (values[:, 0].mean(axis=1) - values[:, 1].mean(axis=1)) / (pooled * error)
+    # t(1 - 0.0025, 8) = 3.833
+    assert np.mean(np.abs(t) > 3.8325) == pytest.approx(0.8, abs=0.01)
 
 
 def test_one_seed_on_both_sides_is_no_test():
