@@ -485,7 +485,7 @@ ODD = [None, -1, "x", [], {}, 1e308, True, [None], {"x": None}, "\ud800"]
     "kind", ["records/", "receipts/", "metrics/", "study.json", "submission.json", "aggregates.json"]
 )
 def test_whatever_stands_in_a_document_it_is_judged_and_never_crashes_the_judge(submission, kind):
-    """Every part of one document of each kind in turn is something odd."""
+    """Some 40 parts of one document of each kind in turn are something odd."""
     foreign = read(submission)
     path = next(
         p
@@ -494,7 +494,8 @@ def test_whatever_stands_in_a_document_it_is_judged_and_never_crashes_the_judge(
     )
     honest = foreign.documents[path]
     caught = tried = 0
-    for number, at in enumerate(leaves(honest)):
+    places = list(leaves(honest))
+    for number, at in enumerate(places[:: max(1, len(places) // 40)]):
         odd = json.loads(json.dumps(honest))
         place = odd
         for key in at[:-1]:
