@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from pabench_reports.board import REFERENCE, Board, Standing, board
 from pabench_reports.leaderboard import interval_text
 
+from pabench import sitefile
 from pabench.comparable import Badge, Comparable, Published, boards, on_all, together
 from pabench.frame import DENSE
 from pabench.report import TEMPLATES, render
@@ -80,19 +80,20 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
             badges=[(s.criterion, one.badges[s.criterion]) for s in _standings(one.board)],
         )
         rows = [_row(standing, one) for standing in _standings(one.board)]
-        files[f"{V1}/boards/{one.slug}.csv"] = _csv(pd.DataFrame([_flat(row) for row in rows]))
-        files[f"{V1}/boards/{one.slug}.json"] = _json({"board": one.slug, "title": one.title, "rows": rows})
+        files[f"{V1}/boards/{one.slug}.csv"] = sitefile.table(pd.DataFrame([_flat(row) for row in rows]))
+        files[f"{V1}/boards/{one.slug}.json"] = sitefile.document({"board": one.slug, "title": one.title, "rows": rows})
     for study in studies:
         files[f"studies/{study.slug}/index.html"] = render(study.study).encode()
         frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
-        files[f"{V1}/cells/{study.slug}.csv"] = _csv(frame)
+        files[f"{V1}/cells/{study.slug}.csv"] = sitefile.table(frame)
         files[f"{V1}/cells/{study.slug}.json"] = frame.to_json(orient="records", indent=1).encode() + b"\n"
         if study.verified:
-            files[f"{V1}/verifications/{study.slug}.json"] = _json(study.verified)
-    files[f"{V1}/boards.json"] = _json([_told(one, comparable) for one, comparable in zip(shown, found, strict=True)])
-    files[f"{V1}/studies.json"] = _json(_listed(studies))
-    files["CITATION.cff"] = _citation(title, authors, studies)
-    files["README.md"] = _readme(title, shown)
+            files[f"{V1}/verifications/{study.slug}.json"] = sitefile.document(study.verified)
+    files[f"{V1}/boards.json"] = sitefile.document([_told(*pair) for pair in zip(shown, found, strict=True)])
+    files[f"{V1}/studies.json"] = sitefile.document(_listed(studies))
+    links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in shown]
+    files["CITATION.cff"] = sitefile.citation(title, authors, studies)
+    files["README.md"] = sitefile.readme(title, links)
     files[".nojekyll"] = b""
     return files
 
@@ -259,39 +260,6 @@ def _told(shown: Shown, comparable: Comparable) -> dict[str, Any]:
 def _page(name: str, common: Mapping[str, Any], root: str, title: str, **values: Any) -> bytes:
     template = templates(TEMPLATES / "site").get_template(f"{name}.html.j2")
     return template.render(**common, root=root, title=title, **values).encode() + b"\n"
-
-
-def _csv(frame: pd.DataFrame) -> bytes:
-    """A table whose texts no spreadsheet takes for a formula."""
-    safe = frame.copy()
-    for column in safe.columns[safe.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
-        safe[column] = safe[column].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v)
-    return safe.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
-
-
-def _citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
-    """Citation File Format 1.2.0; JSON strings are YAML strings."""
-    names = authors or [f"Contributors to {title}"]
-    lines = ["cff-version: 1.2.0", 'message: "Please cite the studies that you use, and this leaderboard."']
-    lines += ["type: dataset", f"title: {json.dumps(title)}", "authors:"]
-    lines += [f"  - name: {json.dumps(plain(name))}" for name in names]
-    lines += ["identifiers:"]
-    for study in studies:
-        lines += ["  - type: other", f"    value: {json.dumps(f'sha256:{study.digest}')}"]
-        lines += [f"    description: {json.dumps(f'The submission {study.slug}: {study.title}')}"]
-    return "\n".join([*lines, ""]).encode()
-
-
-def _readme(title: str, shown: Sequence[Shown]) -> bytes:
-    """What Hugging Face reads to serve a static Space; on GitHub it is the front page of the repository."""
-    front = ["---", f"title: {json.dumps(title)}", "sdk: static", "app_file: index.html", "pinned: false", "---", ""]
-    body = [f"# {plain(title)}", "", "A static site made by `pabench publish`. Open `index.html`.", ""]
-    body += [f"- [{one.title}{f' ({one.suffix})' if one.suffix else ''}](boards/{one.slug}.html)" for one in shown]
-    return "\n".join([*front, *body, ""]).encode()
 
 
 def _hash(text: str) -> str:
