@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pabench.commands import models, plugins, results, suites
+from pabench.commands import models, plugins, publishing, results, suites
 from pabench.errors import Aborted, PabenchError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (suites, results, models, plugins):
+for group in (suites, results, publishing, models, plugins):
     app.add_typer(group.app)
 
 

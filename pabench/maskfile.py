@@ -6,17 +6,16 @@ A ResNet-18's masks take 1.4 MB instead of 11.2. No pickle is written or read.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 from torch import Tensor
 
+from pabench import maskbits
 from pabench.cell import canonical
 from pabench.errors import DataError
 
@@ -46,26 +45,11 @@ def pack(masks: Mapping[str, Tensor], receipt: Mapping[str, Any]) -> bytes:
     """One file's bytes; equal masks and receipts give equal bytes."""
     bits = {n: np.packbits(m.cpu().numpy().astype(bool).reshape(-1)) for n, m in masks.items()}
     shapes = {n: list(m.shape) for n, m in masks.items()}
-    header = {"format": "pabench-masks-1", "shapes": json.dumps(shapes), "receipt": canonical(dict(receipt))}
+    header = {"format": maskbits.FORMAT, "shapes": json.dumps(shapes), "receipt": canonical(dict(receipt))}
     return save(bits, {"pabench": canonical(header)})
 
 
 def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(masks, receipt) from a file's bytes, in the order they were packed in."""
-    try:
-        bits = load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["pabench"])
-        shapes, receipt = json.loads(header["shapes"]), json.loads(header["receipt"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"no mask file of pabench ({error})") from None
-    if header["format"] != "pabench-masks-1" or set(shapes) != set(bits):
-        raise DataError("a mask file of another version of pabench, or one whose header and content differ")
-    masks = {}
-    for name, shape in shapes.items():
-        size = math.prod(shape)
-        if bits[name].dtype != np.uint8 or bits[name].size != (size + 7) // 8:
-            raise DataError(f"{name}: {bits[name].size} bytes for {size} weights")
-        flat = np.unpackbits(bits[name], count=size).astype(bool)
-        masks[name] = torch.from_numpy(flat.reshape(shape))
-    return masks, receipt
+    masks, receipt = maskbits.read(data)
+    return {name: torch.from_numpy(mask) for name, mask in masks.items()}, receipt

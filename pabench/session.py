@@ -8,7 +8,8 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from pabench import check, durable, execution, registry, study
+from pabench import bank, check, durable, execution, registry, study
+from pabench.block import Block
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome, StopFlag
 from pabench.engines import Inline, Processes
@@ -59,6 +61,7 @@ class Options:
     retry: bool = False
     yes: bool = False
     allow_env_drift: bool = False
+    banks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Session:
     gaps: list[str]
     pixels: int
     metrics: list[MetricSpec]
+    banks: list[bank.Bank] = field(default_factory=list)
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -100,7 +104,8 @@ class Session:
         gaps = [gap for label, gap in resolver.missing.items() if label in asked]
         plugins = beside + asked_for
         metrics = resolver.metrics(suite.metrics)
-        return cls(options, path, suite, device, plugins, everything, present, gaps, resolver.pixels, metrics)
+        banks = bank.open_banks(options.banks)
+        return cls(options, path, suite, device, plugins, everything, present, gaps, resolver.pixels, metrics, banks)
 
     @property
     def store(self) -> Store:
@@ -121,9 +126,11 @@ class Session:
     def threads(self) -> int:
         return max(1, cores() // self.workers)
 
-    def plan(self) -> execution.Plan:
+    def plan(self, banked: Collection[str] = ()) -> execution.Plan:
+        """What is to be done; `banked` are keys of cells that come from a bank."""
+        cells = [c for c in self.chosen if c.key not in banked]
         return execution.plan(
-            self.store, self.chosen, device=str(self.device), plugins=self.plugins, retry=self.options.retry
+            self.store, cells, device=str(self.device), plugins=self.plugins, retry=self.options.retry
         )
 
     def survey(self, plan: execution.Plan) -> Survey:
@@ -136,7 +143,8 @@ class Session:
         from pabench.estimate import training_seconds
 
         torch.set_num_threads(self.threads)
-        plan, console = self.plan(), Console()
+        console, offered = Console(), bank.offered(self.banks, self.plan().open)
+        plan = self.plan(offered)
         axes = {
             "datasets": Counter(c.dataset.label for c in self.chosen),
             "models": Counter(c.model.label for c in self.chosen),
@@ -152,7 +160,11 @@ class Session:
         done = Counter(plan.done.values())
         finished = ", ".join(f"{n} {status}" for status, n in done.items()) or "none"
         work = Workload.of(plan, self.survey(plan))
-        console.print(f"{'cells':>11}: {len(plan.cells)}; done: {finished}; to do: {len(plan.open)}", highlight=False)
+        banked = f"; from banks: {len(offered)}" if self.banks else ""
+        console.print(
+            f"{'cells':>11}: {len(self.chosen)}; done: {finished}{banked}; to do: {len(plan.open)}", highlight=False
+        )
+        self._tell_banks(console, offered, plan.open, f"{'bank':>11}: ")
         console.print(f"{'scorings':>11}: {work.scorings}", highlight=False)
         if work.measurements:
             named = f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate"
@@ -174,6 +186,7 @@ class Session:
         self._refuse_drift(here)
         self.store.open_study(self._manifest(here))
         missing = self._missing()
+        self._draw(console, here)
         plan = self.plan()
         survey = self.survey(plan)
         total, finished = len(plan.cells), len(plan.done)
@@ -199,6 +212,25 @@ class Session:
         console.print(f"cells: {summary}", highlight=False)
         console.print(f"report: {write(self.store.folder)}", markup=False, highlight=False, soft_wrap=True)
         return 3 if statuses["failed"] or statuses["missing"] else missing
+
+    def _draw(self, console: Console, here: dict[str, Any]) -> None:
+        """Take over what banks have of the cells that are still to be done."""
+        if self.banks:
+            open_cells = self.plan().open
+            torch.set_num_threads(self.threads)
+            taken = bank.offered(self.banks, open_cells)
+            bank.draw(self.store, open_cells, self.banks, here, self._pairing)
+            self._tell_banks(console, taken, [c for c in open_cells if c.key not in taken], "bank: ")
+
+    def _pairing(self, cell: Cell) -> Mapping[str, str]:
+        """What this machine makes for the block of a cell."""
+        block = Block(cell, self.device)
+        return block.pairing(block.network())
+
+    def _tell_banks(self, console: Console, taken: dict[str, bank.Bank], left: list[Cell], title: str) -> None:
+        lines = [bank.told(self.banks, taken)] if self.banks else []
+        for line in [*lines, *bank.reasons(self.banks, left)]:
+            console.print(f"{title}{line}", markup=False, highlight=False, soft_wrap=True)
 
     def _check(
         self, plan: execution.Plan, console: Console, *, into: Store, stop: StopFlag, title: str = "check: "
@@ -269,7 +301,12 @@ class Session:
     def _command(self) -> str:
         options = self.options
         words = ["pabench", "run", options.suite]
-        for flag, values in (("--set", options.overrides), ("--only", options.only), ("--plugin", options.plugins)):
+        for flag, values in (
+            ("--set", options.overrides),
+            ("--only", options.only),
+            ("--plugin", options.plugins),
+            ("--bank", options.banks),
+        ):
             for value in values:
                 words += [flag, str(value)]
         if options.output:

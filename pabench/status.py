@@ -9,6 +9,7 @@ from typing import Any
 from pabench.ablation import alike
 from pabench.errors import SuiteError
 from pabench.report import read
+from pabench.wording import plain
 
 
 def counts(folder: Path) -> dict[str, Any]:
@@ -25,11 +26,17 @@ def counts(folder: Path) -> dict[str, Any]:
         for r in study.frame.itertuples()
         if r.status == "failed"
     ]
+    banked = Counter(
+        f"{plain(record['bank']['study'])} ({record['bank']['digest'][:12]})"
+        for record in study.records.values()
+        if "bank" in record
+    )
     flagged = Counter(flag["flag"] for record in study.records.values() for flag in record["flags"])
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
         **{status: by_status.get(status, 0) for status in ("ok", "failed", "skipped", "missing")},
+        "banks": dict(banked),
         "flags": dict(flagged),
         "failures": failed,
     }
@@ -72,6 +79,7 @@ def describe(found: dict[str, Any]) -> str:
         f"{found['study']}: {found['cells']} cells: "
         + ", ".join(f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing"))
     ]
+    lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
     lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
     lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
     if pairing := found.get("pairing"):

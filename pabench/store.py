@@ -36,7 +36,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_MANIFEST_BYTES = 256 * 2**20
 MAX_MASK_BYTES = 2**30
 # What may differ between two executions of one cell. Everything else must not.
-VOLATILE = frozenset({"cost", "environment", "created", "attempt"})
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank"})
 # A study whose manifest differs in these alone was merely started again.
 RESTARTED = frozenset({"created", "command"})
 

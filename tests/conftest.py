@@ -96,3 +96,57 @@ def softmax() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
     module = nn.Linear(2, 2, bias=False)
     module.weight.data = torch.tensor([[2.0, -1.0], [0.0, 0.0]])
     return module, (torch.tensor([[1.0, 3.0]]), torch.tensor([0]))
+
+
+PUBLIC = """
+protocol: pai-v1
+title: A small study
+datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [random, snip, steep]
+sparsities: [0, 0.8, 0.9]
+seeds: 2
+recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: none}
+"""
+STEEP = '''
+from dataclasses import dataclass
+
+from pabench.criterion import ScoreCriterion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steep(ScoreCriterion):
+    """Keeps the largest weights of all layers."""
+
+    name = "steep"
+    version = 1
+    paper = "none"
+    examples_per_class: int = 0
+
+    def score(self, ctx):
+        return {n: w.abs() for n, w in ctx.kept.items()}
+'''
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder of 14 cells, one of its criteria in a file beside the suite. Copy it before changing it."""
+    from pabench.session import Options, Session
+
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.yaml").write_text(PUBLIC)
+    (folder / "criteria").mkdir()
+    (folder / "criteria" / "steep.py").write_text(STEEP)
+    forget_plugins()
+    options = Options(suite=str(folder / "small.yaml"), output=folder / "out", engine="inline", device="cpu")
+    assert Session.open(options).run() == 0
+    forget_plugins()
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def submission(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The submission of `results`. Copy it before changing it."""
+    from pabench.submission import submit
+
+    return submit(results, tmp_path_factory.mktemp("submissions") / "small").folder

@@ -22,18 +22,22 @@ ROOMS = [
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
     *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
+    *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "submission", "schema"],
+    *["wellformed", "consistent", "sampling", "replication", "verification", "bank"],
+    *["comparable", "sitefile", "site", "publish"],
     *["allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk", "criterion"],
     *["control", "donor", "shuffling", "receipt", "meter", "pruning", "parent", "diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
-    *["machine", "interrupt"],
+    *["machine", "interrupt", "rerun", "rederived", "reproduced"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
     *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "plan", "commands", "cli"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
     *["engine", "engines", "section", "report", "joining", "difference", "cli"],
+    *["submission", "wellformed", "consistent", "verification", "bank"],
 ]
 
 

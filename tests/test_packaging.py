@@ -54,7 +54,7 @@ def test_the_wheel_holds_every_module_template_suite_and_the_digits(wheel):
         ("pabench", "pabench", "**/*.py"),
         ("criteria", "pabench_criteria", "*.py"),
         ("reports", "pabench_reports", "*.py"),
-        ("reports/templates", "pabench_reports/templates", "*"),
+        ("reports/templates", "pabench_reports/templates", "**/*.*"),
         ("reports", "pabench_reports", "*.csv"),
         ("suites", "pabench_suites", "*.yaml"),
         ("pabench/data", "pabench/data", "*.npz"),

@@ -114,8 +114,8 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "comparison", "accuracy", "layers", "scores", "cost", "gradient", "published", "cells",
-        "protocol", "checklist", "take",
+        "overview", "leaderboard", "comparison", "accuracy", "layers", "scores", "cost", "gradient",
+        "published", "cells", "protocol", "checklist", "take",
     ]  # fmt: skip
     assert "could not be made" not in page
 

@@ -132,7 +132,8 @@ def test_a_record_has_what_was_measured(study):
     result, receipt, cost = record["result"], record["receipt"], record["cost"]
     # 50,610 parameters with biases; 2 FLOPs a weight; a tenth of the weights is left
     assert result["parameters"] == {"dense": 50610, "pruned": 50610 - 45180}
-    assert result["flops"] == {"dense": 100400, "pruned": 10040}
+    assert (result["flops"]["dense"], result["flops"]["pruned"]) == (100400, 10040)
+    assert sorted(result["flops"]["layers"].values()) == [2000, 38400, 60000]
     assert 0 <= result["top1"] <= result["top5"] <= 100
     assert len(result["curve"]["loss"]) == 2
     assert receipt["gradient_norm"]["before"] > 0

@@ -27,6 +27,9 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
     overrides: Set = None,
     plugin: Plugin = None,
+    bank: Annotated[
+        list[Path] | None, typer.Option("--bank", help="Take finished cells from a results folder, submission or site.")
+    ] = None,
     retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
@@ -51,6 +54,7 @@ def run(
         retry=retry == "failed",
         yes=yes,
         allow_env_drift=allow_env_drift,
+        banks=tuple(bank or ()),
     )
     session = Session.open(options)
     raise typer.Exit(session.describe() if dry_run else session.run())

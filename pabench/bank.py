@@ -1,0 +1,191 @@
+"""A results bank: finished cells of others, taken over instead of computed again, with their origin in the record.
+
+A bank is a results folder, a submission or a published site. A cell is taken only under its own key, which covers all
+that can change its result but the machine; and only where this machine makes the same initial weights, data order,
+augmentation and scoring batch, without which nothing would be paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pabench import wellformed
+from pabench.ablation import alike
+from pabench.cell import Cell, digest
+from pabench.consistent import OF_BANK
+from pabench.envelope import seal
+from pabench.errors import DataError, MissingError, RefusedError
+from pabench.flaw import Flaw
+from pabench.foreign import STUDY, SUBMISSION, Foreign, content, read
+from pabench.schema import Submission, problems
+from pabench.store import Store
+from pabench.wellformed import Wellformed
+from pabench.wording import count, plain
+
+TAKEN = ("ok", "skipped")
+ENVIRONMENT = ("pabench", "torch", "timm", "device")
+SITE = Path("data") / "v1" / "studies"
+PARTS = ("weights", "order", "augmentation", "scoring_batch")
+Pairing = Callable[[Cell], Mapping[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """One study of a bank."""
+
+    name: str
+    found: Wellformed
+    digest: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.digest[:12]})"
+
+    def offers(self, cell: Cell) -> Mapping[str, Any] | None:
+        """The record of a cell that it has finished."""
+        record = self.found.records.get(cell.key)
+        return record if record and record["status"] in TAKEN else None
+
+
+def open_banks(paths: Iterable[Path]) -> list[Bank]:
+    """The studies of each bank, in order. MissingError: it is none; DataError: one is not well-formed."""
+    return [bank for path in paths for bank in _opened(path)]
+
+
+def _opened(path: Path) -> Iterator[Bank]:
+    site = path / SITE
+    folders = [path] if (path / STUDY).is_file() else sorted(p.parent for p in site.glob(f"*/{STUDY}"))
+    if not folders:
+        raise MissingError(
+            f"--bank {path}: no {STUDY} and no {SITE}; expected a results folder, a submission or a published site"
+        )
+    for folder in folders:
+        found = wellformed.check(read(folder))
+        absent = {f"records/{cell.key}.json" for cell in found.missing}
+        listed = _without_masks(found.foreign)
+        broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
+        if broken:
+            raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
+        yield Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
+
+
+def _without_masks(foreign: Foreign) -> str:
+    """The digest of a submission of which a site keeps all but its masks; "" for one that is whole, or has no list."""
+    stated = foreign.documents.get(SUBMISSION, {})
+    if foreign.masks or problems(Submission, stated):
+        return ""
+    whole = digest({path: entry["sha256"] for path, entry in stated["files"].items()})
+    return whole if whole == stated["digest"] else ""
+
+
+def _of_masks(flaw: Flaw) -> bool:
+    return flaw.file.startswith("masks/") or (flaw.file, flaw.field) == (SUBMISSION, "digest")
+
+
+def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:
+    """By key of a cell the first bank that has finished it."""
+    found = {}
+    for cell in cells:
+        bank = next((bank for bank in banks if bank.offers(cell)), None)
+        if bank:
+            found[cell.key] = bank
+    return found
+
+
+def told(banks: Sequence[Bank], found: Mapping[str, Bank]) -> str:
+    """How many cells come from which bank."""
+    counts = Counter(bank.label for bank in found.values())
+    return ", ".join(f"{counts.get(bank.label, 0)} of {bank.label}" for bank in banks)
+
+
+def draw(store: Store, cells: Sequence[Cell], banks: Sequence[Bank], here: Mapping[str, Any], pairing: Pairing) -> int:
+    """Put the cells that banks have into the store; returns how many.
+
+    `here` is this machine's environment: a cell of another is flagged. `pairing(cell)` is what this machine makes for
+    the cell's block. RefusedError: a bank's cells cannot be paired with what is computed here.
+    """
+    found = offered(banks, cells)
+    own: dict[str, Mapping[str, str]] = {}
+    for cell in cells:
+        if cell.key in found:
+            if cell.block not in own:
+                own[cell.block] = pairing(cell.dense())
+            _refuse_unpaired(cell, found[cell.key], own[cell.block], here)
+    for cell in cells:
+        if cell.key in found:
+            _take(store, cell, found[cell.key], here)
+    for bank in dict.fromkeys(found.values()):
+        keys = {key for cell in cells if found.get(cell.key) is bank for key in (cell.key, cell.pruning_key)}
+        _take_figures(store, bank, keys)
+    return len(found)
+
+
+def reasons(banks: Sequence[Bank], cells: Iterable[Cell]) -> list[str]:
+    """Why cells that a bank seems to have are not taken from it: what differs, by criterion."""
+    known = {cell.title: cell for bank in banks for cell in bank.found.cells.values()}
+    counts: Counter[str] = Counter()
+    for cell in cells:
+        if cell.title in known and known[cell.title].key != cell.key:
+            name = cell.criterion.label if cell.criterion else "dense"
+            counts[f"{name}: the bank's has another {', '.join(_differing(cell, known[cell.title]))}"] += 1
+    return [f"{count(n, 'cell')} of {what}" for what, n in counts.items()]
+
+
+def _differing(cell: Cell, other: Cell) -> list[str]:
+    def parts(cell: Cell) -> dict[str, Any]:
+        criterion = cell.criterion.identity() if cell.criterion else {}
+        known = {"protocol": cell.protocol, "dataset": cell.dataset.identity(), "model": cell.model.identity()}
+        known |= {f"criterion {key}": value for key, value in criterion.items()}
+        known |= {f"recipe.{key}": value for key, value in asdict(cell.recipe).items()}
+        return {**known, **{f"scoring.{key}": value for key, value in asdict(cell.scoring).items()}}
+
+    mine, theirs = parts(cell), parts(other)
+    return [key for key in mine if mine[key] != theirs.get(key)]
+
+
+def _refuse_unpaired(cell: Cell, bank: Bank, own: Mapping[str, str], here: Mapping[str, Any]) -> None:
+    record = bank.found.records[cell.key]
+    for part in PARTS:
+        theirs = record["pairing"].get(part)
+        if theirs and not alike(cell.ablation, part) and theirs != own.get(part):
+            there = "; ".join(_environments(record, here)) or "the same torch, timm and device"
+            raise RefusedError(
+                f"--bank {bank.found.foreign.folder}: {cell.title}: its {part.replace('_', ' ')} are not what this "
+                f"machine makes ({there}), so nothing run here is paired with it; run without --bank, or where the "
+                "bank was made"
+            )
+
+
+def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None:
+    foreign, record = bank.found.foreign, bank.found.records[cell.key]
+    receipt = bank.found.receipts.get(cell.pruning_key)
+    if receipt is not None and cell.criterion is not None:
+        sha = (receipt["receipt"] or {}).get("mask")
+        if sha in foreign.masks:
+            store.put_mask(content(foreign.folder, f"masks/{sha}.safetensors", sha))
+        store.commit("receipts", cell.pruning_key, receipt)
+    origin = {"study": bank.name, "digest": bank.digest, "record": hashlib.sha256(seal(dict(record))).hexdigest()}
+    if "bank" in record:
+        origin["via"] = record["bank"]
+    differing = _environments(record, here)
+    flags = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
+    if differing:
+        flags.append({"flag": OF_BANK, "detail": f"of the bank {bank.label}: {'; '.join(differing)}"})
+    mine = {**record["cell"], "dataset": {**record["cell"]["dataset"], "path": cell.dataset.path}}
+    store.commit("records", cell.key, {**record, "cell": mine, "flags": flags, "bank": origin}, replace_failed=True)
+
+
+def _take_figures(store: Store, bank: Bank, keys: set[str]) -> None:
+    for key, data in bank.found.foreign.all("metrics").items():
+        if keys.issuperset(of for entry in data["entries"] for of in entry["of"]):
+            store.commit("metrics", key, data)
+
+
+def _environments(record: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    there = record["environment"]
+    return [f"{k} {there.get(k)} there, {here[k]} here" for k in ENVIRONMENT if there.get(k) != here[k]]

@@ -1,0 +1,229 @@
+"""Which rows of several studies may stand on one leaderboard, and why others may not.
+
+One board: same protocol, dataset content, model with its arguments, recipe, dtype of scores, sparsities, and seeds in
+common whose initial weights, data order, augmentation and scoring batch are equal. Anything else is another board.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from pabench.cell import Cell, digest
+from pabench.sampling import place, row
+from pabench.section import Study
+from pabench.wording import count, plain
+
+PARTS = ("weights", "order", "augmentation", "scoring_batch")
+LEVELS = ("self-reported", "mask-verified", "reproduced")
+ENVIRONMENT = ("torch", "device")
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How far a row has been checked by those who run the board: 0 self-reported, 1 mask-verified, 2 reproduced."""
+
+    level: int = 0
+    detail: str = "nobody but its submitter has run it"
+
+    @property
+    def name(self) -> str:
+        return LEVELS[self.level]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A study on the site: `cells` by key, its frame and records, and badges by row (`pabench.sampling.row`)."""
+
+    slug: str
+    title: str
+    digest: str
+    study: Study
+    cells: Mapping[str, Cell]
+    badges: Mapping[str, Badge] = field(default_factory=dict)
+    verified: Mapping[str, Any] | None = None
+
+    @property
+    def plain(self) -> list[Cell]:
+        return [cell for cell in self.cells.values() if not cell.ablation]
+
+
+@dataclass
+class Comparable:
+    """A board: its frame has one row a cell, whatever study it is of; `studies` and `badges` are by criterion."""
+
+    place: str
+    sparsities: tuple[float, ...]
+    cell: Cell
+    frames: list[pd.DataFrame] = field(default_factory=list)
+    members: list[Published] = field(default_factory=list)
+    studies: dict[str, list[Published]] = field(default_factory=lambda: defaultdict(list))
+    badges: dict[str, Badge] = field(default_factory=dict)
+    pairing: dict[tuple[str, str], str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    identities: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    apart: list[tuple[Comparable, str]] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return pd.concat(self.frames, ignore_index=True)
+
+    @property
+    def title(self) -> str:
+        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}")
+
+    @property
+    def slug(self) -> str:
+        """A stable name: what it is of, and a hash of what makes its rows comparable."""
+        told = re.sub(r"[^a-z0-9]+", "-", f"{self.cell.dataset.label}-{self.cell.model.label}".lower()).strip("-")[:60]
+        first = sorted(value for (_, part), value in self.pairing.items() if part == "weights")[:1]
+        return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
+
+
+def boards(studies: Sequence[Published]) -> list[Comparable]:
+    """The boards of these studies, as they appear. Of a cell that two studies have, the first one's counts."""
+    found: list[Comparable] = []
+    for study in studies:
+        groups: dict[str, list[Cell]] = defaultdict(list)
+        for cell in study.plain:
+            groups[place(cell)].append(cell)
+        for name, cells in groups.items():
+            sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
+            if sparsities:
+                _join(found, study, name, sparsities, cells)
+    for one in found:
+        for other in found:
+            if other is not one and other.title == one.title:
+                one.apart.append((other, _why(one, other)))
+    return found
+
+
+def _join(
+    found: list[Comparable], study: Published, name: str, sparsities: tuple[float, ...], cells: list[Cell]
+) -> None:
+    hashes = _hashes(study, cells)
+    fitting = [
+        board
+        for board in found
+        if (board.place, board.sparsities) == (name, sparsities)
+        and set(board.pairing) & set(hashes)
+        and all(board.pairing.get(part, value) == value for part, value in hashes.items())
+    ]
+    board = fitting[0] if fitting else Comparable(name, sparsities, cells[0])
+    if not fitting:
+        found.append(board)
+    board.pairing |= hashes
+    board.members.append(study)
+    labels: dict[str, str] = {}
+    for cell in cells:
+        label = plain(cell.criterion.label) if cell.criterion else "dense"
+        identity = digest(cell.criterion.identity()) if cell.criterion else ""
+        # two things of one name: the later one says whose it is
+        labels[label] = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
+        board.identities.setdefault(labels[label], identity)
+        if cell.criterion:
+            if study not in board.studies[labels[label]]:
+                board.studies[labels[label]].append(study)
+            badge = study.badges.get(row(cell), Badge())
+            if badge.level >= board.badges.get(labels[label], Badge()).level:
+                board.badges[labels[label]] = badge
+    keys = {cell.key for cell in cells}
+    frame = study.study.frame[study.study.frame["key"].isin(keys)]
+    _remark(board, study, frame)
+    new = frame[~frame["key"].isin(board.keys)].assign(study=study.slug)
+    new = new.assign(criterion=[labels.get(name, name) for name in new["criterion"]])
+    board.keys |= dict.fromkeys(new["key"], study.slug)
+    board.frames.append(new)
+
+
+def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
+    """What a reader must know of cells that two studies have, and of studies that ran elsewhere."""
+    if not board.frames:
+        return
+    before = board.frame.set_index("key")["top1"]
+    common = [(key, value) for key, value in zip(frame["key"], frame["top1"], strict=True) if key in before.index]
+    differing = sum(bool(abs(before[key] - value) > 1e-9) for key, value in common)
+    if common:
+        told = (
+            f"{differing} of them with another accuracy, the first is shown" if differing else "with equal accuracies"
+        )
+        board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that others have: {told}.")
+    here, there = _environments([study]), _environments(board.members[:-1])
+    if here != there:
+        board.remarks.append(
+            f"{study.slug} ran with {_told(here)}, the studies before it with {_told(there)}: a difference between "
+            "their rows may come from that."
+        )
+
+
+def _hashes(study: Published, cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
+    """What the plain cells of each block share."""
+    found: dict[tuple[str, str], str] = {}
+    for cell in cells:
+        pairing = (study.study.records.get(cell.key) or {}).get("pairing") or {}
+        for part in PARTS:
+            if pairing.get(part):
+                found.setdefault((cell.block, part), pairing[part])
+    return found
+
+
+def _environments(studies: Sequence[Published]) -> set[str]:
+    records = [record for study in studies for record in study.study.records.values()]
+    return {", ".join(plain(record["environment"].get(part, "")) for part in ENVIRONMENT) for record in records}
+
+
+def _told(environments: set[str]) -> str:
+    return "; ".join(f"torch {one}" for one in sorted(environments))
+
+
+def _why(one: Comparable, other: Comparable) -> str:
+    """Why two boards of one name are two."""
+    mine, theirs = _facts(one), _facts(other)
+    differing = [
+        f"{key} {_short(mine.get(key))} here, {_short(theirs.get(key))} there"
+        for key in [*mine, *(theirs.keys() - mine.keys())]
+        if mine.get(key) != theirs.get(key)
+    ]
+    if differing:
+        return "; ".join(differing)
+    shared = set(one.pairing) & set(other.pairing)
+    if not shared:
+        return "no seed in common, so that nothing is paired"
+    differing_parts = {part for block, part in shared if one.pairing[block, part] != other.pairing[block, part]}
+    parts = [part for part in PARTS if part in differing_parts]
+    return f"the same seeds gave other {', '.join(part.replace('_', ' ') for part in parts)}, so that nothing is paired"
+
+
+def _facts(board: Comparable) -> dict[str, Any]:
+    cell = board.cell
+    facts: dict[str, Any] = {"protocol": cell.protocol, "dataset content": cell.dataset.fingerprint[:12]}
+    facts |= {f"dataset {k}": v for k, v in cell.dataset.identity()["args"].items()}
+    facts |= {f"model {k}": v for k, v in cell.model.identity().items()}
+    facts |= {f"recipe {k}": v for k, v in asdict(cell.recipe).items()}
+    return {**facts, "scores in": cell.scoring.dtype, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
+
+
+def _short(value: Any) -> str:
+    return plain(value)[:80] if value not in ("", None) else "none"
+
+
+def on_all(found: Sequence[Comparable]) -> list[str]:
+    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare."""
+    return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
+
+
+def together(found: Sequence[Comparable]) -> pd.DataFrame:
+    """All boards as one frame of what is on all: each is a stratum of its own, whose blocks are compared within it."""
+    names = on_all(found)
+    frames = [
+        board.frame.assign(dataset=board.slug, model="", block=board.frame["block"].map(lambda b, s=board.slug: b + s))
+        for board in found
+    ]
+    whole = pd.concat(frames, ignore_index=True)
+    return whole[whole["criterion"].isin(names)]

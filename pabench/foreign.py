@@ -1,0 +1,185 @@
+"""A folder that a stranger made: every file read once, from inside the folder, hashed and parsed from the same bytes.
+
+Nothing is followed out of the folder (links are refused, names are fixed patterns), nothing is executed, and nothing
+but JSON and safetensors is parsed. A results folder is read in the same way; what it has besides is left aside there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pabench import maskbits
+from pabench.cell import digest
+from pabench.envelope import MAX_BYTES, parse, unseal
+from pabench.errors import DataError, MissingError
+from pabench.flaw import Flaw
+from pabench.store import MAX_MASK_BYTES
+
+STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
+SEALED = ("records", "receipts", "checks", "metrics")
+MAX_STUDY_BYTES = 64 * 2**20
+MAX_SOURCE_BYTES = 2**20
+MAX_FILES = 500_000
+MAX_TOTAL_BYTES = 64 * 2**30
+
+# folder: the names of its files, and how many bytes one may have
+FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
+    **{kind: (re.compile(r"[0-9a-f]{64}\.json"), MAX_BYTES) for kind in SEALED},
+    "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
+    "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
+}
+TOP = {STUDY: MAX_STUDY_BYTES, SUBMISSION: MAX_STUDY_BYTES, AGGREGATES: MAX_STUDY_BYTES, README: MAX_SOURCE_BYTES}
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What a mask file says: shape and kept weights of each layer in order, and the receipt in its header."""
+
+    layers: tuple[tuple[str, tuple[int, ...], int], ...]
+    receipt: Mapping[str, Any]
+
+
+@dataclass
+class Foreign:
+    """A folder as it was read. `files` are SHA-256 by path, `sizes` bytes; `documents` are the parsed JSON files by
+    path, out of their envelopes; `masks` are by their SHA-256; `flaws` are what could not be read."""
+
+    folder: Path
+    files: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    masks: dict[str, MaskFacts] = field(default_factory=dict)
+    flaws: list[Flaw] = field(default_factory=list)
+    total: int = 0
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether it says itself that it is one; else it is a results folder."""
+        return SUBMISSION in self.files
+
+    @property
+    def digest(self) -> str:
+        """What a verification is made of: the hash of all files' hashes, the list of files itself left out."""
+        return digest({path: sha for path, sha in self.files.items() if path not in (SUBMISSION, README)})
+
+    @property
+    def study(self) -> dict[str, Any] | None:
+        return self.documents.get(STUDY)
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The documents of a folder by their key."""
+        found = (path for path in self.documents if path.startswith(f"{kind}/"))
+        return {path[len(kind) + 1 : -5]: self.documents[path] for path in found}
+
+
+def read(folder: Path) -> Foreign:
+    """Everything in a submission or a results folder. MissingError: there is no such folder, or no study in it."""
+    found = Foreign(folder)
+    try:
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise MissingError(f"{folder}: {error.strerror}; expected a submission or a results folder") from None
+    try:
+        names = sorted(os.listdir(top))
+        if STUDY not in names and SUBMISSION not in names:
+            raise MissingError(f"{folder}: no {STUDY}; expected a submission or the results folder of a `pabench run`")
+        submitted = SUBMISSION in names
+        for name in names:
+            if name in TOP and (submitted or name != README):
+                _file(found, top, "", name, TOP[name])
+            elif name in FOLDERS and (submitted or name != "criteria"):
+                _folder(found, top, name, strict=submitted)
+            elif submitted:
+                found.flaws.append(Flaw(1, name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file"))
+    finally:
+        os.close(top)
+    return found
+
+
+def content(folder: Path, path: str, sha256: str) -> bytes:
+    """The bytes of a file that was read before; DataError where it is not the same any more."""
+    inner, _, name = path.rpartition("/")
+    limit = FOLDERS[inner][1] if inner else TOP[name]
+    top = os.open(folder / inner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        data = _bytes(top, name, limit)
+    finally:
+        os.close(top)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"{path}: changed while it was looked at")
+    return data
+
+
+def _folder(found: Foreign, top: int, name: str, *, strict: bool) -> None:
+    pattern, limit = FOLDERS[name]
+    try:
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    except OSError as error:
+        found.flaws.append(Flaw(1, name, "a folder", f"something else ({error.strerror})"))
+        return
+    try:
+        names = os.listdir(inner)
+        if len(names) > MAX_FILES:
+            found.flaws.append(Flaw(1, name, f"at most {MAX_FILES:,} files", f"{len(names):,}"))
+            return
+        for entry in sorted(names):
+            if pattern.fullmatch(entry):
+                _file(found, inner, f"{name}/", entry, limit)
+            elif strict:
+                found.flaws.append(Flaw(1, f"{name}/{entry}", f"names like {pattern.pattern}", "another name"))
+    finally:
+        os.close(inner)
+
+
+def _file(found: Foreign, folder: int, prefix: str, name: str, limit: int) -> None:
+    path = prefix + name
+    try:
+        if found.total > MAX_TOTAL_BYTES:
+            raise DataError(f"more than {MAX_TOTAL_BYTES} bytes in all")
+        data = _bytes(folder, name, limit)
+        sha = hashlib.sha256(data).hexdigest()
+        found.files[path], found.sizes[path] = sha, len(data)
+        found.total += len(data)
+        if prefix == "masks/":
+            if name != f"{sha}.safetensors":
+                raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
+            found.masks[sha] = _facts(data)
+        elif name.endswith(".json"):
+            document = unseal(data) if prefix else parse(data, limit=limit)
+            if not isinstance(document, dict):
+                raise DataError(f"holds a {type(document).__name__}")
+            found.documents[path] = document
+    except DataError as error:
+        found.flaws.append(Flaw(1, path, "a whole file that matches its hash", str(error)))
+
+
+def _facts(data: bytes) -> MaskFacts:
+    masks, receipt = maskbits.read(data)
+    return MaskFacts(tuple((name, m.shape, int(m.sum())) for name, m in masks.items()), receipt)
+
+
+def _bytes(folder: int, name: str, limit: int) -> bytes:
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        raise DataError(f"no regular file ({error.strerror})") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("no regular file")
+        if status.st_size > limit:
+            raise DataError(f"{status.st_size} bytes, more than {limit}")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise DataError(f"more than {limit} bytes")
+        return data
+    finally:
+        os.close(handle)

@@ -1,0 +1,127 @@
+"""Level 3: masks are re-derived. The criterion is run again on sampled cells and gives the submitted masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pabench import maskbits
+from pabench.block import Block
+from pabench.cell import Cell
+from pabench.errors import DataError, MissingError
+from pabench.flaw import Flaw
+from pabench.foreign import content
+from pabench.maskfile import unpack
+from pabench.rerun import Rerun, Where, rerun, why
+from pabench.sampling import masked, place, row
+from pabench.size import flops, parameters
+from pabench.wellformed import Wellformed
+
+LEVEL = 3
+SAME = ("torch", "timm", "device")
+"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
+OVERLAP = {("float64", True): 0.99, ("float64", False): 0.99, ("float32", True): 0.95}
+"""The least share of common weights (Jaccard) by dtype of the scores and whether they were scored once, where the
+hardware is another: rounding moves weights at the threshold alone. Iterative float32 masks have none: two correct
+computations differ in 10 to 50 % of the kept weights, so that only equal masks prove anything."""
+
+
+def check(found: Wellformed, count: int, seed: int, where: Where) -> tuple[list[Flaw], list[dict[str, Any]], list[str]]:
+    """Flaws, what came of each sampled cell, and notes."""
+    cells = masked(found.cells.values(), found.records, count, seed)
+    if not cells:
+        nothing = Flaw(LEVEL, "records", "finished cells with a mask", "none", unable=True)
+        return [nothing], [], []
+    flaws, outcomes = [], []
+    try:
+        with rerun(found.foreign, cells, where, training=False) as made:
+            for cell in cells:
+                wrong, told = _compared(found, cell, made, where)
+                flaws += wrong
+                outcomes.append({**identified(cell), "outcome": told})
+            notes = list(made.notes)
+    except MissingError as error:
+        return [Flaw(LEVEL, "criteria", "all that its cells need", str(error), unable=True)], [], []
+    return flaws, outcomes, notes
+
+
+def identified(cell: Cell) -> dict[str, Any]:
+    """Which cell, and which row of a leaderboard, an outcome is about."""
+    return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
+
+
+def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple[list[Flaw], str]:
+    record, own = found.records[cell.key], made.cells[cell.key]
+    path = f"records/{cell.key}.json"
+    receipt = made.store.get("receipts", own.pruning_key)
+    if receipt is None or receipt["status"] != "ok":
+        unable = receipt is not None and receipt["kind"] in ("data", "oom", "io")
+        return [Flaw(LEVEL, path, "a mask", why(receipt), "receipt", cell.title, unable)], "no mask"
+    here = where.environment()
+    alike = all(record["environment"].get(part) == here[part] for part in SAME)
+    for part in ("weights", "order", "augmentation", "scoring_batch"):
+        stated, derived = record["pairing"].get(part), receipt["pairing"].get(part)
+        if stated != derived:
+            there = ", ".join(f"{k} {record['environment'].get(k)} there, {here[k]} here" for k in SAME)
+            told = f"{stated} ({there})"
+            flaw = Flaw(LEVEL, path, f"{derived} (made here)", told, f"pairing.{part}", cell.title, not alike)
+            return [flaw], f"other {part}"
+    sha = record["receipt"]["mask"]
+    try:
+        data = content(found.foreign.folder, f"masks/{sha}.safetensors", sha)
+    except DataError as error:
+        return [Flaw(LEVEL, path, "the mask that level 1 read", str(error), "receipt.mask", cell.title)], "no mask"
+    submitted = maskbits.read(data)[0]
+    derived = {n: m.numpy() for n, m in unpack(made.store.get_mask(receipt["receipt"]["mask"]))[0].items()}
+    flaws = _sizes(found, cell, own, where, path)
+    common = overlap(submitted, derived)
+    if common == 1.0:
+        return flaws, "equal"
+    least = 1.0 if alike else OVERLAP.get((cell.scoring.dtype, record["receipt"].get("rounds", 1) == 1))
+    if least is not None and common >= least:
+        return flaws, f"overlap {common:.4f}"
+    share = f"{common:.4f} of the kept weights in common"
+    if least is None:
+        expected = "equal masks: iterative float32 scores differ between machines, and only the same one can tell"
+        return [*flaws, Flaw(LEVEL, path, expected, share, "receipt.mask", cell.title, unable=True)], "not equal"
+    told = "equal masks (same torch, timm and device)" if alike else f"at least {least} of the kept weights in common"
+    return [*flaws, Flaw(LEVEL, path, told, share, "receipt.mask", cell.title)], f"overlap {common:.4f}"
+
+
+def overlap(one: Mapping[str, np.ndarray[Any, Any]], other: Mapping[str, np.ndarray[Any, Any]]) -> float:
+    """Jaccard: weights kept by both over weights kept by any; 0 where the layers are not the same, 1 for two empty."""
+    if [(n, m.shape) for n, m in one.items()] != [(n, m.shape) for n, m in other.items()]:
+        return 0.0
+    both = sum(int((one[n] & other[n]).sum()) for n in one)
+    any_ = sum(int((one[n] | other[n]).sum()) for n in one)
+    return both / any_ if any_ else 1.0
+
+
+def _sizes(found: Wellformed, cell: Cell, own: Cell, where: Where, path: str) -> list[Flaw]:
+    """Parameters and FLOPs of the submitted mask, from the network itself."""
+    record = found.records[cell.key]
+    sha = record["receipt"]["mask"]
+    masks, _ = unpack(content(found.foreign.folder, f"masks/{sha}.safetensors", sha))
+    block = Block(own, where.device)
+    module = block.network()
+    shapes: Sequence[tuple[str, Any]] = [(n, tuple(p.shape)) for n, p in module.named_parameters() if n in masks]
+    if dict(shapes) != {n: tuple(m.shape) for n, m in masks.items()}:
+        wrong = f"{len(masks)} layers with other names or shapes"
+        return [Flaw(LEVEL, path, "the network's prunable weights", wrong, "receipt.layers", cell.title)]
+    computed: dict[str, Any] = {
+        "parameters": parameters(module, masks),
+        "flops": flops(module, masks, block.dataset.shape),
+    }
+    flaws = []
+    for name, sizes in computed.items():
+        for part in ("dense", "pruned"):
+            stated = record["result"][name][part]
+            if abs(stated - sizes[part]) > 1e-6 * sizes["dense"] * (name == "flops"):
+                flaws.append(
+                    Flaw(
+                        LEVEL, path, f"{sizes[part]} (the network's)", f"{stated}", f"result.{name}.{part}", cell.title
+                    )
+                )
+    return flaws

@@ -1,0 +1,77 @@
+"""Which file defines a criterion: found by its SHA-256, without importing anything."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import SuiteError
+
+GROUP = "pabench.criteria"
+LARGEST = 2**20
+
+
+@cache
+def built_in() -> dict[str, str]:
+    """The files of the built-in criteria by SHA-256: the names they define criteria by."""
+    folder = Path(str(files("pabench_criteria")))
+    return {_sha(path.read_bytes()): path.stem for path in sorted(folder.glob("*.py"))}
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a criterion of this name comes with pabench, of this version or of another."""
+    return name.partition("@")[0] in built_in().values()
+
+
+def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Path]) -> dict[str, bytes]:
+    """The files whose SHA-256 are `sources`, among those given, those the study was run with and installed plugins."""
+    wanted = set(sources)
+    found: dict[str, bytes] = {}
+    for path in [*given, *_of_study(manifest), *_installed()]:
+        if wanted <= set(found):
+            break
+        try:
+            data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
+        except OSError:
+            continue
+        if (sha := _sha(data)) in wanted:
+            found[sha] = data
+    return found
+
+
+def _of_study(manifest: Mapping[str, Any]) -> Iterator[Path]:
+    """`--plugin` files of the study's command, files in `criteria/` beside its suite, and those its suite lists."""
+    try:
+        words = shlex.split(str(manifest.get("command", "")))
+    except ValueError:
+        words = []
+    yield from (Path(value) for flag, value in pairwise(words) if flag == "--plugin")
+    suite = Path(str(manifest.get("suite_path") or "."))
+    yield from sorted((suite.parent / "criteria").glob("*.py"))
+    try:
+        from pabench.suite import parse
+
+        listed = parse(str(manifest.get("suite", "")), str(suite), manifest.get("overrides", ())).plugins
+    except SuiteError:
+        listed = ()
+    yield from (suite.parent / plugin for plugin in listed)
+
+
+def _installed() -> Iterator[Path]:
+    """Python files of the distributions that offer criteria, pabench's own left out."""
+    for entry in entry_points(group=GROUP):
+        if entry.dist is not None and entry.dist.name != "pabench":
+            for file in entry.dist.files or ():
+                if file.suffix == ".py":
+                    yield Path(str(file.locate()))
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,198 @@
+"""Verification of a submission, level by level, and the record of it that a publisher takes badges from.
+
+1 well-formed, 2 consistent, 3 masks re-derived, 4 reproduced. Levels 1 and 2 load no plugin and no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pabench import consistent, durable, wellformed
+from pabench.envelope import MAX_BYTES, seal, unseal
+from pabench.errors import DataError, RefusedError
+from pabench.flaw import Flaw
+from pabench.foreign import read
+from pabench.record import now
+from pabench.wellformed import Wellformed
+from pabench.wording import count, plain
+
+if TYPE_CHECKING:
+    from pabench.rerun import Where
+
+KIND = "pabench-verification"
+NAMES = {1: "well-formed", 2: "consistent", 3: "masks re-derived", 4: "reproduced"}
+REJECTED, UNABLE = 4, 5
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one level found. `outcomes` are of the cells (3) or settings (4) that were sampled."""
+
+    number: int
+    flaws: tuple[Flaw, ...] = ()
+    notes: tuple[str, ...] = ()
+    outcomes: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.flaws
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "level": self.number,
+            "name": NAMES[self.number],
+            "passed": self.passed,
+            "flaws": [flaw.to_json() for flaw in self.flaws],
+            "notes": list(self.notes),
+            "outcomes": [dict(outcome) for outcome in self.outcomes],
+        }
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A submission that was looked at: its `digest`, and the levels, up to the first that did not pass."""
+
+    folder: Path
+    found: Wellformed
+    levels: tuple[Level, ...]
+    seed: int
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return self.found.foreign.digest
+
+    @property
+    def passed(self) -> int:
+        """The highest level that passed, with all below it."""
+        return max((level.number for level in self.levels if level.passed), default=0)
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed; 4 rejected; 5 nothing is proved wrong, but a level could not be checked here."""
+        flaws = self.levels[-1].flaws
+        if not flaws:
+            return 0
+        return UNABLE if all(flaw.unable for flaw in flaws) else REJECTED
+
+    def to_json(self) -> dict[str, Any]:
+        from pabench import __version__
+
+        study = self.found.foreign.study or {}
+        return {
+            "schema": 1,
+            "kind": KIND,
+            "study": plain(study.get("name", "")),
+            "digest": self.digest,
+            "passed": self.passed,
+            "seed": self.seed,
+            "trusted": list(self.trusted),
+            "levels": [level.to_json() for level in self.levels],
+            "environment": dict(self.environment),
+            "pabench": __version__,
+        }
+
+    def lines(self) -> list[str]:
+        """What a person reads."""
+        study, records = self.found.foreign.study or {}, self.found.records.values()
+        ended = ", ".join(
+            f"{n} {status}"
+            for status in ("ok", "failed", "skipped")
+            if (n := sum(r["status"] == status for r in records))
+        )
+        kind = "submission" if self.found.foreign.is_submission else "results folder"
+        lines = [f"{plain(study.get('name', self.folder))}: {kind}, digest {self.digest}"]
+        lines += [
+            f"  {count(len(self.found.cells), 'cell')}: {ended or 'no record'}, {len(self.found.missing)} missing"
+        ]
+        for level in self.levels:
+            unable = level.flaws and all(flaw.unable for flaw in level.flaws)
+            verdict = "passed" if level.passed else "could not be checked" if unable else "FAILED"
+            lines.append(f"level {level.number}, {NAMES[level.number]}: {verdict}")
+            lines += [f"  {plain(o['title'])}: {o['outcome']}" for o in level.outcomes]
+            lines += [f"  {flaw}" for flaw in level.flaws[:SHOWN]]
+            lines += [f"  and {len(level.flaws) - SHOWN} more (--json has all)"] * (len(level.flaws) > SHOWN)
+            lines += [f"  note: {plain(note)}" for note in level.notes]
+        return lines
+
+
+def verify(
+    folder: Path,
+    level: int = 2,
+    *,
+    sample: int = 0,
+    seed: int | None = None,
+    fresh: int = 3,
+    where: Where | None = None,
+) -> Verification:
+    """Look at a submission up to a level; a level is only reached when those below it passed.
+
+    `seed` picks the cells of levels 3 and 4: by default an unforeseeable one, so that nobody knows which cells to
+    forge. `sample` is how many (0: one of each criterion on each model), `fresh` how many trainings of each setting.
+    """
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    found = wellformed.check(read(folder))
+    levels = [Level(1, tuple(found.flaws), tuple(_remarks(found)))]
+    if level >= 2 and levels[-1].passed:
+        levels.append(Level(2, tuple(consistent.check(found)), tuple(_uncounted(found))))
+    if level < 3 or not levels[-1].passed:
+        return Verification(folder, found, tuple(levels), seed)
+    from pabench import rederived, reproduced
+    from pabench.rerun import Where
+
+    where = where or Where()
+    flaws, outcomes, notes = rederived.check(found, sample, seed, where)
+    levels.append(Level(3, tuple(flaws), tuple(notes), tuple(outcomes)))
+    if level >= 4 and levels[-1].passed:
+        flaws, outcomes, notes = reproduced.check(found, sample, seed, fresh, where)
+        levels.append(Level(4, tuple(flaws), tuple(notes), tuple(outcomes)))
+    return Verification(folder, found, tuple(levels), seed, where.environment(), where.trust)
+
+
+def record(verification: Verification, path: Path) -> None:
+    """Write what was found, for `pabench publish --verified`. RefusedError: it would lie inside of the submission."""
+    inside, outside = os.path.realpath(verification.folder), os.path.realpath(path)
+    if os.path.commonpath([inside, outside]) == inside:
+        raise RefusedError(
+            f"{path}: inside of the submission, where it would be its submitter's own word; choose another place"
+        )
+    durable.make_folders(path.parent)
+    durable.replace(path, seal({**verification.to_json(), "created": now()}))
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """A record of a verification. DataError: it is none, or was altered."""
+    try:
+        found = unseal(durable.read(path, limit=MAX_BYTES))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected what `pabench verify --record` wrote") from None
+    except DataError as error:
+        raise DataError(f"{path}: no record of a verification: {error}") from None
+    if found.get("kind") != KIND or not isinstance(found.get("levels"), list):
+        raise DataError(f"{path}: no record of a verification; expected what `pabench verify --record` wrote")
+    return found
+
+
+def _remarks(found: Wellformed) -> list[str]:
+    remarks = []
+    if not found.foreign.is_submission:
+        remarks.append("a results folder, not a submission: there is no list of its files to check them against")
+    if found.missing:
+        remarks.append(f"incomplete: {len(found.missing)} of {len(found.cells)} cells have no record")
+    banked = sum("bank" in record for record in found.records.values())
+    if banked:
+        remarks.append(f"{count(banked, 'cell')} of a results bank")
+    return remarks
+
+
+def _uncounted(found: Wellformed) -> list[str]:
+    n = consistent.uncounted(found)
+    text = f"FLOPs of {count(n, 'cell')} not computed: their records do not say what each layer takes; level 3 does it"
+    return [text] if n else []

@@ -1,0 +1,188 @@
+"""A results bank: cells of others are taken under their own key, paired or not at all, and say where they are from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pabench import bank
+from pabench.cell import Cell
+from pabench.envelope import seal, unseal
+from pabench.errors import DataError, MissingError, RefusedError
+from pabench.publish import publish
+from pabench.session import Options, Session
+from pabench.status import counts, describe
+from pabench.store import Store
+from pabench.verification import verify
+
+from .conftest import PUBLIC, STEEP, forget_plugins
+
+MINE = STEEP.replace("Steep", "Mine").replace('"steep"', '"mine"').replace("w.abs()", "(w + 0.01).abs()")
+
+
+def written(folder: Path) -> Path:
+    """The public suite with a criterion of one's own in place of the third."""
+    (folder / "criteria").mkdir()
+    (folder / "criteria" / "mine.py").write_text(MINE)
+    path = folder / "mine.yaml"
+    path.write_text(PUBLIC.replace("steep", "mine"))
+    return path
+
+
+@pytest.fixture
+def suite(tmp_path):
+    forget_plugins()
+    yield written(tmp_path)
+    forget_plugins()
+
+
+@pytest.fixture(scope="module")
+def ran(submission, tmp_path_factory):
+    """The results of that suite, run with the bank."""
+    forget_plugins()
+    suite = written(tmp_path_factory.mktemp("newcomer"))
+    assert session(suite, submission).run() == 0
+    forget_plugins()
+    return suite.parent / "out"
+
+
+def session(suite: Path, *banks: Path, **options) -> Session:
+    options = {"engine": "inline", "device": "cpu"} | options
+    return Session.open(Options(suite=str(suite), output=suite.parent / "out", banks=banks, **options))
+
+
+def altered(submission: Path, folder: Path, how) -> Path:
+    """A copy of the bank's records and study, each record changed."""
+    shutil.copytree(submission, folder)
+    (folder / "submission.json").unlink()
+    for path in folder.glob("records/*.json"):
+        data = unseal(path.read_bytes())
+        how(data)
+        path.write_bytes(seal(data))
+    return folder
+
+
+def test_only_ones_own_criterion_is_computed_and_the_rest_is_the_banks(ran, submission):
+    records = Store(ran).records()
+    taken = {key: record for key, record in records.items() if "bank" in record}
+    theirs = Store(submission).records()
+    # 2 seeds of dense + 2 criteria at 2 sparsities; 4 cells are computed
+    assert len(taken) == 10
+    assert {r["labels"]["criterion"] for k, r in records.items() if k not in taken} == {"mine"}
+    assert len(records) == 14
+    for key, record in taken.items():
+        assert record["result"] == theirs[key]["result"]
+        assert record["bank"]["study"] == "small"
+        assert record["bank"]["digest"] == verify(submission).digest
+        assert record["flags"] == theirs[key]["flags"]
+
+    found = counts(ran)
+    assert list(found["banks"].values()) == [10]
+    assert "from the bank small" in describe(found)
+
+
+def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran):
+    found = verify(ran)
+    assert (found.passed, found.levels[0].notes[-1]) == (2, "10 cells of a results bank")
+
+
+def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsys):
+    assert session(suite, submission).describe() == 0
+
+    shown = capsys.readouterr().out
+    assert "cells: 14; done: none; from banks: 10; to do: 4" in shown
+    assert "bank: 10 of small" in shown
+    assert not (suite.parent / "out").exists()
+
+
+def test_a_published_site_is_a_bank(suite, submission, tmp_path):
+    publish([str(submission)], tmp_path / "site", masks=False)
+
+    opened = session(suite, tmp_path / "site")
+    assert len(bank.offered(opened.banks, opened.cells)) == 10
+
+
+def test_a_results_folder_in_the_making_is_a_bank_of_what_it_has(suite, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "half")
+    for path in sorted(folder.glob("records/*.json"))[:5]:
+        path.unlink()
+
+    opened = session(suite, folder)
+    assert 5 <= len(bank.offered(opened.banks, opened.cells)) < 10
+
+
+def test_other_initial_weights_are_refused_before_anything_is_taken(suite, submission, tmp_path):
+    def other(record):
+        record["pairing"]["weights"] = "0" * 64
+        record["environment"]["torch"] = "1.0"
+
+    theirs = altered(submission, tmp_path / "bank", other)
+
+    with pytest.raises(RefusedError, match=r"its weights are not what this machine makes \(torch 1.0 there"):
+        session(suite, theirs).run()
+    assert Store(suite.parent / "out").records() == {}
+
+
+def test_another_environment_is_flagged_in_every_record_that_comes_from_it(suite, submission, tmp_path):
+    theirs = altered(submission, tmp_path / "bank", lambda r: r["environment"].update(device="cuda: Example 9"))
+
+    opened = session(suite, theirs, only=("criterion=random",))
+    assert opened.run() == 0
+
+    records = Store(suite.parent / "out").records().values()
+    flags = [flag for record in records for flag in record["flags"] if flag["flag"] == "other-environment"]
+    assert len(flags) == len(records) == 4
+    assert "device cuda: Example 9 there, cpu:" in flags[0]["detail"]
+
+
+def test_a_cell_with_another_key_is_not_taken_and_the_reason_is_said(suite, submission, capsys):
+    opened = session(suite, submission, overrides=("recipe.lr=0.01",))
+
+    assert bank.offered(opened.banks, opened.cells) == {}
+    assert bank.reasons(opened.banks, opened.cells) == [
+        "2 cells of dense: the bank's has another recipe.lr",
+        "4 cells of random: the bank's has another recipe.lr",
+        "4 cells of snip: the bank's has another recipe.lr",
+    ]
+
+
+def test_a_bank_with_a_forged_key_is_refused(suite, submission, tmp_path):
+    theirs = altered(submission, tmp_path / "bank", lambda r: None)
+    path = next(p for p in theirs.glob("records/*.json") if unseal(p.read_bytes())["cell"]["criterion"])
+    data = unseal(path.read_bytes())
+    data["cell"]["seed"] = 9
+    path.write_bytes(seal(data))
+    assert Cell.from_json(data["cell"]).key != path.stem
+
+    with pytest.raises(DataError, match=r"derived from the cell.*`pabench verify .*` says all"):
+        session(suite, theirs)
+
+
+def test_a_folder_that_is_no_bank_is_refused_in_one_line(suite, tmp_path):
+    with pytest.raises(MissingError, match="expected a results folder, a submission or a published site"):
+        session(suite, tmp_path / "criteria")
+
+
+def test_failed_cells_are_not_taken(suite, submission, tmp_path):
+    theirs = altered(
+        submission,
+        tmp_path / "bank",
+        lambda r: r.update(status="failed", kind="oom", result=None) if r["receipt"] else None,
+    )
+
+    opened = session(suite, theirs)
+    assert {opened.banks[0].found.cells[key].criterion for key in bank.offered(opened.banks, opened.cells)} == {None}
+
+
+def test_a_study_that_used_a_bank_can_be_submitted_and_names_it(ran, tmp_path):
+    from pabench.submission import submit
+
+    made = submit(ran, tmp_path / "submitted").folder
+
+    found = verify(made)
+    assert found.passed == 2
+    kept = [json.dumps(r["bank"]["study"]) for r in Store(made).records().values() if "bank" in r]
+    assert kept == ['"small"'] * 10
