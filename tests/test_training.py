@@ -14,7 +14,7 @@ from pabench import training
 from pabench.cell import Augment, Recipe
 from pabench.errors import DivergedError
 from pabench.split import Images
-from pabench.training import Source, build_optimizer, evaluate, lr_factor, train
+from pabench.training import Source, build_optimizer, channels_last, evaluate, lr_factor, train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.1, momentum=0.9, weight_decay=0.1, precision="float32")
@@ -222,3 +222,27 @@ def test_masks_take_hold_after_the_dense_epochs_and_change_nothing_before(source
     assert rewound["loss"][2] != dense["loss"][2]
     assert pruned["loss"][0] != dense["loss"][0]
     assert (zeros, from_the_start) == ([0, 0, 48], [48, 48, 48])
+
+
+@pytest.mark.parametrize(("channels", "last"), [(16, True), (5, False), (1, True)])
+def test_images_lie_channels_last_but_where_the_kernel_of_a_cpu_would_overrun(channels, last):
+    """A 1 x 1 convolution with a stride whose input channels are no multiple of 8."""
+    module = nn.Sequential(nn.Conv2d(3, channels, 3), nn.Conv2d(channels, 8, 1, stride=2))
+
+    assert channels_last(module, Recipe(), torch.device("cpu")) is last
+    assert channels_last(module, Recipe(), torch.device("cuda"))
+    assert not channels_last(module, Recipe(channels_last=False), torch.device("cpu"))
+
+
+def test_a_narrow_network_trains_to_the_same_bits(source):
+    """With images channels last its heap was corrupted: trainings of one process differed, or it died."""
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        module = nn.Sequential(
+            nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 5, 1, stride=2), nn.Flatten(), nn.Linear(20, 2)
+        )
+        run(module, {}, source, RECIPE)
+        found.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+
+    assert torch.equal(*found)
