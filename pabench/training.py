@@ -60,13 +60,13 @@ def train(
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
     same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
     """
-    last = channels_last(model, recipe, device)
-    model.to(device=device, memory_format=torch.channels_last if last else torch.preserve_format)
+    nhwc = channels_last(model, recipe, device)
+    model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
     model.train()
     weights = prunable_weights(model)
     pruned = [weights[n] for n in masks]
     kept = [m.to(device=device, dtype=weights[n].dtype) for n, m in masks.items()]
-    kept = [m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and last else m for m in kept]
+    kept = [m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and nhwc else m for m in kept]
     steps = steps_per_epoch(len(source.split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, step / steps))
@@ -89,7 +89,7 @@ def train(
             augment=recipe.augment,
             augment_seed=augment_seed,
             epoch=epoch,
-            channels_last=last,
+            channels_last=nhwc,
             workers=_readers(),
         )
         seen = 0
