@@ -13,12 +13,13 @@ from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
 from pabench.flaw import Flaw
 from pabench.foreign import AGGREGATES, MaskFacts
+from pabench.record import STATISTICS
 from pabench.wellformed import Wellformed
 
 LEVEL = 2
 ROUNDING = 1e-6
 """Of the dense FLOPs: densities of layers are float32 numbers in what a record says."""
-APART = ("scores", "gradient_norm", "mask")
+APART = (*STATISTICS, "mask")
 """Entries of a receipt that its mask file does not repeat."""
 OF_BANK = "other-environment"
 """The flag of a cell that was taken from a bank of another environment; no receipt has it."""

@@ -29,7 +29,7 @@ from pabench.network import Network
 from pabench.parent import inherited, refuse_foreign, shuffled
 from pabench.pruning import InapplicableError, SkippedError, gradient_norm
 from pabench.receipt import Pruned
-from pabench.record import blank_receipt, blank_record, now
+from pabench.record import STATISTICS, blank_receipt, blank_record, now
 from pabench.reference import replacement
 from pabench.scoring import scored
 from pabench.size import flops, parameters
@@ -37,8 +37,6 @@ from pabench.store import Store
 from pabench.training import Evaluation, evaluate
 
 Report = Callable[[dict[str, Any]], None]
-STATISTICS = ("scores", "score_histogram", "gradient_norm")
-"""Parts of a receipt whose last digit depends on the number of threads."""
 
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
