@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 PROTOCOL = "pai-v1"
@@ -167,7 +168,7 @@ class Cell:
     protocol: str = PROTOCOL
     ablation: str = ""
 
-    @property
+    @cached_property
     def block(self) -> str:
         """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
         return digest([self.protocol, self.dataset.identity(), self.model.identity(), self.seed])
@@ -176,7 +177,7 @@ class Cell:
         """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
         return derive_seed(self.block, purpose)
 
-    @property
+    @cached_property
     def pruning_key(self) -> str:
         """Key of the mask: everything that can change it, and nothing of the training that follows.
 
@@ -189,14 +190,14 @@ class Cell:
         ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
         return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *recipe, *ablation])
 
-    @property
+    @cached_property
     def check_key(self) -> str:
         """Key of what is found out before training: whether the criterion can score the network, whatever the seed."""
         criterion = self.criterion.identity() if self.criterion else None
         network = [self.protocol, self.dataset.identity(), self.model.identity()]
         return digest(["check", *network, criterion, self.scoring.dtype])
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Key of the result: everything that can change it, all defaults and versions included."""
         ablation = [self.ablation] if self.ablation else []

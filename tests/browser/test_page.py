@@ -333,7 +333,7 @@ def test_a_screen_reader_finds_landmarks_names_and_tables(tab, hostile):
     for role in ("banner", "main", "navigation", "search"):
         assert tab.page.get_by_role(role).count() == 1, role
     assert tab.page.get_attribute("#matches", "aria-live") == "polite"
-    nameless = "e => !(e.innerText.trim() || e.getAttribute('aria-label') || e.labels?.length)"
+    nameless = "e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)"
     assert (
         tab.page.evaluate(f"[...document.querySelectorAll('button, select, input, a')].filter({nameless}).length") == 0
     )
