@@ -89,7 +89,5 @@ def _warnings(study: Study) -> list[str]:
     if frame.loc[frame["device"] != "", "device"].nunique() > 1:
         found.append("Cells were computed on different hardware: times do not compare.")
     if study.strays:
-        found.append(
-            f"{count(len(study.strays), 'record')} in the folder belong to no cell of the study and are left out."
-        )
+        found.append(f"{count(len(study.strays), 'record')} of no cell of the study in the folder: left out.")
     return found

@@ -87,7 +87,7 @@ def test_a_record_of_no_expected_cell_is_named_and_left_out():
     study = frame.study(manifest(expected[1:]), {cell.key: record(cell) for cell in expected})
 
     assert study.strays == (expected[0].key,)
-    assert "1 record in the folder belong" in report.render(study)
+    assert "1 record of no cell of the study in the folder: left out." in report.render(study)
 
 
 def test_the_rerun_command_names_the_cell_and_its_folder():
