@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pabench.library import prune as prune
+    from pabench.library import score as score
     from pabench.maskfile import Masks as Masks
     from pabench.masking import apply as apply
     from pabench.measuring import measure as measure
-    from pabench.pruning import prune as prune
-    from pabench.pruning import score as score
     from pabench.shuffling import shuffle as shuffle
 
 try:
@@ -26,8 +26,8 @@ _HOME = {
     "Masks": "maskfile",
     "apply": "masking",
     "measure": "measuring",
-    "prune": "pruning",
-    "score": "pruning",
+    "prune": "library",
+    "score": "library",
     "shuffle": "shuffling",
 }
 

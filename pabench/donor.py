@@ -9,7 +9,8 @@ from typing import Any
 from pabench import registry
 from pabench.allocation import AS
 from pabench.control import Control
-from pabench.criterion import Criterion, source_digest
+from pabench.criterion import Criterion
+from pabench.digest import source_digest
 from pabench.errors import SuiteError
 from pabench.parameters import ParameterError
 from pabench.selection import Tensors

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell
-from pabench.criterion import source_digest
 from pabench.dataset import steps_per_epoch
+from pabench.digest import source_digest
 from pabench.errors import Aborted, DataError, SuiteError
+from pabench.library import Batches, as_batches, shape_of_input
 from pabench.maskfile import unpack
 from pabench.measurement import Measurements, MetricSpec, Of, entry, file
 from pabench.metric import CurveMetric, MaskMetric, Metric, MetricContext, Numbers, PairMetric, Training, checked
 from pabench.network import Network, prunable_weights, scoring_mode
 from pabench.parameters import create
-from pabench.pruning import Batches, _batches, _input_shape
 from pabench.selection import Tensors
 from pabench.store import Store
 from pabench.survey import pairs as pairs_of
@@ -55,8 +55,8 @@ def measure(
     if unknown := [n for n in masks if n not in prunable_weights(model)]:
         raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name")
     network = Network(model, bn=found.bn)
-    shape = _input_shape(model, batch, input_shape)
-    ctx = MetricContext(lambda: _prepared(_batches(batch), network), shape, seed)
+    shape = shape_of_input(model, batch, input_shape)
+    ctx = MetricContext(lambda: _prepared(as_batches(batch), network), shape, seed)
     return _measured(found, _complete(masks, network), network, ctx)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pabench.criterion import Batch
 from pabench.errors import DataError, MissingError
-from pabench.pruning import prune, score
+from pabench.library import prune, score
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from pabench.criterion import Criterion, ScoreContext, source_digest
+from pabench.criterion import Criterion, ScoreContext
+from pabench.digest import source_digest
 from pabench.donor import donor_identity
 from pabench.selection import Selection, Tensors
 from pabench.verdict import DEGENERATE_ZEROS, REMEDY, zero_scores

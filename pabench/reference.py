@@ -12,7 +12,8 @@ from torch import nn
 from pabench.block import Block
 from pabench.cell import Cell
 from pabench.control import Control, Original
-from pabench.criterion import Criterion, Tensors, source_digest
+from pabench.criterion import Criterion, Tensors
+from pabench.digest import source_digest
 from pabench.network import Network, prunable_weights
 from pabench.pruning import SkippedError
 from pabench.size import parameters

@@ -14,7 +14,7 @@ import torch
 
 from pabench import execution, registry, sourcefile
 from pabench.cell import Cell
-from pabench.criterion import source_digest
+from pabench.digest import source_digest
 from pabench.donor import donor, donor_identity
 from pabench.engine import Engine
 from pabench.engines import Inline, Processes

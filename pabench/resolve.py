@@ -11,8 +11,8 @@ import torch
 from pabench import model as models
 from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
-from pabench.criterion import source_digest
 from pabench.dataset import Dataset, identity
+from pabench.digest import source_digest
 from pabench.donor import donor, donor_identity
 from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
 from pabench.errors import MissingError

@@ -17,7 +17,8 @@ from pabench import registry
 from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.control import Control
-from pabench.criterion import Batch, Criterion, source_digest
+from pabench.criterion import Batch, Criterion
+from pabench.digest import source_digest
 from pabench.donor import donor, donor_identity
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError

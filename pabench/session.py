@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
-import tempfile
-import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from pabench.errors import DataError, MissingError, RefusedError, SuiteError, di
 from pabench.interrupt import stoppable
 from pabench.machine import cores, pick_device
 from pabench.measurement import MetricSpec
+from pabench.options import Options
 from pabench.progress import display
 from pabench.record import now
 from pabench.report import write
@@ -34,8 +31,6 @@ from pabench.resolve import Resolver
 from pabench.store import Store
 from pabench.suite import Suite, find, load
 from pabench.survey import Survey
-from pabench.wording import count
-from pabench.workload import Workload
 
 MANY = 10_000
 SMALL_PIXELS = 64
@@ -44,24 +39,6 @@ ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 INTERRUPTED, RESUMABLE = 130, 75
 # What must stay the same within a folder for its numbers to be comparable.
 FINGERPRINT = ("pabench", "torch", "timm", "device")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line of `run`."""
-
-    suite: str
-    output: Path | None = None
-    jobs: int | None = None
-    device: str = "auto"
-    engine: str = "processes"
-    only: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-    plugins: tuple[Path, ...] = ()
-    retry: bool = False
-    yes: bool = False
-    allow_env_drift: bool = False
-    banks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,54 +115,13 @@ class Session:
         how: dict[str, Any] = {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
         return Survey.of(self.store, plan, self.metrics, **how)
 
-    def describe(self) -> int:
-        """Print the grid, what is done and how long the rest will take; returns the exit code."""
-        from pabench.estimate import training_seconds
-
-        torch.set_num_threads(self.threads)
-        console, offered = Console(), bank.offered(self.banks, self.plan().open)
-        plan = self.plan(offered)
-        axes = {
-            "datasets": Counter(c.dataset.label for c in self.chosen),
-            "models": Counter(c.model.label for c in self.chosen),
-            "criteria": Counter(c.criterion.label if c.criterion else "dense" for c in self.chosen),
-            "sparsities": Counter(f"{c.sparsity:g}" for c in self.chosen),
-            "seeds": Counter(str(c.seed) for c in self.chosen),
-        }
-        if any(c.ablation for c in self.chosen):
-            axes["ablations"] = Counter(c.ablation or "none" for c in self.chosen)
-        for axis, found in axes.items():
-            listed = ", ".join(f"{name} ({n})" for name, n in found.items())
-            console.print(f"{axis:>11}: {listed}", markup=False, highlight=False)
-        done = Counter(plan.done.values())
-        finished = ", ".join(f"{n} {status}" for status, n in done.items()) or "none"
-        work = Workload.of(plan, self.survey(plan))
-        banked = f"; from banks: {len(offered)}" if self.banks else ""
-        console.print(
-            f"{'cells':>11}: {len(self.chosen)}; done: {finished}{banked}; to do: {len(plan.open)}", highlight=False
-        )
-        self._tell_banks(console, offered, plan.open, f"{'bank':>11}: ")
-        console.print(f"{'scorings':>11}: {work.scorings}", highlight=False)
-        if work.measurements:
-            named = f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate"
-            console.print(f"{'measured':>11}: {named}", markup=False, highlight=False)
-        with tempfile.TemporaryDirectory() as folder:
-            self._check(plan, console, into=Store(folder), stop=threading.Event(), title=f"{'check':>11}: ")
-        seconds = training_seconds(self.store, work.trainings, self.device, self.workers)
-        how = f"{self.workers} at once on {self.device}, {self.threads} threads each"
-        left = timedelta(seconds=round(seconds))
-        again = f"; {count(len(work.dense), 'dense training')} for reference lines included" if work.dense else ""
-        console.print(f"{'estimate':>11}: {left} of training, scoring not included ({how}{again})", highlight=False)
-        console.print(f"{'folder':>11}: {self.store.folder}", markup=False, highlight=False)
-        return self._missing()
-
     def run(self) -> int:
         """Compute what is missing, write the report; returns the exit code."""
         console = Console()
         here = environment(self.device, "")
         self._refuse_drift(here)
         self.store.open_study(self._manifest(here))
-        missing = self._missing()
+        missing = self.tell_missing()
         self._draw(console, here)
         plan = self.plan()
         survey = self.survey(plan)
@@ -194,7 +130,7 @@ class Session:
         titles = {task.key: task.title for task in plan.tasks}
         engine = ENGINES[self.options.engine]()
         with stoppable() as stop:
-            self._check(plan, console, into=self.store, stop=stop)
+            self.check_criteria(plan, console, into=self.store, stop=stop)
             shown = display(console, titles, cells=len(plan.open), finished=finished, total=total)
             outcomes = engine.run(
                 plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
@@ -205,7 +141,9 @@ class Session:
             finally:
                 shown.close()
         if stop.signal is not None:
-            console.print(f"stopped; resume with: {self._command()}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"stopped; resume with: {self.options.command()}", markup=False, highlight=False, soft_wrap=True
+            )
             return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
         statuses = Counter(self.store.statuses(c.key for c in self.chosen).values())
         summary = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
@@ -213,26 +151,7 @@ class Session:
         console.print(f"report: {write(self.store.folder)}", markup=False, highlight=False, soft_wrap=True)
         return 3 if statuses["failed"] or statuses["missing"] else missing
 
-    def _draw(self, console: Console, here: dict[str, Any]) -> None:
-        """Take over what banks have of the cells that are still to be done."""
-        if self.banks:
-            open_cells = self.plan().open
-            torch.set_num_threads(self.threads)
-            taken = bank.offered(self.banks, open_cells)
-            bank.draw(self.store, open_cells, self.banks, here, self._pairing)
-            self._tell_banks(console, taken, [c for c in open_cells if c.key not in taken], "bank: ")
-
-    def _pairing(self, cell: Cell) -> Mapping[str, str]:
-        """What this machine makes for the block of a cell."""
-        block = Block(cell, self.device)
-        return block.pairing(block.network())
-
-    def _tell_banks(self, console: Console, taken: dict[str, bank.Bank], left: list[Cell], title: str) -> None:
-        lines = [bank.told(self.banks, taken)] if self.banks else []
-        for line in [*lines, *bank.reasons(self.banks, left)]:
-            console.print(f"{title}{line}", markup=False, highlight=False, soft_wrap=True)
-
-    def _check(
+    def check_criteria(
         self, plan: execution.Plan, console: Console, *, into: Store, stop: StopFlag, title: str = "check: "
     ) -> None:
         """Each criterion on each network once, before training; what is not healthy is printed with its remedy."""
@@ -250,6 +169,32 @@ class Session:
         for line in check.lines([into, self.store], plan.open):
             console.print(f"{title}{line}", markup=False, highlight=False, soft_wrap=True)
 
+    def tell_banks(self, console: Console, taken: dict[str, bank.Bank], left: list[Cell], title: str) -> None:
+        """Print how many cells banks give, and why they give no more."""
+        lines = [bank.told(self.banks, taken)] if self.banks else []
+        for line in [*lines, *bank.reasons(self.banks, left)]:
+            console.print(f"{title}{line}", markup=False, highlight=False, soft_wrap=True)
+
+    def tell_missing(self) -> int:
+        """Print what data is missing; returns the exit code."""
+        for gap in self.gaps:
+            print(f"missing data, its cells are left out: {gap}", file=sys.stderr)
+        return MissingError.exit_code if self.gaps else 0
+
+    def _draw(self, console: Console, here: dict[str, Any]) -> None:
+        """Take over what banks have of the cells that are still to be done."""
+        if self.banks:
+            open_cells = self.plan().open
+            torch.set_num_threads(self.threads)
+            taken = bank.offered(self.banks, open_cells)
+            bank.draw(self.store, open_cells, self.banks, here, self._pairing)
+            self.tell_banks(console, taken, [c for c in open_cells if c.key not in taken], "bank: ")
+
+    def _pairing(self, cell: Cell) -> Mapping[str, str]:
+        """What this machine makes for the block of a cell."""
+        block = Block(cell, self.device)
+        return block.pairing(block.network())
+
     def _line(self, plan: execution.Plan, outcome: Outcome) -> str:
         """What to print of an outcome; nothing of a scoring, whose cells tell."""
         if outcome.key not in plan.by_task:
@@ -265,11 +210,6 @@ class Session:
         flags = "".join(f" [{flag['flag']}]" for flag in record["flags"])
         return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
 
-    def _missing(self) -> int:
-        for gap in self.gaps:
-            print(f"missing data, its cells are left out: {gap}", file=sys.stderr)
-        return MissingError.exit_code if self.gaps else 0
-
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {
             "schema": 1,
@@ -278,7 +218,7 @@ class Session:
             "suite": self.suite.text,
             "suite_path": self.options.suite,
             "overrides": list(self.options.overrides),
-            "command": self._command(),
+            "command": self.options.command(),
             "cells": [c.to_json() for c in self.cells],
             "metrics": [m.to_json() for m in self.metrics],
             "environment": here,
@@ -297,26 +237,3 @@ class Session:
                 f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "
                 "choose another folder with -o, or go on with --allow-env-drift, which the report will show"
             )
-
-    def _command(self) -> str:
-        options = self.options
-        words = ["pabench", "run", options.suite]
-        for flag, values in (
-            ("--set", options.overrides),
-            ("--only", options.only),
-            ("--plugin", options.plugins),
-            ("--bank", options.banks),
-        ):
-            for value in values:
-                words += [flag, str(value)]
-        if options.output:
-            words += ["-o", str(options.output)]
-        if options.device != "auto":
-            words += ["--device", options.device]
-        if options.jobs:
-            words += ["-j", str(options.jobs)]
-        if options.retry:
-            words += ["--retry", "failed"]
-        if options.allow_env_drift:
-            words += ["--allow-env-drift"]
-        return shlex.join(words)

@@ -131,7 +131,8 @@ class Steep(ScoreCriterion):
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of 14 cells, one of its criteria in a file beside the suite. Copy it before changing it."""
-    from pabench.session import Options, Session
+    from pabench.options import Options
+    from pabench.session import Session
 
     folder = tmp_path_factory.mktemp("small")
     (folder / "small.yaml").write_text(PUBLIC)

@@ -20,9 +20,11 @@ from pabench.criterion import Criterion, ScoreCriterion
 from pabench.execution import plan
 from pabench.maskfile import unpack
 from pabench.network import Network
+from pabench.options import Options
+from pabench.preview import preview
 from pabench.pruning import InapplicableError, prune_all
 from pabench.report import read
-from pabench.session import Options, Session
+from pabench.session import Session
 from pabench.status import counts, describe, pairings
 from pabench.store import VOLATILE, Store
 
@@ -449,7 +451,7 @@ def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
 def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pabench.estimate.training_seconds", lambda *_: 0.0)
 
-    session(tmp_path).describe()
+    preview(session(tmp_path))
 
     said = " ".join(capsys.readouterr().out.split())
     assert "ablations: none (5), shuffle (4), reinit (4), invert (4), random_labels (4), shuffled_pixels (4)" in said

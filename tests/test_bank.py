@@ -12,8 +12,10 @@ from pabench import bank
 from pabench.cell import Cell
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
+from pabench.options import Options
+from pabench.preview import preview
 from pabench.publish import publish
-from pabench.session import Options, Session
+from pabench.session import Session
 from pabench.status import counts, describe
 from pabench.store import Store
 from pabench.verification import verify
@@ -90,7 +92,7 @@ def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran)
 
 
 def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsys):
-    assert session(suite, submission).describe() == 0
+    assert preview(session(suite, submission)) == 0
 
     shown = capsys.readouterr().out
     assert "cells: 14; done: none; from banks: 10; to do: 4" in shown

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from pabench import registry
-from pabench.session import Options, Session
+from pabench.options import Options
+from pabench.preview import preview
+from pabench.session import Session
 from pabench.store import Store
 
 SUITE = """
@@ -115,7 +117,7 @@ def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
 
 
 def test_a_dry_run_checks_and_writes_nothing(tmp_path, capsys):
-    opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")).describe()
+    preview(opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")))
 
     said = capsys.readouterr().out
     assert (
@@ -152,7 +154,7 @@ def branching_of_the_check(
 def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_path, capsys):
     text = SUITE.replace("zero_head_of_the_check", "branching_of_the_check").replace("{name: snip, steps: 5}", "px")
 
-    opened(tmp_path, text + "scoring: {dtype: float32}\n").describe()
+    preview(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
 
     assert "; use branching_of_the_check with px and scoring: {dtype: float64}" in capsys.readouterr().out
 

@@ -21,8 +21,9 @@ import pabench
 from pabench import block
 from pabench import run as stages
 from pabench.criterion import ScoreCriterion
+from pabench.options import Options
 from pabench.selection import kept_count, layer_counts, round_densities
-from pabench.session import Options, Session
+from pabench.session import Session
 from pabench.store import Store
 
 TESTS = Path(__file__).parent

@@ -14,11 +14,13 @@ import torch
 import pabench
 from pabench import run
 from pabench.cell import Cell, CriterionSpec
-from pabench.criterion import ScoreCriterion, source_digest
+from pabench.criterion import ScoreCriterion
+from pabench.digest import source_digest
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
 from pabench.maskfile import unpack
-from pabench.session import Options, Session
+from pabench.options import Options
+from pabench.session import Session
 from pabench.store import Store
 
 SUITE = """

@@ -19,7 +19,8 @@ from pabench.errors import PluginError, SuiteError
 from pabench.maskfile import unpack
 from pabench.metric import MetricContext, checked
 from pabench.metrics.synflow_r import SynflowR
-from pabench.session import Options, Session
+from pabench.options import Options
+from pabench.session import Session
 from pabench.store import Store
 
 from .conftest import forget_plugins

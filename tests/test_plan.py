@@ -12,8 +12,9 @@ import pytest
 from pabench import estimate, plan
 from pabench.cell import Cell
 from pabench.estimate import Clock
+from pabench.options import Options
 from pabench.power import Comparison, paired_sd
-from pabench.session import Options, Session
+from pabench.session import Session
 from pabench.store import Store
 
 from .synthetic import CRITERIA, cells, manifest, record

@@ -16,7 +16,8 @@ from pabench import model as models
 from pabench.cell import Cell, ModelSpec
 from pabench.errors import SuiteError
 from pabench.maskfile import unpack
-from pabench.session import Options, Session
+from pabench.options import Options
+from pabench.session import Session
 from pabench.status import counts, pairings
 from pabench.store import Store
 

@@ -15,7 +15,8 @@ import pytest
 from pabench import registry
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.maskfile import unpack
-from pabench.session import Options, Session
+from pabench.options import Options
+from pabench.session import Session
 from pabench.status import counts, pairings
 from pabench.store import VOLATILE, Store
 

@@ -40,7 +40,8 @@ def run(
     """Run a suite; resumes by default. Writes one record a cell, and a report."""
     if retry not in ("", "failed"):
         raise SuiteError(f"--retry {retry}: expected `--retry failed`")
-    from pabench.session import Options, Session
+    from pabench.options import Options
+    from pabench.session import Session
 
     options = Options(
         suite=suite,
@@ -57,7 +58,11 @@ def run(
         banks=tuple(bank or ()),
     )
     session = Session.open(options)
-    raise typer.Exit(session.describe() if dry_run else session.run())
+    if dry_run:
+        from pabench.preview import preview
+
+        raise typer.Exit(preview(session))
+    raise typer.Exit(session.run())
 
 
 @app.command()
@@ -80,8 +85,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
+    from pabench.options import Options
     from pabench.plan import Wish, describe, outlook
-    from pabench.session import Options, Session
+    from pabench.session import Session
 
     wish = Wish(mde, power, alpha)
     options = Options(
@@ -109,7 +115,8 @@ def validate(
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
 ) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
-    from pabench.session import Options, Session
+    from pabench.options import Options
+    from pabench.session import Session
 
     session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
