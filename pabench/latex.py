@@ -7,18 +7,26 @@ from typing import Any
 
 from pabench.wording import plain
 
-_ESCAPES = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
-        **{"−": r"\(-\)", "±": r"\(\pm\)", "×": r"\(\times\)", "≤": r"\(\le\)", "≥": r"\(\ge\)", "Δ": r"\(\Delta\)"},
-        **{"–": "--", "…": r"\dots{}", "·": r"\(\cdot\)", "→": r"\(\to\)", "\u00a0": "~"},
-        **dict.fromkeys("\t\n\r\u2028\u2029", " "),
-    }
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu "
+    "nu xi pi rho sigma tau upsilon phi chi psi omega"
 )
+_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    **{"−": r"\(-\)", "±": r"\(\pm\)", "×": r"\(\times\)", "≤": r"\(\le\)", "≥": r"\(\ge\)", "≠": r"\(\ne\)"},
+    **{"–": "--", "…": r"\dots{}", "·": r"\(\cdot\)", "→": r"\(\to\)", "≈": r"\(\approx\)", "∞": r"\(\infty\)"},
+    **{letter: rf"\(\{name}\)" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK.split(), strict=True)},
+    **{letter: rf"\(\{name}\)" for letter, name in zip("ΓΔΘΛΞΠΣΥΦΨΩ", _CAPITALS.split(), strict=True)},
+    "\u00a0": "~",
+    **dict.fromkeys("\t\n\r\u2028\u2029", " "),
+}
+"""What LaTeX prints a character by. Other scripts than Latin and Greek stay: LuaLaTeX and XeLaTeX print them."""
+_TABLE = str.maketrans(ESCAPES)
 
 
 def escape(text: Any) -> str:
@@ -27,7 +35,7 @@ def escape(text: Any) -> str:
     >>> escape("50 % of a_b & $c$ {d}")
     '50 \\\\% of a\\\\_b \\\\& \\\\$c\\\\$ \\\\{d\\\\}'
     """
-    return plain(text).translate(_ESCAPES)
+    return plain(text).translate(_TABLE)
 
 
 def table(columns: str, heading: Sequence[Any], rows: Iterable[Sequence[Any]], *, comment: str = "") -> str:

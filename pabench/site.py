@@ -56,10 +56,13 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
     shown = [_shown(one, found) for one in found]
     overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
+    script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
     common = {
         "site": title,
         "style": Markup(style),
-        "policy": f"default-src 'none'; style-src '{_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
+        "script": Markup(script),
+        "policy": f"{policy}; base-uri 'none'; form-action 'none'",
         "reference": REFERENCE,
         "interval_text": interval_text,
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from pabench.cell import labelled
 from pabench.frame import STATUSES
+from pabench.latex import ESCAPES
 from pabench.section import Section, Study, script_json
 from pabench.wording import plain
 
@@ -34,10 +35,12 @@ class Cells(Section):
     order = 70
 
     def render(self, study: Study) -> str | None:
+        made = table(study)
         return self.fill(
             "cells.html.j2",
-            data=script_json(table(study)),
+            data=script_json(made),
             ablated=bool((study.frame["ablation"] != "").any()),
+            joint=bool(made["studies"]),
         )
 
 
@@ -68,6 +71,7 @@ def table(study: Study) -> dict[str, Any]:
         "study": plain(study.manifest["name"]),
         "command": shlex.join(words[:only]),
         "statuses": STATUSES,
+        "latex": ESCAPES,
         "facts": facts,
         "own": len(FACTS),
         "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},

@@ -44,5 +44,6 @@ def table(study: Study) -> str:
     name = plain(study.manifest.get("title") or study.manifest["name"])
     rows = [(one.question, one.text, one.state, one.source) for one in answers(study)]
     columns = r"p{.32\linewidth}p{.38\linewidth}lp{.14\linewidth}"
-    made = tex.table(columns, ("Question", "Answer", "State", "Asked by"), rows, comment=f"pabench checklist of {name}")
+    comment = f"pabench checklist of {name}; needs booktabs and xcolor"
+    made = tex.table(columns, ("Question", "Answer", "State", "Asked by"), rows, comment=comment)
     return made.replace(" & missing & ", r" & \textcolor{red}{missing} & ")

@@ -36,5 +36,9 @@ def test_signs_of_the_page_have_their_latex():
     assert escape("−1.5 ± 0.2 – 3 × 2") == r"\(-\)1.5 \(\pm\) 0.2 -- 3 \(\times\) 2"
 
 
+def test_greek_names_are_set_in_any_latex():
+    assert escape("α-SNIP, Ω") == r"\(\alpha\)-SNIP, \(\Omega\)"
+
+
 def test_doctests_hold():
     assert doctest.testmod(latex).failed == 0

@@ -23,11 +23,10 @@ const asJson = (rows, filter) => JSON.stringify({
   })),
 }, null, 1) + "\n";
 
-const LATEX = {
-  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "_": "\\_", "%": "\\%", "~": "\\textasciitilde{}",
-  "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\textquotedbl{}", "−": "$-$", "–": "--",
+const latexText = text => {
+  const escaped = [...String(text)].map(c => study.data.latex[c] ?? (c < " " || c === "\u007f" ? " " : c)).join("");
+  return /^[[*]/.test(escaped) ? `{${escaped}}` : escaped; // or it would be an argument of the line break above
 };
-const latexText = text => String(text).replace(/[\u0000-\u001f\u007f\u2028\u2029]/g, " ").replace(/[\\{}$&#_%~^<>|"−–]/g, c => LATEX[c]);
 const asLatex = (rows, filter) => {
   const { columns } = study, tall = rows.length > 45, table = tall ? "longtable" : "tabular";
   const line = words => `${words.join(" & ")} \\\\`;

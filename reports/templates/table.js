@@ -3,7 +3,7 @@ const table = () => {
   const { cells, columns, ablated } = study;
   const form = $("filters"), body = $("cells-table").tBodies[0], headings = $("cells-table").tHead.rows[0];
   const state = { sort: "", descending: false, shown: PAGE, rows: cells, filter: "" };
-  const EXACT = ["dataset", "model", "criterion", ...(ablated ? ["ablation"] : []), "sparsity", "seed", "status"];
+  const EXACT = [...(study.data.studies.length ? ["from"] : []), "dataset", "model", "criterion", ...(ablated ? ["ablation"] : []), "sparsity", "seed", "status"];
 
   for (const name of EXACT) {
     const values = [...new Set(cells.map(cell => cell[name]))];
@@ -83,7 +83,7 @@ const table = () => {
     state.rows = select();
     state.shown = PAGE;
     const hash = new URLSearchParams([...new FormData(form)].filter(([, v]) => v));
-    state.filter = [...hash].map(([name, v]) => name === "q" ? `search ${v}` : v === "1" && !EXACT.includes(name) ? name : `${name} ${v}`).join(", ");
+    state.filter = [...hash].map(([name, v]) => name === "q" ? `search ${v}` : v === "1" && !EXACT.includes(name) ? name : `${name === "from" ? "study" : name} ${v}`).join(", ");
     if (state.sort) hash.set("sort", state.sort + (state.descending ? ":desc" : ""));
     draw();
     const sorted = columns.find(c => c.id === state.sort);
