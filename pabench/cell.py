@@ -142,6 +142,9 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
 
+    def identity(self) -> dict[str, Any]:
+        return {**vars(self), "augment": vars(self.augment)}
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -186,7 +189,7 @@ class Cell:
         """
         scoring = {"dtype": self.scoring.dtype}
         criterion = self.criterion.identity() if self.criterion else None
-        recipe = [asdict(self.recipe)] if self.criterion and self.criterion.trains else []
+        recipe = [self.recipe.identity()] if self.criterion and self.criterion.trains else []
         ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
         return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *recipe, *ablation])
 
@@ -201,7 +204,7 @@ class Cell:
     def key(self) -> str:
         """Key of the result: everything that can change it, all defaults and versions included."""
         ablation = [self.ablation] if self.ablation else []
-        return digest(["cell", self.pruning_key, asdict(self.recipe), self.scoring.degenerate, *ablation])
+        return digest(["cell", self.pruning_key, self.recipe.identity(), self.scoring.degenerate, *ablation])
 
     @property
     def title(self) -> str:

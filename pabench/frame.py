@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -158,21 +159,24 @@ def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: boo
         "seed": str(cell.seed),
         **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
     }
-    words = _base(manifest) + [word for key, value in only.items() for word in ("--only", f"{key}={value}")]
+    command = str(manifest.get("command") or "")
+    suite = str(manifest.get("suite_path") or manifest["name"])
+    words = [*_base(command, suite), *(word for key, value in only.items() for word in ("--only", f"{key}={value}"))]
     return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))
 
 
-def _base(manifest: Mapping[str, Any]) -> list[str]:
+@lru_cache(maxsize=64)
+def _base(command: str, suite: str) -> tuple[str, ...]:
     """The study's own command, all options that made its cells included, without what picked some of them."""
     try:
-        words = shlex.split(manifest.get("command", ""))
+        words = shlex.split(command)
     except ValueError:
         words = []
     kept: list[str] = []
     skip = False
-    for word in words or ["pabench", "run", str(manifest.get("suite_path") or manifest["name"])]:
+    for word in words or ["pabench", "run", suite]:
         if skip or word in ("--only", "--retry"):
             skip = not skip
         else:
             kept.append(word)
-    return kept
+    return tuple(kept)

@@ -49,10 +49,11 @@ class Pool:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[str, int] = {}
+        self._places: dict[Any, int] = {}
 
     def add(self, value: Any) -> int:
-        place = self._places.setdefault(json.dumps(value, sort_keys=True), len(self.values))
+        name = value if isinstance(value, str) else (json.dumps(value, sort_keys=True),)
+        place = self._places.setdefault(name, len(self.values))
         if place == len(self.values):
             self.values.append(value)
         return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pabench import latex as tex
 from pabench.section import Section, Study
@@ -29,7 +30,7 @@ class Checklist(Section):
             counts=Counter(one.state for one in found),
             marks=MARKS,
             sources=SOURCES,
-            latex=table(study),
+            latex=table(study, found),
             file=plain(study.manifest["name"]),
         )
 
@@ -39,10 +40,10 @@ def answers(study: Study) -> list[Answer]:
     return [*coverage.answers(study), *conduct.answers(study)]
 
 
-def table(study: Study) -> str:
+def table(study: Study, found: Sequence[Answer] = ()) -> str:
     """The checklist for the appendix of a paper: packages booktabs and xcolor."""
     name = plain(study.manifest.get("title") or study.manifest["name"])
-    rows = [(one.question, one.text, one.state, one.source) for one in answers(study)]
+    rows = [(one.question, one.text, one.state, one.source) for one in found or answers(study)]
     columns = r"p{.32\linewidth}p{.38\linewidth}lp{.14\linewidth}"
     comment = f"pabench checklist of {name}; needs booktabs and xcolor"
     made = tex.table(columns, ("Question", "Answer", "State", "Asked by"), rows, comment=comment)
