@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from pabench_reports.board import REFERENCE, Board, Standing, board
+from pabench_reports.board import REFERENCE, Board, Standing, board, caveats
 from pabench_reports.leaderboard import interval_text
 
 from pabench import sitefile
@@ -150,11 +150,7 @@ def _caption(made: Board) -> str:
     told = [
         f"Mean rank over {made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}."
     ]
-    if made.seeds < 2:
-        told.append("With one seed there is no interval and no test: the ranking is not separable.")
-    elif not made.separable:
-        told.append("No two criteria are separable at 5 %: the order may be noise.")
-    return " ".join(told)
+    return " ".join([*told, *caveats(made)])
 
 
 def _standings(made: Board) -> tuple[Standing, ...]:

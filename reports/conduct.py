@@ -182,7 +182,7 @@ def _precision(study: Study) -> Answer:
 
 
 def _masks(study: Study) -> Answer:
-    question = "Are masks kept, so that anybody can check them?"
+    question = "Does every pruned cell name its mask by a hash, so that anybody can check it?"
     rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
     receipts = [study.records[key].get("receipt") or {} for key in rows["key"]]
     masked = [receipt for receipt in receipts if "model" not in receipt]
