@@ -14,6 +14,7 @@ import pandas as pd
 
 from pabench.cell import canonical, digest
 from pabench.errors import RefusedError
+from pabench.frame import chosen
 from pabench.frame import study as make_study
 from pabench.likeness import unlike
 from pabench.measurement import Measurements, MetricSpec
@@ -21,8 +22,6 @@ from pabench.opening import Opened, open_all
 from pabench.section import Study
 from pabench.store import VOLATILE
 from pabench.wording import plain
-
-RANK = {"ok": 0, "failed": 1, "skipped": 2, "missing": 3}
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def join(folders: Sequence[Path]) -> Joint:
         raise RefusedError("\n".join([*lines, "`pabench diff` compares two studies that are made differently"]))
     metrics, unmeasured = _metrics(parts)
     frames = [_framed(part, metrics) for part in parts]
-    chosen = _chosen(pd.concat(frames, ignore_index=True))
-    frame, renamed = _renamed(chosen, parts)
+    # of several that finished the earliest: what is made later was a repetition
+    frame, renamed = _renamed(chosen(pd.concat(frames, ignore_index=True), "created", "study"), parts)
     cells = {key: cell for part in parts for key, cell in _cells(part).items()}
     of = {part.label: part.study.records for part in parts}
     records = {key: of[label][key] for key, label in zip(frame["key"], frame["study"], strict=True) if key in of[label]}
@@ -114,13 +113,6 @@ def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
 
 def _cells(part: Opened) -> dict[str, Mapping[str, Any]]:
     return dict(zip(part.study.frame["key"], part.study.manifest["cells"], strict=True))
-
-
-def _chosen(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell: the finished one, the earliest of several; what is made later was a repetition."""
-    order = rows.assign(rank=rows["status"].map(RANK).fillna(9), at=rows["created"], place=range(len(rows)))
-    first = order.sort_values(["rank", "at", "study"], kind="stable").drop_duplicates("key")
-    return rows.loc[first.sort_values("place").index].reset_index(drop=True)
 
 
 def _renamed(frame: pd.DataFrame, parts: Sequence[Opened]) -> tuple[pd.DataFrame, tuple[str, ...]]:
