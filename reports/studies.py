@@ -50,6 +50,7 @@ class Studies(Section):
             different=different,
             renamed=study.renamed,
             unmeasured=study.unmeasured,
+            left_out=study.left_out,
             drift=len({text for part in study.parts for text in environments(part)}) > 1,
         )
 
