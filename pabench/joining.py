@@ -51,10 +51,11 @@ class LeftOut:
 
     @property
     def text(self) -> str:
+        lacking = ", ".join(self.criteria) if len(self.criteria) < 4 else f"{len(self.criteria)} criteria"
         return (
-            f"{self.place}: {', '.join(map(percent, self.sparsities))} left out ({count(len(self.keys), 'cell')} of "
-            f"{', '.join(self.studies)}): not in every study for {', '.join(self.criteria)}, and criteria are compared "
-            "at the sparsities that all of them have"
+            f"{self.place}: {_percent(self.sparsities)} left out ({count(len(self.keys), 'cell')} of "
+            f"{', '.join(self.studies)}), not planned in every block for {lacking}; criteria are compared at the "
+            "sparsities that all of them have"
         )
 
 
@@ -182,7 +183,9 @@ def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
         lacking = planned[[not found.issuperset(out["sparsity"]) for found in planned]]
         place = f"{dataset} · {model}"
         if not common:
-            none.append(f"{place}: there is no sparsity at which all criteria are planned in all blocks")
+            of = ranked.groupby("criterion", sort=False)["sparsity"].unique()
+            listed = "; ".join(f"{name} at {_percent(sorted(values))}" for name, values in of.items())
+            none.append(f"{place}: no sparsity is planned for all criteria in all blocks ({listed})")
         if len(out):
             sparsities = tuple(sorted(out["sparsity"].unique()))
             criteria = tuple(dict.fromkeys(lacking.index.get_level_values("criterion")))
@@ -192,6 +195,10 @@ def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
         raise _refused(none, remedy)
     gone = {key for one in left for key in one.keys}
     return frame[~frame["key"].isin(gone)].reset_index(drop=True), tuple(left)
+
+
+def _percent(sparsities: Iterable[float]) -> str:
+    return ", ".join(map(percent, sparsities))
 
 
 def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:

@@ -134,7 +134,7 @@ def test_criteria_are_compared_at_the_sparsities_that_all_have_and_the_others_ar
     # random and grasp at two more sparsities in two blocks
     (left,) = joint.left_out
     assert (left.sparsities, left.criteria, left.studies, len(left.keys)) == ((0.8, 0.95), ("snip",), ("right",), 8)
-    assert "cifar10 · resnet20: 80 %, 95 % left out (8 cells of right): not in every study for snip" in (
+    assert "cifar10 · resnet20: 80 %, 95 % left out (8 cells of right), not planned in every block for snip;" in (
         Studies().render(joint)
     )
     assert set(joint.strays) == set(left.keys) <= set(joint.records)
@@ -172,8 +172,9 @@ def test_criteria_without_a_sparsity_in_common_are_refused_with_the_remedy(tmp_p
     a = folder(tmp_path / "a", grid("random", "snip"), name="a")
     b = folder(tmp_path / "b", grid("grasp", sparsities=[0.8]), name="b")
 
-    with pytest.raises(RefusedError, match="cifar10 · resnet20: there is no sparsity at which all criteria") as refused:
+    with pytest.raises(RefusedError, match="no sparsity is planned for all criteria in all blocks") as refused:
         join([a, b])
+    assert "(random at 90 %; snip at 90 %; grasp at 80 %)" in str(refused.value)
     assert "`--bank DIR` takes over the cells that are finished" in str(refused.value)
 
 
