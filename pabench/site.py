@@ -102,7 +102,7 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
 
 
 def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
-    frame = comparable.frame
+    frame, badges = comparable.frame, comparable.badges
     made = board(frame)
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
     several = sum(other.title == comparable.title for other in found) > 1
@@ -119,7 +119,7 @@ def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
         else "",
         remarks=tuple(comparable.remarks),
         studies=contributed,
-        badges={name: comparable.badges.get(name, Badge()) for name in names},
+        badges={name: badges.get(name, Badge()) for name in names},
         members=tuple(study.slug for study in comparable.members),
     )
 

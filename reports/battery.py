@@ -66,8 +66,9 @@ def _corrected(tests: Mapping[str, float | None]) -> dict[str, float]:
 
 def _strata(rows: pd.DataFrame) -> list[list[float]]:
     """The changes of each block, averaged over sparsities: one list per dataset and model that has any."""
-    if rows.empty:
-        return []
-    blocks = rows.pivot(index=["stratum", "block"], columns="sparsity", values="change").mean(axis=1, skipna=False)
-    found = [list(group.dropna()) for _, group in blocks.groupby(level="stratum", sort=False)]
+    found = []
+    for _, stratum in rows.groupby("stratum", sort=False):
+        # by stratum, since models need not share their sparsities
+        blocks = stratum.pivot(index="block", columns="sparsity", values="change").mean(axis=1, skipna=False)
+        found.append(list(blocks.dropna()))
     return [values for values in found if values]

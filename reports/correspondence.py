@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pabench.frame import DENSE
 from pabench.wording import percent, plain
 
 from .publication import Figure, Recipe
@@ -53,11 +54,10 @@ MODELS: dict[tuple[str, str], Alias] = {
 """By published name and dataset. A name that is not here is its own; wide_resnet18 has no counterpart."""
 CRITERIA = {
     "grasp (as quoted from GraSP)": Alias("grasp", "quoted by a later paper"),
-    "no_prune": Alias("dense", "nothing is pruned"),
+    "no_prune": Alias(DENSE, "nothing is pruned"),
 }
 """What else a criterion is called; a name that is not here is its own. Lottery tickets, OBD, RigL, SET, GMP and
 IMP train before or while they prune: nothing here is their like."""
-DENSE = "dense"
 
 TRAINING = {
     "epochs": "epochs", "batch_size": "batch size", "lr": "learning rate", "schedule": "schedule",

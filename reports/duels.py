@@ -53,9 +53,11 @@ def duels(pruned: pd.DataFrame, names: Sequence[str]) -> tuple[Duel, ...]:
 
 
 def grids(tasks: pd.Series) -> list[np.ndarray]:
-    """A column of tasks as blocks (rows) by sparsities (columns), one array per stratum; NaN where not finished."""
-    wide = tasks.unstack("sparsity")
-    return [group.to_numpy() for _, group in wide.groupby(level="stratum")]
+    """A column of tasks as blocks (rows) by sparsities (columns), one array per stratum; NaN where not finished.
+
+    The columns are the sparsities that any criterion has in that stratum: models need not share theirs.
+    """
+    return [group.unstack("sparsity").to_numpy() for _, group in tasks.groupby(level="stratum")]
 
 
 def _wins(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[list[float]]:

@@ -96,6 +96,11 @@ def other_protocol(cell):
     return replace(cell, protocol="theirs-v3")
 
 
+def other_images(cell):
+    other = replace(cell, dataset=replace(cell.dataset, fingerprint="e" * 64))
+    return other if named("snip")(cell) else cell
+
+
 def unknown_images(cell):
     return replace(cell, dataset=DatasetSpec("cifar10"))
 
@@ -152,6 +157,12 @@ TURNED = [
     (PLAIN, {"rules": (*RULES, replace(LINE, args={}))}, "Is it shown what networks pruned", "at the first iteration"),
     (PLAIN, {"change": other_recipe}, "Are all criteria of a dataset trained by one recipe", "2 recipes a dataset"),
     (PLAIN, {"change": unknown_images}, "Are all criteria of a dataset trained by one", "images without a fingerprint"),
+    (
+        PLAIN,
+        {"change": other_images},
+        "Are all criteria of a dataset trained by one",
+        "2 sets of images under one name",
+    ),
     (
         PLAIN,
         {"make": where(first_seed, within("environment", torch="2.11.0"))},
