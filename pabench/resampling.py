@@ -11,9 +11,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from pabench.statistics import BOOTSTRAP_FROM, Interval, expanded, stratified_mean, t_interval
+from pabench.statistics import (
+    BOOTSTRAP_FROM,
+    RESAMPLES,
+    Interval,
+    expanded,
+    satterthwaite,
+    stratified_mean,
+    t_interval,
+)
 
-RESAMPLES = 2000
 CHUNK = 2_000_000
 """Numbers resampled at once, which bounds the memory."""
 
@@ -35,13 +42,13 @@ def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Int
     mean = float(_middle(np.concatenate([x.ravel() for x in data])))
     if min(map(len, data)) < 2:
         return Interval(mean, None, None, n, "none")
-    parts = np.array([_jackknifed(data, place) for place in range(len(data))])
-    total = float(parts.sum())
-    if total <= 0:
+    parts = [_jackknifed(data, place) for place in range(len(data))]
+    # values that are equal but for rounding have no spread
+    if sum(parts) <= (1e-12 * max(1.0, *(float(np.abs(x).max()) for x in data))) ** 2:
         return Interval(mean, None, None, n, "none")
-    freedom = total**2 / float(sum(part**2 / (len(x) - 1) for part, x in zip(parts, data, strict=True)))
+    error, freedom = satterthwaite(parts, [len(x) - 1 for x in data])
     if min(map(len, data)) < BOOTSTRAP_FROM:
-        return t_interval(mean, total**0.5, freedom, n=n, level=level)
+        return t_interval(mean, error, freedom, n=n, level=level)
     tail = (1 - expanded(level, min(map(len, data)), freedom)) / 2
     low, high = np.quantile(np.concatenate(list(_resampled(data))), [tail, 1 - tail])
     return Interval(mean, float(low), float(high), n, "bootstrap")

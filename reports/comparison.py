@@ -13,12 +13,12 @@ from pabench.paired import by_task, stratified
 from pabench.ranktest import Friedman, friedman, smallest_p
 from pabench.resampling import interquartile_mean
 from pabench.section import Section, Study
-from pabench.statistics import Interval
+from pabench.statistics import LEVEL, Interval
 from pabench.wording import count, number
 
 from .board import board
 from .diagram import diagram
-from .duels import LEVEL, Duel, duels, grids
+from .duels import Duel, duels, grids
 from .figure import Look, looks
 
 SHOWN_AT_ONCE = 15
