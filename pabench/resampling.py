@@ -28,9 +28,11 @@ CHUNK = 2_000_000
 def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Interval:
     """The mean of the middle half of all values (Agarwal et al. 2021, arXiv:2108.13264), strata and columns together.
 
-    As there, a quarter of the values, rounded down, is left out at each end. From `BOOTSTRAP_FROM` blocks in each
-    stratum the interval is the percentile bootstrap of blocks within strata (`expanded`); with fewer, where that is too
-    narrow, Student's t on the jackknife's standard error, a block left out at a time.
+    As there, a quarter of the values, rounded down, is left out at each end (none of three or fewer), and each value
+    counts the same: a stratum with more of them weighs more, which there, with as many runs of each task, it has not.
+    From `BOOTSTRAP_FROM` blocks in each stratum the interval is the percentile bootstrap of blocks within strata
+    (`expanded`); with fewer, where that is too narrow, Student's t on the jackknife's standard error, a block left out
+    at a time.
 
     >>> interquartile_mean([np.array([[0.0], [2.0], [4.0], [100.0]])]).mean
     3.0

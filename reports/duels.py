@@ -51,9 +51,9 @@ def duels(pruned: pd.DataFrame, names: Sequence[str]) -> tuple[Duel, ...]:
 
 
 def grids(tasks: pd.Series) -> list[np.ndarray]:
-    """A column of tasks as blocks (rows) by sparsities (columns), one array per stratum; NaN where not finished."""
-    wide = tasks.unstack("sparsity")
-    return [group.to_numpy() for _, group in wide.groupby(level="stratum")]
+    """A column of tasks as blocks (rows) by the stratum's sparsities (columns), one array per stratum; NaN where not
+    finished."""
+    return [group.unstack("sparsity").to_numpy() for _, group in tasks.groupby(level="stratum")]
 
 
 def _wins(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[list[float]]:
