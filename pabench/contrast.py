@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
-from scipy import stats
 
-from pabench.statistics import Interval, holm, mean_interval, stratified_test
+from pabench.statistics import LEVEL, Interval, holm, mean_interval, stratified_test, welch
 
-LEVEL = 0.05
 PLACE = ["dataset", "model", "criterion", "ablation", "sparsity"]
 
 
@@ -78,21 +77,19 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
             values = list(both["top1_b"] - both["top1_a"])
             change, p, identical = mean_interval(values), stratified_test([values]).p, not any(values)
         else:
-            change, p = _welch(list(a["top1"]), list(b["top1"]))
+            change, p = _unpaired(list(a["top1"]), list(b["top1"]))
             identical = False
         yield Contrast(
             str(dataset), str(model), str(criterion), str(ablation), float(sparsity), change, paired, identical, p
         )
 
 
-def _welch(a: list[float], b: list[float]) -> tuple[Interval, float | None]:
-    """The difference of two means and its test (Welch 1947); `n` counts both samples."""
-    mean, n = sum(b) / len(b) - sum(a) / len(a), len(a) + len(b)
+def _unpaired(a: list[float], b: list[float]) -> tuple[Interval, float | None]:
+    """The difference of two means and its test; neither where one has no second value or both are without spread."""
+    mean, n = float(np.mean(b) - np.mean(a)), len(a) + len(b)
     if min(len(a), len(b)) < 2 or (len(set(a)) == 1 and len(set(b)) == 1):
         return Interval(mean, None, None, n, "none"), None
-    result = stats.ttest_ind(b, a, equal_var=False)
-    limits = result.confidence_interval(0.95)
-    return Interval(mean, float(limits.low), float(limits.high), n, "Welch"), float(result.pvalue)
+    return welch(mean, (float(np.var(a, ddof=1)), float(np.var(b, ddof=1))), (len(a), len(b)))
 
 
 def seed_noise(*frames: pd.DataFrame) -> dict[tuple[str, str], float]:

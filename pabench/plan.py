@@ -58,8 +58,9 @@ class Spread:
 class Reach:
     """One kind of comparison: over `models` (dataset and model, each counting the same), corrected for `pairs` pairs.
 
-    `detectable`: the smallest difference that the suite's seeds find, None with one seed. `seeds` find the wanted one,
-    in `trainings` and `hours` for the whole suite; None where no number of seeds does or no time is known.
+    `detectable`: the smallest difference that the suite's seeds find, None with one seed or where it is more than
+    accuracies can differ. `seeds` find the wanted one, in `trainings` and `hours` for the whole suite; None where no
+    number of seeds does or no time is known.
     """
 
     models: int
@@ -155,9 +156,7 @@ def describe(found: Outlook) -> str:
     for reach in found.reaches:
         who = "one pair" if reach.pairs == 1 else f"the first of {reach.pairs} pairs (Holm)"
         on = "one model" if reach.models == 1 else f"over all {reach.models} models"
-        least = f"{number(reach.detectable)} points with {count(found.seeds, 'seed')}"
-        least = "nothing with one seed" if reach.detectable is None else least
-        lines.append(("", f"{on}, {who}: {least}; {_needs(reach, wish)}"))
+        lines.append(("", f"{on}, {who}: {_least(reach, found.seeds)}; {_needs(reach, wish)}"))
     if not found.reaches:
         lines.append(("", "none: the suite has fewer than two criteria to compare"))
     return "\n".join(plain(f"{label:>11}{':' if label else ' '} {text}") for label, text in lines)
@@ -194,10 +193,11 @@ def _spread(folder: Path, *, required: bool) -> Spread:
 def _reach(sd: float, wish: Wish, models: int, pairs: int, seeds: int, trainings: int, per_seed: float | None) -> Reach:
     comparison = Comparison(sd, wish.alpha / pairs, models)
     needed = comparison.seeds(wish.mde, wish.power)
+    least = comparison.detectable(seeds, wish.power)
     return Reach(
         models=models,
         pairs=pairs,
-        detectable=comparison.detectable(seeds, wish.power),
+        detectable=None if least is None or least > 100 else least,
         seeds=needed,
         trainings=trainings * needed // seeds if needed is not None else None,
         hours=per_seed * needed if needed is not None and per_seed is not None else None,
@@ -217,6 +217,13 @@ def _source(session: Session, clock: Clock, records: Path | None) -> str:
 
 def _again(found: Outlook) -> str:
     return f", {count(found.dense_again, 'dense one')} for reference lines among them" if found.dense_again else ""
+
+
+def _least(reach: Reach, seeds: int) -> str:
+    if seeds < 2:
+        return "nothing with one seed"
+    found = "nothing: more than 100" if reach.detectable is None else number(reach.detectable)
+    return f"{found} points with {seeds} seeds"
 
 
 def _needs(reach: Reach, wish: Wish) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
+from pabench.power import TTest
 from pabench.statistics import holm
 
 LEVEL = 0.01
@@ -51,41 +52,17 @@ def agreements(settings: Mapping[str, tuple[Sequence[float], Sequence[float]]]) 
     if not settings or freedom < 1:
         raise ValueError("no setting with two seeds: nothing is known of their spread")
     spread = math.sqrt(sum(float(((x - x.mean()) ** 2).sum()) for x in groups) / freedom)
+    least = TTest(freedom, LEVEL / len(settings)).detectable(POWER)
     found = {}
     for name, (reported, fresh) in settings.items():
         error = spread * math.sqrt(1 / len(reported) + 1 / len(fresh))
         difference = float(np.mean(fresh) - np.mean(reported))
         half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
         p = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error else float(abs(difference) < 1e-9)
-        least = detectable(error, freedom, LEVEL / len(settings))
         limits = (difference - half, difference + half)
-        found[name] = Agreement(tuple(reported), tuple(fresh), difference, *limits, p, least)
+        found[name] = Agreement(tuple(reported), tuple(fresh), difference, *limits, p, least * error)
     corrected = holm([agreement.p for agreement in found.values()])
     return {
         name: Agreement(a.reported, a.fresh, a.difference, a.low, a.high, p, a.detectable)
         for (name, a), p in zip(found.items(), corrected, strict=True)
     }
-
-
-def detectable(error: float, freedom: int, level: float, power: float = POWER) -> float:
-    """The true difference that a two-sided t test at `level` finds with probability `power`, from the noncentral t.
-
-    `error` is the standard error of the difference.
-
-    >>> round(detectable(1.0, 1000, 0.05), 2)  # as good as normal: 1.96 + 0.84
-    2.8
-    """
-    if error == 0:
-        return 0.0
-    critical = float(stats.t.ppf(1 - level / 2, freedom))
-    # The noncentral t as a mean over quantiles of the estimated variance: scipy's own gives NaN for large shifts.
-    scale = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, freedom) / freedom)
-
-    def found(shift: float) -> float:
-        tails = stats.norm.sf(critical * scale - shift) + stats.norm.cdf(-critical * scale - shift)
-        return float(tails.mean()) - power
-
-    highest = critical + 10.0
-    while found(highest) < 0:
-        highest *= 2
-    return error * float(optimize.brentq(found, 0.0, highest))

@@ -11,9 +11,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from pabench.statistics import BOOTSTRAP_FROM, Interval, expanded, stratified_mean, t_interval
+from pabench.statistics import (
+    BOOTSTRAP_FROM,
+    RESAMPLES,
+    Interval,
+    expanded,
+    satterthwaite,
+    stratified_mean,
+    t_interval,
+)
 
-RESAMPLES = 2000
 CHUNK = 2_000_000
 """Numbers resampled at once, which bounds the memory."""
 
@@ -21,9 +28,11 @@ CHUNK = 2_000_000
 def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Interval:
     """The mean of the middle half of all values (Agarwal et al. 2021, arXiv:2108.13264), strata and columns together.
 
-    As there, a quarter of the values, rounded down, is left out at each end. From `BOOTSTRAP_FROM` blocks in each
-    stratum the interval is the percentile bootstrap of blocks within strata (`expanded`); with fewer, where that is too
-    narrow, Student's t on the jackknife's standard error, a block left out at a time.
+    As there, a quarter of the values, rounded down, is left out at each end (none of three or fewer), and each value
+    counts the same: a stratum with more of them weighs more, which there, with as many runs of each task, it has not.
+    From `BOOTSTRAP_FROM` blocks in each stratum the interval is the percentile bootstrap of blocks within strata
+    (`expanded`); with fewer, where that is too narrow, Student's t on the jackknife's standard error, a block left out
+    at a time.
 
     >>> interquartile_mean([np.array([[0.0], [2.0], [4.0], [100.0]])]).mean
     3.0
@@ -35,13 +44,13 @@ def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Int
     mean = float(_middle(np.concatenate([x.ravel() for x in data])))
     if min(map(len, data)) < 2:
         return Interval(mean, None, None, n, "none")
-    parts = np.array([_jackknifed(data, place) for place in range(len(data))])
-    total = float(parts.sum())
-    if total <= 0:
+    parts = [_jackknifed(data, place) for place in range(len(data))]
+    # values that are equal but for rounding have no spread
+    if sum(parts) <= (1e-12 * max(1.0, *(float(np.abs(x).max()) for x in data))) ** 2:
         return Interval(mean, None, None, n, "none")
-    freedom = total**2 / float(sum(part**2 / (len(x) - 1) for part, x in zip(parts, data, strict=True)))
+    error, freedom = satterthwaite(parts, [len(x) - 1 for x in data])
     if min(map(len, data)) < BOOTSTRAP_FROM:
-        return t_interval(mean, total**0.5, freedom, n=n, level=level)
+        return t_interval(mean, error, freedom, n=n, level=level)
     tail = (1 - expanded(level, min(map(len, data)), freedom)) / 2
     low, high = np.quantile(np.concatenate(list(_resampled(data))), [tail, 1 - tail])
     return Interval(mean, float(low), float(high), n, "bootstrap")

@@ -13,30 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from pabench.ranking import mean_ranks, ordered, rank_range, tie_groups
-
-__all__ = [
-    "BOOTSTRAP_FROM",
-    "RESAMPLES",
-    "Interval",
-    "Test",
-    "expanded",
-    "holm",
-    "mean_interval",
-    "mean_ranks",
-    "ordered",
-    "rank_range",
-    "separated_pairs",
-    "stratified_interval",
-    "stratified_mean",
-    "stratified_test",
-    "t_interval",
-    "tie_groups",
-]
-
+LEVEL = 0.05
+"""Of tests: how often equals are told apart by one table's tests, corrected for their number."""
 BOOTSTRAP_FROM = 10
 """Blocks per stratum from which an interval is a bootstrap; with fewer there is little to resample."""
 RESAMPLES = 4999
+DIGITS = 9
+"""Of points of accuracy that count, for what is compared as equal: the last bits of a mean depend on its order."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,7 @@ def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) 
 
     With few values Student's t with the degrees of freedom of Welch and Satterthwaite (one stratum: the usual t); from
     `BOOTSTRAP_FROM` values in each stratum the BCa bootstrap (Efron 1987), resampled within strata at the level that
-    `expanded` gives.
+    `expanded` gives. None with one value in a stratum, or where no stratum has any spread: equal values prove nothing.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
     n = sum(map(len, data))
@@ -92,7 +75,9 @@ def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) 
     if not data or min(map(len, data)) < 2:
         return Interval(mean, None, None, n, "none")
     error, freedom = _standard_error(data)
-    if min(map(len, data)) >= BOOTSTRAP_FROM and error > 0:
+    if error == 0:
+        return Interval(mean, None, None, n, "none")
+    if min(map(len, data)) >= BOOTSTRAP_FROM:
         low, high = _bootstrap(data, expanded(level, min(map(len, data)), freedom))
         return Interval(mean, low, high, n, "bootstrap")
     return t_interval(mean, error, freedom, n=n, level=level)
@@ -110,10 +95,32 @@ def expanded(level: float, n: int, freedom: float) -> float:
     return float(1 - 2 * stats.norm.sf(stats.t.ppf((1 + level) / 2, freedom) * (n / (n - 1)) ** 0.5))
 
 
-def t_interval(mean: float, error: float, freedom: float, *, n: int, level: float = 0.95) -> Interval:
+def t_interval(
+    mean: float, error: float, freedom: float, *, n: int, level: float = 0.95, method: str = "t"
+) -> Interval:
     """An estimate with its standard error, as an interval of Student's t."""
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error if error > 0 else 0.0
-    return Interval(mean, mean - half, mean + half, n, "t")
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    return Interval(mean, mean - half, mean + half, n, method)
+
+
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> tuple[float, float]:
+    """The standard error of a sum of independent estimates, and its degrees of freedom (Welch 1947).
+
+    >>> satterthwaite([3.0, 1.0], [2, 2])  # 4 ** 2 / (9 / 2 + 1 / 2)
+    (2.0, 3.2)
+    """
+    total = float(sum(variances))
+    return total**0.5, total**2 / float(sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True)))
+
+
+def welch(
+    difference: float, variances: tuple[float, float], sizes: tuple[int, int], level: float = 0.95
+) -> tuple[Interval, float]:
+    """The difference of the means of two samples of such variances, and the p value of its test (Welch 1947)."""
+    parts = [variance / size for variance, size in zip(variances, sizes, strict=True)]
+    error, freedom = satterthwaite(parts, [size - 1 for size in sizes])
+    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return t_interval(difference, error, freedom, n=sum(sizes), level=level, method="Welch"), p
 
 
 def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
@@ -126,7 +133,7 @@ def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
     if not data or min(map(len, data)) < 2:
         return Test(None, n)
     error, freedom = _standard_error(data)
-    if error <= 1e-12:
+    if error == 0:
         return Test(None, n)
     t = stratified_mean(strata) / error
     return Test(float(2 * stats.t.sf(abs(t), freedom)), n)
@@ -147,7 +154,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def separated_pairs(
-    differences: Mapping[tuple[str, str], Sequence[Sequence[float]]], level: float = 0.05
+    differences: Mapping[tuple[str, str], Sequence[Sequence[float]]], level: float = LEVEL
 ) -> dict[tuple[str, str], bool]:
     """For each pair of names whether they differ: paired t tests over blocks, Holm-corrected over all pairs.
 
@@ -160,15 +167,13 @@ def separated_pairs(
 
 
 def _standard_error(data: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Standard error of the mean of the strata's means, and its degrees of freedom."""
-    parts = np.array([x.var(ddof=1) / len(x) for x in data]) / len(data) ** 2
-    # differences that are equal but for rounding have no spread
+    """Standard error of the mean of the strata's means, and its degrees of freedom; 0.0 without any spread."""
+    # values that are equal but for rounding have no spread
     scale = max(float(np.abs(x).max()) for x in data)
-    total = float(parts.sum())
-    if total <= (1e-12 * max(scale, 1.0)) ** 2:
+    parts = [float(x.var(ddof=1)) / len(x) / len(data) ** 2 for x in data]
+    if sum(parts) <= (1e-12 * max(scale, 1.0)) ** 2:
         return 0.0, 1.0
-    freedom = total**2 / float(sum(part**2 / (len(x) - 1) for part, x in zip(parts, data, strict=True)))
-    return total**0.5, freedom
+    return satterthwaite(parts, [len(x) - 1 for x in data])
 
 
 def _bootstrap(data: Sequence[np.ndarray], level: float) -> tuple[float, float]:

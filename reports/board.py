@@ -159,9 +159,9 @@ def _ranks(shared: pd.DataFrame) -> dict[str, Interval]:
 
 
 def _bounded(interval: Interval, places: int) -> Interval:
-    """A rank's interval within the ranks there are; none where all blocks agree, which is no proof that all would."""
-    if interval.low is None or interval.high is None or interval.half == 0:
-        return replace(interval, low=None, high=None, method="none")
+    """A rank's interval within the ranks there are."""
+    if interval.low is None or interval.high is None:
+        return interval
     return replace(interval, low=max(1.0, interval.low), high=min(float(places), interval.high))
 
 

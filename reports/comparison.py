@@ -9,28 +9,31 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.frame import DENSE
-from pabench.paired import by_task, stratified
+from pabench.paired import block_means, by_task, stratified
 from pabench.ranktest import Friedman, friedman, smallest_p
 from pabench.resampling import interquartile_mean
 from pabench.section import Section, Study
-from pabench.statistics import Interval
+from pabench.statistics import LEVEL, Interval
 from pabench.wording import count, number
 
 from .board import board
 from .diagram import diagram
-from .duels import LEVEL, Duel, duels, grids
+from .duels import Duel, duels, grids
 from .figure import Look, looks
 
 SHOWN_AT_ONCE = 15
 """Pairs up to which their table is open."""
+FEWEST_TRIMMED = 4
+"""Cells of which a quarter, rounded down, is one: the interquartile mean of fewer is their mean."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """One dataset and model, or all: the criteria in the leaderboard's order, and what is said of them.
 
-    `middle` are interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself.
-    `won` has the duel of (row, column), each pair both ways.
+    `middle` are interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself;
+    `trimmed` is False where there are too few cells to leave any out. `won` has the duel of (row, column), each pair
+    both ways.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Compared:
     won: Mapping[tuple[str, str], Interval]
     middle: Mapping[str, Interval]
     dense: bool
+    trimmed: bool
     figure: Markup | None
     remarks: tuple[str, ...]
 
@@ -79,18 +83,20 @@ def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Com
     pruned = stratified(frame[frame["criterion"] != DENSE])
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
-        return Compared(title, names, (), {}, {}, False, None, (words,))
+        return Compared(title, names, (), {}, {}, False, False, None, (words,))
     pairs = duels(pruned, names)
     tasks = by_task(pruned)[list(names)]
-    blocks = tasks.groupby(level=["stratum", "block"]).mean(skipna=False).dropna()
+    blocks = block_means(tasks).dropna()
     test = friedman(blocks.to_dict("records"))
     dense = _dense(frame)
-    change = dense.reindex(blocks.index.get_level_values("block").unique()).notna().all()
-    middle = _middle(tasks.loc[tasks.index.droplevel("sparsity").isin(blocks.index)], dense if change else None)
+    change = bool(dense.reindex(blocks.index.get_level_values("block").unique()).notna().all())
+    whole = tasks.loc[tasks.index.droplevel("sparsity").isin(blocks.index)]
+    middle = _middle(whole, dense if change else None)
+    trimmed = len(whole) >= FEWEST_TRIMMED
     won = {(d.a, d.b): d.won for d in pairs} | {(d.b, d.a): _turned(d.won) for d in pairs}
     figure = diagram(test, styles, title) if test.p is not None else None
-    remarks = (*_separable(pairs), _ranks(test), *_reach(pairs))
-    return Compared(title, names, pairs, won, middle, bool(change), figure, remarks)
+    remarks = (*_separable(pairs), _ranks(test), *_reach(pairs), *_weights(whole, middle))
+    return Compared(title, names, pairs, won, middle, change, trimmed, figure, remarks)
 
 
 def shade(interval: Interval) -> str:
@@ -107,7 +113,8 @@ def _dense(frame: pd.DataFrame) -> pd.Series:
 
 
 def _middle(tasks: pd.DataFrame, dense: pd.Series | None) -> dict[str, Interval]:
-    if tasks.empty:
+    """Interquartile means; none of top-1 itself over several models, where a quarter is the easiest one's cells."""
+    if tasks.empty or (dense is None and tasks.index.get_level_values("stratum").nunique() > 1):
         return {}
     if dense is not None:
         tasks = tasks.sub(tasks.index.get_level_values("block").map(dense).to_numpy(), axis=0)
@@ -136,29 +143,54 @@ def _ranks(test: Friedman) -> str:
         return f"Friedman: no test, {count(n, 'block')} finished at every sparsity by all criteria."
     if test.p is None or test.statistic is None:
         return f"Friedman: no test, the criteria are equal in each of {n} blocks."
-    said = f"Friedman over block means: χ²({test.k - 1}) = {number(test.statistic)}, {p_text(test.p)}, "
-    said += f"n = {n} blocks: "
-    if not test.rejects:
-        return said + "ranks are not separable, one bar joins all."
-    if not test.reachable:
+    how = "exact" if test.exact else "by permutations"
+    said = f"Friedman over block means: χ² = {number(test.statistic)}, {p_text(test.p)} ({how}), n = {n} blocks: "
+    if not test.possible:
         return said + (
-            f"ranks differ, but Nemenyi needs mean ranks {number(test.critical)} apart, more than the {test.k - 1} "
-            "there are: no pair can be named."
+            f"ranks are not separable, and could not be: if all blocks agreed it would be {p_text(test.least)}. "
+            "One bar joins all."
         )
+    if not test.rejects:
+        more = "." if test.reachable else f"; {_unreachable(test)}"
+        return f"{said}ranks are not separable, one bar joins all{more}"
+    if not test.reachable:
+        return said + f"ranks differ, but {_unreachable(test)}"
     return said + f"ranks differ; Nemenyi separates mean ranks {number(test.critical)} apart."
+
+
+def _unreachable(test: Friedman) -> str:
+    apart = f"Nemenyi needs mean ranks {number(test.critical)} apart, more than the {test.k - 1} there are"
+    return f"{apart}: no pair can be named."
 
 
 def _reach(pairs: Sequence[Duel]) -> tuple[str, ...]:
     """What Wilcoxon's test cannot say with so few blocks, whatever they show."""
-    n = max(duel.difference.n for duel in pairs)
+    n = max(duel.ranks.n for duel in pairs)
     if n < 2:
         return ()
+    blocks = n == max(duel.difference.n for duel in pairs)
     least = smallest_p(n)
+    said = f"Wilcoxon: with {n} {'blocks' if blocks else 'differences other than 0'} the smallest is {p_text(least)}"
     if least >= LEVEL:
-        return (f"Wilcoxon: with {n} blocks the smallest is {p_text(least)}: it can separate nothing here.",)
+        return (f"{said}: it can separate nothing here.",)
     if (first := least * len(pairs)) >= LEVEL:
-        said = f"Wilcoxon: with {n} blocks the smallest is {p_text(least)}; as the first"
-        return (f"{said} of {len(pairs)} pairs {p_text(min(1.0, first))} (Holm): it can separate nothing here.",)
+        held = f"as the first of {len(pairs)} pairs {p_text(min(1.0, first))} (Holm)"
+        return (f"{said}; {held}: it can separate nothing here.",)
+    return ()
+
+
+def _weights(tasks: pd.DataFrame, middle: Mapping[str, Interval]) -> tuple[str, ...]:
+    """What the interquartile means are not."""
+    sizes = tasks.groupby(level="stratum").size()
+    if not len(sizes):
+        return ()
+    if not middle:
+        return ("No IQM: without dense baselines, accuracies of several models are not alike enough to be trimmed.",)
+    if sizes.sum() < FEWEST_TRIMMED:
+        return (f"Of {count(int(sizes.sum()), 'cell')} an IQM would leave none out: the mean is given instead.",)
+    if sizes.nunique() > 1:
+        said = f"IQM: each cell counts the same, and models have {sizes.min()} to {sizes.max()} cells"
+        return (f"{said}: those with more weigh more, other than everywhere else on this page.",)
     return ()
 
 

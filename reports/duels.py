@@ -11,9 +11,7 @@ import pandas as pd
 from pabench.paired import by_task, differences
 from pabench.ranktest import wilcoxon
 from pabench.resampling import win_probability, wins
-from pabench.statistics import Interval, Test, holm, stratified_interval, stratified_test
-
-LEVEL = 0.05
+from pabench.statistics import LEVEL, Interval, Test, holm, stratified_interval, stratified_test
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from pabench.section import Section, Study
-from pabench.statistics import Interval, mean_interval
+from pabench.statistics import Interval, mean_interval, welch
 from pabench.wording import percent
 
 from .correspondence import (
@@ -179,12 +178,7 @@ def against(ours: list[float], figure: Figure) -> Interval:
     n = len(ours) + (figure.seeds or 0)
     if len(ours) < 2 or not figure.std or not figure.seeds or figure.seeds < 2:
         return Interval(mean, None, None, n, "none")
-    own = float(pd.Series(ours).var(ddof=1)) / len(ours)
-    their = figure.std**2 / figure.seeds
-    error = (own + their) ** 0.5
-    freedom = (own + their) ** 2 / (own**2 / (len(ours) - 1) + their**2 / (figure.seeds - 1))
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    return Interval(mean, mean - half, mean + half, n, "Welch")
+    return welch(mean, (float(pd.Series(ours).var(ddof=1)), figure.std**2), (len(ours), figure.seeds))[0]
 
 
 def nearest(study: Study, literature: Literature) -> list[Near]:

@@ -84,7 +84,7 @@ def test_with_five_blocks_wilcoxon_can_say_nothing_and_the_page_says_so():
 
 
 def test_pairs_that_noise_would_rank_are_not_separable():
-    said = words(page(ahead((0.5, -0.4, 0.3, -0.2, 0.1, 0.0))))
+    said = words(page(ahead((0.5, -0.4, 0.3, -0.2, 0.1, -0.05))))
 
     assert "None of 1 pair is separable at 5 %" in said
     assert "ranks are not separable, one bar joins all" in said
@@ -104,6 +104,98 @@ def test_differences_without_spread_have_no_t_test():
     said = words(page(ahead((2.0, 2.0, 2.0))))
 
     assert "No pair is separable: no pair has two blocks of a model that differ" in said
+
+
+def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_be():
+    """All blocks agree in one of 3! orders: p = 0.167 at the least."""
+    three = [*TWO, CRITERIA["grasp"]]
+    expected = cells(three, models=["resnet20"], sparsities=[0.9], seeds=2)
+    tops = {n: with_top1(lambda c, at=at: at + c.seed / 3) for n, at in (("snip", 90), ("grasp", 85), ("random", 80))}
+
+    said = words(page(study_of(expected, **tops)))
+
+    assert "χ² = 4.00, p = 0.17 (exact), n = 2 blocks: ranks are not separable, and could not be" in said
+    assert "if all blocks agreed it would be p = 0.17. One bar joins all." in said
+    assert "could not be" not in words(page(study_of(cells(three, models=["resnet20"], seeds=3))))
+
+
+def test_nemenyi_out_of_reach_is_said_where_friedman_does_not_reject_too():
+    """Five criteria in two blocks: q sqrt(30 / 12) = 4.31, and ranks differ by at most 4."""
+    opposed = {
+        spec.name: with_top1(lambda c, i=i: 80.0 + (i if c.seed else -i)) for i, spec in enumerate(CRITERIA.values())
+    }
+
+    said = words(page(study_of(cells(models=["resnet20"], seeds=2), **opposed)))
+
+    assert "one bar joins all; Nemenyi needs mean ranks 4.31 apart, more than the 4 there are: no pair can be" in said
+
+
+def test_zeros_that_wilcoxon_leaves_out_are_no_blocks_that_it_has():
+    said = words(page(ahead((0.5, 0.4, 0.3, 0.2, 0.1, 0.0))))
+
+    assert "Wilcoxon: with 5 differences other than 0 the smallest is p = 0.0625: it can separate nothing" in said
+
+
+def test_block_means_that_only_rounding_tells_apart_are_equal():
+    """The same three accuracies in another order: one of these sums of 70.2, 80.3 and 90.1 is larger by a bit."""
+    expected = cells(TWO, models=["resnet20"], sparsities=[0.8, 0.9, 0.95], seeds=6)
+    place = {0.8: 0, 0.9: 1, 0.95: 2}
+    study = study_of(
+        expected,
+        snip=with_top1(lambda c: (90.1, 80.3, 70.2)[place[c.sparsity]]),
+        random=with_top1(lambda c: (70.2, 90.1, 80.3)[place[c.sparsity]]),
+    )
+
+    found = compared("x", study.plain, looks(["snip", "random"]))
+
+    (duel,) = found.duels
+    assert (duel.difference.mean, duel.difference.low, duel.ranks.n, found.figure) == (0.0, None, 0, None)
+    assert "the criteria are equal in each of 6 blocks" in found.remarks[1]
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(3, True), (4, False)])
+def test_with_fewer_than_four_cells_nothing_is_trimmed_and_it_is_called_a_mean(seeds, told):
+    html = page(study_of(cells(TWO, models=["resnet20"], sparsities=[0.9], seeds=seeds)))
+
+    assert ("Mean change from dense" in html, "IQM change from dense" in html) == (told, not told)
+    assert ("Of 3 cells an IQM would leave none out: the mean is given instead." in html) is told
+
+
+def test_models_with_other_numbers_of_cells_weigh_otherwise_in_the_interquartile_mean_and_it_says_so():
+    """vgg11_bn fails in two of three seeds: 6 cells and 2."""
+    expected = cells(TWO, sparsities=[0.9, 0.95])
+
+    def sometimes(cell):
+        return failed(cell) if cell.model.name == "vgg11_bn" and cell.seed else record(cell)
+
+    told = "IQM: each cell counts the same, and models have 2 to 6 cells: those with more weigh more"
+    assert told in page(study_of(expected, snip=sometimes))
+    assert "weigh more" not in page(study_of(expected))
+
+
+def test_accuracies_of_several_models_without_dense_baselines_are_not_trimmed_together():
+    study = study_of([c for c in cells(TWO) if c.criterion])
+    everything, one = (
+        compared("x", f, looks(["snip", "random"])) for f in (study.plain, study.plain.query("model == 'resnet20'"))
+    )
+
+    assert (everything.middle, set(one.middle)) == ({}, {"snip", "random"})
+    assert "No IQM: without dense baselines" in everything.remarks[-1]
+
+
+def test_models_with_other_sparsities_have_probabilities_and_interquartile_means():
+    """3 blocks of resnet20 at 0.9 and 3 of vgg11_bn at 0.8 and 0.95: none lacks what it was never to have."""
+    kept = [
+        c
+        for c in cells(TWO, sparsities=[0.8, 0.9, 0.95])
+        if not c.criterion or (c.model.name == "resnet20") is (c.sparsity == 0.9)
+    ]
+
+    found = compared("x", study_of(kept).plain, looks(["snip", "random"]))
+
+    assert [duel.won.n for duel in found.duels] == [6]
+    assert {name: i.n for name, i in found.middle.items()} == {"snip": 6, "random": 6}
+    assert not any(np.isnan(i.mean) for i in found.middle.values())
 
 
 @pytest.mark.parametrize("names", [[CRITERIA["snip"]], []])

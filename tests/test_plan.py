@@ -182,6 +182,16 @@ def test_one_seed_detects_nothing_and_says_what_would(tmp_path):
     assert "one model, one pair: nothing with one seed; 0.5 points take 6 seeds" in said
 
 
+def test_no_difference_of_accuracies_is_large_enough_for_two_seeds_and_many_pairs(tmp_path):
+    """Ten criteria, 45 pairs: t(1 - 0.05 / 90, 1) = 573, times 0.228, the error, times 1.28: 167 points."""
+    names = "random, snip, grasp, magnitude, synflow, force, grad_norm, fisher, iter_snip, synflow_l2"
+    said = ask(tmp_path, text=ONE.replace("random, snip, grasp", names)).stdout
+    reaches = figures(tmp_path, text=ONE.replace("random, snip, grasp", names))["reaches"]
+
+    assert "the first of 45 pairs (Holm): nothing: more than 100 points with 2 seeds; 0.5 points take" in said
+    assert [reach["detectable"] is None for reach in reaches] == [False, True]
+
+
 def test_one_criterion_has_nothing_to_compare(tmp_path):
     said = ask(tmp_path, text=ONE.replace("[random, snip, grasp]", "[snip]")).stdout
 

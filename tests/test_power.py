@@ -6,10 +6,11 @@ import doctest
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from pabench import power
-from pabench.power import CORRELATION, SEED_SD, Comparison, paired_sd, typical_sd, unpaired_seeds
+from pabench.power import CORRELATION, SEED_SD, Comparison, TTest, paired_sd, typical_sd, unpaired_seeds
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 30, 200])
@@ -22,11 +23,31 @@ def test_the_detectable_difference_equals_that_of_statsmodels(seeds, alpha):
     assert theirs == pytest.approx(0.8, abs=1e-4)
 
 
-def test_two_models_of_n_seeds_have_the_power_of_two_samples():
-    """The mean of two models' differences has half the size and half the error of a difference of two samples."""
+@pytest.mark.parametrize(("seeds", "alpha"), [(2, 0.05), (3, 0.05), (3, 0.005), (10, 0.05)])
+def test_over_two_models_it_is_found_as_often_as_it_says_by_welchs_test(seeds, alpha):
+    """The mean of two models' differences is tested as a against -b by scipy; a pooled test would promise less."""
+    effect = Comparison(1.0, alpha, strata=2).detectable(seeds)
+    a, b = np.random.default_rng(1).normal(size=(2, 40_000, seeds))
+
+    p = stats.ttest_ind(a + effect, -b - effect, axis=1, equal_var=False).pvalue
+
+    assert (p < alpha).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_small_studies_of_several_models_detect_less_than_all_degrees_of_freedom_would():
+    """In deviations; a t test with all S (n - 1) degrees of freedom would need 1.54 (power 0.70) and 1.77 (0.46)."""
+    two, four = Comparison(1.0, strata=2), Comparison(1.0, 0.05 / 45, strata=4)
+
+    assert two.detectable(3) == pytest.approx(1.76, abs=0.02)
+    assert two.power(1.54, 3) == pytest.approx(0.70, abs=0.01)
+    assert four.detectable(3) == pytest.approx(2.48, abs=0.02)
+    assert four.power(1.77, 3) == pytest.approx(0.46, abs=0.01)
+
+
+def test_a_pooled_test_of_two_samples_has_the_power_that_statsmodels_gives():
     theirs = TTestIndPower().power(effect_size=0.8, nobs1=6, alpha=0.05)
 
-    assert Comparison(1.0, strata=2).power(0.4, 6) == pytest.approx(theirs)
+    assert TTest(10).power(0.8 * 3**0.5) == pytest.approx(theirs, abs=1e-4)  # error sqrt(2 / 6)
 
 
 def test_a_simulation_finds_the_detectable_difference_as_often_as_it_says():
@@ -65,6 +86,7 @@ def test_seeds_are_the_fewest_that_reach_the_power():
 def test_one_seed_detects_nothing_and_no_number_of_seeds_finds_next_to_nothing():
     assert Comparison(0.34).detectable(1) is None
     assert Comparison(0.34).seeds(1e-6) is None
+    assert unpaired_seeds(1e-6) is None
 
 
 @pytest.mark.parametrize("sd", [1e-3, 0.34, 50.0])

@@ -11,14 +11,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from pabench import statistics
+from pabench.ranking import mean_ranks, tie_groups
 from pabench.statistics import (
     holm,
     mean_interval,
-    mean_ranks,
     separated_pairs,
     stratified_interval,
     stratified_test,
-    tie_groups,
+    welch,
 )
 
 
@@ -91,7 +91,28 @@ def test_the_difference_of_two_strata_means_is_welchs_t_test():
 
 @pytest.mark.parametrize("values", [[5.0], [5.0, 5.0, 5.0], [91.3 - 91.2, 71.3 - 71.2, 51.3 - 51.2]])
 def test_values_without_spread_are_no_evidence(values):
+    """No p, and no interval of width 0 either: equal values, or values that only rounding tells apart."""
+    interval = mean_interval(values)
+
     assert stratified_test([values]).p is None
+    assert (interval.mean, interval.low, interval.high, interval.method) == (np.mean(values), None, None, "none")
+
+
+@pytest.mark.parametrize("n", [3, 12])
+def test_no_stratum_with_spread_gives_no_interval_and_one_does(n):
+    assert stratified_interval([[2.0] * n, [1.0] * n]).low is None
+    assert stratified_interval([[2.0] * n, [1.0] * (n - 1) + [1.5]]).half > 0
+
+
+def test_welchs_test_and_interval_from_summaries_are_scipys():
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([3.0, 9.0, 5.0, 7.0])
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+
+    found, p = welch(a.mean() - b.mean(), (a.var(ddof=1), b.var(ddof=1)), (3, 4))
+
+    assert p == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert (found.n, found.method) == (7, "Welch")
 
 
 def test_holm_equals_statsmodels():

@@ -17,7 +17,7 @@ from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.foreign import read
 from pabench.rederived import overlap
-from pabench.replication import agreements, detectable
+from pabench.replication import agreements
 from pabench.rerun import Where
 from pabench.verification import verify
 
@@ -543,13 +543,13 @@ def test_accuracies_are_compared_by_a_pooled_t_test_with_its_power():
 
 def test_the_detectable_difference_is_found_as_often_as_it_says():
     """Simulated: 2 settings of 3 and 3 seeds with deviation 1, one with a true difference of what is detectable."""
-    error, freedom, level = (2 / 3) ** 0.5, 8, 0.01 / 2
-    shift = detectable(error, freedom, level)
+    one = [-1.0, 0.0, 1.0]  # variance 1, so that 8 degrees of freedom know a deviation of 1
+    shift = agreements({"a": (one, one), "b": (one, one)})["a"].detectable
 
     values = np.random.default_rng(0).normal(size=(20_000, 4, 3))
     values[:, 0] += shift
     pooled = values.var(axis=2, ddof=1).mean(axis=1) ** 0.5
-    t = (values[:, 0].mean(axis=1) - values[:, 1].mean(axis=1)) / (pooled * error)
+    t = (values[:, 0].mean(axis=1) - values[:, 1].mean(axis=1)) / (pooled * (2 / 3) ** 0.5)
     # t(1 - 0.0025, 8) = 3.833
     assert np.mean(np.abs(t) > 3.8325) == pytest.approx(0.8, abs=0.01)
 
