@@ -7,12 +7,11 @@ from collections.abc import Iterable
 
 from pabench.ablation import INAPPLICABLE
 from pabench.frame import DENSE, STATUSES
+from pabench.record import SOFTWARE
 from pabench.section import Section, Study
 from pabench.wording import count, percent, plain
 
 from .protocol import unpaired
-
-VERSIONS = ("pabench", "python", "torch", "timm")
 
 
 class Overview(Section):
@@ -52,7 +51,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
         ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),
         ("Hardware", _tally(str(e.get("device", "unknown")) for e in environments)),
-        ("Software", _tally(", ".join(f"{v} {e.get(v, '?')}" for v in VERSIONS) for e in environments)),
+        ("Software", _tally(", ".join(f"{v} {e.get(v, '?')}" for v in SOFTWARE) for e in environments)),
         ("Command", plain(manifest.get("command", ""))),
     ]
 
@@ -85,7 +84,7 @@ def _warnings(study: Study) -> list[str]:
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")
-    versions = {tuple(str(r.get("environment", {}).get(v)) for v in VERSIONS) for r in study.records.values()}
+    versions = {tuple(str(r.get("environment", {}).get(v)) for v in SOFTWARE) for r in study.records.values()}
     if len(versions) > 1:
         found.append("Cells were computed with different software versions.")
     if frame.loc[frame["device"] != "", "device"].nunique() > 1:
