@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pabench.cell import Cell
+from pabench.cell import DENSE, STATUSES, Cell
 
-STATUSES = ("ok", "failed", "skipped", "missing")
 TOLERANCE = 1e-9
 """Between two computations of one mean: another order of addition, no other number."""
 
@@ -19,7 +18,7 @@ def aggregates(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) 
     ended how, and mean and sample standard deviation of top-1 over those that finished (None where there are none)."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:
-        criterion = cell.criterion.label if cell.criterion else "dense"
+        criterion = cell.criterion.label if cell.criterion else DENSE
         place = (cell.dataset.label, cell.model.label, criterion, cell.ablation, cell.sparsity)
         groups[place].append(records.get(cell.key, {"status": "missing"}))
     rows = []

@@ -14,6 +14,10 @@ from functools import cached_property
 from typing import Any
 
 PROTOCOL = "pai-v1"
+DENSE = "dense"
+"""What stands for a criterion where there is none: the dense baseline."""
+STATUSES = ("ok", "failed", "skipped", "missing")
+"""What can become of a cell, the best first; a missing one has no record."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -209,7 +213,7 @@ class Cell:
     @property
     def title(self) -> str:
         """How progress and error lines name the cell."""
-        what = f"{self.criterion.label} {self.sparsity:g}" if self.criterion else "dense"
+        what = f"{self.criterion.label} {self.sparsity:g}" if self.criterion else DENSE
         ablation = f" / {self.ablation}" if self.ablation else ""
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 

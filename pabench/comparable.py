@@ -14,12 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.cell import Cell, digest
+from pabench.cell import DENSE, Cell, digest
+from pabench.frame import chosen
+from pabench.likeness import PARTS, hashes
 from pabench.sampling import place, row
 from pabench.section import Study
 from pabench.wording import count, plain
 
-PARTS = ("weights", "order", "augmentation", "scoring_batch")
 LEVELS = ("self-reported", "mask-verified", "reproduced")
 ENVIRONMENT = ("torch", "device")
 
@@ -55,7 +56,7 @@ class Published:
 
 @dataclass
 class Comparable:
-    """A board: its frame has one row a cell, whatever study it is of; `studies` and `badges` are by criterion."""
+    """A board. `studies` that ran a criterion, and `given` badges by (criterion, study), are of its rows."""
 
     place: str
     sparsities: tuple[float, ...]
@@ -63,16 +64,25 @@ class Comparable:
     frames: list[pd.DataFrame] = field(default_factory=list)
     members: list[Published] = field(default_factory=list)
     studies: dict[str, list[Published]] = field(default_factory=lambda: defaultdict(list))
-    badges: dict[str, Badge] = field(default_factory=dict)
+    given: dict[tuple[str, str], Badge] = field(default_factory=dict)
     pairing: dict[tuple[str, str], str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     identities: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
     apart: list[tuple[Comparable, str]] = field(default_factory=list)
 
     @property
     def frame(self) -> pd.DataFrame:
-        return pd.concat(self.frames, ignore_index=True)
+        """One row a cell: a finished one before any other, and of several studies' that of the first."""
+        return chosen(pd.concat(self.frames, ignore_index=True))
+
+    @property
+    def badges(self) -> dict[str, Badge]:
+        """By criterion: what holds of all results that the board shows, which is the least of their studies' badges."""
+        shown = self.frame[lambda frame: (frame["criterion"] != DENSE) & (frame["status"] != "missing")]
+        return {
+            str(name): _least({slug: self.given.get((str(name), slug), Badge()) for slug in rows["study"].unique()})
+            for name, rows in shown.groupby("criterion", sort=False)
+        }
 
     @property
     def title(self) -> str:
@@ -87,7 +97,7 @@ class Comparable:
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:
-    """The boards of these studies, as they appear. Of a cell that two studies have, the first one's counts."""
+    """The boards of these studies, as they appear. Of a cell that two studies finished, the first one's counts."""
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
@@ -104,25 +114,32 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
     return found
 
 
+def _least(badges: Mapping[str, Badge]) -> Badge:
+    """The badge of a row whose results are of these studies."""
+    level = min(badge.level for badge in badges.values())
+    details = [badge.detail if len(badges) == 1 else f"{slug}: {badge.detail}" for slug, badge in badges.items()]
+    return Badge(level, "; ".join(details))
+
+
 def _join(
     found: list[Comparable], study: Published, name: str, sparsities: tuple[float, ...], cells: list[Cell]
 ) -> None:
-    hashes = _hashes(study, cells)
+    pairing = {part: values[0] for part, values in hashes(cells, study.study.records).items()}
     fitting = [
         board
         for board in found
         if (board.place, board.sparsities) == (name, sparsities)
-        and set(board.pairing) & set(hashes)
-        and all(board.pairing.get(part, value) == value for part, value in hashes.items())
+        and set(board.pairing) & set(pairing)
+        and all(board.pairing.get(part, value) == value for part, value in pairing.items())
     ]
     board = fitting[0] if fitting else Comparable(name, sparsities, cells[0])
     if not fitting:
         found.append(board)
-    board.pairing |= hashes
+    board.pairing |= pairing
     board.members.append(study)
     labels: dict[str, str] = {}
     for cell in cells:
-        label = plain(cell.criterion.label) if cell.criterion else "dense"
+        label = plain(cell.criterion.label) if cell.criterion else DENSE
         identity = digest(cell.criterion.identity()) if cell.criterion else ""
         # two things of one name: the later one says whose it is
         labels[label] = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
@@ -130,16 +147,11 @@ def _join(
         if cell.criterion:
             if study not in board.studies[labels[label]]:
                 board.studies[labels[label]].append(study)
-            badge = study.badges.get(row(cell), Badge())
-            if badge.level >= board.badges.get(labels[label], Badge()).level:
-                board.badges[labels[label]] = badge
+            board.given[labels[label], study.slug] = study.badges.get(row(cell), Badge())
     keys = {cell.key for cell in cells}
     frame = study.study.frame[study.study.frame["key"].isin(keys)]
     _remark(board, study, frame)
-    new = frame[~frame["key"].isin(board.keys)].assign(study=study.slug)
-    new = new.assign(criterion=[labels.get(name, name) for name in new["criterion"]])
-    board.keys |= dict.fromkeys(new["key"], study.slug)
-    board.frames.append(new)
+    board.frames.append(frame.assign(study=study.slug, criterion=[labels.get(n, n) for n in frame["criterion"]]))
 
 
 def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
@@ -147,30 +159,24 @@ def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
     if not board.frames:
         return
     before = board.frame.set_index("key")["top1"]
-    common = [(key, value) for key, value in zip(frame["key"], frame["top1"], strict=True) if key in before.index]
-    differing = sum(bool(abs(before[key] - value) > 1e-9) for key, value in common)
-    if common:
-        told = (
-            f"{differing} of them with another accuracy, the first is shown" if differing else "with equal accuracies"
+    after = frame.set_index("key")["top1"]
+    common = after.index.intersection(before.index)
+    one, other = before[common], after[common]
+    both, either = one.notna() & other.notna(), one.notna() | other.notna()
+    differing, alone = int(((one - other).abs() > 1e-9).sum()), int((either & ~both).sum())
+    told = [f"{differing} of them with another accuracy, the first is shown"] if differing else []
+    told += [f"{alone} of them finished in one study alone, which is shown"] if alone else []
+    if len(common):
+        equal = "with equal accuracies" if either.any() else "finished in none"
+        board.remarks.append(
+            f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}."
         )
-        board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that others have: {told}.")
     here, there = _environments([study]), _environments(board.members[:-1])
     if here != there:
         board.remarks.append(
             f"{study.slug} ran with {_told(here)}, the studies before it with {_told(there)}: a difference between "
             "their rows may come from that."
         )
-
-
-def _hashes(study: Published, cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
-    """What the plain cells of each block share."""
-    found: dict[tuple[str, str], str] = {}
-    for cell in cells:
-        pairing = (study.study.records.get(cell.key) or {}).get("pairing") or {}
-        for part in PARTS:
-            if pairing.get(part):
-                found.setdefault((cell.block, part), pairing[part])
-    return found
 
 
 def _environments(studies: Sequence[Published]) -> set[str]:

@@ -9,14 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.cell import Cell
+from pabench.cell import DENSE, STATUSES, Cell
 from pabench.measurement import Measurements, MetricSpec
 from pabench.section import Study
 from pabench.wording import plain
-
-DENSE = "dense"
-"""What a dense baseline's row has for a criterion."""
-STATUSES = ("ok", "failed", "skipped", "missing")
 
 # column: where its number lies in a record
 NUMBERS = {
@@ -136,6 +132,16 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
         "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
     }
+
+
+def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
+    """One row a cell, in the order of `rows`: that of a finished cell before a failed, skipped or missing one.
+
+    Of several that ended alike it is the lowest by the columns `then`, and then the first.
+    """
+    rank = rows["status"].map({status: place for place, status in enumerate(STATUSES)})
+    order = rows.assign(rank=rank, place=range(len(rows))).sort_values(["rank", *then, "place"])
+    return rows.iloc[sorted(order.drop_duplicates("key")["place"])].reset_index(drop=True)
 
 
 def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,6 +14,8 @@ from pabench.wording import plain
 
 Entries = Callable[[Cell], dict[str, Any]]
 Chosen = Callable[[Cell], bool]
+PARTS = ("weights", "order", "augmentation", "scoring_batch")
+"""What all plain cells of a block share, by the hashes in their records."""
 OF_DATASET = ("augment", "precision")
 """What a dataset and a device decide of a recipe."""
 
@@ -22,7 +24,8 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
     """Why cells of these studies must not stand in one table, one sentence for each thing that differs.
 
     One dataset must mean the same images, one protocol, recipe and way of scoring everywhere; one model the same
-    network. Different datasets may differ in what a dataset decides of a recipe: augmentation and precision.
+    network. Different datasets may differ in what a dataset decides of a recipe: augmentation and precision. What
+    several studies have of one block must have come out the same: initial weights, data order, augmentation, batch.
     """
     yield from _one(parts, "protocol", lambda cell: {"protocol": cell.protocol})
     yield from _one(parts, "scoring", lambda cell: asdict(cell.scoring))
@@ -33,6 +36,38 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
         yield from _one(parts, f"recipe on {dataset}", partial(_recipe, of_dataset=True), chosen)
     for model in _shared(parts, _model):
         yield from _one(parts, f"model {model}", _model_identity, partial(_is, _model, model))
+    yield from _unpaired(parts)
+
+
+def hashes(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """By block and part (`PARTS`): the hashes that its plain cells have, one if they are paired."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        pairing = (records.get(cell.key) or {}).get("pairing") or {}
+        for part in PARTS:
+            value = "" if cell.ablation else pairing.get(part)
+            if value and value not in found.setdefault((cell.block, part), []):
+                found[cell.block, part].append(value)
+    return found
+
+
+def _unpaired(parts: Sequence[Opened]) -> Iterator[str]:
+    """A sentence for the seeds of a model that two studies started otherwise: their criteria are not paired."""
+    blocks = {cell.block: (_model(cell), cell.seed) for part in parts for cell in part.cells}
+    found = [(part.label, hashes(part.cells, part.study.records)) for part in parts]
+    differing: dict[tuple[str, int], set[str]] = defaultdict(set)
+    labels: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for block, part in {key for _, values in found for key in values}:
+        have = {label: values[block, part] for label, values in found if (block, part) in values}
+        if len(have) > 1 and len({value for values in have.values() for value in values}) > 1:
+            differing[blocks[block]].add(part)
+            labels[blocks[block]] |= set(have)
+    seeds: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for model, seed in sorted(differing):
+        told = ", ".join(part.replace("_", " ") for part in PARTS if part in differing[model, seed])
+        seeds[model, told, " and ".join(sorted(labels[model, seed]))].append(f"{seed}")
+    for (model, told, where), listed in seeds.items():
+        yield f"{model}, seed {', '.join(listed)}: {told} differ between {where}, so that nothing is paired"
 
 
 def _one(parts: Sequence[Opened], what: str, of: Entries, where: Chosen = lambda cell: True) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 from pabench.cell import Cell
 
 SCHEMA = 1
+SOFTWARE = ("pabench", "python", "torch", "timm")
+"""Entries of a record's environment that are versions."""
 STATISTICS = ("scores", "score_histogram", "gradient_norm")
 """Parts of a receipt whose last digit depends on the number of threads; its mask file does not repeat them."""
 

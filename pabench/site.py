@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from pabench_reports.board import REFERENCE, Board, Standing, board
+from pabench_reports.board import REFERENCE, Board, Standing, board, caveats
 from pabench_reports.leaderboard import interval_text
 
 from pabench import sitefile
@@ -102,7 +102,7 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
 
 
 def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
-    frame = comparable.frame
+    frame, badges = comparable.frame, comparable.badges
     made = board(frame)
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
     several = sum(other.title == comparable.title for other in found) > 1
@@ -119,7 +119,7 @@ def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
         else "",
         remarks=tuple(comparable.remarks),
         studies=contributed,
-        badges={name: comparable.badges.get(name, Badge()) for name in names},
+        badges={name: badges.get(name, Badge()) for name in names},
         members=tuple(study.slug for study in comparable.members),
     )
 
@@ -150,11 +150,7 @@ def _caption(made: Board) -> str:
     told = [
         f"Mean rank over {made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}."
     ]
-    if made.seeds < 2:
-        told.append("With one seed there is no interval and no test: the ranking is not separable.")
-    elif not made.separable:
-        told.append("No two criteria are separable at 5 %: the order may be noise.")
-    return " ".join(told)
+    return " ".join([*told, *caveats(made)])
 
 
 def _standings(made: Board) -> tuple[Standing, ...]:

@@ -16,7 +16,7 @@ from pabench.section import Section, Study
 from pabench.statistics import mean_interval
 from pabench.wording import count, number, percent
 
-from .figure import INK, Drawn, Look, Numbers, legend_text, looks, short, svg
+from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, looks, short, svg
 
 EFFECTIVE = "effective_density"
 
@@ -108,7 +108,8 @@ def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str
         return None
     notes = [
         "Training FLOPs in parts of the dense network's: forward FLOPs of the kept weights over those of all.",
-        "Epochs, images and the share of the backward pass are the same and cancel; scoring is not in it.",
+        "Epochs and images are the same and cancel; so does, nearly, the backward pass: it is cheaper in layer 1.",
+        "Scoring is not in it. A multiplication and an addition are two FLOPs.",
         "Hardware that does not skip zeros computes all of them.",
     ]
     if left := sorted(set(seen.loc[trains, "criterion"])):
@@ -245,7 +246,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
     notes = [f"Points: mean over seeds (n = {n}), test data, last epoch."]
     if sizes.max() > 1:
-        notes.append("Bars and band: 95 % t interval of the mean; a bar that leaves the frame is longer than shown.")
+        notes.append(f"Bars and band: {interval_name(sizes)}; a bar that leaves the frame is longer than shown.")
     else:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +15,8 @@ LEVEL = 0.05
 @dataclass(frozen=True)
 class Judgement:
     """Top-1 of the plain cells minus that of the ablation, in points: the mean over blocks, each averaged over
-    sparsities first. `p` is Holm-adjusted over the criteria with data; None where nothing can be tested."""
+    sparsities first. `p` is Holm-adjusted over the criteria with data (reference lines: over those lines); None where
+    nothing can be tested."""
 
     change: Interval
     p: float | None
@@ -44,22 +45,30 @@ def changes(frame: pd.DataFrame) -> pd.DataFrame:
 def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dict[str, Judgement]:
     """Each criterion under one ablation: paired t tests over the blocks finished at every sparsity.
 
-    Models with no such block are left out of the mean, the others count the same.
+    Models with no such block are left out of the mean, the others count the same. Reference lines are corrected among
+    themselves: how many of them stand beside the criteria changes no criterion's verdict.
     """
     rows = changed[changed["ablation"] == ablation]
     strata = {name: _strata(rows[rows["criterion"] == name]) for name in criteria}
+    lines = set(changed.loc[changed["reference_line"] != "", "criterion"])
     tests = {name: stratified_test(values).p for name, values in strata.items() if values}
-    adjusted = dict(zip(tests, holm([1.0 if p is None else p for p in tests.values()]), strict=True))
+    families = [{n: p for n, p in tests.items() if (n in lines) == beside} for beside in (False, True)]
+    adjusted = {name: p for family in families for name, p in _corrected(family).items()}
     return {
         name: Judgement(stratified_interval(values), None if tests.get(name) is None else adjusted[name])
         for name, values in strata.items()
     }
 
 
+def _corrected(tests: Mapping[str, float | None]) -> dict[str, float]:
+    return dict(zip(tests, holm([1.0 if p is None else p for p in tests.values()]), strict=True))
+
+
 def _strata(rows: pd.DataFrame) -> list[list[float]]:
     """The changes of each block, averaged over sparsities: one list per dataset and model that has any."""
-    if rows.empty:
-        return []
-    blocks = rows.pivot(index=["stratum", "block"], columns="sparsity", values="change").mean(axis=1, skipna=False)
-    found = [list(group.dropna()) for _, group in blocks.groupby(level="stratum", sort=False)]
+    found = []
+    for _, stratum in rows.groupby("stratum", sort=False):
+        # by stratum, since models need not share their sparsities
+        blocks = stratum.pivot(index="block", columns="sparsity", values="change").mean(axis=1, skipna=False)
+        found.append(list(blocks.dropna()))
     return [values for values in found if values]

@@ -80,7 +80,7 @@ def board(frame: pd.DataFrame) -> Board:
     criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
     fails in a corner does not take the comparison away from all others, and is shown. Reference lines take no part in
     ranks, tests and groups: they spend what criteria do not have (a training) or prune nothing, and one that is far
-    better would move every rank and widen every correction. Their difference to random is on its own, as every one is.
+    better would move every rank and widen every correction. Differences to random are each on their own.
     """
     every = stratified(frame[frame["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]
@@ -91,7 +91,7 @@ def board(frame: pd.DataFrame) -> Board:
     tasks = by_task(pruned)
     shared = tasks[ranked].dropna()
     pairs = differences(tasks, ranked)
-    standings = {name: _standing(name, pruned) for name in names}
+    standings = {name: _standing(name, pruned, tasks) for name in names}
     placed = _ranked(_ranks(shared), pairs, standings) if len(shared) else {}
     sizes = [sum(map(len, strata)) for strata in pairs.values()]
     return Board(
@@ -110,14 +110,24 @@ def board(frame: pd.DataFrame) -> Board:
     )
 
 
+def caveats(made: Board) -> list[str]:
+    """What the order of a board's ranked criteria cannot say; sentences, none where all is well."""
+    if len(made.ranked) < 2:
+        return ["One criterion is ranked: there is nothing to compare it with."]
+    if not made.compared:
+        return ["No two criteria finished a block in common: there is no interval and no test."]
+    if made.seeds < 2 and len(made.strata) > 1:
+        return ["No pair has two blocks in every model: there is no interval and no test, and the order may be noise."]
+    if made.seeds < 2:
+        return ["With one block in common there is no interval and no test: the ranking is not separable."]
+    return [] if made.separable else ["No two criteria are separable at 5 %: the order may be noise."]
+
+
 def _beside(every: pd.DataFrame) -> Iterator[Standing]:
     """The reference lines, with their difference to random in the blocks that both finished."""
     tasks = by_task(every)
     for (name, note), _ in every[every["reference_line"] != ""].groupby(["criterion", "reference_line"], sort=False):
-        names = [name for name in (name, REFERENCE) if name in tasks]
-        difference = _to_reference(name, differences(tasks, names))
-        finished = difference is not None and difference.n > 0
-        yield replace(_standing(name, every), note=note, difference=difference if finished else None)
+        yield replace(_standing(name, every, tasks), note=note)
 
 
 def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
@@ -126,11 +136,19 @@ def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
     return {str(name): set(done[name].index[done[name]]) for name in pruned["criterion"].unique()}
 
 
-def _standing(name: str, pruned: pd.DataFrame) -> Standing:
+def _standing(name: str, pruned: pd.DataFrame, tasks: pd.DataFrame) -> Standing:
     cells = pruned[pruned["criterion"] == name]
     finished = cells[cells["top1"].notna()]
     means = {float(s): mean_interval(group["top1"]) for s, group in finished.groupby("sparsity")}
-    return Standing(name, cells, means)
+    return Standing(name, cells, means, difference=_to_reference(name, tasks))
+
+
+def _to_reference(name: str, tasks: pd.DataFrame) -> Interval | None:
+    """The difference to random in the blocks that both finished, whoever is ranked; None where there is none."""
+    if name == REFERENCE or not {name, REFERENCE} <= set(tasks):
+        return None
+    difference = stratified_interval(differences(tasks, [name, REFERENCE])[name, REFERENCE])
+    return difference if difference.n else None
 
 
 def _ranks(shared: pd.DataFrame) -> dict[str, Interval]:
@@ -159,15 +177,6 @@ def _ranked(ranks: dict[str, Interval], pairs: Differences, standings: dict[str,
             rank=ranks[name],
             ranks=rank_range(name, order, better),
             letters=letters[name],
-            difference=_to_reference(name, pairs),
         )
         for name in order
     }
-
-
-def _to_reference(name: str, pairs: Differences) -> Interval | None:
-    if (name, REFERENCE) in pairs:
-        return stratified_interval(pairs[name, REFERENCE])
-    if (REFERENCE, name) in pairs:
-        return stratified_interval([[-x for x in stratum] for stratum in pairs[REFERENCE, name]])
-    return None

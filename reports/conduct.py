@@ -45,13 +45,15 @@ def _recipes(study: Study) -> Answer:
     question = "Are all criteria of a dataset trained by one recipe, on the same images?"
     recipes, images = defaultdict(set), defaultdict(set)
     for cell in study.manifest["cells"]:
-        recipes[cell["dataset"]["name"], canonical(cell["dataset"].get("args") or {})].add(canonical(cell["recipe"]))
-        images[cell["dataset"]["name"]].add(cell["dataset"].get("fingerprint", ""))
-    most = max(map(len, recipes.values()), default=0)
+        dataset = cell["dataset"]["name"], canonical(cell["dataset"].get("args") or {})
+        recipes[dataset].add(canonical(cell["recipe"]))
+        images[dataset].add(cell["dataset"].get("fingerprint", ""))
+    most, several = (max(map(len, found.values()), default=0) for found in (recipes, images))
     unknown = any("" in found for found in images.values())
-    text = f"{count(most, 'recipe')} a dataset at most; "
-    text += "images without a fingerprint" if unknown else "images by their SHA-256"
-    return answer(question, BLALOCK, text, most == 1 and not unknown)
+    told = "images without a fingerprint" if unknown else "images by their SHA-256"
+    told = told if several < 2 else f"{several} sets of images under one name" + (", one unknown" if unknown else "")
+    text = f"{count(most, 'recipe')} a dataset at most; {told}"
+    return answer(question, BLALOCK, text, most == several == 1 and not unknown)
 
 
 def _versions(study: Study) -> Answer:
@@ -182,7 +184,7 @@ def _precision(study: Study) -> Answer:
 
 
 def _masks(study: Study) -> Answer:
-    question = "Are masks kept, so that anybody can check them?"
+    question = "Does every pruned cell name its mask by a hash, so that anybody can check it?"
     rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
     receipts = [study.records[key].get("receipt") or {} for key in rows["key"]]
     masked = [receipt for receipt in receipts if "model" not in receipt]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pabench.frame import DENSE
 from pabench.wording import percent, plain
 
 from .publication import Figure, Recipe
@@ -32,7 +33,6 @@ FULL = {
 }
 """Training and test images of the whole dataset (ImageNet and Tiny ImageNet: validation images are tested on)."""
 CLASSES = {"cifar10": 10, "cifar100": 100, "tiny_imagenet": 200, "imagenet": 1000}
-_SMALL = frozenset({"cifar10", "cifar100", "tiny_imagenet"})
 _TINY_VGG = "one name, two networks: the paper's ends in linear layers of 1,024, timm's in 4,096"
 _UNSEEN = "by its name alone: the paper's layout was not seen"
 MODELS: dict[tuple[str, str], Alias] = {
@@ -54,11 +54,10 @@ MODELS: dict[tuple[str, str], Alias] = {
 """By published name and dataset. A name that is not here is its own; wide_resnet18 has no counterpart."""
 CRITERIA = {
     "grasp (as quoted from GraSP)": Alias("grasp", "quoted by a later paper"),
-    "no_prune": Alias("dense", "nothing is pruned"),
+    "no_prune": Alias(DENSE, "nothing is pruned"),
 }
 """What else a criterion is called; a name that is not here is its own. Lottery tickets, OBD, RigL, SET, GMP and
 IMP train before or while they prune: nothing here is their like."""
-DENSE = "dense"
 
 TRAINING = {
     "epochs": "epochs", "batch_size": "batch size", "lr": "learning rate", "schedule": "schedule",
@@ -100,17 +99,20 @@ def criterion_of(figure: Figure) -> Alias:
 def same_sparsity(published: float | None, ours: float) -> bool:
     """Whether two sparsities are one operating point, written with more and with fewer digits.
 
-    The published number rounded to our digits must be ours, and the shares of kept weights must be near each other:
-    0.98221721 is a point of a grid, keeps 1.78 % and is no 98 %, though it rounds to it.
+    The one with more digits, rounded to those of the other, must be the other, and the shares of kept weights must be
+    near each other: 0.98221721 is a point of a grid, keeps 1.78 % and is no 98 %, though it rounds to it.
 
     >>> same_sparsity(0.98221721, 0.98), same_sparsity(0.98221721, 0.9822), same_sparsity(0.9, 0.9)
     (False, True, True)
+    >>> same_sparsity(0.9822, 0.98221721)
+    True
     """
     if published is None:
         return False
-    digits = len(f"{ours:.10f}".rstrip("0").partition(".")[2])
+    digits = min(len(f"{sparsity:.10f}".rstrip("0").partition(".")[2]) for sparsity in (ours, published))
     kept, theirs = 1 - ours, 1 - published
-    return abs(round(published, digits) - ours) < 1e-9 and abs(kept - theirs) <= SAME_KEPT * min(kept, theirs) + 1e-12
+    rounded = abs(round(published, digits) - round(ours, digits)) < 1e-9
+    return rounded and abs(kept - theirs) <= SAME_KEPT * min(kept, theirs) + 1e-12
 
 
 def corresponds(figure: Figure, cell: Mapping[str, Any]) -> bool:

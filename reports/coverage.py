@@ -10,16 +10,18 @@ from typing import Any
 import pandas as pd
 
 from pabench.ablation import INAPPLICABLE
+from pabench.cell import ModelSpec
 from pabench.frame import DENSE
 from pabench.section import Study
 from pabench.wording import count, percent, plain
 
-from .answer import BLALOCK, BOTH, FRANKLE, Answer, answer
+from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """How many pairs of dataset and model, sparsities and seeds are asked for."""
 TOY_DATASETS = frozenset({"digits", "mnist"})
 TOY_MODELS = ("lenet",)
+LARGE = frozenset({"imagenet"})
 ABLATIONS = {
     "shuffle": "Is each mask compared with itself shuffled within layers?",
     "reinit": "Is each mask compared with itself on re-drawn weights?",
@@ -64,6 +66,7 @@ def answers(study: Study) -> Iterator[Answer]:
     """In the order a reviewer would ask."""
     scope = Scope(study)
     yield _pairs(scope)
+    yield _large(scope)
     yield _whole_data(scope)
     yield _points(scope)
     yield _seeds(scope)
@@ -82,13 +85,20 @@ def answers(study: Study) -> Iterator[Answer]:
 def _pairs(scope: Scope) -> Answer:
     models = {(str(d), str(m)) for d, m in zip(scope.frame["dataset"], scope.frame["model"], strict=True)}
     toys = {
-        (plain(_dataset(cell)), plain(cell["model"]["name"]))
+        (plain(_dataset(cell)), plain(ModelSpec(**cell["model"]).label))
         for cell in scope.specs
         if cell["dataset"]["name"] in TOY_DATASETS or cell["model"]["name"].startswith(TOY_MODELS)
     }
     left = len(models) - len(toys)
-    text = f"{count(left, 'pair')} that are no toys, of {len(models)}; at least {PAIRS} are asked for"
+    text = f"{left} of {count(len(models), 'pair')} without toys; at least {PAIRS} are asked for"
     return answer("Are there several pairs of dataset and model?", BLALOCK, text, left >= PAIRS)
+
+
+def _large(scope: Scope) -> Answer:
+    names = sorted({plain(_dataset(cell)) for cell in scope.specs})
+    large = [name for name in names if name in LARGE]
+    text = f"{', '.join(large) or 'none'} of {', '.join(names)}" if names else "no cell is expected"
+    return answer("Is a large-scale dataset among them?", BLALOCK, text, bool(large) if names else None)
 
 
 def _dataset(cell: dict[str, Any]) -> str:
@@ -107,18 +117,21 @@ def _whole_data(scope: Scope) -> Answer:
         if kept:
             parts[plain(_dataset(cell))] = " and ".join(kept)
     text = "; ".join(f"{name}: {kept} only" for name, kept in parts.items()) or "all images of every dataset are used"
-    return answer("Are whole datasets used, so that numbers compare with others'?", BLALOCK, text, not parts)
+    return answer("Are whole datasets used, so that numbers compare with others'?", OWN, text, not parts)
 
 
 PARTS = (("train", "training"), ("test", "test"))
 
 
 def _points(scope: Scope) -> Answer:
-    by_model = scope.done.groupby(["dataset", "model"])["sparsity"].unique()
-    fewest = min((len(found) for found in by_model), default=0)
-    points = sorted(scope.done["sparsity"].unique())
-    listed = f": {', '.join(percent(s) for s in points)}" if points else ""
-    text = f"{fewest} finished for the model that has fewest{listed}; at least {POINTS} are asked for"
+    """A point counts where every criterion has finished it, with one seed at least."""
+    points = scope.pruned.groupby(["dataset", "model", "sparsity", "criterion"])["top1"].count().gt(0)
+    whole = points.groupby(["dataset", "model", "sparsity"]).all()
+    by_model = whole.groupby(["dataset", "model"]).sum()
+    fewest = int(by_model.min()) if len(by_model) else 0
+    sparsities = sorted(whole[whole].index.get_level_values("sparsity").unique())
+    listed = f": {', '.join(percent(s) for s in sparsities)}" if sparsities else ""
+    text = f"{fewest} finished by all criteria for the model that has fewest{listed}; at least {POINTS} are asked for"
     return answer("Are there enough operating points to draw a trade-off curve?", BLALOCK, text, fewest >= POINTS)
 
 
@@ -141,7 +154,15 @@ def _criterion(scope: Scope, name: str, question: str, source: str) -> Answer:
     if rows.empty:
         return answer(question, source, f"no criterion called {name}", False)
     variants = ", ".join(rows["criterion"].unique())
-    return answer(question, source, f"{variants}: {done} of {count(len(rows), 'cell')} finished", done > 0)
+    text = f"{variants}: {done} of {count(len(rows), 'cell')} finished"
+    return answer(question, source, text, _everywhere(scope, rows))
+
+
+def _everywhere(scope: Scope, rows: pd.DataFrame) -> bool:
+    """Whether one of these rows is finished for each dataset, model and sparsity at which anything is pruned."""
+    place = ["dataset", "model", "sparsity"]
+    asked = set(scope.pruned[place].itertuples(index=False, name=None))
+    return asked <= set(rows.loc[rows["top1"].notna(), place].itertuples(index=False, name=None))
 
 
 def _dense(scope: Scope) -> Answer:
@@ -161,7 +182,8 @@ def _size_and_flops(scope: Scope) -> Answer:
         scope.done["parameters_pruned"] > 0
     )
     ranges = f": {_range(smaller)} times fewer parameters, {_range(saved)} times fewer FLOPs" if both.any() else ""
-    text = f"both in {int(both.sum())} of {count(len(both), 'finished cell')}{ranges} (counted, not measured)"
+    counted = "(counted, not measured: a multiplication and an addition are two FLOPs)"
+    text = f"both in {int(both.sum())} of {count(len(both), 'finished cell')}{ranges} {counted}"
     return answer(question, BLALOCK, text, bool(both.all()))
 
 
@@ -181,14 +203,15 @@ def _initial_and_final(scope: Scope) -> Answer:
 
 
 def _cost(scope: Scope) -> Answer:
-    question = "Is the cost of pruning reported, rounds and scoring images with it?"
+    question = "Is the cost of pruning reported?"
     if scope.done.empty:
-        return answer(question, BLALOCK, "no pruned cell is finished", None)
-    told = scope.done["scoring_seconds"].notna() & scope.done["rounds"].notna()
-    rounds = scope.done["rounds"].dropna()
+        return answer(question, OWN, "no pruned cell is finished", None)
+    told, rounds = scope.done["scoring_seconds"].notna(), scope.done["rounds"].dropna()
     most = f"; {rounds.min():.0f} to {rounds.max():.0f} rounds" if len(rounds) else ""
-    text = f"seconds and rounds of {int(told.sum())} of {count(len(told), 'finished cell')}{most}"
-    return answer(question, BLALOCK, text, bool(told.all()))
+    images = scope.done["scoring_images"].dropna()
+    seen = f"; {images.min():.0f} to {images.max():.0f} scoring images" if len(images) else "; images not recorded"
+    text = f"seconds of {int(told.sum())} of {count(len(told), 'finished cell')}{most}{seen}"
+    return answer(question, OWN, text, bool(told.all()))
 
 
 def _ablation(scope: Scope, ablation: str, question: str) -> Answer:
@@ -211,10 +234,12 @@ def _after_training(scope: Scope) -> Answer:
     specs = [cell["criterion"] for cell in scope.specs]
     trained = [bool(criterion and criterion.get("trains")) for criterion in specs]
     rows = scope.study.frame[trained]
+    rows = rows[rows["ablation"] == ""]
     if rows.empty:
         return answer(question, FRANKLE, "no reference line prunes trained weights", False)
     done, names = int(rows["top1"].notna().sum()), ", ".join(rows["criterion"].unique())
-    return answer(question, FRANKLE, f"{names}: {done} of {count(len(rows), 'cell')} finished", done > 0)
+    text = f"{names}: {done} of {count(len(rows), 'cell')} finished"
+    return answer(question, FRANKLE, text, _everywhere(scope, rows))
 
 
 def _early(scope: Scope) -> Answer:

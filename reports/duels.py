@@ -51,8 +51,10 @@ def duels(pruned: pd.DataFrame, names: Sequence[str]) -> tuple[Duel, ...]:
 
 
 def grids(tasks: pd.Series) -> list[np.ndarray]:
-    """A column of tasks as blocks (rows) by the stratum's sparsities (columns), one array per stratum; NaN where not
-    finished."""
+    """A column of tasks as blocks (rows) by sparsities (columns), one array per stratum; NaN where not finished.
+
+    The columns are the sparsities that any criterion has in that stratum: models need not share theirs.
+    """
     return [group.unstack("sparsity").to_numpy() for _, group in tasks.groupby(level="stratum")]
 
 

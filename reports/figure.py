@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -14,6 +14,8 @@ import seaborn as sns
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from pabench.statistics import BOOTSTRAP_FROM
 
 INK = "#010203"
 """Colour of all text and axes; becomes `currentColor`."""
@@ -102,6 +104,18 @@ def legend_text(name: str) -> str:
 def short(name: str, length: int = 34) -> str:
     """A name that leaves room for the figure."""
     return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def interval_name(sizes: Iterable[int]) -> str:
+    """What the intervals of means over so many blocks are, as `mean_interval` makes them.
+
+    >>> interval_name([3, 12])
+    '95 % interval of the mean (t; BCa bootstrap from 10 blocks on)'
+    """
+    kinds = {size >= BOOTSTRAP_FROM for size in sizes if size > 1}
+    if len(kinds) == 2:
+        return f"95 % interval of the mean (t; BCa bootstrap from {BOOTSTRAP_FROM} blocks on)"
+    return f"95 % {'BCa bootstrap' if True in kinds else 't'} interval of the mean"
 
 
 def svg(paint: Callable[[Figure], None], *, width: float, height: float, name: str, label: str) -> Markup:

@@ -11,7 +11,7 @@ from pabench.section import Section, Study
 from pabench.statistics import Interval, mean_interval
 
 from .battery import Judgement, changes, judged
-from .board import REFERENCE, Board, board
+from .board import REFERENCE, Board, board, caveats
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def _answer(made: Board) -> tuple[str, ...]:
         return ()
     leaders = [standing.criterion for standing in made.ranked if standing.ranks and standing.ranks[0] == 1]
     if made.ranked[0].ranks == (1, 1):
-        return (f"{leaders[0]} is separably better than all others.",)
+        left = f" (not ranked: {', '.join(s.criterion for s in made.unranked)})" if made.unranked else ""
+        return (f"{leaders[0]} is separably better than all other ranked criteria{left}.",)
     return (f"{', '.join(leaders)}: any of these may be the best, none is separably worse than another criterion.",)
 
 
@@ -87,17 +88,15 @@ def _remarks(made: Board) -> tuple[str, ...]:
         return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
     blocks = f"{made.fewest}" if made.fewest == made.most else f"{made.fewest} to {made.most}"
     tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
-    remarks = [
-        *_answer(made),
-        f"Mean rank: over {tasks}.",
+    remarks = [*_answer(made), f"Mean rank: over {tasks}."]
+    if len(made.ranked) < 2:
+        return (*remarks, *caveats(made))
+    remarks += [
         f"Pairs: compared in the blocks that both finished at every sparsity ({blocks} of {made.blocks}).",
     ]
     if made.compared < len(made.strata):
         remarks.append(f"Only {made.compared} of {len(made.strata)} models have such blocks.")
-    if made.seeds < 2:
-        remarks.append("With one seed there is no interval and no test: the ranking is not separable.")
-    elif not made.separable:
-        remarks.append("No two criteria are separable at 5 %: the order may be noise.")
+    remarks += caveats(made)
     if 2 <= made.seeds < 5:
         remarks.append(f"With {made.seeds} seeds a model, only large differences can be separated.")
     return tuple(remarks)

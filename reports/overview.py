@@ -10,6 +10,8 @@ from pabench.frame import DENSE, STATUSES
 from pabench.section import Section, Study
 from pabench.wording import count, percent, plain
 
+from .protocol import unpaired
+
 VERSIONS = ("pabench", "python", "torch", "timm")
 
 
@@ -88,6 +90,7 @@ def _warnings(study: Study) -> list[str]:
         found.append("Cells were computed with different software versions.")
     if frame.loc[frame["device"] != "", "device"].nunique() > 1:
         found.append("Cells were computed on different hardware: times do not compare.")
+    found += unpaired(study)
     if study.strays:
         found.append(f"{count(len(study.strays), 'record')} of no cell of the study in the folder: left out.")
     return found

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from pabench.statistics import Interval, mean_interval
 from pabench.wording import count, number, seconds
 
-from .figure import INK, Drawn, Numbers, legend_text, looks, short, svg
+from .figure import INK, Drawn, Numbers, interval_name, legend_text, looks, short, svg
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
     label = f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {', '.join(best)}"
     drawing = svg(paint, width=12, height=height, name=f"pareto-{title}", label=label)
     notes = [
-        f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities, with a 95 % t interval.",
+        f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {interval_name([blocks])}.",
         "Filled: no other criterion is both faster and, in the mean, better.",
         "Neighbours within their intervals may change places.",
         *([f"Not finished everywhere and left out: {', '.join(left)}."] if left else []),
@@ -90,9 +90,12 @@ def offers(rows: pd.DataFrame) -> tuple[list[Offer], int, list[str]]:
     done = rows.pivot(index=["block", "sparsity"], columns="criterion", values="top1")
     blocks = done.groupby(level="block").agg(lambda top1: top1.mean(skipna=False))
     blocks = blocks.dropna(how="all")
-    names = [name for name in rows["criterion"].unique() if 2 * blocks[name].notna().sum() >= max(1, len(blocks))]
-    shared = blocks[names].dropna()
     lines = set(rows.loc[rows["reference_line"] != "", "criterion"])
+    names = [name for name in rows["criterion"].unique() if 2 * blocks[name].notna().sum() >= max(1, len(blocks))]
+    ranked = blocks[[name for name in names if name not in lines]].dropna()
+    # a reference line takes no block away from the criteria: it is there if it has all of theirs
+    names = [name for name in names if name not in lines or blocks.loc[ranked.index, name].notna().all()]
+    shared = blocks.loc[ranked.index, names].dropna()
     times = rows.groupby("criterion")["scoring_seconds"].mean()
     left = [str(name) for name in rows["criterion"].unique() if name not in names]
     if shared.empty:

@@ -25,6 +25,11 @@ class Paired:
     unknown: int
     unit: str = "blocks"
 
+    @property
+    def unequal(self) -> int:
+        """Blocks whose cells have hashes that differ."""
+        return self.blocks - self.equal - self.unknown
+
 
 class Protocol(Section):
     """Pairing proved from hashes, the recipe, and how numbers are made."""
@@ -75,6 +80,16 @@ def pairing(study: Study) -> list[Paired]:
     if len(scored):
         found.append(_paired("scoring batch", ["block", "batch"], scored, hashes, "scoring_batch"))
     return found
+
+
+def unpaired(study: Study) -> list[str]:
+    """In one sentence each: what cells of one block should share, and by their hashes do not."""
+    return [
+        f"{part.what[0].upper()}{part.what[1:]} differ within {part.unequal} of {part.blocks} {part.unit}: "
+        "what is called paired there is not."
+        for part in pairing(study)
+        if part.unequal
+    ]
 
 
 def _paired(what: str, by: list[str], cells: Any, hashes: dict[str, dict[str, str]], field: str) -> Paired:

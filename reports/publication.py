@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -91,15 +90,22 @@ def shipped() -> Literature:
 def read(figures: bytes, recipes: bytes = b"") -> Literature:
     """Every line that holds, and a sentence for each that does not."""
     problems: list[str] = []
-    found = tuple(_usable(FIGURES, figures, COLUMNS, _figure, problems))
-    names = Counter((f.source, f.table, f.dataset, f.model, f.criterion, f.sparsity, f.metric) for f in found)
-    for figure in found:
-        name = (figure.source, figure.table, figure.dataset, figure.model, figure.criterion, figure.sparsity)
-        if names[*name, figure.metric] > 1 and figure.sparsity is not None:
-            problems.append(f"{FIGURES}:{figure.line}: the same figure stands on another line; keep one")
+    found = tuple(_once(_usable(FIGURES, figures, COLUMNS, _figure, problems), problems))
     columns = (*IDENTITY, *NUMBERS, "schedule", "milestones", "nesterov", "flip", "criteria", "known_from")
     known = dict(_usable(RECIPES, recipes, columns, _recipe, problems)) if recipes else {}
     return Literature(found, known, tuple(problems))
+
+
+def _once(figures: Iterable[Figure], problems: list[str]) -> Iterator[Figure]:
+    """The figures, of those that are the same one the first; without a sparsity nobody can tell whether they are."""
+    first: dict[tuple[Any, ...], int] = {}
+    for f in figures:
+        name = (f.source, f.table, f.dataset, f.model, f.criterion, f.sparsity, f.metric)
+        line = f.line if f.sparsity is None else first.setdefault(name, f.line)
+        if line == f.line:
+            yield f
+        else:
+            problems.append(f"{FIGURES}:{f.line}: the same figure stands on line {line}, which is used; keep one")
 
 
 def _usable(

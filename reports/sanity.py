@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ from pabench.statistics import Interval, mean_interval
 from pabench.wording import number, percent, signed
 
 from .battery import Judgement, changes, judged
-from .figure import COLORS, INK, MARKERS, Drawn, short, svg
+from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg
 from .leaderboard import interval_text
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
@@ -109,12 +109,19 @@ def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str
         sizes |= {change.n} - {0}
         if judgement.verdict in ("better", "worse"):
             words = better if judgement.verdict == "better" else worse
-            clauses.append(words.format(f"{number(abs(change.mean))} points ({spread})"))
+            clauses.append(words.format(f"{number(abs(change.mean))} points ({_spread(_upwards(change))})"))
         elif judgement.verdict == "not separable":
             place = clauses if ablation == "shuffle" else unseparated
             place.append(neither.format(f"{signed(change.mean)}, {spread}"))
     n = [f"n = {min(sizes)}" + (f" to {max(sizes)}" if len(sizes) > 1 else "")] if sizes else []
     return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
+
+
+def _upwards(change: Interval) -> Interval:
+    """The interval of the size of a change: that of a loss is turned round."""
+    if change.mean >= 0 or change.low is None or change.high is None:
+        return change
+    return replace(change, mean=-change.mean, low=-change.high, high=-change.low)
 
 
 def _spread(change: Interval) -> str:
@@ -185,5 +192,5 @@ def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, plac
 def _notes(changed: pd.DataFrame) -> tuple[str, ...]:
     sizes = changed[changed["change"].notna()].groupby(["criterion", "sparsity", "ablation"]).size()
     n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-    bars = "Bars: 95 % paired t interval of the mean." if sizes.max() > 1 else "One seed: no interval can be given."
+    bars = f"Bars: {interval_name(sizes)}." if sizes.max() > 1 else "One seed: no interval can be given."
     return (f"Points: mean paired change over seeds (n = {n}).", bars, "Each panel has its own scale.")

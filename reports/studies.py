@@ -10,10 +10,11 @@ from typing import Any
 from pabench.frame import DENSE
 from pabench.joining import Joint
 from pabench.opening import Opened
+from pabench.record import SOFTWARE
 from pabench.section import Section, Study
 from pabench.wording import count, plain
 
-VERSIONS = ("pabench", "python", "torch", "timm", "device")
+ENVIRONMENT = (*SOFTWARE, "device")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Studies(Section):
             different=different,
             renamed=study.renamed,
             unmeasured=study.unmeasured,
+            left_out=study.left_out,
             drift=len({text for part in study.parts for text in environments(part)}) > 1,
         )
 
@@ -72,7 +74,7 @@ def environments(part: Opened) -> tuple[str, ...]:
     """Versions and hardware of a study's records, with the number of cells where they are mixed."""
     found: list[Mapping[str, Any]] = [record.get("environment") or {} for record in part.study.records.values()]
     tally = Counter(
-        ", ".join(f"{name} {plain(one.get(name, '?'))}" for name in VERSIONS)
+        ", ".join(f"{name} {plain(one.get(name, '?'))}" for name in ENVIRONMENT)
         for one in found or [part.study.manifest.get("environment") or {}]
     )
     return tuple(f"{text} ({count(n, 'cell')})" if len(tally) > 1 else text for text, n in sorted(tally.items()))

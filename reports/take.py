@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pabench.cell import CriterionSpec
+from pabench.cell import CriterionSpec, digest
 from pabench.frame import DENSE
 from pabench.section import Section, Study
 from pabench.wording import count, plain
@@ -71,11 +70,6 @@ def identity(study: Study) -> list[tuple[str, str]]:
 def suite_digest(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of the suite's text, as sha256sum gives it."""
     return hashlib.sha256(str(manifest.get("suite", "")).encode()).hexdigest()
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def sources(study: Study) -> list[Source]:

@@ -96,22 +96,44 @@ def other_protocol(cell):
     return replace(cell, protocol="theirs-v3")
 
 
+def other_images(cell):
+    other = replace(cell, dataset=replace(cell.dataset, fingerprint="e" * 64))
+    return other if named("snip")(cell) else cell
+
+
 def unknown_images(cell):
     return replace(cell, dataset=DatasetSpec("cifar10"))
 
 
+def on_imagenet(cell):
+    return replace(cell, dataset=DatasetSpec("imagenet", fingerprint="f" * 64))
+
+
+def at_80(cell):
+    return cell.criterion is not None and cell.sparsity == 0.8
+
+
+LARGE = {"rules": RULES, "change": on_imagenet}
 TWICE = CriterionSpec("snip", {"examples_per_class": 20}, {"examples_per_class": 20}, 1)
 
 # a sound study, what is changed, the beginning of the question that it must turn, and what the answer then says
 TURNED = [
-    (BROAD, {"models": ("resnet20", "vgg11_bn")}, "Are there several pairs", "2 pairs that are no toys, of 2"),
+    (BROAD, {"models": ("resnet20", "vgg11_bn")}, "Are there several pairs", "2 of 2 pairs without toys"),
     (
         BROAD,
         {"models": ("resnet20", "vgg11_bn", "lenet_5")},
         "Are there several pairs",
-        "2 pairs that are no toys, of 3",
+        "2 of 3 pairs without toys",
     ),
-    (BROAD, {"sparsities": (0.8, 0.9)}, "Are there enough operating", "2 finished for the model that has fewest: 80 %"),
+    (LARGE, {"change": lambda cell: cell}, "Is a large-scale dataset", "none of cifar10"),
+    (
+        BROAD,
+        {"sparsities": (0.8, 0.9)},
+        "Are there enough operating",
+        "2 finished by all criteria for the model that has",
+    ),
+    (BROAD, {"make": where(at_80, failed)}, "Are there enough operating", "4 finished by all criteria"),
+    (BROAD, {"make": where(at_80, failed)}, "Is random pruning", "random: 36 of 45 cells finished"),
     (BROAD, {"seeds": 2}, "Is each point repeated", "2 finished seeds a point; 15 of 15 points have fewer than 3"),
     (BROAD, {"seeds": 1}, "Is each point repeated", "no interval can be given"),
     (PLAIN, {"change": partly}, "Are whole datasets used", "cifar10: 300 training images a class only"),
@@ -120,7 +142,7 @@ TURNED = [
     (PLAIN, {"make": where(lambda c: not c.criterion and first_seed(c), failed)}, "Is the dense", "in 1 of 2 blocks"),
     (PLAIN, {"make": where(first_seed, without("result", "flops"))}, "Are both the size and", "both in 3 of 6"),
     (PLAIN, {"make": where(first_seed, without("result", "top5"))}, "Is the accuracy before and after", "in 3 of 6"),
-    (PLAIN, {"make": where(named("snip"), without("receipt", "rounds"))}, "Is the cost of pruning", "rounds of 4 of 6"),
+    (PLAIN, {"make": where(named("snip"), without("cost", "scoring_seconds"))}, "Is the cost of pruning", "of 4 of 6"),
     (ABLATED, {"ablations": ("reinit",)}, "Is each mask compared with itself shuffled", "no ablation shuffle"),
     (ABLATED, {"ablations": ("shuffle",)}, "Is each mask compared with itself on re-drawn", "no ablation reinit"),
     (ABLATED, {"ablations": ("shuffle",)}, "Is each ranking compared", "no ablation invert"),
@@ -135,6 +157,12 @@ TURNED = [
     (PLAIN, {"rules": (*RULES, replace(LINE, args={}))}, "Is it shown what networks pruned", "at the first iteration"),
     (PLAIN, {"change": other_recipe}, "Are all criteria of a dataset trained by one recipe", "2 recipes a dataset"),
     (PLAIN, {"change": unknown_images}, "Are all criteria of a dataset trained by one", "images without a fingerprint"),
+    (
+        PLAIN,
+        {"change": other_images},
+        "Are all criteria of a dataset trained by one",
+        "2 sets of images under one name",
+    ),
     (
         PLAIN,
         {"make": where(first_seed, within("environment", torch="2.11.0"))},
@@ -165,7 +193,12 @@ TURNED = [
     (PLAIN, {"make": within("receipt", source="")}, "Is each criterion's code the same", "8 cells without a hash"),
     (PLAIN, {"make": where(first_seed, within("receipt", dtype="float32"))}, "Is one floating", "float32, float64"),
     (PLAIN, {"make": within("environment", precision="")}, "Is one floating-point", "no recorded precision"),
-    (PLAIN, {"make": where(named("snip"), within("receipt", mask=""))}, "Are masks kept", "6 of 8 finished cells"),
+    (
+        PLAIN,
+        {"make": where(named("snip"), within("receipt", mask=""))},
+        "Does every pruned cell",
+        "6 of 8 finished cells",
+    ),
     (PLAIN, {"strays": 3}, "Is no result left out", "3 records of cells that the study does not expect"),
 ]
 
@@ -185,7 +218,7 @@ def test_what_is_asked_for_is_met_and_what_is_missing_is_counted(sound, changed,
 def test_every_question_is_turned_by_some_test():
     questions = [one.question for one in answers(study(seeds=1))]
 
-    assert len(questions) == 29
+    assert len(questions) == 30
     assert [q for q in questions if not any(q.startswith(start) for _, _, start, _ in TURNED)] == []
 
 
@@ -201,7 +234,7 @@ def test_what_an_ablation_means_nothing_to_is_not_asked_for():
 def test_nothing_is_claimed_of_a_study_without_a_record():
     found = states(study(make=lambda cell: None))
 
-    assert found["Are masks kept, so that anybody can check them?"] == "not applicable"
+    assert found["Does every pruned cell name its mask by a hash, so that anybody can check it?"] == "not applicable"
     assert found["Are all cells computed by the same libraries?"] == "not applicable"
     assert found["Is every planned cell finished, and none left out?"] == "missing"
     assert found["Can every criterion score every model (the doctor's findings before training)?"] == "not applicable"

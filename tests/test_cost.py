@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 
 import pytest
-from pabench_reports import cost
+from pabench_reports import cost, figure
 from pabench_reports.pareto import front, offers, pareto
 
 from pabench import frame
@@ -74,11 +75,11 @@ def test_the_front_holds_who_is_beaten_in_time_or_accuracy_alone():
 
 def test_reference_lines_stand_beside_the_front():
     """The fastest and the best of all, and yet no criterion to be compared with."""
-    figure = pareto(scored(study(GIVEN, criteria=("random", "snip", "late"))), "x")
+    drawn = pareto(scored(study(GIVEN, criteria=("random", "snip", "late"))), "x")
 
-    assert [name for name, values in figure.numbers.lines if values[-1] == "yes"] == ["random", "snip"]
-    assert [name for name, _ in figure.numbers.lines] == ["random", "snip", "late"]
-    assert "Reference lines stand beside and are not on the front." in figure.notes
+    assert [name for name, values in drawn.numbers.lines if values[-1] == "yes"] == ["random", "snip"]
+    assert [name for name, _ in drawn.numbers.lines] == ["random", "snip", "late"]
+    assert "Reference lines stand beside and are not on the front." in drawn.notes
 
 
 def test_who_fails_takes_no_block_from_the_others():
@@ -87,6 +88,26 @@ def test_who_fails_takes_no_block_from_the_others():
     found, blocks, left = offers(scored(made))
 
     assert ([o.criterion for o in found], blocks, left) == (["random", "snip"], 3, ["grasp"])
+
+
+def test_a_reference_line_takes_no_block_from_the_criteria():
+    """It has two blocks of four: criteria are compared in all four, and it is named as left out."""
+    made = study(
+        GIVEN,
+        criteria=("random", "snip", "late"),
+        seeds=4,
+        unfinished=lambda c: c.criterion.name == "late" and c.seed < 2,
+    )
+
+    found, blocks, left = offers(scored(made))
+
+    assert ([o.criterion for o in found], blocks, left) == (["random", "snip"], 4, ["late"])
+
+
+def test_the_caption_names_the_interval_that_is_drawn():
+    assert doctest.testmod(figure).failed == 0
+    assert figure.interval_name([1, 3]) == "95 % t interval of the mean"
+    assert figure.interval_name([12]) == "95 % BCa bootstrap interval of the mean"
 
 
 def test_one_criterion_is_no_front():

@@ -6,8 +6,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from pabench_reports.battery import changes, judged
 from pabench_reports.board import board
 from pabench_reports.cells import table
+from pabench_reports.comparison import compared
+from pabench_reports.duels import duels, grids
+from pabench_reports.figure import looks
 from pabench_reports.studies import Studies
 
 from pabench import report
@@ -15,6 +19,7 @@ from pabench.cell import Augment, CriterionSpec, DatasetSpec, ModelSpec, Scoring
 from pabench.errors import RefusedError
 from pabench.joining import join
 from pabench.measurement import MetricSpec
+from pabench.paired import by_task, stratified
 
 from .synthetic import CRITERIA, ENVIRONMENT, cells, failed, record
 from .test_cli import pabench
@@ -95,6 +100,126 @@ def test_what_failed_in_one_study_is_taken_from_the_other(tmp_path):
 
     assert set(joint.frame["status"]) == {"ok"}
     assert set(joint.frame["study"]) == {"b"}
+
+
+def test_what_is_kept_says_why(tmp_path):
+    """It stands before one that failed, whenever either was made."""
+    late = {"created": "2027-01-01T00:00:00Z"}
+    a = folder(tmp_path / "a", grid("snip"), lambda cell: record(cell, **late), name="a")
+    b = folder(tmp_path / "b", grid("snip"), failed, name="b")
+    c = folder(tmp_path / "c", grid("snip"), at(lambda cell: 50.0), name="c")
+
+    assert {one.why for one in join([a, b]).twice} == {"the only one that finished"}
+    assert "that of a, the only one that finished, is kept" in Studies().render(join([a, b]))
+    assert {(one.label, one.why) for one in join([a, c]).twice} == {("c", "the earlier")}
+    assert {(one.label, one.why) for one in join([a, b, c]).twice} == {("c", "the earliest that finished")}
+
+
+# --- sparsities -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """SNIP at 90 %, GraSP at 80, 90 and 95 %, random pruning at what each of the two has."""
+    left = folder(tmp_path / "left", grid("random", "snip"), name="left")
+    return left, folder(tmp_path / "right", grid("random", "grasp", sparsities=[0.8, 0.9, 0.95]), name="right")
+
+
+def test_criteria_are_compared_at_the_sparsities_that_all_have_and_the_others_are_told(uneven):
+    joint = join(uneven)
+
+    made = board(joint.plain)
+    assert made.sparsities == (0.9,)
+    assert {s.criterion: s.difference.n for s in made.ranked if s.difference} == {"snip": 2, "grasp": 2}
+    # random and grasp at two more sparsities in two blocks
+    (left,) = joint.left_out
+    assert (left.sparsities, left.criteria, left.studies, len(left.keys)) == ((0.8, 0.95), ("snip",), ("right",), 8)
+    assert "cifar10 · resnet20: 80 %, 95 % left out (8 cells of right), not planned in every block for snip;" in (
+        Studies().render(joint)
+    )
+    assert set(joint.strays) == set(left.keys) <= set(joint.records)
+    assert join(uneven[::-1]).left_out == joint.left_out
+
+
+def test_the_command_says_what_is_left_out(uneven, tmp_path):
+    said = pabench("report", *uneven, "--checklist", tmp_path / "list.tex")
+
+    assert said.returncode == 0
+    assert said.stderr.startswith("note: cifar10 · resnet20: 80 %, 95 % left out (8 cells of right)")
+
+
+def test_a_sparsity_that_is_added_later_for_all_criteria_is_taken(tmp_path):
+    a = folder(tmp_path / "a", grid("random", "snip"), name="a")
+    b = folder(tmp_path / "b", grid("random", "snip", sparsities=[0.95]), name="b")
+
+    joint = join([a, b])
+
+    assert (board(joint.plain).sparsities, joint.left_out) == ((0.9, 0.95), ())
+
+
+def test_a_reference_line_of_fewer_sparsities_narrows_nothing(tmp_path):
+    line = CriterionSpec("late", version=1, reference_line="it trains first")
+    a = folder(tmp_path / "a", grid("random", "snip", sparsities=[0.8, 0.9]), name="a")
+    b = folder(tmp_path / "b", cells([line], models=["resnet20"], sparsities=[0.9, 0.95], seeds=2), name="b")
+
+    joint = join([a, b])
+
+    assert board(joint.plain).sparsities == (0.8, 0.9)
+    assert [one.sparsities for one in joint.left_out] == [(0.95,)]
+
+
+def test_criteria_without_a_sparsity_in_common_are_refused_with_the_remedy(tmp_path):
+    a = folder(tmp_path / "a", grid("random", "snip"), name="a")
+    b = folder(tmp_path / "b", grid("grasp", sparsities=[0.8]), name="b")
+
+    with pytest.raises(RefusedError, match="no sparsity is planned for all criteria in all blocks") as refused:
+        join([a, b])
+    assert "(random at 90 %; snip at 90 %; grasp at 80 %)" in str(refused.value)
+    assert "`--bank DIR` takes over the cells that are finished" in str(refused.value)
+
+
+def test_models_of_one_table_need_not_share_their_sparsities(tmp_path):
+    """Six blocks, at one sparsity or two: random is above SNIP in none, and each block of SNIP's shuffle counts."""
+    few = {"seeds": 3, "ablations": ["shuffle"]}
+    a = folder(tmp_path / "a", grid("random", "snip", **few), name="a")
+    other = grid("random", "snip", models=["vgg11_bn"], sparsities=[0.8, 0.95], **few)
+    b = folder(tmp_path / "b", other, name="b")
+    lame = folder(tmp_path / "c", other, lambda c: (failed if c.sparsity == 0.95 else record)(c), name="c")
+
+    joint = join([a, b])
+
+    pruned = stratified(joint.plain.query("criterion != 'dense'"))
+    (duel,) = duels(pruned, ["random", "snip"])
+    assert [grid.shape for grid in grids(by_task(pruned)["snip"])] == [(3, 1), (3, 2)]
+    assert (duel.difference.n, duel.won.n, duel.won.mean) == (6, 6, 0.0)
+    assert [one.n for one in compared("x", joint.plain, looks(["random", "snip"])).middle.values()] == [6, 6]
+    assert judged(changes(joint.frame), "shuffle", ["snip"])["snip"].change.n == 6
+    # a sparsity that is planned and finished nowhere is none that the model lacks
+    (duel,) = duels(stratified(join([a, lame]).plain.query("criterion != 'dense'")), ["random", "snip"])
+    assert (duel.difference.n, duel.won.n) == (3, 3)
+
+
+# --- what is made alike -----------------------------------------------------------------------------------------------
+
+
+def test_blocks_that_started_otherwise_are_refused(tmp_path):
+    """Another version of torch may draw other weights and orders: nothing would be paired, whatever the seeds are."""
+    a = folder(tmp_path / "a", grid("random", "snip", ablations=["reinit"]), name="a")
+
+    def drawn(cell):
+        made = record(cell)
+        return {**made, "pairing": {**made["pairing"], "weights": "0" * 64, "order": "1" * 64}}
+
+    b = folder(tmp_path / "b", grid("random", "grasp"), drawn, name="b")
+
+    with pytest.raises(RefusedError) as refused:
+        join([b, a])
+    assert str(refused.value).splitlines()[0] == (
+        "these studies cannot stand in one table: cifar10 / resnet20, seed 0, 1: weights, order differ between a and "
+        "b, so that nothing is paired"
+    )
+    later = [replace(c, seed=c.seed + 2) for c in grid("random", "grasp")]
+    assert len(join([a, folder(tmp_path / "c", later, drawn, name="c")]).frame) == 16
 
 
 def recipe(**entries):

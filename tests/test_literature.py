@@ -81,7 +81,7 @@ def test_how_a_figure_was_read_is_told_from_its_metric_and_selection():
         (LINE.replace("decoded", ""), "how_obtained: is empty"),
         (LINE + ",more", "14 fields, expected 13"),
         ("SynFlow", "1 fields, expected 13"),
-        (LINE, "the same figure stands on another line"),
+        (LINE, "the same figure stands on line 2, which is used"),
         (LINE.replace('"top1', '"top1"x'), "the lines after it are not read"),
     ],
 )
@@ -90,6 +90,17 @@ def test_a_broken_line_is_named_and_costs_no_other(line, told):
 
     assert found.figures[0].line == 2
     assert any(p.startswith("published.csv:3: ") and told in p for p in found.problems), found.problems
+
+
+def test_what_is_said_not_to_be_used_is_not_used():
+    """One figure on two lines, and another sparsity of it; two whose sparsity nobody knows may be two figures."""
+    unknown = LINE.replace(",0.9,", ",,")
+    found = read(
+        "\n".join([HEADER, LINE, LINE.replace("89.5", "88"), LINE.replace("0.9,", "0.8,"), unknown, unknown]).encode()
+    )
+
+    assert [(figure.line, figure.mean) for figure in found.figures] == [(2, 89.5), (4, 89.5), (5, 89.5), (6, 89.5)]
+    assert len(found.problems) == 1
 
 
 def test_a_file_with_other_columns_is_refused_by_their_names():
@@ -119,7 +130,8 @@ def test_columns_may_stand_in_any_order_after_a_mark_of_byte_order():
         (0.99437659, 0.994, False),
         (0.99437659, 0.9944, True),
         (0.9, 0.9, True),
-        (0.9, 0.90001, False),
+        (0.9822, 0.98221721, True),
+        (0.9, 0.91, False),
         (0.0, 0.0, True),
         (None, 0.9, False),
     ],

@@ -123,6 +123,44 @@ def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
     assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
 
 
+def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
+    """snip failed in one (9 cells) and finished in two, dense and random are equal: 21 cells of both, none is lost."""
+    cells = grid("random", "snip")
+    records = {
+        c.key: (synthetic.failed if c.criterion and c.criterion.name == "snip" else synthetic.record)(c) for c in cells
+    }
+    one = replace(published(cells, "one"), study=frame.study(synthetic.manifest(cells, "one"), records))
+    two = published(cells, "two")
+
+    for order in ([one, two], [two, one]):
+        (only,) = boards(order)
+        assert len(only.frame) == 21
+        assert set(only.frame["status"]) == {"ok"}
+        snip = only.frame[only.frame["criterion"] == "snip"]
+        assert snip["study"].tolist() == ["two"] * 9
+        told = "9 of them finished in one study alone, which is shown"
+        assert only.remarks == [f"{order[1].slug} has 21 cells that others have: {told}."]
+
+
+def badge_of(*studies: Published) -> Badge:
+    (only,) = boards(studies)
+    return only.badges["snip"]
+
+
+def test_a_row_has_the_least_badge_of_the_studies_whose_results_it_shows():
+    everything = grid("random", "snip")
+    of_one_seed, more = [c for c in everything if not c.seed], grid("random", "snip", seeds=4)
+    (known,) = {row(c) for c in everything if c.criterion and c.criterion.name == "snip"}
+    again = {known: Badge(2, "trained again")}
+
+    # no cell of two is shown
+    assert badge_of(published(everything, "one"), published(of_one_seed, "two", badges=again)) == Badge()
+    # of two, which has nine of its cells from one, the fourth seed alone is shown
+    both = badge_of(published(everything, "one", badges=again), published(more, "two"))
+    assert both == Badge(0, f"one: trained again; two: {Badge().detail}")
+    assert badge_of(published(everything, "one", badges=again), published(of_one_seed, "two")) == again[known]
+
+
 def test_another_environment_is_named():
     other = published(grid("mine"), "two", environment={**synthetic.ENVIRONMENT, "device": "cuda: Example 9"})
     (only,) = boards([published(grid("random"), "one"), other])

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pabench_reports.board import board
 from pabench_reports.cells import DIGITS, STEPS, table
 from pabench_reports.figure import INK, looks
 from pabench_reports.leaderboard import _remarks
+from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
@@ -264,7 +266,7 @@ def test_a_clear_and_steady_difference_is_separated():
     made = board(study_of(expected, snip=with_top1(lambda c: 90 + noise[c.seed]), random=with_top1(lambda c: 80)).frame)
 
     assert [(s.criterion, s.letters, s.ranks) for s in made.ranked] == [("snip", "a", (1, 1)), ("random", "b", (2, 2))]
-    assert _remarks(made)[0] == "snip is separably better than all others."
+    assert _remarks(made)[0] == "snip is separably better than all other ranked criteria."
 
 
 def test_the_answer_names_all_that_may_be_the_best():
@@ -333,6 +335,51 @@ def test_a_reference_line_is_held_against_its_own_shuffle_like_any_other():
 
     assert "could not be made" not in page
     assert re.search(r'late <small>not at initialization</small>.*?<td class="shuffle">yes <small>\+20\.00', page, re.S)
+
+
+def test_one_ranked_criterion_is_compared_with_nothing_and_no_seed_is_blamed():
+    alone = board(study_of(cells([CRITERIA["snip"]], models=["resnet20"], seeds=3)).frame)
+    lost = board(study_of(cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"]), random=failed).frame)
+
+    for made in (alone, lost):
+        assert _remarks(made)[-1] == "One criterion is ranked: there is nothing to compare it with."
+        assert not [remark for remark in _remarks(made) if "seed" in remark or "Pairs" in remark]
+
+
+def test_a_best_criterion_is_not_said_to_be_better_than_what_is_not_ranked():
+    def rarely(cell):
+        return with_top1(lambda c: 95)(cell) if cell.seed == 0 else failed(cell)
+
+    noise = {0: 0.0, 1: 0.1, 2: -0.1}
+    expected = cells([CRITERIA[n] for n in ("random", "snip", "grasp")], models=["resnet20"], sparsities=[0.9], seeds=3)
+    tops = {"snip": with_top1(lambda c: 90 + noise[c.seed]), "random": with_top1(lambda c: 80), "grasp": rarely}
+
+    made = board(study_of(expected, **tops).frame)
+
+    assert _remarks(made)[0] == "snip is separably better than all other ranked criteria (not ranked: grasp)."
+
+
+def test_the_difference_to_random_does_not_depend_on_who_is_ranked():
+    def rarely(cell):
+        return with_top1(lambda c: 80)(cell) if cell.seed == 0 else failed(cell)
+
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=3)
+
+    made = board(study_of(expected, random=rarely, snip=with_top1(lambda c: 90)).frame)
+
+    assert [s.criterion for s in made.unranked] == ["random"]
+    assert (made.ranked[0].difference.mean, made.ranked[0].difference.n) == (10.0, 1)
+
+
+def test_cells_that_should_be_paired_and_are_not_are_told_at_the_top():
+    study = study_of(cells(models=["resnet20"], seeds=3))
+    key = study.frame.loc[(study.frame["criterion"] == "snip") & (study.frame["seed"] == 1), "key"].iloc[0]
+    other = {**study.records[key], "pairing": {**study.records[key]["pairing"], "weights": "e" * 64}}
+
+    html = Overview().render(replace(study, records={**study.records, key: other}))
+
+    assert "Initial weights differ within 1 of 3 blocks: what is called paired there is not." in html
+    assert "differ within" not in Overview().render(study)
 
 
 def test_reference_lines_take_no_colour_from_a_criterion():

@@ -21,6 +21,7 @@ from pabench_reports.sanity import Sanity, verdicts
 
 from pabench import frame, report
 from pabench.ablation import ABLATIONS, IN_BATCH
+from pabench.cell import CriterionSpec
 from pabench.section import Study
 
 from .synthetic import CRITERIA, cells, inapplicable, manifest, record
@@ -50,7 +51,7 @@ def by_hand(snip: tuple[float, ...], grasp: tuple[float, ...]):
     """Accuracies such that snip and grasp lose these points by shuffling, in the block of each seed."""
     points = {"snip": snip, "grasp": grasp}
     return lambda cell: (
-        90.0 - (points[cell.criterion.name][cell.seed] if cell.ablation == "shuffle" else 0.0)
+        90.0 - (points.get(cell.criterion.name, snip)[cell.seed] if cell.ablation == "shuffle" else 0.0)
         if cell.criterion
         else 93.0
     )
@@ -80,9 +81,21 @@ def test_a_criterion_that_does_worse_than_its_shuffle_is_told():
 
     assert verdict(study) == {"snip": "not separable", "grasp": "worse"}
     assert dict(verdicts(study, ["shuffle"]))["grasp"].startswith(
-        "loses to its own shuffle by 3.10 points (−3.35 to −2.85): its layer densities are better"
+        "loses to its own shuffle by 3.10 points (+2.85 to +3.35): its layer densities are better"
     )
     assert board_words(study) == {"snip": "not separable", "grasp": "no"}
+
+
+def test_reference_lines_are_corrected_among_themselves():
+    lines = [CriterionSpec(f"line{n}", version=1, trains=True, reference_line="trained") for n in range(3)]
+    alone = battery(["shuffle"], by_hand((1, 2, 3), (3, 3.1, 3.2)), criteria=TWO)
+    beside = battery(["shuffle"], by_hand((1, 2, 3), (3, 3.1, 3.2)), criteria=[*TWO, *lines])
+    names = ["snip", "grasp", *(line.name for line in lines)]
+
+    few = judged(changes(alone.frame), "shuffle", names[:2])
+    many = judged(changes(beside.frame), "shuffle", names)
+
+    assert {name: many[name].p for name in few} == {name: few[name].p for name in few}
 
 
 def board_words(study: Study) -> dict[str, str]:

@@ -33,17 +33,20 @@ def report(
 
     if len(folders) > 1 and not output and not checklist:
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
+    joint = join(folders) if len(folders) > 1 else None
+    for one in joint.left_out if joint else ():
+        typer.echo(f"note: {one.text}", err=True)
     if checklist:
         from pabench_reports.checklist import table
 
         from pabench.durable import replace
 
-        text = table(join(folders) if len(folders) > 1 else read(folders[0]))
+        text = table(joint or read(folders[0]))
         checklist.parent.mkdir(parents=True, exist_ok=True)
         replace(checklist, text.encode())
         typer.echo(f"checklist: {checklist}")
-    if len(folders) > 1 and output:
-        typer.echo(f"report: {write_study(join(folders), output)}")
+    if joint and output:
+        typer.echo(f"report: {write_study(joint, output)}")
     elif output or not checklist:
         typer.echo(f"report: {write(folders[0], output)}")
 
