@@ -89,7 +89,7 @@ def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
 
 
 def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(Session, "_check", lambda *_, **__: None)
+    monkeypatch.setattr(Session, "check_criteria", lambda *_, **__: None)
     text = LINES.replace("seeds: 4", "seeds: 1\nmetrics: [ntk]")
 
     said = " ".join(ask(tmp_path, "--dry-run", text=text, command=("run",)).stdout.split())
