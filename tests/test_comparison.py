@@ -13,6 +13,7 @@ from pabench_reports.comparison import Comparison, compared
 from pabench_reports.diagram import _rows, diagram
 from pabench_reports.duels import duels
 from pabench_reports.figure import looks
+from pabench_reports.leaderboard import Leaderboard
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -104,6 +105,14 @@ def test_differences_without_spread_have_no_t_test():
     said = words(page(ahead((2.0, 2.0, 2.0))))
 
     assert "No pair is separable: no pair has two blocks of a model that differ" in said
+
+
+def test_the_leaderboard_shows_no_interval_of_width_0():
+    """snip 82 and random 80 in each of three seeds: no figure has a spread, and none is certain for that."""
+    said = words(Leaderboard().render(ahead((2.0, 2.0, 2.0))))
+
+    assert "+2.00" in said
+    assert "± 0.00" not in said
 
 
 def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_be():
