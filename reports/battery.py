@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.statistics import Interval, holm, stratified_interval, stratified_test
-
-LEVEL = 0.05
+from pabench.statistics import DIGITS, LEVEL, Interval, holm, stratified_interval, stratified_test
 
 
 @dataclass(frozen=True)
@@ -70,5 +68,5 @@ def _strata(rows: pd.DataFrame) -> list[list[float]]:
     for _, stratum in rows.groupby("stratum", sort=False):
         # by stratum, since models need not share their sparsities
         blocks = stratum.pivot(index="block", columns="sparsity", values="change").mean(axis=1, skipna=False)
-        found.append(list(blocks.dropna()))
+        found.append(list(blocks.dropna().round(DIGITS)))
     return [values for values in found if values]
