@@ -54,11 +54,11 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> tuple[list[
 
 
 def instead(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], count: int, seed: int) -> list[Cell]:
-    """A sample of finished cells that trained another network in place of a pruned one, of all their rows first."""
+    """A sample of finished plain cells that trained another network in place of a pruned one, of all rows first."""
     rows: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         record = records.get(cell.key)
-        if record and record["status"] == "ok" and "model" in (record["receipt"] or {}):
+        if record and record["status"] == "ok" and not cell.ablation and "model" in (record["receipt"] or {}):
             rows[row(cell)].append(cell)
     return sample(rows, count, seed)
 
