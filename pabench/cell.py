@@ -255,3 +255,13 @@ def labelled(name: str, args: Mapping[str, Any]) -> str:
     'synflow (steps=100)'
     """
     return f"{name} ({', '.join(f'{k}={v}' for k, v in args.items())})" if args else name
+
+
+def ordered(label: str) -> str:
+    """The label with its parameters in alphabetical order: what two ways of writing one label have in common.
+
+    >>> ordered("snip (steps=2, schedule=linear)")
+    'snip (schedule=linear, steps=2)'
+    """
+    name, mark, given = label.partition(" (")
+    return f"{name} ({', '.join(sorted(given.removesuffix(')').split(', ')))})" if mark else name

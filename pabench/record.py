@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pabench.cell import Cell
+from pabench.cell import Cell, ordered
 
 SCHEMA = 1
 SOFTWARE = ("pabench", "python", "torch", "timm")
@@ -49,12 +49,7 @@ def same_labels(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     >>> same_labels({"criterion": "snip (steps=2, schedule=linear)"}, {"criterion": "snip (schedule=linear, steps=2)"})
     True
     """
-    return {k: _parts(v) for k, v in one.items()} == {k: _parts(v) for k, v in other.items()}
-
-
-def _parts(label: str) -> tuple[str, list[str]]:
-    name, _, given = label.partition(" (")
-    return name, sorted(given.removesuffix(")").split(", "))
+    return {k: ordered(v) for k, v in one.items()} == {k: ordered(v) for k, v in other.items()}
 
 
 def now() -> str:
