@@ -70,7 +70,7 @@ class ModelSpec:
     @property
     def label(self) -> str:
         shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
-        return labelled(self.name, {**shown, **{k: v for k, v in self.args.items() if k != "zero_init_last"}})
+        return labelled(self.name, {**shown, **{k: v for k, v in sorted(self.args.items()) if k != "zero_init_last"}})
 
     def identity(self) -> dict[str, Any]:
         zeros = {"zeros": self.zeros} if self.zeros else {}
@@ -81,11 +81,11 @@ class ModelSpec:
 class CriterionSpec:
     """A criterion by name (`grasp` or `grasp@official`).
 
-    `given` is what the suite says and makes the label; `args` are all parameters, defaults included; `version` and
-    `source` (SHA-256 of the defining file) come from the class, as do `trains` (its masks depend on the recipe) and
-    `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is the
-    same of the criterion whose layer densities it takes over (`allocation: as:NAME`); empty, and no part of the key,
-    where it takes none.
+    `given` is what the suite says and makes the label, in alphabetical order, as records are stored; `args` are all
+    parameters, defaults included; `version` and `source` (SHA-256 of the defining file) come from the class, as do
+    `trains` (its masks depend on the recipe) and `reference_line` (why reports show it beside the criteria and do not
+    rank it; "" for a criterion). `donor` is the same of the criterion whose layer densities it takes over
+    (`allocation: as:NAME`); empty, and no part of the key, where it takes none.
     """
 
     name: str
@@ -99,7 +99,7 @@ class CriterionSpec:
 
     @property
     def label(self) -> str:
-        return labelled(self.name, self.given)
+        return labelled(self.name, dict(sorted(self.given.items())))
 
     def identity(self) -> dict[str, Any]:
         known = {
@@ -255,3 +255,13 @@ def labelled(name: str, args: Mapping[str, Any]) -> str:
     'synflow (steps=100)'
     """
     return f"{name} ({', '.join(f'{k}={v}' for k, v in args.items())})" if args else name
+
+
+def ordered(label: str) -> str:
+    """The label with its parameters in alphabetical order: what two ways of writing one label have in common.
+
+    >>> ordered("snip (steps=2, schedule=linear)")
+    'snip (schedule=linear, steps=2)'
+    """
+    name, mark, given = label.partition(" (")
+    return f"{name} ({', '.join(sorted(given.removesuffix(')').split(', ')))})" if mark else name

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
-from pabench import sourcefile
+from pabench import counted, rules, sourcefile, stated
 from pabench.ablation import alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
 from pabench.flaw import Flaw
-from pabench.foreign import AGGREGATES, MaskFacts
-from pabench.record import STATISTICS
+from pabench.foreign import AGGREGATES
+from pabench.likeness import PARTS
 from pabench.wellformed import Wellformed
 
 LEVEL = 2
-ROUNDING = 1e-6
-"""Of the dense FLOPs: densities of layers are float32 numbers in what a record says."""
-APART = (*STATISTICS, "mask")
-"""Entries of a receipt that its mask file does not repeat."""
 OF_BANK = "other-environment"
 """The flag of a cell that was taken from a bank of another environment; no receipt has it."""
 
@@ -38,6 +34,7 @@ def check(found: Wellformed) -> list[Flaw]:
 
         if record["status"] == "ok":
             flaws += _record(found, cell, record, say)
+    flaws += rules.check(found)
     flaws += _layers(found)
     flaws += _same(found)
     flaws += _paired(found)
@@ -50,11 +47,12 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any], say: Say) 
     result, receipt = record["result"], record["receipt"]
     if result["top5"] + 1e-9 < result["top1"]:
         yield say("result.top5", f"at least top-1, {result['top1']}", result["top5"])
-    for name, values in result["curve"].items():
-        if len(values) != cell.recipe.epochs:
-            yield say(f"result.curve.{name}", f"{cell.recipe.epochs} epochs", f"{len(values)} values")
-    if any(not record["pairing"].get(part) for part in ("order", "augmentation")):
-        yield say("pairing", "hashes of order and augmentation", record["pairing"])
+    filed = found.receipts.get(cell.pruning_key) if cell.criterion else None
+    for wrong in (*stated.curves(cell, result), *stated.costs(cell, record, filed)):
+        yield say(*wrong)
+    hashed = [part for part in PARTS if part != "weights" or "model" not in (receipt or {})]
+    if lacking := [part for part in hashed if not record["pairing"].get(part)]:
+        yield say("pairing", f"hashes of {', '.join(hashed)}", f"no {', '.join(lacking)}")
     if cell.criterion is None:
         if receipt is not None:
             yield say("receipt", "none, the cell is dense", "a receipt")
@@ -65,15 +63,21 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any], say: Say) 
     yield from _receipt(cell, receipt, say)
     yield from _filed(found, cell, record, receipt, say)
     if "model" in receipt:
-        if result["parameters"]["pruned"] != receipt.get("parameters_instead"):
-            yield say("result.parameters.pruned", receipt.get("parameters_instead"), result["parameters"]["pruned"])
+        for wrong in rules.replaced(result, receipt, counted.kept(cell, receipt["total"])):
+            yield say(*wrong)
         return
     mask = found.foreign.masks.get(receipt.get("mask") or "")
     if mask is None:
         yield say("receipt.mask", "a mask file", f"no masks/{str(receipt.get('mask'))[:64]}.safetensors")
         return
-    yield from _mask(cell, receipt, mask, say)
-    yield from _sizes(result, receipt, mask, say)
+    told = (
+        counted.mask(cell, receipt, mask),
+        counted.sizes(result, mask),
+        stated.scored(receipt),
+        stated.flagged(record),
+    )
+    for wrong in chain(*told):
+        yield say(*wrong)
 
 
 def _receipt(cell: Cell, receipt: Mapping[str, Any], say: Say) -> Iterator[Flaw]:
@@ -115,52 +119,6 @@ def _filed(
                 yield say(f"pairing.{part}", f"{value} (the receipt's file)", record["pairing"].get(part))
 
 
-def _mask(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts, say: Say) -> Iterator[Flaw]:
-    """Counts from the mask's bits."""
-    counted = [(name, list(shape), kept) for name, shape, kept in mask.layers]
-    stated = [(layer["name"], layer["shape"], layer["kept"]) for layer in receipt["layers"]]
-    if counted != stated:
-        for (name, shape, kept), layer in zip(counted, stated, strict=False):
-            if (name, shape, kept) != layer:
-                yield say("receipt.layers", f"{name} {shape}: {kept} kept (counted in the mask)", f"{layer}")
-        if len(counted) != len(stated):
-            yield say("receipt.layers", f"{len(counted)} layers (the mask's)", len(stated))
-    for layer in receipt["layers"]:
-        if layer["total"] != math.prod(layer["shape"]):
-            yield say("receipt.layers", f"{layer['name']}: {math.prod(layer['shape'])} weights", layer["total"])
-    kept = sum(kept for _, _, kept in mask.layers)
-    total = sum(math.prod(shape) for _, shape, _ in mask.layers)
-    if receipt["kept"] != kept:
-        yield say("receipt.kept", f"{kept} (counted in the mask)", receipt["kept"])
-    if receipt["total"] != total:
-        yield say("receipt.total", f"{total} (counted in the mask)", receipt["total"])
-    asked = total - math.floor(round(cell.sparsity * total, 6))
-    if kept != asked:
-        yield say("receipt.kept", f"{asked}, which is N - floor(sparsity * N)", kept)
-    dead = [name for name, _, kept in mask.layers if not kept]
-    if receipt["dead_layers"] != dead:
-        yield say("receipt.dead_layers", f"{dead} (counted in the mask)", receipt["dead_layers"])
-    header = {key: value for key, value in receipt.items() if key not in APART}
-    for field in sorted(set(header) | set(mask.receipt)):
-        if header.get(field) != mask.receipt.get(field):
-            yield say(f"receipt.{field}", f"{mask.receipt.get(field)} (the mask file's)", header.get(field))
-
-
-def _sizes(result: Mapping[str, Any], receipt: Mapping[str, Any], mask: MaskFacts, say: Say) -> Iterator[Flaw]:
-    """Parameters and FLOPs from the mask's counts."""
-    removed = sum(math.prod(shape) - kept for _, shape, kept in mask.layers)
-    left = result["parameters"]["dense"] - removed
-    if result["parameters"]["pruned"] != left:
-        yield say("result.parameters.pruned", f"{left} (from the mask)", result["parameters"]["pruned"])
-    flops = result["flops"]
-    if flops.get("layers") is None:
-        return
-    densities = {name: kept / math.prod(shape) if math.prod(shape) else 1.0 for name, shape, kept in mask.layers}
-    saved = sum(dense * (1 - densities.get(name, 1.0)) for name, dense in flops["layers"].items())
-    if abs(flops["dense"] - saved - flops["pruned"]) > ROUNDING * flops["dense"] + 1:
-        yield say("result.flops.pruned", f"{flops['dense'] - saved:.0f} (from the mask)", flops["pruned"])
-
-
 def _layers(found: Wellformed) -> Iterator[Flaw]:
     """Dense FLOPs of a layer are two for each weight and position that it is applied at, and no more than all."""
     for key, record in found.records.items():
@@ -185,13 +143,21 @@ def _same(found: Wellformed) -> Iterator[Flaw]:
             continue
         cell, result = found.cells[key], record["result"]
         place = digest([cell.dataset.identity(), cell.model.identity()])
-        facts = {"parameters.dense": result["parameters"]["dense"], "flops.dense": result["flops"]["dense"]}
-        facts |= {"flops.layers": result["flops"]["layers"]} if result["flops"].get("layers") else {}
+        facts = {f"result.{name}.dense": result[name]["dense"] for name in ("parameters", "flops")}
+        facts |= {"result.flops.layers": result["flops"]["layers"]} if result["flops"].get("layers") else {}
+        facts |= {"receipt.total": record["receipt"]["total"]} if record["receipt"] else {}
         for field, value in facts.items():
             first, expected = seen.setdefault(f"{place}{field}", (key, value))
             if value != expected:
                 where = f"{expected} (as {found.title(first)})"
-                yield Flaw(LEVEL, f"records/{key}.json", where, str(value), f"result.{field}", cell.title)
+                yield Flaw(
+                    LEVEL,
+                    f"records/{key}.json",
+                    where,
+                    str(value),
+                    f"{'receipt' if field == 'total' else 'result'}.{field}",
+                    cell.title,
+                )
 
 
 def _paired(found: Wellformed) -> Iterator[Flaw]:

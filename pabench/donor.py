@@ -44,6 +44,16 @@ def donor_identity(rule: Criterion) -> dict[str, Any]:
     return {"name": found.name, "args": asdict(found), "version": found.version, "source": source_digest(type(found))}
 
 
+def nature(rule: Criterion) -> dict[str, Any]:
+    """What a `CriterionSpec` says of a rule and its donor together: `trains`, `reference_line` and `donor`."""
+    both = [found for found in (rule, donor(rule)) if found is not None]
+    return {
+        "trains": any(found.trains for found in both),
+        "reference_line": next((found.reference_line for found in both if found.reference_line), ""),
+        "donor": donor_identity(rule),
+    }
+
+
 def donor_layers(
     rule: Criterion, prune: Callable[[Criterion, float], Tensors]
 ) -> Callable[[str, float], Mapping[str, int]] | None:

@@ -68,7 +68,7 @@ def study(
     columns = [c for spec in metrics for c in sorted({c for f in figures for c in f.get(spec.name, {})})]
     flat = [{c: v for found in f.values() for c, v in found.items()} for f in figures]
     rows = [{**one, **more} for one, more in zip(rows, flat, strict=True)]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, "flags", "rerun"])
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
     strays = tuple(sorted(set(records) - set(frame["key"])))
     return Study(manifest, frame, records, strays, metrics, measured)
@@ -101,6 +101,9 @@ IDENTITY = (
     "ablation",
     "parent",
 )
+LAST = ("flags", "rerun")
+COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
+"""What a metric cannot be called: its name would be a column of the same table."""
 
 
 def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False) -> dict[str, Any]:

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pabench.cell import Cell, digest
+from pabench.cell import Cell, digest, labelled
 from pabench.errors import SuiteError
 from pabench.suite import Suite, parse
+
+
+def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
+    """Names that mean two things, and things with two names: (what, name). A study has neither, whatever its suite."""
+    named: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for cell in cells:
+        dataset, model = cell.dataset.label, f"{cell.dataset.label} / {cell.model.label}"
+        named["dataset"][dataset].add(digest(cell.dataset.identity()))
+        named["model"][model].add(digest(cell.model.identity()))
+        named["recipe on"][dataset].add(digest(cell.recipe.identity()))
+        named["scoring on"][dataset].add(digest([cell.scoring.dtype, cell.scoring.degenerate]))
+        if cell.criterion:
+            facts = [cell.criterion.identity(), cell.criterion.trains, cell.criterion.reference_line]
+            named["criterion"][cell.criterion.label].add(digest(facts))
+    for what, names in named.items():
+        yield from ((what, name) for name, meanings in names.items() if len(meanings) > 1)
+    rules: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        if cell.criterion:
+            rules[digest(cell.criterion.identity())].add(cell.criterion.label)
+    yield from (("criterion", " and ".join(sorted(labels))) for labels in rules.values() if len(labels) > 1)
 
 
 def gaps(cells: Sequence[Cell]) -> Iterator[str]:
@@ -48,16 +69,22 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[t
     yield from _unequal("sparsities", _numbers(suite.sparsities), _numbers({cell.sparsity for cell in cells}))
     yield from _unequal("seeds", _numbers(suite.seed_values), _numbers({cell.seed for cell in cells}))
     yield from _unequal("ablations", sorted(suite.ablations), sorted({c.ablation for c in cells if c.ablation}))
-    names = sorted({entry.name for entry in suite.criteria}) if any(s > 0 for s in suite.sparsities) else []
-    yield from _unequal("criteria", names, sorted({c.criterion.name for c in pruned if c.criterion}))
-    entries, rules = len(suite.criteria), {digest(c.criterion.identity()) for c in pruned if c.criterion}
-    if names:
-        yield from _unequal("number of criteria", entries, len(rules))
+    rules = {digest(c.criterion.identity()): c.criterion for c in pruned if c.criterion}
+    asked = suite.criteria if any(s > 0 for s in suite.sparsities) else ()
+    entries = sorted(labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked)
+    yield from _unequal("criteria", entries, sorted(rule.label for rule in rules.values()))
+    for rule in rules.values():
+        for key, value in rule.given.items():
+            if key not in rule.args or not _equal(value, rule.args[key]):
+                yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
     yield from _unequal("datasets", _names(suite, "datasets"), sorted({cell.dataset.name for cell in cells}))
     yield from _unequal("models", _names(suite, "models"), sorted({cell.model.name for cell in cells}))
-    recipe = {(c.recipe.epochs, c.recipe.batch_size, c.recipe.optimizer, c.recipe.lr, c.recipe.momentum) for c in cells}
-    asked = suite.recipe
-    yield from _unequal("recipe", {(asked.epochs, asked.batch_size, asked.optimizer, asked.lr, asked.momentum)}, recipe)
+    recipes = {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values()
+    for recipe in recipes:
+        # what a dataset and a device decide of a recipe is not in its suite
+        expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
+        for key, value in recipe.identity().items():
+            yield from _unequal(f"recipe.{key}", expected[key], value)
     yield from _unequal("protocol", {suite.protocol}, {cell.protocol for cell in cells})
 
 
@@ -70,6 +97,13 @@ def _column(cell: Cell) -> str:
 def _unequal(what: str, expected: Any, found: Any) -> Iterator[tuple[str, str, str]]:
     if expected != found:
         yield what, _told(expected), _told(found)
+
+
+def _equal(given: Any, used: Any) -> bool:
+    """Whether a parameter is what was given for it: 200 is 200.0, and True is not 1."""
+    if isinstance(given, list | tuple) and isinstance(used, list | tuple):
+        return len(given) == len(used) and all(map(_equal, given, used))
+    return given == used and isinstance(given, bool) == isinstance(used, bool)
 
 
 def _told(value: Any) -> str:

@@ -31,7 +31,10 @@ def read(data: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     named = isinstance(shapes, dict) and isinstance(receipt, dict) and header.get("format") == FORMAT
     if not named or set(shapes) != set(bits):
         raise DataError("a mask file of another version of pabench, or one whose header and content differ")
-    return {name: _unpacked(name, bits[name], shape) for name, shape in shapes.items()}, receipt
+    try:
+        return {name: _unpacked(name, bits[name], shape) for name, shape in shapes.items()}, receipt
+    except (ValueError, OverflowError) as error:  # [0, 10**30] is a shape of no weights, and of no array
+        raise DataError(f"no mask file of pabench ({error})") from None
 
 
 def _unpacked(name: str, bits: np.ndarray[Any, Any], shape: Any) -> np.ndarray[Any, Any]:

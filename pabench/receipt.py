@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +12,7 @@ from pabench.criterion import Criterion, ScoreContext
 from pabench.digest import source_digest
 from pabench.donor import donor_identity
 from pabench.selection import Selection, Tensors
-from pabench.verdict import DEGENERATE_ZEROS, REMEDY, zero_scores
-
-ARBITRARY_TIES = 0.01
-"""Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
+from pabench.verdict import flags
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def receipted(
     if taken_over := donor_identity(rule):
         receipt["donor"] = taken_over
     doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
-    return Pruned(masks, receipt, doubtful + _flags(receipt), seconds)
+    return Pruned(masks, receipt, doubtful + flags(receipt), seconds)
 
 
 def _quantiles(scores: Tensors) -> dict[str, float]:
@@ -123,25 +119,3 @@ def histogram(scores: Tensors) -> dict[str, Any]:
 
 def _bin(sizes: torch.Tensor) -> torch.Tensor:
     return (sizes.log10() * PER_DECADE).floor().to(torch.int64)
-
-
-def _flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What must never be reported as if it were fine."""
-    flags = []
-    total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
-    if zeros >= DEGENERATE_ZEROS * total:
-        layers = sum(layer["zero_scores"] == layer["total"] for layer in receipt["layers"])
-        detail = f"{zero_scores(zeros, total, layers, len(receipt['layers']))}; {REMEDY}"
-        flags.append({"flag": "degenerate", "detail": detail})
-    arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
-    if arbitrary > ARBITRARY_TIES * kept:
-        detail = (
-            f"{receipt['tied_at_threshold']} weights share the lowest kept score; "
-            f"the order of the parameters chose {receipt['kept_of_tied']} of them"
-        )
-        flags.append({"flag": "tied", "detail": detail})
-    if receipt["non_finite_scores"]:
-        flags.append({"flag": "non-finite", "detail": f"{receipt['non_finite_scores']} scores are infinite"})
-    if receipt["dead_layers"]:
-        flags.append({"flag": "collapsed", "detail": ", ".join(receipt["dead_layers"])})
-    return flags

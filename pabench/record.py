@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pabench.cell import Cell
+from pabench.cell import Cell, ordered
 
 SCHEMA = 1
 SOFTWARE = ("pabench", "python", "torch", "timm")
@@ -40,6 +41,15 @@ def labels(cell: Cell) -> dict[str, str]:
     criterion = cell.criterion.label if cell.criterion else "dense"
     ablation = {"ablation": cell.ablation} if cell.ablation else {}
     return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion, **ablation}
+
+
+def same_labels(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two records name a cell alike; earlier versions gave parameters in the order of the suite.
+
+    >>> same_labels({"criterion": "snip (steps=2, schedule=linear)"}, {"criterion": "snip (schedule=linear, steps=2)"})
+    True
+    """
+    return {k: ordered(v) for k, v in one.items()} == {k: ordered(v) for k, v in other.items()}
 
 
 def now() -> str:

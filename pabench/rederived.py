@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from pabench import maskbits
 from pabench.block import Block
-from pabench.cell import Cell
+from pabench.cell import Cell, ModelSpec
 from pabench.errors import DataError, MissingError
 from pabench.flaw import Flaw
 from pabench.foreign import content
 from pabench.maskfile import unpack
 from pabench.rerun import Rerun, Where, rerun, why
-from pabench.sampling import masked, place, row
+from pabench.rescored import asked, kind, receipts
+from pabench.sampling import masked, place, row, sample
 from pabench.size import flops, parameters
 from pabench.wellformed import Wellformed
 
@@ -30,7 +33,10 @@ computations differ in 10 to 50 % of the kept weights, so that only equal masks 
 
 def check(found: Wellformed, count: int, seed: int, where: Where) -> tuple[list[Flaw], list[dict[str, Any]], list[str]]:
     """Flaws, what came of each sampled cell, and notes."""
-    cells = masked(found.cells.values(), found.records, count, seed)
+    cells = [
+        *masked(found.cells.values(), found.records, count, seed),
+        *instead(found.cells.values(), found.records, count, seed),
+    ]
     if not cells:
         nothing = Flaw(LEVEL, "records", "finished cells with a mask", "none", unable=True)
         return [nothing], [], []
@@ -47,6 +53,16 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> tuple[list[
     return flaws, outcomes, notes
 
 
+def instead(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], count: int, seed: int) -> list[Cell]:
+    """A sample of finished plain cells that trained another network in place of a pruned one, of all rows first."""
+    rows: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        record = records.get(cell.key)
+        if record and record["status"] == "ok" and not cell.ablation and "model" in (record["receipt"] or {}):
+            rows[row(cell)].append(cell)
+    return sample(rows, count, seed)
+
+
 def identified(cell: Cell) -> dict[str, Any]:
     """Which cell, and which row of a leaderboard, an outcome is about."""
     return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
@@ -59,6 +75,9 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
     if receipt is None or receipt["status"] != "ok":
         unable = receipt is not None and receipt["kind"] in ("data", "oom", "io")
         return [Flaw(LEVEL, path, "a mask", why(receipt), "receipt", cell.title, unable)], "no mask"
+    kinds = [kind(found) for found in (receipt["receipt"], record["receipt"])]
+    if kinds[0] != kinds[1]:
+        return [Flaw(LEVEL, path, f"{kinds[0]} (made here)", kinds[1], "receipt.model", cell.title)], "no mask"
     here = where.environment()
     alike = all(record["environment"].get(part) == here[part] for part in SAME)
     for part in ("weights", "order", "augmentation", "scoring_batch"):
@@ -68,18 +87,26 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
             told = f"{stated} ({there})"
             flaw = Flaw(LEVEL, path, f"{derived} (made here)", told, f"pairing.{part}", cell.title, not alike)
             return [flaw], f"other {part}"
-    sha = record["receipt"]["mask"]
+    wrong = chain(asked(cell, own), receipts(cell, record, receipt, alike=alike))
+    flaws = [Flaw(LEVEL, w.file or path, w.expected, w.found, w.field, cell.title, w.unable) for w in wrong]
+    sha = record["receipt"].get("mask")
+    if "model" in record["receipt"]:
+        return [*flaws, *_sizes(found, cell, own, where, path)], "other network" if flaws else "the same network"
     try:
         data = content(found.foreign.folder, f"masks/{sha}.safetensors", sha)
     except DataError as error:
-        return [Flaw(LEVEL, path, "the mask that level 1 read", str(error), "receipt.mask", cell.title)], "no mask"
+        return [
+            *flaws,
+            Flaw(LEVEL, path, "the mask that level 1 read", str(error), "receipt.mask", cell.title),
+        ], "no mask"
     submitted = maskbits.read(data)[0]
     derived = {n: m.numpy() for n, m in unpack(made.store.get_mask(receipt["receipt"]["mask"]))[0].items()}
-    flaws = _sizes(found, cell, own, where, path)
+    flaws += _sizes(found, cell, own, where, path)
     common = overlap(submitted, derived)
     if common == 1.0:
         return flaws, "equal"
-    least = 1.0 if alike else OVERLAP.get((cell.scoring.dtype, record["receipt"].get("rounds", 1) == 1))
+    # how often it was scored is not for the submitter to say
+    least = 1.0 if alike else OVERLAP.get((cell.scoring.dtype, receipt["receipt"]["rounds"] == 1))
     if least is not None and common >= least:
         return flaws, f"overlap {common:.4f}"
     share = f"{common:.4f} of the kept weights in common"
@@ -100,20 +127,25 @@ def overlap(one: Mapping[str, np.ndarray[Any, Any]], other: Mapping[str, np.ndar
 
 
 def _sizes(found: Wellformed, cell: Cell, own: Cell, where: Where, path: str) -> list[Flaw]:
-    """Parameters and FLOPs of the submitted mask, from the network itself."""
+    """Parameters and FLOPs of the submitted mask, or of the network in its place, from the network itself."""
     record = found.records[cell.key]
-    sha = record["receipt"]["mask"]
-    masks, _ = unpack(content(found.foreign.folder, f"masks/{sha}.safetensors", sha))
     block = Block(own, where.device)
     module = block.network()
-    shapes: Sequence[tuple[str, Any]] = [(n, tuple(p.shape)) for n, p in module.named_parameters() if n in masks]
-    if dict(shapes) != {n: tuple(m.shape) for n, m in masks.items()}:
-        wrong = f"{len(masks)} layers with other names or shapes"
-        return [Flaw(LEVEL, path, "the network's prunable weights", wrong, "receipt.layers", cell.title)]
-    computed: dict[str, Any] = {
-        "parameters": parameters(module, masks),
-        "flops": flops(module, masks, block.dataset.shape),
-    }
+    shape = block.dataset.shape
+    if "model" in record["receipt"]:
+        other = block.network(spec=ModelSpec(**record["receipt"]["model"]))
+        computed: dict[str, Any] = {
+            "parameters": {**parameters(other, {}), "dense": parameters(module, {})["dense"]},
+            "flops": {**flops(other, {}, shape), "dense": flops(module, {}, shape)["dense"]},
+        }
+    else:
+        sha = record["receipt"]["mask"]
+        masks, _ = unpack(content(found.foreign.folder, f"masks/{sha}.safetensors", sha))
+        shapes: Sequence[tuple[str, Any]] = [(n, tuple(p.shape)) for n, p in module.named_parameters() if n in masks]
+        if dict(shapes) != {n: tuple(m.shape) for n, m in masks.items()}:
+            wrong = f"{len(masks)} layers with other names or shapes"
+            return [Flaw(LEVEL, path, "the network's prunable weights", wrong, "receipt.layers", cell.title)]
+        computed = {"parameters": parameters(module, masks), "flops": flops(module, masks, shape)}
     flaws = []
     for name, sizes in computed.items():
         for part in ("dense", "pruned"):

@@ -15,13 +15,14 @@ import torch
 from pabench import execution, registry, sourcefile
 from pabench.cell import Cell
 from pabench.digest import source_digest
-from pabench.donor import donor, donor_identity
+from pabench.donor import nature
 from pabench.engine import Engine
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
 from pabench.errors import MissingError, PabenchError
 from pabench.foreign import Foreign, content
 from pabench.machine import cores
+from pabench.meaning import meaning
 from pabench.store import Store
 
 
@@ -78,7 +79,10 @@ def rerun(foreign: Foreign, cells: Sequence[Cell], where: Where, *, training: bo
 
 
 def _here(cell: Cell, where: Where, notes: dict[str, None]) -> Cell:
-    """The cell as this machine knows it: its dataset's place, and the criterion that is installed."""
+    """The cell as this machine knows it: its dataset's place, and the criterion that is installed.
+
+    `given` are all parameters that the label of the submission's cell means here.
+    """
     dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
     assert cell.criterion is not None
     try:
@@ -96,8 +100,8 @@ def _here(cell: Cell, where: Where, notes: dict[str, None]) -> Cell:
         args=asdict(rule),
         version=rule.version,
         source=source,
-        trains=any(found.trains for found in (rule, donor(rule)) if found),
-        donor=donor_identity(rule),
+        given=meaning(cell.criterion),
+        **nature(rule),
     )
     return replace(cell, dataset=dataset, criterion=spec)
 

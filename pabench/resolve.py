@@ -13,7 +13,7 @@ from pabench import registry
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.dataset import Dataset, identity
 from pabench.digest import source_digest
-from pabench.donor import donor, donor_identity
+from pabench.donor import nature
 from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
 from pabench.errors import MissingError
 from pabench.measurement import MetricSpec
@@ -63,17 +63,7 @@ class Resolver:
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
         source = source_digest(type(rule))
-        both = [found for found in (rule, donor(rule)) if found is not None]
-        return CriterionSpec(
-            entry.name,
-            entry.params,
-            asdict(rule),
-            rule.version,
-            source,
-            trains=any(found.trains for found in both),
-            reference_line=next((found.reference_line for found in both if found.reference_line), ""),
-            donor=donor_identity(rule),
-        )
+        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source, **nature(rule))
 
     def metric(self, entry: MetricEntry) -> MetricSpec:
         found: Any = create(registry.plugin("metrics", entry.name), entry.params, entry.name)

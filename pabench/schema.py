@@ -6,20 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pabench.cell import Cell, canonical
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class Part(BaseModel):
-    """What may hold more than is checked here, and must hold what is."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
+from pabench.cell import NAME, Cell, canonical
+from pabench.fields import (
+    Column,
+    Count,
+    Finite,
+    Fraction,
+    Nothing,
+    Part,
+    Percent,
+    Positive,
+    Seconds,
+    Sha256,
+    large,
+)
 
 
 class Flag(Part):
@@ -29,9 +29,24 @@ class Flag(Part):
 
 class Layer(Part):
     name: str
-    shape: list[Count]
+    shape: Annotated[list[Count], Field(max_length=8)]
     total: Count
     kept: Count
+    zero_scores: Count = 0
+
+
+class Histogram(Part):
+    """Bins of a quarter of a power of ten: those of float64 are from -1296 to 1233."""
+
+    first: Annotated[int, Field(ge=-1400, le=1400)]
+    positive: Annotated[list[Count], Field(max_length=200)]
+    negative: Annotated[list[Count], Field(max_length=200)]
+    zero: Count
+
+
+class Norm(Part):
+    before: Finite | None = None
+    after: Finite | None = None
 
 
 class Receipt(Part):
@@ -45,6 +60,22 @@ class Receipt(Part):
     layers: list[Layer]
     dead_layers: list[str]
     mask: Sha256 | None = None
+    variant: str = ""
+    dtype: str = ""
+    parameters: dict[str, Any] = {}
+    tied_at_threshold: Count = 0
+    kept_of_tied: Count = 0
+    zero_scores: Count = 0
+    non_finite_scores: Count = 0
+    rounds: Count = 1
+    dense_epochs: Count = 0
+    scores: dict[str, Finite] = {}
+    score_histogram: Histogram | Nothing = {}
+    gradient_norm: Norm | None = None
+    donor: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    left: Count = 0
+    parameters_instead: Count = 0
 
 
 class Size(Part):
@@ -53,11 +84,31 @@ class Size(Part):
     layers: dict[str, Positive] | None = None
 
 
+class Curve(Part):
+    """One value an epoch; what else is drawn against epochs is numbers, too."""
+
+    __pydantic_extra__: dict[str, list[Finite]]
+    loss: list[Positive]
+    top1: list[Percent]
+    lr: list[Positive]
+
+
+class Cost(Part):
+    __pydantic_extra__: dict[str, Positive | None]
+    scoring_seconds: Seconds | None = None
+    gradient_seconds: Seconds | None = None
+    training_seconds: Seconds | None = None
+    evaluation_seconds: Seconds | None = None
+    wall_seconds: Seconds | None = None
+    scoring_images: Count | None = None
+    gradient_images: Count | None = None
+
+
 class Result(Part):
     top1: Percent
     top5: Percent
     loss: Positive
-    curve: dict[str, list[Finite]]
+    curve: Curve
     parameters: Size
     flops: Size
 
@@ -70,10 +121,21 @@ class Outcome(Part):
     status: Literal["ok", "failed", "skipped"]
     kind: str
     message: str
+    traceback: str = ""
+    attempt: Count = 1
     pairing: dict[str, str]
     flags: list[Flag]
     receipt: Receipt | None
-    cost: dict[str, Positive | None]
+    cost: Cost
+
+
+class Bank(Part):
+    """Where a cell was taken from, and where that one had been taken from."""
+
+    study: str
+    digest: Sha256
+    record: Sha256
+    via: Bank | None = None
 
 
 class Record(Outcome):
@@ -83,15 +145,16 @@ class Record(Outcome):
     ablation: str = ""
     parent: str = ""
     environment: dict[str, str | int | float | bool | None]
-    created: str
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     result: Result | None
+    bank: Bank | None = None
 
 
 class Entry(Part):
     of: Annotated[list[Sha256], Field(min_length=1, max_length=2)]
     metric: str
     identity: Sha256
-    numbers: dict[str, Finite | None]
+    numbers: dict[Column, Finite | None]
     error: str
 
 
@@ -101,9 +164,29 @@ class Measured(Part):
     entries: list[Entry]
 
 
+class Metric(Part):
+    """As `pabench.measurement.MetricSpec`, which takes nothing else."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    args: dict[str, Any] = {}
+    version: Count = 1
+    source: str = ""
+    stage: Literal["mask", "pair", "training"] = "mask"
+    title: str = ""
+    unit: str = ""
+
+
 class Study(Part):
     name: str
+    title: str = ""
     suite: str
+    suite_path: str = ""
+    command: str = ""
+    created: str = ""
+    pabench: str = ""
+    metrics: list[Metric] = []
     cells: list[dict[str, Any]]
     overrides: list[str] = []
     environment: dict[str, str | int | float | bool | None]
@@ -128,6 +211,8 @@ _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
 
 def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
     """Each thing that is wrong with it: (field, what was expected, what is there)."""
+    if found := next(large(data), ""):
+        return [(found, "whole numbers below 2**63", "a larger one")]
     try:
         model.model_validate(data)
     except ValidationError as error:
@@ -137,6 +222,8 @@ def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
 
 def cell(data: Any) -> Cell:
     """The cell of a record; ValueError with one line where it is none."""
+    if where := next(large(data), ""):
+        raise ValueError(f"{where}: a whole number below 2**63, not a larger one")
     try:
         _CELL.validate_json(canonical(data), strict=True)
         found = Cell.from_json(data)
@@ -147,6 +234,9 @@ def cell(data: Any) -> Cell:
         raise ValueError(f"no cell ({type(error).__name__}: {error})") from None
     if not 0 <= found.sparsity < 1 or found.seed < 0:
         raise ValueError(f"sparsity {found.sparsity:g} and seed {found.seed}: expected [0, 1) and no negative seed")
+    images = found.criterion.args.get("examples_per_class", 0) if found.criterion else 0
+    if type(images) is not int or images < 0:
+        raise ValueError(f"criterion.args.examples_per_class: expected a count, not {str(images)[:80]}")
     return found
 
 

@@ -16,11 +16,16 @@ _MARKDOWN = re.compile(r"[\\\[\]<>`*_]")
 
 
 def table(frame: pd.DataFrame) -> bytes:
-    """A table whose texts no spreadsheet takes for a formula."""
+    """A table whose texts, headers included, no spreadsheet takes for a formula."""
     safe = frame.copy()
+    safe.columns = [_harmless(str(column)) for column in safe.columns]
     for column in safe.columns[safe.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
-        safe[column] = safe[column].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v)
+        safe[column] = safe[column].map(_harmless)
     return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 def document(value: Any) -> bytes:

@@ -22,7 +22,7 @@ LARGEST = 2**20
 def built_in() -> dict[str, str]:
     """The files of the built-in criteria by SHA-256: the names they define criteria by."""
     folder = Path(str(files("pabench_criteria")))
-    return {_sha(path.read_bytes()): path.stem for path in sorted(folder.glob("*.py"))}
+    return {digest_of(path.read_bytes()): path.stem for path in sorted(folder.glob("*.py"))}
 
 
 def is_built_in(name: str) -> bool:
@@ -41,7 +41,7 @@ def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Pa
             data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
         except OSError:
             continue
-        if (sha := _sha(data)) in wanted:
+        if (sha := digest_of(data)) in wanted:
             found[sha] = data
     return found
 
@@ -73,5 +73,6 @@ def _installed() -> Iterator[Path]:
                     yield Path(str(file.locate()))
 
 
-def _sha(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """SHA-256 of a file's bytes."""
     return hashlib.sha256(data).hexdigest()

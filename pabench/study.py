@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, product
 from typing import Any, Protocol
 
-from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest
+from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest, ordered
 from pabench.entry import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry
 from pabench.errors import SuiteError, did_you_mean
 from pabench.measurement import MetricSpec
@@ -81,7 +81,7 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
             raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
         if values == {""}:
             raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
-        wanted.setdefault(key, set()).update(map(_number, values) if key == "sparsity" else values)
+        wanted.setdefault(key, set()).update(map(_WRITTEN.get(key, str), values))
     picked = []
     known: dict[str, set[str]] = {key: set() for key in wanted}
     for one in cells:
@@ -163,9 +163,11 @@ def _number(text: str) -> str:
 
 _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
     "dataset": lambda cell: {cell.dataset.name, cell.dataset.label},
-    "model": lambda cell: {cell.model.name, cell.model.label},
-    "criterion": lambda cell: {cell.criterion.name, cell.criterion.label} if cell.criterion else {"dense"},
+    "model": lambda cell: {cell.model.name, ordered(cell.model.label)},
+    "criterion": lambda cell: {cell.criterion.name, ordered(cell.criterion.label)} if cell.criterion else {"dense"},
     "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
     "ablation": lambda cell: {cell.ablation or "none"},
     "seed": lambda cell: {str(cell.seed)},
 }
+_WRITTEN: Mapping[str, Callable[[str], str]] = {"sparsity": _number, "model": ordered, "criterion": ordered}
+"""What makes two ways of writing a value one: 0.90 is 0.9, and parameters may stand in any order."""

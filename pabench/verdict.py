@@ -12,6 +12,9 @@ DECLINES = "declines: "
 DEGENERATE_ZEROS = 0.5
 """Share of scores that are exactly 0 from which a ranking counts as degenerate."""
 
+ARBITRARY_TIES = 0.01
+"""Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -96,6 +99,28 @@ REMEDY = (
     "args: {zero_init_last: false}"
 )
 """What a receipt, which knows the scores and not the network, can say."""
+
+
+def flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What must never be reported as if it were fine, from the numbers of a receipt."""
+    found = []
+    total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
+    if zeros >= DEGENERATE_ZEROS * total:
+        layers = sum(layer.get("zero_scores") == layer["total"] for layer in receipt["layers"])
+        detail = f"{zero_scores(zeros, total, layers, len(receipt['layers']))}; {REMEDY}"
+        found.append({"flag": "degenerate", "detail": detail})
+    arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
+    if arbitrary > ARBITRARY_TIES * kept:
+        detail = (
+            f"{receipt['tied_at_threshold']} weights share the lowest kept score; "
+            f"the order of the parameters chose {receipt['kept_of_tied']} of them"
+        )
+        found.append({"flag": "tied", "detail": detail})
+    if receipt["non_finite_scores"]:
+        found.append({"flag": "non-finite", "detail": f"{receipt['non_finite_scores']} scores are infinite"})
+    if receipt["dead_layers"]:
+        found.append({"flag": "collapsed", "detail": ", ".join(receipt["dead_layers"])})
+    return found
 
 
 def remedy_of(found: Mapping[str, Any]) -> str:

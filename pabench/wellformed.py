@@ -11,7 +11,7 @@ from pabench.cell import Cell, digest
 from pabench.flaw import Flaw
 from pabench.foreign import STUDY, SUBMISSION, Foreign
 from pabench.measurement import file as measured
-from pabench.record import labels
+from pabench.record import labels, same_labels
 
 LEVEL = 1
 
@@ -69,9 +69,23 @@ def _study(found: Wellformed, study: Mapping[str, Any]) -> Iterator[Flaw]:
             yield Flaw(LEVEL, STUDY, "each cell once", "it stands there twice", f"cells.{index}", cell.title)
         found.cells[cell.key] = cell
     cells = list(found.cells.values())
+    for what, name in grid.ambiguous(cells):
+        yield Flaw(LEVEL, STUDY, f"one meaning of the {what} {name}, and no second name for it", "two", "cells")
     yield from (Flaw(LEVEL, STUDY, "a whole grid", gap, "cells") for gap in grid.gaps(cells))
     for what, expected, there in grid.departures(study, cells):
         yield Flaw(LEVEL, STUDY, f"{expected} (the suite's)", there, what)
+    yield from _metrics(study)
+
+
+def _metrics(study: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Names of metrics become columns of tables: each once, and none that a table has already."""
+    if not study.get("metrics"):
+        return
+    from pabench.frame import COLUMNS
+
+    names = [metric["name"] for metric in study["metrics"]]
+    for name in sorted({name for name in names if name in COLUMNS or names.count(name) > 1}):
+        yield Flaw(LEVEL, STUDY, "names of metrics that no other column of a table has", name, "metrics")
 
 
 def _listed(foreign: Foreign) -> Iterator[Flaw]:
@@ -118,6 +132,8 @@ def _records(found: Wellformed) -> Iterator[Flaw]:
         derived = {"key": cell.key, "block": cell.block, "labels": labels(cell)}
         optional = {"ablation": cell.ablation, "parent": parent}
         differing = [(k, v) for k, v in {**optional, **derived}.items() if record.get(k, optional.get(k)) != v]
+        if same_labels(record["labels"], labels(cell)):
+            differing = [(k, v) for k, v in differing if k != "labels"]
         if key != cell.key:
             differing.append(("key", key))
         for name, value in differing:
@@ -159,6 +175,8 @@ def _measured(found: Wellformed) -> Iterator[Flaw]:
         if strange and found.foreign.is_submission:
             yield Flaw(LEVEL, path, f"figures of cells in {STUDY}", f"figures of {min(strange)}", "entries")
     for key, data in found.foreign.all("checks").items():
+        for where, expected, there in schema.problems(schema.Part, data):
+            yield Flaw(LEVEL, f"checks/{key}.json", expected, there, where)
         if data.get("key") != key or (found.foreign.is_submission and key not in checks):
             yield Flaw(LEVEL, f"checks/{key}.json", f"a finding on a cell in {STUDY}", str(data.get("key")), "key")
 

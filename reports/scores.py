@@ -20,6 +20,8 @@ from .figure import COLORS, Drawn, short, svg
 
 QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
 PER_DECADE = 4
+FARTHEST = 1400
+"""Bins from 1 that a size of float64 can be away; it has 308 powers of ten above 1 and 324 below."""
 ACROSS = 3
 
 
@@ -77,10 +79,21 @@ def _number(found: Any) -> bool:
     return isinstance(found, (int, float)) and math.isfinite(found)
 
 
+def _drawable(found: Any) -> bool:
+    """Whether a histogram has bins, all such as scores of float64 fall into: others would fill the memory."""
+    if not isinstance(found, Mapping) or not all(
+        isinstance(found.get(sign), list) for sign in ("positive", "negative")
+    ):
+        return False
+    first, bins = found.get("first"), len(found["positive"])
+    within = isinstance(first, int) and abs(first) <= FARTHEST
+    return within and 0 < bins == len(found["negative"]) <= FARTHEST
+
+
 def _scores(criterion: str, receipts: Sequence[Mapping[str, Any]]) -> Scores:
     quantiles = tuple(float(np.median([r["scores"][q] for r in receipts])) for q in QUANTILES)
     zeros = float(np.mean([r["zero_scores"] / r["total"] for r in receipts]))
-    histograms = [r["score_histogram"] for r in receipts if r.get("score_histogram", {}).get("positive")]
+    histograms: list[Any] = [r["score_histogram"] for r in receipts if _drawable(r.get("score_histogram"))]
     if not histograms:
         return Scores(criterion, len(receipts), quantiles, zeros, *(np.zeros(0) for _ in range(3)))
     low = min(h["first"] for h in histograms)

@@ -16,6 +16,7 @@ from pabench import maskbits
 from pabench.aggregates import aggregates
 from pabench.cell import Cell, canonical, digest
 from pabench.envelope import seal, unseal
+from pabench.record import labels
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -76,6 +77,28 @@ class Forgery:
         (self.folder / "masks" / f"{old}.safetensors").unlink()
         (self.folder / "masks" / f"{sha(data)}.safetensors").write_bytes(data)
         self.both(record, lambda found: found["receipt"].update({**header, "mask": sha(data)}))
+
+    def cells(self, how: Change) -> None:
+        """Alter what cells say and derive keys, labels and file names from it, as the program would have."""
+        renamed: dict[str, str] = {}
+        changed: dict[str, Cell] = {}
+        manifest = json.loads((self.folder / "study.json").read_text())
+        for data in manifest["cells"]:
+            old = Cell.from_json(json.loads(json.dumps(data)))
+            how(data)
+            new = changed[old.key] = Cell.from_json(data)
+            renamed |= {old.key: new.key, old.pruning_key: new.pruning_key, old.check_key: new.check_key}
+        for file in [p for kind in ("records", "receipts", "checks") for p in self.folder.glob(f"{kind}/*.json")]:
+            found = unseal(file.read_bytes())
+            data = json.loads(_replaced(canonical(found), renamed))
+            if "cell" in data:
+                new = changed[found["key"]]
+                data |= {"cell": json.loads(canonical(new.to_json())), "labels": labels(new)}
+            file.unlink()
+            (file.parent / f"{data['key']}.json").write_bytes(seal(data))
+        for file in self.folder.glob("metrics/*.json"):
+            file.unlink()
+        self.study(lambda s: s.update(cells=manifest["cells"]))
 
     def means(self) -> None:
         """Compute the aggregates anew."""

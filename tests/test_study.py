@@ -199,6 +199,14 @@ def test_a_label_with_a_comma_inside_is_one_value():
     assert len(picked) == 2 * 2 * 2 * 4
 
 
+def test_parameters_of_a_label_may_stand_in_any_order():
+    text = TEXT.replace("steps: 100", "steps: 100, bn: eval")
+
+    assert study.select(cells(text), ["criterion=synflow (bn=eval, steps=100)"]) == study.select(
+        cells(text), ["criterion=synflow (steps=100, bn=eval)"]
+    )
+
+
 def test_a_criterion_leaves_the_dense_cells_out():
     assert len(study.select(cells(), ["criterion=snip"])) == 2 * 2 * 2 * 2
 
