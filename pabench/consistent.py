@@ -150,14 +150,7 @@ def _same(found: Wellformed) -> Iterator[Flaw]:
             first, expected = seen.setdefault(f"{place}{field}", (key, value))
             if value != expected:
                 where = f"{expected} (as {found.title(first)})"
-                yield Flaw(
-                    LEVEL,
-                    f"records/{key}.json",
-                    where,
-                    str(value),
-                    f"{'receipt' if field == 'total' else 'result'}.{field}",
-                    cell.title,
-                )
+                yield Flaw(LEVEL, f"records/{key}.json", where, str(value), field, cell.title)
 
 
 def _paired(found: Wellformed) -> Iterator[Flaw]:
