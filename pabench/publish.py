@@ -18,8 +18,9 @@ from pabench import durable, frame
 from pabench.comparable import Badge, Published
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.foreign import SUBMISSION, content
+from pabench.judgement import recorded
 from pabench.submission import submit
-from pabench.verification import Verification, recorded, verify
+from pabench.verification import Verification, verify
 from pabench.wording import count, plain
 
 MANIFEST = "data/v1/manifest.json"
