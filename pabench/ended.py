@@ -29,11 +29,13 @@ def first_checked(found: Wellformed, cell: Cell) -> Cell:
 def pruned_again(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple[list[Flaw], str]:
     """Level 3, of a cell that is said to have ended before its training: flaws, and what came of it here."""
     record, receipt = found.records[cell.key], made.receipt(cell)
-    if record["kind"] == "degenerate" and cell.scoring.degenerate == "refuse" and _degenerate(cell, made, receipt):
+    refusable = record["kind"] == "degenerate" and cell.scoring.degenerate == "refuse"
+    if refusable and _degenerate(cell, made, receipt):
         return [], "degenerate here, too"
     if receipt is None or receipt["status"] != "ok":
         return _told(3, cell, record, receipt)
-    unable = record["kind"] in (*MACHINE, "degenerate") or not where.alike(record)
+    # a resumed study may have checked another seed first than the one that was looked at here
+    unable = refusable or record["kind"] in MACHINE or not where.alike(record)
     return [_flaw(3, cell, record, "its masks were made here", unable)], "masks, which it is said not to have"
 
 

@@ -18,11 +18,15 @@ from pabench.cli import app
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import read
+from pabench.options import Options
 from pabench.rederived import overlap
 from pabench.replication import agreements, enough
 from pabench.rerun import Where
+from pabench.session import Session
+from pabench.submission import submit
 from pabench.verification import Level, verify
 
+from .conftest import STEEP, forget_plugins
 from .forgery import Forgery
 
 INLINE = {"engine": "inline"}
@@ -671,7 +675,7 @@ def unscored(forgery, criterion: str, kind: str, seeds=(0,)) -> Path:
     return forgery.listing()
 
 
-@pytest.mark.parametrize(("kind", "code"), [("plugin-error", 4), ("oom", 5)])
+@pytest.mark.parametrize(("kind", "code"), [("plugin-error", 4), ("degenerate", 4), ("oom", 5)])
 def test_a_bad_seed_that_is_called_a_failure_is_found_to_have_masks(forgery, monkeypatch, kind, code):
     """Lack of memory may be true of another machine: it accuses nobody, and the level is not passed."""
     folder = unscored(forgery, "snip", kind)
@@ -698,6 +702,35 @@ def test_a_cell_that_truly_fails_does_so_here(forgery, monkeypatch):
     assert found.passed == 3
     (last,) = [o for o in found.levels[2].outcomes if o.get("ended")]
     assert last["outcome"] == "failed here, too (plugin-error)"
+
+
+ZERO = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 5, test_per_class: 5}]
+models: [lenet_300_100]
+criteria: [zero, {name: random, allocation: "as:zero"}]
+sparsities: [0, 0.9]
+seeds: 1
+scoring: {degenerate: refuse}
+recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: none}
+"""
+
+
+@pytest.mark.slow
+def test_a_cell_that_was_refused_as_degenerate_is_so_here_and_a_donor_is_found(tmp_path, fresh_registry):
+    """The scores of zero are all 0; random takes its layer densities over, and needs its file."""
+    (tmp_path / "zero.yaml").write_text(ZERO)
+    (tmp_path / "criteria").mkdir()
+    zero = STEEP.replace("Steep", "Zero").replace('"steep"', '"zero"').replace("w.abs()", "w.abs() * 0")
+    (tmp_path / "criteria" / "zero.py").write_text(zero)
+    options = Options(suite=str(tmp_path / "zero.yaml"), output=tmp_path / "out", engine="inline", device="cpu")
+    Session.open(options).run()
+    forget_plugins()
+
+    found = verify(submit(tmp_path / "out", tmp_path / "made").folder, 3, where=Where(trust=("zero",)))
+
+    assert found.passed == 3
+    assert [o["outcome"] for o in found.levels[2].outcomes] == ["equal", "degenerate here, too"]
 
 
 def test_a_training_that_is_said_to_have_failed_is_told_at_level_three_and_tried_at_level_four(forgery, monkeypatch):
