@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pabench import wellformed
+from pabench import consistent, wellformed
 from pabench.ablation import alike
 from pabench.cell import Cell, digest
 from pabench.consistent import OF_BANK
@@ -51,9 +51,14 @@ class Bank:
         record = self.found.records.get(cell.key)
         return record if record and record["status"] in TAKEN else None
 
+    def lacks_mask(self, key: str) -> bool:
+        """Whether the record of a cell names a mask that the bank has not."""
+        sha = (self.found.records[key]["receipt"] or {}).get("mask")
+        return bool(sha) and sha not in self.found.foreign.masks
+
 
 def open_banks(paths: Iterable[Path]) -> list[Bank]:
-    """The studies of each bank, in order. MissingError: it is none; DataError: one is not well-formed."""
+    """The studies of each bank, in order. MissingError: it is none; DataError: one does not pass levels 1 and 2."""
     return [bank for path in paths for bank in _opened(path)]
 
 
@@ -69,6 +74,7 @@ def _opened(path: Path) -> Iterator[Bank]:
         absent = {f"records/{cell.key}.json" for cell in found.missing}
         listed = _without_masks(found.foreign)
         broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
+        broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _lacks_mask(flaw))]
         if broken:
             raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
         yield Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
@@ -87,6 +93,10 @@ def _of_masks(flaw: Flaw) -> bool:
     return flaw.file.startswith("masks/") or (flaw.file, flaw.field) == (SUBMISSION, "digest")
 
 
+def _lacks_mask(flaw: Flaw) -> bool:
+    return (flaw.field, flaw.expected) == ("receipt.mask", "a mask file")
+
+
 def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:
     """By key of a cell the first bank that has finished it."""
     found = {}
@@ -98,9 +108,11 @@ def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:
 
 
 def told(banks: Sequence[Bank], found: Mapping[str, Bank]) -> str:
-    """How many cells come from which bank."""
+    """How many cells come from which bank, and how many of their masks do not."""
     counts = Counter(bank.label for bank in found.values())
-    return ", ".join(f"{counts.get(bank.label, 0)} of {bank.label}" for bank in banks)
+    lacking = sum(bank.lacks_mask(key) for key, bank in found.items())
+    remade = f"; without {count(lacking, 'mask')}, which a submission needs and the run makes again" if lacking else ""
+    return ", ".join(f"{counts.get(bank.label, 0)} of {bank.label}" for bank in banks) + remade
 
 
 def draw(store: Store, cells: Sequence[Cell], banks: Sequence[Bank], here: Mapping[str, Any], pairing: Pairing) -> int:

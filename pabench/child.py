@@ -63,7 +63,7 @@ class Child:
                     self.done = True
                 elif not self.reason:
                     self.reason, self.message = "error", message["error"]
-        except (EOFError, OSError):  # it died, perhaps in mid-message
+        except (EOFError, OSError, ValueError, KeyError, TypeError):  # it died in mid-message, or a plugin wrote there
             self.pipe.close()
         return ended
 

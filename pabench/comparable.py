@@ -39,7 +39,10 @@ class Badge:
 
 @dataclass(frozen=True)
 class Published:
-    """A study on the site: `cells` by key, its frame and records, and badges by row (`pabench.sampling.row`)."""
+    """A study on the site: `cells` by key, its frame and records, and badges by row (`pabench.sampling.row`).
+
+    `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
+    """
 
     slug: str
     title: str
@@ -48,6 +51,11 @@ class Published:
     cells: Mapping[str, Cell]
     badges: Mapping[str, Badge] = field(default_factory=dict)
     verified: Mapping[str, Any] | None = None
+    rejected: str = ""
+
+    def badge(self, name: str) -> Badge:
+        """That of a row."""
+        return Badge(0, self.rejected) if self.rejected else self.badges.get(name, Badge())
 
     @property
     def plain(self) -> list[Cell]:
@@ -56,7 +64,8 @@ class Published:
 
 @dataclass
 class Comparable:
-    """A board. `studies` that ran a criterion, and `given` badges by (criterion, study), are of its rows."""
+    """A board. `studies` that ran a criterion, and `given` badges by (criterion, study), are of its rows; `disputed`
+    says which studies give cells of others another accuracy."""
 
     place: str
     sparsities: tuple[float, ...]
@@ -67,13 +76,26 @@ class Comparable:
     given: dict[tuple[str, str], Badge] = field(default_factory=dict)
     pairing: dict[tuple[str, str], str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    disputed: list[str] = field(default_factory=list)
     identities: dict[str, str] = field(default_factory=dict)
     apart: list[tuple[Comparable, str]] = field(default_factory=list)
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a cell: a finished one before any other, and of several studies' that of the first."""
-        return chosen(pd.concat(self.frames, ignore_index=True))
+        """One row a cell: a finished one before any other, then one of a row that was checked further, then that of the
+        first study."""
+        every = pd.concat(self.frames, ignore_index=True)
+        pairs = list(zip(every["criterion"].map(str), every["study"].map(str), strict=True))
+        doubt = {pair: self._doubt(*pair) for pair in dict.fromkeys(pairs)}
+        return chosen(every.assign(doubt=[doubt[pair] for pair in pairs]), "doubt").drop(columns="doubt")
+
+    def _doubt(self, criterion: str, slug: str) -> int:
+        """The less, the further a study's cells of a criterion were checked; the most for a study that was rejected."""
+        study = next(study for study in self.members if study.slug == slug)
+        if study.rejected:
+            return 1
+        levels = [badge.level for (name, of), badge in self.given.items() if of == slug and criterion in (name, DENSE)]
+        return -max(levels, default=0)
 
     @property
     def badges(self) -> dict[str, Badge]:
@@ -97,7 +119,8 @@ class Comparable:
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:
-    """The boards of these studies, as they appear. Of a cell that two studies finished, the first one's counts."""
+    """The boards of these studies, as they appear. Of a cell that two studies finished, that counts which was checked
+    further, and then the first one's."""
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
@@ -147,7 +170,7 @@ def _join(
         if cell.criterion:
             if study not in board.studies[labels[label]]:
                 board.studies[labels[label]].append(study)
-            board.given[labels[label], study.slug] = study.badges.get(row(cell), Badge())
+            board.given[labels[label], study.slug] = study.badge(row(cell))
     keys = {cell.key for cell in cells}
     frame = study.study.frame[study.study.frame["key"].isin(keys)]
     _remark(board, study, frame)
@@ -158,14 +181,19 @@ def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
     """What a reader must know of cells that two studies have, and of studies that ran elsewhere."""
     if not board.frames:
         return
-    before = board.frame.set_index("key")["top1"]
-    after = frame.set_index("key")["top1"]
+    shown = board.frame.set_index("key")
+    before, after = shown["top1"], frame.set_index("key")["top1"]
     common = after.index.intersection(before.index)
     one, other = before[common], after[common]
     both, either = one.notna() & other.notna(), one.notna() | other.notna()
-    differing, alone = int(((one - other).abs() > 1e-9).sum()), int((either & ~both).sum())
-    told = [f"{differing} of them with another accuracy, the first is shown"] if differing else []
-    told += [f"{alone} of them finished in one study alone, which is shown"] if alone else []
+    apart = common[((one - other).abs() > 1e-9).to_numpy()]
+    alone = int((either & ~both).sum())
+    told = [f"{alone} of them finished in one study alone, which is shown"] if alone else []
+    if len(apart):
+        others = ", ".join(sorted({str(name) for name in shown.loc[apart, "study"]}))
+        dispute = f"another accuracy than in {others}, by up to {float((one - other).abs().max()):.2f} points"
+        told = [f"{len(apart)} of them with {dispute}; what was checked further is shown, else the first", *told]
+        board.disputed.append(f"{study.slug} has {count(len(apart), 'cell')} with {dispute}")
     if len(common):
         equal = "with equal accuracies" if either.any() else "finished in none"
         board.remarks.append(

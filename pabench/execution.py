@@ -18,10 +18,15 @@ DONE = ("ok", "skipped", "failed")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`."""
+    """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`.
+
+    `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
+    submitted, and their masks are made again.
+    """
 
     cells: list[Cell]
     done: dict[str, str]
+    maskless: list[Cell] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     by_task: dict[str, list[Cell]] = field(default_factory=dict)
 
@@ -33,17 +38,21 @@ class Plan:
 def plan(
     store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False
 ) -> Plan:
-    """Tasks for the cells that have no record yet; with `retry`, also for those that failed."""
-    statuses = store.statuses(c.key for c in cells)
+    """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
+    failed."""
+    records = {cell.key: store.get("records", cell.key) for cell in cells}
+    statuses = {key: str(record["status"]) for key, record in records.items() if record}
     done = {k: s for k, s in statuses.items() if s in DONE and not (retry and s == "failed")}
-    found = Plan(list(cells), done)
+    there = {path.stem for path in (store.folder / "masks").glob("*.safetensors")}
+    named = {key: ((records[key] or {}).get("receipt") or {}).get("mask") for key in done}
+    found = Plan(list(cells), done, [cell for cell in cells if named.get(cell.key) and named[cell.key] not in there])
     shared: dict[str, Any] = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins]}
-    needed = {cell.key: _prunings(store, cell) for cell in found.open}
+    needed = {cell.key: _prunings(store, cell) for cell in [*found.open, *found.maskless]}
     groups: dict[str, dict[str, Cell]] = {}
     for pruning in (one for prunings in needed.values() for one in prunings):
         groups.setdefault(_group(pruning), {})[pruning.pruning_key] = pruning
     placed: set[str] = set()
-    for cell in found.open:
+    for cell in [*found.open, *found.maskless]:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in placed:
@@ -53,6 +62,8 @@ def plan(
                 found.tasks.append(Task(name, f"{_title(group[0])}: masks", "pabench.run:prune", payload, after))
                 found.by_task[name] = group
             after = (name,)
+        if cell.key in done:
+            continue
         payload = {**shared, "cell": cell.to_json()}
         found.tasks.append(Task(cell.key, cell.title, "pabench.run:train", payload, after))
         found.by_task[cell.key] = [cell]

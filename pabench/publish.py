@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pabench import durable, frame
-from pabench.comparable import Badge, Published
+from pabench.comparable import Badge, Published, boards
 from pabench.errors import DataError, RefusedError, SuiteError
-from pabench.foreign import SUBMISSION, content
-from pabench.submission import submit
-from pabench.verification import Verification, recorded, verify
+from pabench.foreign import SUBMISSION, content, read
+from pabench.judgement import recorded, rejection
+from pabench.submission import Submitted, submit
+from pabench.verification import Verification, verify
 from pabench.wording import count, plain
 
 MANIFEST = "data/v1/manifest.json"
@@ -27,6 +28,7 @@ STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEPT = ("README.md",)
 """Files that stay as they are where somebody else wrote them: the front page of the repository around the site."""
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ def publish(
 ) -> Written:
     """Write the site of these folders, each `DIR` or `NAME=DIR`. RefusedError: one does not pass levels 1 and 2, two
     have one name, or a file that this site needs was written by somebody else."""
-    from pabench import site
-
+    _refuse_places(out, [_named(given)[1] for given in folders])
     records = [recorded(path) for path in _record_files(verified)]
     notes: list[str] = []
     with ExitStack() as stack:
@@ -70,21 +71,24 @@ def publish(
         items: dict[str, Item] = {}
         for given in folders:
             name, folder = _named(given)
-            first = _digest(folder)
-            if not (folder / SUBMISSION).is_file():
-                scratch = Path(stack.enter_context(TemporaryDirectory(prefix="pabench-publish-")))
-                made = submit(folder, scratch / "submission", incomplete=incomplete, plugins=plugins)
-                notes += [f"{folder}: {note}" for note in made.notes]
-                folder = made.folder
-            found = verify(folder, 2)
-            if found.exit_code:
-                lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:5]]
-                raise RefusedError("\n".join([f"{given}: not published: `pabench verify` rejects it:", *lines]))
-            study = _published(found, name, {first, found.digest}, records)
-            if any(other.slug == study.slug for other in published):
-                raise RefusedError(f"two studies are called {study.slug!r}; give one another name: NAME=DIR")
-            published.append(study)
-            items |= dict(_submission(found, study.slug, masks=masks))
+            with _named_in_errors(given):
+                digests: set[str] = set()
+                if not (folder / SUBMISSION).is_file():
+                    scratch = Path(stack.enter_context(TemporaryDirectory(prefix="pabench-publish-")))
+                    made, digests = _submitted(folder, scratch, incomplete=incomplete, plugins=plugins)
+                    notes += [f"{folder}: {note}" for note in made.notes]
+                    folder = made.folder
+                found = verify(folder, 2)
+                if found.exit_code:
+                    lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:5]]
+                    raise RefusedError("\n".join([f"{given}: not published: `pabench verify` rejects it:", *lines]))
+                study = _published(found, name, {*digests, found.digest}, records)
+                if any(other.slug == study.slug for other in published):
+                    raise RefusedError(f"two studies are called {study.slug!r}; give one another name: NAME=DIR")
+                published.append(study)
+                items |= dict(_submission(found, study.slug, masks=masks))
+                if study.rejected:
+                    notes.append(f"{given}: {study.rejected}; no row of it has a badge, and the site says so")
         known = {study.digest for study in published} | {d for study in published for d in _also(study)}
         notes += [
             f"the verification of {plain(one['study'])}, digest {str(one['digest'])[:16]}, is of none of these studies "
@@ -92,19 +96,70 @@ def publish(
             for one in records
             if one["digest"] not in known
         ]
-        pages = site.pages(published, plain(title), [plain(author) for author in authors])
+        pages, differing = _pages(published, plain(title), [plain(author) for author in authors])
+        notes += differing
         items |= {path: _item(data) for path, data in pages.items()}
         return _written(out, items, notes)
 
 
+def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
+    """RefusedError where the site would be written into what it is made of, or over it; SuiteError where `out` is a
+    file."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise SuiteError(f"-o {out}: a file; name the folder of the site")
+    there = os.path.realpath(out)
+    for folder in folders:
+        here = os.path.realpath(folder)
+        if os.path.commonpath([here, there]) in (here, there):
+            inner, outer = (out, folder) if there.startswith(here) else (folder, out)
+            raise RefusedError(f"-o {out}: {inner} lies in {outer}; keep the site and what it is made of apart")
+
+
+@contextmanager
+def _named_in_errors(given: str) -> Iterator[None]:
+    """What no check foresaw in a stranger's folder is an error that names the folder, and no traceback."""
+    try:
+        yield
+    except UNFORESEEN as error:
+        raise DataError(
+            f"{given}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
+            "with it; leave it out, and report this"
+        ) from error
+
+
+def _submitted(folder: Path, scratch: Path, *, incomplete: bool, plugins: Sequence[Path]) -> tuple[Submitted, set[str]]:
+    """The submission of a results folder, and the digest of the folder, of which a verification may be.
+
+    RefusedError: the folder changed meanwhile, so that nobody knows which state it is of.
+    """
+    before = read(folder).digest
+    made = submit(folder, scratch / "submission", incomplete=incomplete, plugins=plugins)
+    if read(folder).digest != before:
+        raise RefusedError(f"{folder}: changed while it was published; publish it again when its run has ended")
+    return made, {before}
+
+
+def _pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
+    """The files of the site, and what its maker must know of results that studies do not agree on."""
+    from pabench import site
+
+    try:
+        found = boards(studies)
+        return site.pages(studies, title, authors), [
+            f"{board.slug}: {told}" for board in found for told in board.disputed
+        ]
+    except UNFORESEEN as error:
+        for study in studies:
+            with _named_in_errors(study.slug):
+                site.pages([study], title, authors)
+        names = ", ".join(study.slug for study in studies)
+        raise DataError(
+            f"{names}: cannot be shown on one site ({type(error).__name__}: {plain(error)[:200]})"
+        ) from error
+
+
 def _also(study: Published) -> list[str]:
     return [str((study.verified or {}).get("digest", ""))]
-
-
-def _digest(folder: Path) -> str:
-    from pabench.foreign import read
-
-    return read(folder).digest
 
 
 def _named(given: str) -> tuple[str, Path]:
@@ -120,12 +175,14 @@ def _published(found: Verification, name: str, digests: set[str], records: Seque
     foreign = found.found.foreign
     manifest = foreign.study or {}
     study = frame.study(manifest, found.found.records, foreign.all("metrics").values())
-    best = max(
-        (one for one in records if one["digest"] in digests), key=lambda one: int(one.get("passed", 0)), default=None
-    )
+    own = sorted((one for one in records if one["digest"] in digests), key=lambda one: int(one["passed"]))
+    # of several the best counts, unless one has proved something wrong: then no other sample makes it right
+    best = next((one for one in own if rejection(one)), own[-1] if own else None)
+    rejected = rejection(best) if best else ""
     slug = name or re.sub(r"[^A-Za-z0-9._-]", "-", str(manifest["name"]))[:64].strip(".-") or "study"
     title = plain(manifest.get("title") or manifest["name"])
-    return Published(slug, title, foreign.digest, study, found.found.cells, _badges(best), best)
+    badges = {} if rejected else _badges(best)
+    return Published(slug, title, foreign.digest, study, found.found.cells, badges, best, plain(rejected))
 
 
 def _badges(record: Mapping[str, Any] | None) -> dict[str, Badge]:
@@ -147,9 +204,11 @@ def _badges(record: Mapping[str, Any] | None) -> dict[str, Badge]:
 
 
 def _by_row(level: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Outcomes of finished cells: one that is said to have no result, and has none, proves nothing of a row."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
-    for outcome in level["outcomes"]:
-        rows.setdefault(str(outcome["row"]), []).append(outcome)
+    for outcome in level.get("outcomes", []):
+        if not outcome.get("ended"):
+            rows.setdefault(str(outcome["row"]), []).append(outcome)
     return rows
 
 
@@ -174,14 +233,15 @@ def _item(data: bytes) -> Item:
 def _written(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     """Everything is compared before anything is written; what an earlier site wrote and this one lacks goes."""
     before = _before(out)
-    foreign = [path for path in items if path not in before and _differs(out / path, items[path])]
-    for path in [path for path in foreign if path in KEPT]:
-        notes.append(f"{out / path}: written by somebody else, left as it is")
+    others = {path for path in items if _differs(out / path, items[path]) and _sha(out / path) != before.get(path)}
+    for path in sorted(others.intersection(KEPT)):
+        notes.append(f"{out / path}: written or edited by somebody else, left as it is")
         del items[path]
-        foreign.remove(path)
-    if foreign:
+    for path in sorted(others.difference(KEPT)):
+        who = "edited since" if path in before else "not written by"
         raise RefusedError(
-            f"{out / foreign[0]}: not written by `pabench publish`; move it away or choose another folder with -o"
+            f"{out / path}: {who} `pabench publish`{' wrote it' * (path in before)}; move it away, or choose another "
+            "folder with -o"
         )
     listed = {path: item.sha256 for path, item in sorted(items.items())}
     items[MANIFEST] = _item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")

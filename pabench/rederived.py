@@ -12,19 +12,18 @@ import numpy as np
 from pabench import maskbits
 from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
-from pabench.errors import DataError, MissingError
+from pabench.ended import first_checked, pruned_again
+from pabench.errors import DataError, MissingError, PluginError
 from pabench.flaw import Flaw
 from pabench.foreign import content
 from pabench.maskfile import unpack
-from pabench.rerun import Rerun, Where, rerun, why
+from pabench.rerun import SAME, Rerun, Where, rerun, why
 from pabench.rescored import asked, kind, receipts
-from pabench.sampling import masked, place, row, sample
+from pabench.sampling import ended, identified, masked, row, sample
 from pabench.size import flops, parameters
 from pabench.wellformed import Wellformed
 
 LEVEL = 3
-SAME = ("torch", "timm", "device")
-"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
 OVERLAP = {("float64", True): 0.99, ("float64", False): 0.99, ("float32", True): 0.95}
 """The least share of common weights (Jaccard) by dtype of the scores and whether they were scored once, where the
 hardware is another: rounding moves weights at the threshold alone. Iterative float32 masks have none: two correct
@@ -40,16 +39,26 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> tuple[list[
     if not cells:
         nothing = Flaw(LEVEL, "records", "finished cells with a mask", "none", unable=True)
         return [nothing], [], []
+    without, untrained = ended(found, count, seed, training=False), ended(found, count, seed, training=True)
+    checked = [first_checked(found, cell) for cell in without if cell.scoring.degenerate == "refuse"]
     flaws, outcomes = [], []
     try:
-        with rerun(found.foreign, cells, where, training=False) as made:
+        with rerun(found.foreign, [*cells, *without], where, training=False, checked=checked) as made:
             for cell in cells:
                 wrong, told = _compared(found, cell, made, where)
                 flaws += wrong
                 outcomes.append({**identified(cell), "outcome": told})
+            for cell in without:
+                wrong, told = pruned_again(found, cell, made, where)
+                flaws += wrong
+                outcomes.append({**identified(cell), "outcome": told, "ended": True})
             notes = list(made.notes)
     except MissingError as error:
         return [Flaw(LEVEL, "criteria", "all that its cells need", str(error), unable=True)], [], []
+    except PluginError as error:
+        return [Flaw(LEVEL, "criteria", "code that can be run", str(error))], [], []
+    if untrained:
+        notes.append("cells of which the training failed are there: level 4 trains a sample of them again")
     return flaws, outcomes, notes
 
 
@@ -63,15 +72,10 @@ def instead(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], cou
     return sample(rows, count, seed)
 
 
-def identified(cell: Cell) -> dict[str, Any]:
-    """Which cell, and which row of a leaderboard, an outcome is about."""
-    return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
-
-
 def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple[list[Flaw], str]:
     record, own = found.records[cell.key], made.cells[cell.key]
     path = f"records/{cell.key}.json"
-    receipt = made.store.get("receipts", own.pruning_key)
+    receipt = made.receipt(cell)
     if receipt is None or receipt["status"] != "ok":
         unable = receipt is not None and receipt["kind"] in ("data", "oom", "io")
         return [Flaw(LEVEL, path, "a mask", why(receipt), "receipt", cell.title, unable)], "no mask"
@@ -79,7 +83,7 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
     if kinds[0] != kinds[1]:
         return [Flaw(LEVEL, path, f"{kinds[0]} (made here)", kinds[1], "receipt.model", cell.title)], "no mask"
     here = where.environment()
-    alike = all(record["environment"].get(part) == here[part] for part in SAME)
+    alike = where.alike(record)
     for part in ("weights", "order", "augmentation", "scoring_batch"):
         stated, derived = record["pairing"].get(part), receipt["pairing"].get(part)
         if stated != derived:
@@ -100,7 +104,10 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
             Flaw(LEVEL, path, "the mask that level 1 read", str(error), "receipt.mask", cell.title),
         ], "no mask"
     submitted = maskbits.read(data)[0]
-    derived = {n: m.numpy() for n, m in unpack(made.store.get_mask(receipt["receipt"]["mask"]))[0].items()}
+    try:
+        derived = made.mask(receipt)
+    except DataError as error:
+        return [*flaws, Flaw(LEVEL, path, "a mask", str(error), "receipt.mask", cell.title)], "no mask"
     flaws += _sizes(found, cell, own, where, path)
     common = overlap(submitted, derived)
     if common == 1.0:

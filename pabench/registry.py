@@ -111,18 +111,6 @@ def drop_in(path: str | Path) -> None:
         raise PluginError(f"{path}: {type(error).__name__}: {error}") from error
 
 
-def forget(path: str | Path) -> None:
-    """Take back what `drop_in` loaded from a file, so that another file may define the same names."""
-    path = Path(path).resolve()
-    for kind in ("criteria", "datasets", "metrics"):
-        known = group(kind)
-        for name in [name for name, origin in known.origins.items() if origin == str(path)]:
-            del known.classes[name], known.origins[name]
-    for name in [n for n, module in sys.modules.items() if n.startswith("pabench_plugin_")]:
-        if getattr(sys.modules[name], "__file__", None) == str(path):
-            del sys.modules[name]
-
-
 def try_drop_in(path: str | Path) -> None:
     """As `drop_in`, but a broken file is set aside with its reason and matters only to who names what it defines."""
     try:

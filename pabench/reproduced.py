@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pabench.cell import Cell
-from pabench.errors import MissingError
+from pabench.ended import trained_again
+from pabench.errors import MissingError, PluginError
 from pabench.flaw import Flaw
-from pabench.rederived import identified
 from pabench.replication import LEVEL as ALPHA
-from pabench.replication import MOST_DETECTABLE, POWER, agreements
+from pabench.replication import MOST_DETECTABLE, POWER, Agreement, agreements, enough
 from pabench.rerun import Rerun, Where, rerun, why
-from pabench.sampling import sample, settings
+from pabench.sampling import ended, identified, sample, settings
 from pabench.wellformed import Wellformed
 
 LEVEL = 4
@@ -28,16 +29,25 @@ def check(
         return [Flaw(LEVEL, "records", "finished cells of a criterion", "none", unable=True)], [], []
     seeds = _fresh_seeds(found, fresh, seed)
     again = {group[0].key: [replace(group[0], seed=one) for one in seeds] for group in groups}
+    without = ended(found, count, seed, training=True)
+    everything = [*(cell for cells in again.values() for cell in cells), *without]
+    failed, told = [], []
     try:
-        with rerun(found.foreign, [c for cells in again.values() for c in cells], where, training=True) as made:
-            failed, values = _accuracies(found, groups, again, made)
+        with rerun(found.foreign, everything, where, training=True) as made:
+            for cell in without:
+                wrong, outcome = trained_again(found, cell, made, where)
+                failed += wrong
+                told.append({**identified(cell), "outcome": outcome, "ended": True})
+            wrong, values = _accuracies(found, groups, again, made)
             notes = list(made.notes)
     except MissingError as error:
         return [Flaw(LEVEL, "criteria", "all that its cells need", str(error), unable=True)], [], []
-    if failed or not values:
-        return failed, [], notes
+    except PluginError as error:
+        return [Flaw(LEVEL, "criteria", "code that can be run", str(error))], [], []
+    if wrong:
+        return [*failed, *wrong], told, notes
     flaws, outcomes, more = _judged(groups, values)
-    return flaws, outcomes, [*notes, *more, f"fresh seeds: {', '.join(map(str, seeds))}"]
+    return [*failed, *flaws], [*outcomes, *told], [*notes, *more, f"fresh seeds: {', '.join(map(str, seeds))}"]
 
 
 def _fresh_seeds(found: Wellformed, count: int, seed: int) -> list[int]:
@@ -61,7 +71,7 @@ def _accuracies(
         first = group[0]
         fresh = []
         for cell in again[first.key]:
-            record = made.store.get("records", made.cells[cell.key].key)
+            record = made.record(cell)
             if record is None or record["status"] != "ok":
                 unable = record is not None and record["kind"] in ("data", "oom", "io", "timeout")
                 flaws.append(Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, unable))
@@ -77,7 +87,8 @@ def _judged(
     try:
         judged = agreements(values)
     except ValueError as error:
-        unable = Flaw(LEVEL, "records", "at least two seeds of a setting, reported or fresh", str(error), unable=True)
+        expected = "at least two fresh seeds: --fresh-seeds 2 or more"
+        unable = Flaw(LEVEL, "records", expected, str(error), unable=True)
         return [unable], [], []
     flaws, outcomes = [], []
     for group in groups:
@@ -101,8 +112,16 @@ def _judged(
             expected = f"no difference that is significant at {ALPHA:g} (t test, Holm over {len(groups)} settings)"
             flaws.append(Flaw(LEVEL, file, expected, f"{told}, p = {agreement.p:.2g}", "result.top1", title))
         elif agreement.detectable > MOST_DETECTABLE:
-            expected = f"a test that finds {MOST_DETECTABLE:g} points with probability {POWER:g}; take more fresh seeds"
+            expected = f"a test that finds {MOST_DETECTABLE:g} points with probability {POWER:g}; {_remedy(judged)}"
             least = f"one that finds {agreement.detectable:.1f} points at best"
             flaws.append(Flaw(LEVEL, file, expected, least, "result.top1", title, unable=True))
     worst = max(agreement.detectable for agreement in judged.values())
     return flaws, outcomes, [f"a true difference of {worst:.1f} points would be found with probability {POWER:g}"]
+
+
+def _remedy(judged: Mapping[str, Agreement]) -> str:
+    """How many fresh seeds would tell, as far as those that were trained can say how far seeds lie apart."""
+    wanted = enough(judged.values())
+    if wanted:
+        return f"take --fresh-seeds {wanted} (by the spread of these)"
+    return "with so few reported seeds no number of fresh ones is enough; submit more seeds"

@@ -1,29 +1,36 @@
-"""Cells of a submission computed again on this machine, in a folder of their own."""
+"""Cells of a submission computed again on this machine, in a folder of their own.
+
+This process imports nothing of the submission. Children run its code, each that of its own criterion alone, and what
+they leave is read from files, as strictly as the submission itself.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
+from pydantic import BaseModel
 
-from pabench import execution, registry, sourcefile
-from pabench.cell import Cell
-from pabench.digest import source_digest
-from pabench.donor import nature
-from pabench.engine import Engine
+from pabench import check, execution, maskbits, registry, schema, sourcefile
+from pabench.cell import Cell, CriterionSpec, digest
+from pabench.description import descriptions
+from pabench.engine import Engine, Task
 from pabench.engines import Inline, Processes
 from pabench.environment import environment
-from pabench.errors import MissingError, PabenchError
+from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
 from pabench.machine import cores
-from pabench.meaning import meaning
-from pabench.store import Store
+from pabench.store import Kind, Store
+
+SAME = ("torch", "timm", "device")
+"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
 
 
 @dataclass(frozen=True)
@@ -39,82 +46,148 @@ class Where:
     def environment(self) -> dict[str, Any]:
         return environment(self.device, "")
 
+    def alike(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record was made where this is, as far as computing goes."""
+        here = self.environment()
+        return all(record["environment"].get(part) == here[part] for part in SAME)
+
 
 @dataclass(frozen=True)
 class Rerun:
-    """A folder with what was computed again: `cells` are this machine's versions of the submission's, by its keys."""
+    """A folder with what was computed again: `cells` are this machine's versions of the submission's, by its keys.
+
+    What it reads was written by processes that ran a stranger's code: it is checked before it is believed to be a
+    receipt, a record or a mask.
+    """
 
     store: Store
     cells: Mapping[str, Cell]
     notes: tuple[str, ...]
 
+    def receipt(self, cell: Cell) -> dict[str, Any] | None:
+        """The receipt of a cell of the submission, one of a failed pruning where what is there is none."""
+        return self._read("receipts", self.cells[cell.key].pruning_key, schema.Outcome)
+
+    def record(self, cell: Cell) -> dict[str, Any] | None:
+        return self._read("records", self.cells[cell.key].key, schema.Record)
+
+    def mask(self, receipt: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """The mask that a receipt names. DataError: there is none."""
+        sha = receipt["receipt"].get("mask")
+        if not sha:
+            raise DataError("the receipt that was made here names no mask")
+        return maskbits.read(self.store.get_mask(sha))[0]
+
+    def _read(self, kind: Kind, key: str, model: type[BaseModel]) -> dict[str, Any] | None:
+        found = self.store.get(kind, key)
+        wrong = schema.problems(model, found) if found is not None else []
+        part = "receipt" if kind == "receipts" else "result"
+        if found and not wrong and found["status"] == "ok" and not found[part]:
+            wrong = [(part, f"a {part}, as its status is ok", "none")]
+        if not wrong:
+            return found
+        where, expected, there = wrong[0]
+        message = f"the process that ran it left something else than pabench writes: {where}: {expected}, not {there}"
+        return {"status": "failed", "kind": "plugin-error", "message": message}
+
 
 @contextmanager
-def rerun(foreign: Foreign, cells: Sequence[Cell], where: Where, *, training: bool) -> Iterator[Rerun]:
-    """The masks of these cells, and their trainings where asked for, made anew.
+def rerun(
+    foreign: Foreign, cells: Sequence[Cell], where: Where, *, training: bool, checked: Sequence[Cell] = ()
+) -> Iterator[Rerun]:
+    """The masks of these cells, and their trainings where asked for, made anew, after the check of those `checked`.
 
-    MissingError: a criterion's code may not be run, or is not there; a dataset is not there.
+    MissingError: a criterion's code may not be run, or is not there; a dataset is not there. PluginError: it ended the
+    process that it was run in. SuiteError: it would be run in this one.
     """
     with TemporaryDirectory(prefix="pabench-verify-") as folder:
-        plugins = _sources(foreign, cells, where, Path(folder))
-        try:
-            for plugin in plugins:
-                registry.drop_in(plugin)
-            notes: dict[str, None] = {}
-            own = {cell.key: _here(cell, where, notes) for cell in cells}
-            store = Store(Path(folder) / "results")
-            store.open_study({"name": "verification", "cells": [], "environment": {}})
-            plan = execution.plan(store, list(own.values()), device=str(where.device), plugins=plugins)
-            tasks = [task for task in plan.tasks if training or task.function == "pabench.run:prune"]
-            engine: Engine = Inline() if where.engine == "inline" else Processes()
-            outcomes = engine.run(
-                tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event()
+        files = _sources(foreign, [*cells, *checked], where, Path(folder))
+        if files and where.engine == "inline":
+            name = Path(next(iter(files.values()))).name
+            raise SuiteError(
+                f"--engine inline: {name} comes from the submitter, and would be run in the process that judges it; "
+                "leave --engine out"
             )
-            for _ in execution.settle(store, plan, outcomes, where.environment()):
-                pass
-            yield Rerun(store, own, tuple(notes))
-        finally:
-            for plugin in plugins:
-                registry.forget(plugin)
+        engine: Engine = Inline() if where.engine == "inline" else Processes()
+        notes: dict[str, None] = {}
+        own = _here([*cells, *checked], where, files, engine, Path(folder), notes)
+        store = Store(Path(folder) / "results")
+        store.open_study({"name": "verification", "cells": [], "environment": {}})
+        mine = [own[cell.key] for cell in cells]
+        plan = execution.plan(store, mine, device=str(where.device))
+        wanted = [task for task in plan.tasks if training or task.function == "pabench.run:prune"]
+        findings = check.tasks(
+            store, [own[cell.key] for cell in checked], into=store, device=str(where.device), plugins=[]
+        )
+        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in [*cells, *checked]}
+        tasks = [_with_code(task, code) for task in [*findings, *wanted]]
+        outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+        for _ in execution.settle(store, plan, outcomes, where.environment()):
+            pass
+        yield Rerun(store, own, tuple(notes))
 
 
-def _here(cell: Cell, where: Where, notes: dict[str, None]) -> Cell:
-    """The cell as this machine knows it: its dataset's place, and the criterion that is installed.
+def _here(
+    cells: Sequence[Cell],
+    where: Where,
+    files: Mapping[str, Path],
+    engine: Engine,
+    folder: Path,
+    notes: dict[str, None],
+) -> dict[str, Cell]:
+    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here.
 
     `given` are all parameters that the label of the submission's cell means here.
     """
-    dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
-    assert cell.criterion is not None
-    try:
-        rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
-    except PabenchError as error:
-        raise MissingError(f"{cell.title}: this pabench cannot make its criterion: {error}") from None
-    source = source_digest(type(rule))
-    if (source, rule.version) != (cell.criterion.source, cell.criterion.version):
-        notes[
-            f"{cell.criterion.label}: re-derived with another source than it was run with "
-            f"(version {rule.version} here, {cell.criterion.version} there)"
-        ] = None
-    spec = replace(
-        cell.criterion,
-        args=asdict(rule),
-        version=rule.version,
-        source=source,
-        given=meaning(cell.criterion),
-        **nature(rule),
-    )
-    return replace(cell, dataset=dataset, criterion=spec)
+    rules = {_identity(cell): cell.criterion for cell in cells if cell.criterion}
+    found = descriptions([(rule, _files(rule, files)) for rule in rules.values()], engine, folder)
+    own = {}
+    for cell in cells:
+        rule = cell.criterion
+        assert rule is not None
+        made = found[_identity(cell)]
+        if (made["source"], made["version"]) != (rule.source, rule.version):
+            notes[
+                f"{rule.label}: re-derived with another source than it was run with "
+                f"(version {made['version']} here, {rule.version} there)"
+            ] = None
+        dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
+        own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
+    return own
 
 
-def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path) -> list[Path]:
-    """The files of the submission's own criteria, as they were hashed; each must be trusted by name."""
+def _identity(cell: Cell) -> str:
+    return digest(cell.criterion.identity() if cell.criterion else None)
+
+
+def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    """The submitted files that a criterion needs: its own, and that of the one whose densities it takes over."""
+    sources = _needed(rule).values() if rule else ()
+    return tuple(files[source] for source in dict.fromkeys(sources) if source in files)
+
+
+def _needed(rule: CriterionSpec) -> dict[str, str]:
+    """The sources of a criterion and of its donor by name."""
+    needed = {rule.name.partition("@")[0]: rule.source}
+    return {**needed, str(rule.donor.get("name")): str(rule.donor.get("source"))} if rule.donor else needed
+
+
+def _with_code(task: Task, code: Mapping[str, tuple[Path, ...]]) -> Task:
+    """A task that imports the files of its own criterion, and of no other."""
+    (first, *_) = task.payload.get("cells") or [task.payload["cell"]]
+    paths = code.get(_identity(Cell.from_json(first)), ())
+    return replace(task, payload={**task.payload, "plugins": [str(path) for path in paths]})
+
+
+def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path) -> dict[str, Path]:
+    """The files of the submission's own criteria by SHA-256, as they were hashed; each must be trusted by name."""
     files = {sha: path for path, sha in foreign.files.items() if path.startswith("criteria/")}
-    written = []
-    for rule in {c.criterion.source: c.criterion for c in cells if c.criterion}.values():
-        name = rule.name.partition("@")[0]
-        if rule.source in sourcefile.built_in() or sourcefile.is_built_in(name):
+    written: dict[str, Path] = {}
+    needed = {source: name for c in cells if c.criterion for name, source in _needed(c.criterion).items()}
+    for source, name in needed.items():
+        if source in sourcefile.built_in() or sourcefile.is_built_in(name):
             continue
-        if rule.source not in files:
+        if source not in files:
             if name not in registry.group("criteria").classes:
                 raise MissingError(
                     f"{name}: the submission does not hold the file that defines it, and it is not installed"
@@ -122,12 +195,11 @@ def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path
             continue
         if name not in where.trust:
             raise MissingError(
-                f"{name}: its code comes from the submitter ({files[rule.source]}) and would be run on this machine; "
+                f"{name}: its code comes from the submitter ({files[source]}) and would be run on this machine; "
                 f"read it, then go ahead with --trust {name}"
             )
-        data = content(foreign.folder, files[rule.source], rule.source)
-        written.append(folder / Path(files[rule.source]).name)
-        written[-1].write_bytes(data)
+        written[source] = folder / Path(files[source]).name
+        written[source].write_bytes(content(foreign.folder, files[source], source))
     return written
 
 

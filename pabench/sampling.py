@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pabench.cell import Cell, digest
+
+if TYPE_CHECKING:
+    from pabench.wellformed import Wellformed
 
 T = TypeVar("T")
 
@@ -21,6 +24,11 @@ def place(cell: Cell) -> str:
     """Hash of what the rows of a leaderboard share."""
     recipe = cell.to_json()["recipe"]
     return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, cell.scoring.dtype])
+
+
+def identified(cell: Cell) -> dict[str, Any]:
+    """Which cell, and which row of a leaderboard, an outcome is about."""
+    return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
 
 
 def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
@@ -48,6 +56,19 @@ def masked(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], coun
             (ablated if cell.ablation else plain)[row(cell) + cell.ablation].append(cell)
     first = sample(plain, count, seed)
     return first + (sample(ablated, count - len(first), seed) if count > len(first) else [])
+
+
+def ended(found: Wellformed, count: int, seed: int, *, training: bool) -> list[Cell]:
+    """A sample of pruned cells that are said to have no result, of all rows: those of which the training failed, or
+    those that ended before it, with their scoring."""
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for key, record in found.records.items():
+        cell = found.cells[key]
+        receipt = found.receipts.get(cell.pruning_key)
+        trained = record["status"] == "failed" and receipt is not None and receipt["status"] == "ok"
+        if cell.criterion and record["status"] in ("failed", "skipped") and trained == training:
+            groups[row(cell) + cell.ablation].append(cell)
+    return sample(groups, count, seed)
 
 
 def settings(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> dict[str, list[list[Cell]]]:

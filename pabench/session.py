@@ -31,6 +31,7 @@ from pabench.resolve import Resolver
 from pabench.store import Store
 from pabench.suite import Suite, find, load
 from pabench.survey import Survey
+from pabench.wording import count
 
 MANY = 10_000
 SMALL_PIXELS = 64
@@ -126,7 +127,10 @@ class Session:
         plan = self.plan()
         survey = self.survey(plan)
         total, finished = len(plan.cells), len(plan.done)
-        console.print(f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do", highlight=False)
+        again = f", {count(len(plan.maskless), 'mask')} to make again" if plan.maskless else ""
+        console.print(
+            f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do{again}", highlight=False
+        )
         titles = {task.key: task.title for task in plan.tasks}
         engine = ENGINES[self.options.engine]()
         with stoppable() as stop:
@@ -148,6 +152,15 @@ class Session:
         statuses = Counter(self.store.statuses(c.key for c in self.chosen).values())
         summary = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
         console.print(f"cells: {summary}", highlight=False)
+        if plan.maskless and (left := self.plan().maskless):
+            console.print(
+                f"masks: {len(left)} of the {len(plan.maskless)} that were made again are not those that the records "
+                f"name ({left[0].title} is the first): without them nothing can be submitted; take a bank that has its "
+                "masks, or run without --bank into another folder",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         console.print(f"report: {write(self.store.folder)}", markup=False, highlight=False, soft_wrap=True)
         return 3 if statuses["failed"] or statuses["missing"] else missing
 

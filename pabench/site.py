@@ -237,6 +237,7 @@ def _listed(studies: Sequence[Published]) -> list[dict[str, Any]]:
                 "detail": detail,
                 "environment": "; ".join(sorted(environments)),
                 "verified": bool(study.verified),
+                "rejected": study.rejected,
             }
         )
     return found

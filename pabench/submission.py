@@ -75,7 +75,10 @@ def submit(folder: Path, out: Path, *, incomplete: bool = False, plugins: Iterab
     files[AGGREGATES] = _json({"schema": SCHEMA, "rows": aggregates(cells, kept)})
     masks, lost = _masks(store, kept.values())
     if lost:
-        raise DataError(f"{folder}: no mask file of {lost}; run the suite again to make it anew")
+        raise DataError(
+            f"{folder}: no mask file of {lost}; run the suite again to make it anew (where that gives another mask, "
+            "the run says so and what to do)"
+        )
     return _written(out, folder, files, masks, manifest, cells, missing, criteria, notes)
 
 

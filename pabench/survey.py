@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -46,6 +46,7 @@ class Survey:
                 before[cell.key].append(key)
         shared = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins], "retry": retry}
         groups = defaultdict(list)
+        remade = {cell.key for cell in plan.maskless}
         for cell in plan.cells:
             groups[cell.block, "cells", digest(cell.criterion.identity() if cell.criterion else None)].append(cell)
             if cell.criterion and not cell.ablation:
@@ -54,7 +55,7 @@ class Survey:
             everything = (pairs if what == "pairs" else single)(cells, metrics)
             lacking = [(of, spec) for of, spec in everything if known.lacks(of, spec, retry=retry)]
             by_key = {key: cell for cell in cells for key in (cell.key, cell.pruning_key)} if lacking else {}
-            possible = {k for k in {k for of, _ in lacking for k in of} if found._possible(k, plan, by_key[k])}
+            possible = {k for k in {k for of, _ in lacking for k in of} if found._possible(k, plan, remade, by_key[k])}
             wanted = [(of, spec) for of, spec in lacking if possible.issuperset(of)]
             if wanted:
                 key = digest(["measuring", block, what, criterion])
@@ -69,11 +70,11 @@ class Survey:
                 found.wanted[key] = wanted
         return found
 
-    def _possible(self, key: str, plan: Plan, cell: Cell) -> bool:
+    def _possible(self, key: str, plan: Plan, remade: Collection[str], cell: Cell) -> bool:
         """Whether there is, or may yet be, a mask (pruning key) or a result (cell key) to measure."""
         if key == cell.key:
             return plan.done.get(cell.key, "ok") == "ok"
-        if cell.criterion is None or cell.key not in plan.done:
+        if cell.criterion is None or cell.key not in plan.done or cell.key in remade:
             return True
         receipt = self.store.get("receipts", key)
         made = receipt is not None and receipt["status"] == "ok" and "mask" in receipt["receipt"]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pabench import consistent, durable, wellformed
-from pabench.envelope import MAX_BYTES, seal, unseal
-from pabench.errors import DataError, RefusedError
+from pabench.envelope import seal
 from pabench.flaw import Flaw
 from pabench.foreign import read
+from pabench.judgement import KIND, refuse_target
 from pabench.record import now
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
@@ -24,7 +23,6 @@ from pabench.wording import count, plain
 if TYPE_CHECKING:
     from pabench.rerun import Where
 
-KIND = "pabench-verification"
 NAMES = {1: "well-formed", 2: "consistent", 3: "masks re-derived", 4: "reproduced"}
 REJECTED, UNABLE = 4, 5
 SHOWN = 20
@@ -41,7 +39,8 @@ class Level:
 
     @property
     def passed(self) -> bool:
-        return not self.flaws
+        """Nothing is wrong, and where cells are sampled there are some."""
+        return not self.flaws and (self.number < 3 or bool(self.outcomes))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,12 +55,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Verification:
-    """A submission that was looked at: its `digest`, and the levels, up to the first that did not pass."""
+    """A submission that was looked at: its `digest`, and the levels, up to the first that did not pass or the one that
+    was `asked` for."""
 
     folder: Path
     found: Wellformed
     levels: tuple[Level, ...]
     seed: int
+    asked: int
     environment: Mapping[str, Any] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
 
@@ -76,11 +77,11 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 passed; 4 rejected; 5 nothing is proved wrong, but a level could not be checked here."""
-        flaws = self.levels[-1].flaws
-        if not flaws:
-            return 0
-        return UNABLE if all(flaw.unable for flaw in flaws) else REJECTED
+        """0 every level that was asked for passed; 4 rejected; 5 nothing is proved wrong, but one was not checked."""
+        if any(not flaw.unable for level in self.levels for flaw in level.flaws):
+            return REJECTED
+        passed = [level.number for level in self.levels if level.passed]
+        return 0 if passed == list(range(1, self.asked + 1)) else UNABLE
 
     def to_json(self) -> dict[str, Any]:
         from pabench import __version__
@@ -113,7 +114,7 @@ class Verification:
             f"  {count(len(self.found.cells), 'cell')}: {ended or 'no record'}, {len(self.found.missing)} missing"
         ]
         for level in self.levels:
-            unable = level.flaws and all(flaw.unable for flaw in level.flaws)
+            unable = all(flaw.unable for flaw in level.flaws)
             verdict = "passed" if level.passed else "could not be checked" if unable else "FAILED"
             lines.append(f"level {level.number}, {NAMES[level.number]}: {verdict}")
             lines += [f"  {plain(o['title'])}: {o['outcome']}" for o in level.outcomes]
@@ -143,7 +144,7 @@ def verify(
     if level >= 2 and levels[-1].passed:
         levels.append(Level(2, tuple(consistent.check(found)), tuple(_uncounted(found))))
     if level < 3 or not levels[-1].passed:
-        return Verification(folder, found, tuple(levels), seed)
+        return Verification(folder, found, tuple(levels), seed, level)
     from pabench import rederived, reproduced
     from pabench.rerun import Where
 
@@ -153,31 +154,13 @@ def verify(
     if level >= 4 and levels[-1].passed:
         flaws, outcomes, notes = reproduced.check(found, sample, seed, fresh, where)
         levels.append(Level(4, tuple(flaws), tuple(notes), tuple(outcomes)))
-    return Verification(folder, found, tuple(levels), seed, where.environment(), where.trust)
+    return Verification(folder, found, tuple(levels), seed, level, where.environment(), where.trust)
 
 
 def record(verification: Verification, path: Path) -> None:
-    """Write what was found, for `pabench publish --verified`. RefusedError: it would lie inside of the submission."""
-    inside, outside = os.path.realpath(verification.folder), os.path.realpath(path)
-    if os.path.commonpath([inside, outside]) == inside:
-        raise RefusedError(
-            f"{path}: inside of the submission, where it would be its submitter's own word; choose another place"
-        )
-    durable.make_folders(path.parent)
+    """Write what was found, for `pabench publish --verified`. SuiteError: see `judgement.refuse_target`."""
+    refuse_target(verification.folder, path)
     durable.replace(path, seal({**verification.to_json(), "created": now()}))
-
-
-def recorded(path: Path) -> dict[str, Any]:
-    """A record of a verification. DataError: it is none, or was altered."""
-    try:
-        found = unseal(durable.read(path, limit=MAX_BYTES))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected what `pabench verify --record` wrote") from None
-    except DataError as error:
-        raise DataError(f"{path}: no record of a verification: {error}") from None
-    if found.get("kind") != KIND or not isinstance(found.get("levels"), list):
-        raise DataError(f"{path}: no record of a verification; expected what `pabench verify --record` wrote")
-    return found
 
 
 def _remarks(found: Wellformed) -> list[str]:

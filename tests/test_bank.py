@@ -12,12 +12,14 @@ from pabench import bank
 from pabench.cell import Cell
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
+from pabench.maskfile import pack
 from pabench.options import Options
 from pabench.preview import preview
 from pabench.publish import publish
 from pabench.session import Session
 from pabench.status import counts, describe
 from pabench.store import Store
+from pabench.submission import submit
 from pabench.verification import verify
 
 from .conftest import PUBLIC, STEEP, forget_plugins
@@ -32,6 +34,13 @@ def written(folder: Path) -> Path:
     path = folder / "mine.yaml"
     path.write_text(PUBLIC.replace("steep", "mine"))
     return path
+
+
+@pytest.fixture(autouse=True)
+def quick_reports(monkeypatch):
+    """A study's page takes seconds, and is tested in test_report.py."""
+    monkeypatch.setattr("pabench.site.render", lambda study: "")
+    monkeypatch.setattr("pabench.session.write", lambda folder: folder / "report.html")
 
 
 @pytest.fixture
@@ -60,6 +69,7 @@ def altered(submission: Path, folder: Path, how) -> Path:
     """A copy of the bank's records and study, each record changed."""
     shutil.copytree(submission, folder)
     (folder / "submission.json").unlink()
+    (folder / "aggregates.json").unlink()
     for path in folder.glob("records/*.json"):
         data = unseal(path.read_bytes())
         how(data)
@@ -107,6 +117,42 @@ def test_a_published_site_is_a_bank(suite, submission, tmp_path):
     assert len(bank.offered(opened.banks, opened.cells)) == 10
 
 
+def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission(suite, submission, tmp_path, capsys):
+    """10 cells of the bank, of which 8 have a mask; the masks are those that their records name."""
+    publish([str(submission)], tmp_path / "site", masks=False)
+
+    assert session(suite, tmp_path / "site").run() == 0
+
+    shown = capsys.readouterr().out
+    assert "without 8 masks, which a submission needs and the run makes again" in shown
+    assert "14 cells, 10 done, 4 to do, 8 masks to make again" in shown
+    made = submit(suite.parent / "out", tmp_path / "made").folder
+    assert verify(made).passed == 2
+    assert len(list(made.glob("masks/*"))) == 12
+    # nothing was trained that the bank had
+    theirs, mine = Store(submission).records(), Store(made).records()
+    assert sum(mine[key]["result"] == theirs[key]["result"] for key in mine if key in theirs) == 10
+
+
+def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, submission, tmp_path, capsys, monkeypatch):
+    publish([str(submission)], tmp_path / "site", masks=False)
+    monkeypatch.setattr("pabench.run.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
+
+    assert session(suite, tmp_path / "site").run() == 0
+
+    assert "masks: 8 of the 8 that were made again are not those that the records name" in capsys.readouterr().out
+    with pytest.raises(DataError, match="run the suite again to make it anew"):
+        submit(suite.parent / "out", tmp_path / "made")
+
+
+def test_a_bank_that_contradicts_itself_is_refused(suite, submission, tmp_path):
+    """Level 2: top-5 of 1 % beside top-1 of 99.9 % is well-formed, and impossible."""
+    theirs = altered(submission, tmp_path / "bank", lambda r: r["result"].update(top1=99.9, top5=1.0))
+
+    with pytest.raises(DataError, match=r"result.top5: expected at least top-1.*`pabench verify .*` says all"):
+        session(suite, theirs)
+
+
 def test_a_results_folder_in_the_making_is_a_bank_of_what_it_has(suite, results, tmp_path):
     folder = shutil.copytree(results, tmp_path / "half")
     for path in sorted(folder.glob("records/*.json"))[:5]:
@@ -122,6 +168,10 @@ def test_other_initial_weights_are_refused_before_anything_is_taken(suite, submi
         record["environment"]["torch"] = "1.0"
 
     theirs = altered(submission, tmp_path / "bank", other)
+    for path in theirs.glob("receipts/*.json"):
+        data = unseal(path.read_bytes())
+        data["pairing"]["weights"] = "0" * 64
+        path.write_bytes(seal(data))
 
     with pytest.raises(RefusedError, match=r"its weights are not what this machine makes \(torch 1.0 there"):
         session(suite, theirs).run()
@@ -180,8 +230,6 @@ def test_failed_cells_are_not_taken(suite, submission, tmp_path):
 
 
 def test_a_study_that_used_a_bank_can_be_submitted_and_names_it(ran, tmp_path):
-    from pabench.submission import submit
-
     made = submit(ran, tmp_path / "submitted").folder
 
     found = verify(made)

@@ -19,9 +19,10 @@ from pabench import comparable, frame, site
 from pabench.cell import CriterionSpec
 from pabench.comparable import Badge, Published, boards
 from pabench.envelope import seal, unseal
-from pabench.errors import DataError, RefusedError
+from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.publish import publish
 from pabench.sampling import place, row
+from pabench.submission import submit
 from pabench.verification import verify
 
 from . import synthetic
@@ -119,8 +120,32 @@ def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
     other = replace(one, slug="two", study=frame.study(synthetic.manifest(cells, "two"), records))
 
     (only,) = boards([one, other])
-    assert only.remarks == ["two has 12 cells that others have: 1 of them with another accuracy, the first is shown."]
+    dispute = "another accuracy than in one, by up to 1.00 points"
+    told = f"1 of them with {dispute}; what was checked further is shown, else the first"
+    assert only.remarks == [f"two has 12 cells that others have: {told}."]
+    assert only.disputed == [f"two has 1 cell with {dispute}"]
     assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
+
+
+def test_a_copy_with_other_numbers_does_not_replace_what_was_verified_whatever_comes_first():
+    cells = grid("random", "snip")
+    (known,) = {row(c) for c in cells if c.criterion and c.criterion.name == "snip"}
+    records = {c.key: synthetic.record(c) for c in cells}
+    for record in records.values():
+        record["result"]["top1"] = 99.0
+    copy = replace(published(cells, "aaa"), study=frame.study(synthetic.manifest(cells, "aaa"), records))
+    honest = published(cells, "honest", badges={known: Badge(1, "masks re-derived")})
+
+    (only,) = boards([copy, honest])
+    shown = only.frame.groupby("criterion")["study"].unique().map(list).to_dict()
+    # dense has no row of its own: it is of the study that was checked further
+    assert shown == {"dense": ["honest"], "snip": ["honest"], "random": ["aaa"]}
+    (told,) = only.disputed
+    assert told.startswith("honest has 21 cells with another accuracy than in aaa, by up to")
+
+    (without,) = boards([replace(copy, rejected="rejected at level 4"), published(cells, "honest")])
+    assert set(without.frame["study"]) == {"honest"}
+    assert without.frame["top1"].max() < 99
 
 
 def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
@@ -153,8 +178,9 @@ def test_a_row_has_the_least_badge_of_the_studies_whose_results_it_shows():
     (known,) = {row(c) for c in everything if c.criterion and c.criterion.name == "snip"}
     again = {known: Badge(2, "trained again")}
 
-    # no cell of two is shown
-    assert badge_of(published(everything, "one"), published(of_one_seed, "two", badges=again)) == Badge()
+    # of two, which was checked further, one seed is shown, and the others of one
+    both = badge_of(published(everything, "one"), published(of_one_seed, "two", badges=again))
+    assert both == Badge(0, f"one: {Badge().detail}; two: trained again")
     # of two, which has nine of its cells from one, the fourth seed alone is shown
     both = badge_of(published(everything, "one", badges=again), published(more, "two"))
     assert both == Badge(0, f"one: trained again; two: {Badge().detail}")
@@ -329,6 +355,60 @@ def test_a_submission_that_does_not_pass_is_not_published(submission, tmp_path):
     assert not (tmp_path / "site").exists()
 
 
+def test_a_file_that_was_edited_since_is_not_written_over(out, submission, tmp_path):
+    folder = shutil.copytree(out, tmp_path / "site")
+    (folder / "README.md").write_text("my front page")
+    made = publish([str(submission)], folder)
+    assert (folder / "README.md").read_text() == "my front page"
+    assert made.notes[-1].endswith("README.md: written or edited by somebody else, left as it is")
+
+    page = folder / "index.html"
+    page.write_text(page.read_text() + "<!-- mine -->")
+    before = contents(folder)
+    with pytest.raises(RefusedError, match=r"index.html: edited since `pabench publish` wrote it; move it away"):
+        publish([f"other={submission}"], folder)
+    assert contents(folder) == before
+
+
+def test_a_site_is_not_written_into_what_it_is_made_of(submission, tmp_path):
+    mine = shutil.copytree(submission, tmp_path / "mine")
+    before = contents(tmp_path)
+    for out in (mine, mine / "site", tmp_path):
+        with pytest.raises(RefusedError, match="keep the site and what it is made of apart"):
+            publish([str(mine)], out)
+    with pytest.raises(SuiteError, match=r"study.json: a file; name the folder of the site"):
+        publish([str(submission)], mine / "study.json")
+    assert contents(tmp_path) == before
+
+
+def test_a_results_folder_that_changes_meanwhile_is_not_published(results, tmp_path, monkeypatch):
+    from pabench import publish as module
+
+    mine = shutil.copytree(results, tmp_path / "mine")
+
+    def slowly(folder, out, **options):
+        made = submit(folder, out, **options)
+        next(mine.glob("records/*.json")).unlink()
+        return made
+
+    monkeypatch.setattr(module, "submit", slowly)
+    with pytest.raises(RefusedError, match="mine: changed while it was published"):
+        publish([str(mine)], tmp_path / "site")
+
+
+def test_what_no_check_foresaw_is_an_error_that_names_the_folder(submission, tmp_path, monkeypatch):
+    def broken(study):
+        raise KeyError("top1")
+
+    monkeypatch.setattr(site, "render", broken)
+    with pytest.raises(DataError, match=r"mine: cannot be shown \(KeyError: 'top1'\)"):
+        publish([f"mine={submission}"], tmp_path / "site")
+    monkeypatch.setattr(frame, "study", lambda *_: broken(None))
+    with pytest.raises(DataError, match=rf"{submission}: cannot be shown \(KeyError"):
+        publish([str(submission)], tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 def checked(folder: Path, path: Path, **changes) -> Path:
     """A record of a verification of levels 3 and 4 that looked at the row of snip, as `verify --record` writes it."""
     found = verify(folder)
@@ -391,6 +471,75 @@ def test_a_level_that_failed_earns_nothing(submission, tmp_path):
 
     publish([str(submission)], tmp_path / "site", verified=[record])
     assert set(badges(tmp_path / "site").values()) == {"self-reported"}
+
+
+FLAW = {"text": "level 4: records/x.json: expected no difference", "unable": False}
+
+
+def failing(record: Path, path: Path, *, level: int = 4, seed: int = 7, **flaw) -> Path:
+    """The record of a verification that found a flaw at a level."""
+    data = unseal(record.read_bytes())
+    data["levels"][level - 1] |= {"passed": False, "flaws": [{**FLAW, **flaw}]}
+    path.write_bytes(seal({**data, "levels": data["levels"][:level], "passed": level - 1, "seed": seed}))
+    return path
+
+
+@pytest.mark.parametrize("level", [3, 4])
+def test_a_verification_that_rejected_takes_all_badges_away_and_the_site_says_so(submission, tmp_path, level):
+    """Whatever other records say: one sample that proves something wrong is not made right by one that does not."""
+    good = checked(submission, tmp_path / "a.json")
+    bad = failing(good, tmp_path / "b.json", level=level)
+
+    made = publish([str(submission)], tmp_path / "site", verified=[good, bad])
+
+    assert set(badges(tmp_path / "site").values()) == {"self-reported"}
+    said = f"rejected at level {level} by a verification with seed 7: level 4: records/x.json: expected no difference"
+    assert made.notes == (f"{submission}: {said}; no row of it has a badge, and the site says so",)
+    assert f"Rejected. {said}" in texts((tmp_path / "site" / "index.html").read_bytes())
+    (page,) = (tmp_path / "site").glob("boards/*.html")
+    assert f"snip: {said}" in texts(page.read_bytes())
+    assert unseal(bad.read_bytes()) == json.loads((tmp_path / "site/data/v1/verifications/small.json").read_text())
+
+
+def test_a_level_that_could_not_be_checked_takes_nothing_away(submission, tmp_path):
+    good = checked(submission, tmp_path / "a.json")
+    unable = failing(good, tmp_path / "b.json", unable=True)
+
+    publish([str(submission)], tmp_path / "one", verified=[good, unable])
+    assert badges(tmp_path / "one")["snip"] == "reproduced"
+    publish([str(submission)], tmp_path / "two", verified=[unable])
+    assert badges(tmp_path / "two")["snip"] == "mask-verified"
+
+
+def test_a_cell_that_fails_here_too_earns_its_row_nothing(submission, tmp_path):
+    record = checked(submission, tmp_path / "v.json")
+    data = unseal(record.read_bytes())
+    for level in data["levels"][2:]:
+        level["outcomes"][0]["ended"] = True
+    record.write_bytes(seal(data))
+
+    publish([str(submission)], tmp_path / "site", verified=[record])
+    assert set(badges(tmp_path / "site").values()) == {"self-reported"}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda r: r.pop("digest"), "digest"),
+        (lambda r: r.update(levels=[5]), "levels.0"),
+        (lambda r: r.update(seed="x"), "seed"),
+        (lambda r: r["levels"][3]["outcomes"][0].pop("fresh"), "levels.3"),
+        (lambda r: r["levels"][2].update(flaws=[{"text": "x"}]), "levels.2.flaws.0.unable"),
+    ],
+)
+def test_a_sealed_record_of_another_shape_is_refused_in_one_line(submission, tmp_path, change, where):
+    record = checked(submission, tmp_path / "v.json")
+    data = unseal(record.read_bytes())
+    change(data)
+    record.write_bytes(seal(data))
+
+    with pytest.raises(DataError, match=rf"v.json: no record of a verification; expected what .* wrote: {where}: "):
+        publish([str(submission)], tmp_path / "site", verified=[record])
 
 
 def test_two_studies_of_one_name_are_told_apart_by_the_publisher(submission, tmp_path):

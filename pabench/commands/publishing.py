@@ -53,11 +53,13 @@ def verify(
 
     Exit codes: 0 passed; 4 rejected; 5 a level could not be checked here.
     """
-    from pabench import verification
+    from pabench import judgement, verification
 
     if engine not in ("processes", "inline"):
         raise SuiteError(f"--engine {engine}: expected processes or inline")
     paths = dict(_assignment(one) for one in data or ())
+    if record:
+        judgement.refuse_target(folder, record)  # before what may take hours
     where = None
     if level > 2:
         from pabench.machine import pick_device
