@@ -645,7 +645,7 @@ def test_code_of_one_criterion_is_not_in_the_process_of_another(forgery, monkeyp
 
 
 def test_what_a_hostile_process_says_of_its_criterion_is_checked(forgery):
-    code = "from pabench import description; description._attempted = lambda *_: {'args': 5}"
+    code = "from pabench import description; description._attempted = lambda **_: {'args': 5}"
     found = verify(hostile(forgery, code), 3, seed=1, where=TRUSTED)
 
     assert "is no description of a criterion" in str(found.levels[2].flaws[0])

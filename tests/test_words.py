@@ -29,7 +29,7 @@ from pabench.verification import verify
 from .conftest import forget_plugins
 from .forgery import Forgery, packed
 
-HERE = Where(trust=("steep",), engine="inline")
+HERE = Where(trust=("steep",))
 REFERENCE = """
 protocol: pai-v1
 datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
