@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pabench import durable, frame
+from pabench import frame
 from pabench.comparable import Badge, Published, boards
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.foreign import SUBMISSION, content, read
 from pabench.judgement import recorded, rejection
+from pabench.sitefolder import Item, Written, item, update
 from pabench.submission import Submitted, submit
 from pabench.verification import Verification, verify
 from pabench.wording import count, plain
 
-MANIFEST = "data/v1/manifest.json"
 STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-KEPT = ("README.md",)
-"""Files that stay as they are where somebody else wrote them: the front page of the repository around the site."""
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of the site's files, and what its maker should know."""
-
-    folder: Path
-    files: int
-    changed: int
-    removed: int
-    bytes: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Item:
-    sha256: str
-    size: int
-    load: Callable[[], bytes]
 
 
 def publish(
@@ -98,8 +74,8 @@ def publish(
         ]
         pages, differing = _pages(published, plain(title), [plain(author) for author in authors])
         notes += differing
-        items |= {path: _item(data) for path, data in pages.items()}
-        return _written(out, items, notes)
+        items |= {path: item(data) for path, data in pages.items()}
+        return update(out, items, notes)
 
 
 def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
@@ -224,65 +200,3 @@ def _submission(found: Verification, slug: str, *, masks: bool) -> Iterator[tupl
         if masks or not path.startswith("masks/"):
             load = partial(content, foreign.folder, path, sha)
             yield f"{STUDIES}/{slug}/{path}", Item(sha, foreign.sizes[path], load)
-
-
-def _item(data: bytes) -> Item:
-    return Item(hashlib.sha256(data).hexdigest(), len(data), lambda: data)
-
-
-def _written(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
-    """Everything is compared before anything is written; what an earlier site wrote and this one lacks goes."""
-    before = _before(out)
-    others = {path for path in items if _differs(out / path, items[path]) and _sha(out / path) != before.get(path)}
-    for path in sorted(others.intersection(KEPT)):
-        notes.append(f"{out / path}: written or edited by somebody else, left as it is")
-        del items[path]
-    for path in sorted(others.difference(KEPT)):
-        who = "edited since" if path in before else "not written by"
-        raise RefusedError(
-            f"{out / path}: {who} `pabench publish`{' wrote it' * (path in before)}; move it away, or choose another "
-            "folder with -o"
-        )
-    listed = {path: item.sha256 for path, item in sorted(items.items())}
-    items[MANIFEST] = _item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")
-    changed = [path for path, item in items.items() if _sha(out / path) != item.sha256]
-    for path in changed:
-        durable.make_folders((out / path).parent)
-        durable.replace(out / path, items[path].load())
-    stale = [path for path, sha in before.items() if path not in items and _sha(out / path) == sha]
-    for path in stale:
-        os.unlink(out / path)
-        _prune(out, (out / path).parent)
-    total = sum(item.size for item in items.values())
-    return Written(out, len(items), len(changed), len(stale), total, tuple(notes))
-
-
-def _before(out: Path) -> dict[str, str]:
-    """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
-    try:
-        listed = json.loads(durable.read(out / MANIFEST, limit=2**28))["files"]
-        return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
-    except FileNotFoundError:
-        return {}
-    except (DataError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"{out / MANIFEST}: no manifest of a site; move it away, or publish into another folder"
-        ) from None
-
-
-def _differs(path: Path, item: Item) -> bool:
-    return os.path.lexists(path) and _sha(path) != item.sha256
-
-
-def _sha(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
-    except OSError:
-        return ""
-
-
-def _prune(out: Path, folder: Path) -> None:
-    """Folders that are left empty, up to the site's own."""
-    while folder != out and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

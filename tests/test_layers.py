@@ -25,7 +25,7 @@ ROOMS = [
     *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "declared", "submission", "fields"],
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "replication"],
     *["verification", "bank"],
-    *["comparable", "sitefile", "site", "publish"],
+    *["comparable", "sitefile", "site", "sitefolder", "publish"],
     *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk"],
     *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library", "parent"],
     *["diagnosis"],
