@@ -362,7 +362,7 @@ def ten_thousand() -> str:
         for row in few["rows"]:
             seed, key = row[4] + 8 * again, hashlib.sha256(f"{again} {row[8]}".encode()).hexdigest()
             rows.append([*row[:4], seed, *row[5:8], key, *row[9:]])
-    html = Cells().fill("cells.html.j2", data=script_json({**few, "rows": rows}), ablated=False)
+    html = Cells().fill("cells.html.j2", data=script_json({**few, "rows": rows}), ablated=False, joint=False)
     return report.page("many", [report.Rendered("cells", "All cells", html)])
 
 
