@@ -39,6 +39,7 @@ class Criterion(ABC):
     change that can change a mask.
     """
 
+    kind: ClassVar[str] = "criteria"
     name: ClassVar[str]
     version: ClassVar[int] = 1
     paper: ClassVar[str] = ""

@@ -47,6 +47,7 @@ class Dataset(ABC):
     [0, 1]) as class attributes or properties. `path` says where it lies and is no part of its identity.
     """
 
+    kind: ClassVar[str] = "datasets"
     path: str = ""
 
     name: ClassVar[str]

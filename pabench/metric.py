@@ -98,6 +98,7 @@ class Metric(ABC):
     reports call it. Raise `version` with every change that can change a number.
     """
 
+    kind: ClassVar[str] = "metrics"
     name: ClassVar[str]
     title: ClassVar[str]
     unit: ClassVar[str] = ""

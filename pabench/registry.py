@@ -165,8 +165,10 @@ def _load(entry: EntryPoint, origin: str, found: Group) -> Iterator[ModuleType |
 
 
 def _classes(value: ModuleType | type, kind: str) -> list[type]:
-    """Concrete plugin classes: a class itself, or those that a module defines (not those it imports)."""
-    base = _base(kind)
+    """Concrete plugin classes: a class itself, or those that a module defines (not those it imports).
+
+    What kind of plugin a class is says its base class (`kind`), so that looking for one kind imports no other's base.
+    """
     if inspect.isclass(value):
         return [value]
     return [
@@ -174,17 +176,7 @@ def _classes(value: ModuleType | type, kind: str) -> list[type]:
         for cls in vars(value).values()
         if inspect.isclass(cls)
         and cls.__module__ == value.__name__
-        and issubclass(cls, base)
+        and getattr(cls, "kind", "") == kind
         and not inspect.isabstract(cls)
         and isinstance(getattr(cls, "name", None), str)
     ]
-
-
-def _base(kind: str) -> type:
-    module, name = {
-        "criteria": ("pabench.criterion", "Criterion"),
-        "datasets": ("pabench.dataset", "Dataset"),
-        "metrics": ("pabench.metric", "Metric"),
-        "sections": ("pabench.section", "Section"),
-    }[kind]
-    return getattr(importlib.import_module(module), name)

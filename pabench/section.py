@@ -47,6 +47,7 @@ class Section(ABC):
     `order` places it: built-in sections are at 10, 20, ... 90. `name` is its anchor.
     """
 
+    kind: ClassVar[str] = "sections"
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 import pabench
 from pabench import run
-from pabench.cell import Cell, CriterionSpec
-from pabench.criterion import ScoreCriterion
-from pabench.digest import source_digest
+from pabench.cell import Cell
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
 from pabench.maskfile import unpack
@@ -187,20 +182,3 @@ def test_an_unknown_donor_is_told_at_its_place(tmp_path):
 
     assert "study.yaml:5:" in str(error.value)
     assert "criteria.2.allocation: no criterion named 'snp'; did you mean 'snip'" in str(error.value)
-
-
-def test_a_criterion_that_extends_another_changes_with_it():
-    """The digest of a subclass is of both files; that of a class of one file is that file's SHA-256, as before."""
-    snip, iter_snip = (type(pabench.registry.criterion(n)) for n in ("snip", "iter_snip"))
-
-    class Own(ScoreCriterion):
-        name = "own"
-
-        def score(self, ctx):
-            return ctx.weights
-
-    files = [hashlib.sha256(Path(inspect.getfile(c)).read_bytes()).hexdigest() for c in (iter_snip, snip)]
-    assert source_digest(snip) == files[1]
-    assert source_digest(iter_snip) == hashlib.sha256("".join(files).encode()).hexdigest()
-    assert source_digest(Own) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    assert CriterionSpec("random").identity() == {"name": "random", "args": {}, "version": 0, "source": ""}
