@@ -18,7 +18,7 @@ from pabench.criterion import ScoreCriterion
 from pabench.digest import source_digest
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.options import Options
 from pabench.session import Session
 from pabench.store import Store

@@ -26,7 +26,7 @@ ROOMS = [
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "replication"],
     *["verification", "bank"],
     *["comparable", "sitefile", "site", "sitefolder", "publish"],
-    *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk"],
+    *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "wiring", "walk"],
     *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library", "parent"],
     *["diagnosis"],
     *["reach", "liveness", "scaled", "metric", "metrics"],
