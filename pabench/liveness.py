@@ -28,8 +28,9 @@ from torch import Tensor
 
 from pabench.errors import PluginError
 from pabench.network import Network
-from pabench.reach import AVERAGES, CONSTANTS, PLAIN, RULES, TINY, cut, followed, is_weight, mark, nonzero, reached
-from pabench.rewire import Operation, Rewired
+from pabench.operations import AVERAGES, MOVES, Operation, named
+from pabench.reach import CONSTANTS, RULES, TINY, cut, followed, is_weight, mark, nonzero, reached
+from pabench.rewire import Rewired
 from pabench.selection import Tensors
 
 
@@ -57,14 +58,13 @@ class _Followed(Rewired):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        written = getattr(func, "__name__", "")
-        name = written.strip("_")
+        name = named(func)
         values = [v for value in (*args, *kwargs.values()) for v in (value if _listed(value) else [value])]
         if not any(map(followed, values)):
             return func(*args, **kwargs)
         if name in self.table:
             result = self.table[name](*args, **kwargs)
-            in_place = written == f"{name}_"
+            in_place = func.__name__ == f"{name}_"
             return _written(args[0], result) if in_place and followed(result) else result
         if name == "setitem":
             x, place, value = args
@@ -88,7 +88,7 @@ def _plain(func: Operation, name: str, args: Any, kwargs: Mapping[str, Any], *, 
     tensors = [r for r in (result if _listed(result) else [result]) if isinstance(r, Tensor) and r.is_floating_point()]
     if not tensors or name in CONSTANTS:
         return result
-    if name not in PLAIN | AVERAGES:
+    if name not in MOVES | AVERAGES:
         raise PluginError(f"no rule for paths through the torch operation {name!r}")
     constants = func(*map(_nonzero_part, args), **{k: _nonzero_part(v) for k, v in kwargs.items()})
     if name in AVERAGES:

@@ -145,7 +145,7 @@ def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -
     fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
     if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
         raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
-    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, _total(ctx))
+    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, sum(m.numel() for m in masks.values()))
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
     return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
@@ -162,7 +162,3 @@ def _inverted(rule: Criterion) -> Criterion:
 def refuse(rule: Criterion, ctx: ScoreContext) -> None:
     if reason := rule.declines(ctx):
         raise SkippedError(f"{rule.name} declines this network: {reason}")
-
-
-def _total(ctx: ScoreContext) -> int:
-    return sum(w.numel() for w in ctx.weights.values())

@@ -2,8 +2,8 @@
 
 A followed tensor holds 1 where the input reaches a value and 0 elsewhere; its gradient likewise says where the value
 reaches a logit. It carries a second tensor, `nonzero`: where the value is not 0, be it for a constant such as a bias.
-`RULES` holds a function for each operation that needs one; `PLAIN` names operations that move values, `AVERAGES` those
-that add them up, and these run as they are. `pabench.liveness` says what counts as a path.
+`RULES` holds a function for each operation that needs one; those that move values or add them up run as they are.
+`pabench.liveness` says what counts as a path.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pabench import operations as ops
 from pabench.errors import PluginError
 
 TINY = 1e-9
@@ -204,45 +205,34 @@ def _with_places(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return found if dim is None else (found, torch.zeros_like(found, dtype=torch.int64))
 
 
-SAME = [
-    *("relu", "relu6", "hardtanh", "gelu", "silu", "hardswish", "leaky_relu", "elu", "selu", "celu", "mish", "tanh"),
-    *("prelu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "sqrt", "square"),
-    *("pow", "neg", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
+NEVER_ZERO = {"sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"}
+ZERO_AT_ZERO = (ops.RECTIFIERS | ops.RISING | ops.SATURATING) - NEVER_ZERO | {
+    *("selu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "neg", "sqrt"),
+    *("square", "pow", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
     *("feature_alpha_dropout", "rms_norm", "local_response_norm", "normalize"),
-]
-NEVER_ZERO = ["sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"]
-PLAIN = {
-    *("get", "to", "float", "double", "type", "type_as", "contiguous", "clone", "detach", "flatten", "unflatten"),
-    *("reshape", "reshape_as", "view", "view_as", "permute", "transpose", "t", "swapaxes", "swapdims", "movedim"),
-    *("moveaxis", "adjoint", "expand", "expand_as", "broadcast_to", "squeeze", "unsqueeze", "unbind", "split"),
-    *("split_with_sizes", "tensor_split", "chunk", "getitem", "select", "narrow", "index_select", "gather", "roll"),
-    *("flip", "rot90", "repeat", "repeat_interleave", "tile", "unfold", "pixel_shuffle", "pixel_unshuffle"),
-    *("channel_shuffle", "native_channel_shuffle"),
 }
-AVERAGES = {"mean", "sum", "fold"} | {f"{kind}avg_pool{d}d" for kind in ("", "adaptive_") for d in (1, 2, 3)}
 CONSTANTS = {
     *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "empty_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
 }
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(SAME, _alike(lambda x, *_, **__: x)),
+    **dict.fromkeys(ZERO_AT_ZERO, _alike(lambda x, *_, **__: x)),
     **dict.fromkeys(NEVER_ZERO, _never_zero),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
-    **{f"conv{d}d": _convolved(getattr(F, f"conv{d}d")) for d in (1, 2, 3)},
-    **{f"conv_transpose{d}d": _convolved(getattr(F, f"conv_transpose{d}d")) for d in (1, 2, 3)},
-    "linear": _convolved(F.linear),
+    **{name: _convolved(getattr(F, name)) for name in ops.LAYERS},
+    **{name: _convolved(getattr(F, name)) for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")},
     **dict.fromkeys(("batch_norm", "instance_norm"), _batch_norm),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
-    **dict.fromkeys(("add", "sub", "rsub"), _add),
-    **dict.fromkeys(("mul", "multiply"), _mul),
-    **dict.fromkeys(("div", "divide", "true_divide"), _div),
+    **dict.fromkeys(ops.SUMS, _add),
+    **dict.fromkeys(ops.PRODUCTS, _mul),
+    **dict.fromkeys(ops.QUOTIENTS, _div),
     "rdiv": lambda a, b: _div(b, a),
-    **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
+    **dict.fromkeys(ops.MATRIX_PRODUCTS, _matmul),
     "addcmul": _addcmul,
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
-    **{name: _joined(getattr(torch, name)) for name in ("cat", "concat", "stack", "hstack", "vstack")},
+    **{name: _joined(getattr(torch, name)) for name in ops.JOINS},
     "where": _where,
     "masked_fill": _masked_fill,
     "pad": _alike(lambda x, pad, mode="constant", value=None: F.pad(x, pad, mode)),

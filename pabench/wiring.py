@@ -11,17 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pabench.errors import PluginError
+from pabench.operations import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING
 from pabench.rewire import Rewired
 from pabench.selection import Tensors
 
 INPUT = ""
 """The source of what a layer takes from the network's input."""
-LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
-NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
-ACTIVATIONS = (
-    *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
-    *("sigmoid", "tanh", "softplus"),
-)
+PASSED = NORMS | RECTIFIERS | RISING | SATURATING - {"hardsigmoid"} | {"batch_norm", "selu"}
+"""Norms and activations. A hard sigmoid stays: a channel that it gates arrives by half, its value at 0."""
 ATTENTION = ("softmax", "scaled_dot_product_attention")
 CHUNK = 8
 """Layers coded in one pass: memory is some 25 images' worth of activations."""
@@ -92,7 +89,7 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
 
         return replacement
 
-    others = {**dict.fromkeys((*NORMS, *ACTIVATIONS), _same), **dict.fromkeys(ATTENTION, _refused)}
+    others = {**dict.fromkeys(PASSED, _same), **dict.fromkeys(ATTENTION, _refused)}
     return Rewired({**others, **{kind: applied(kind) for kind in LAYERS}})
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import pabench
-from pabench import scaled
+from pabench import exponent
 from pabench.network import Network
 
 
@@ -69,11 +69,11 @@ def test_what_no_float_can_hold_does_not_overflow(convolutional, shape):
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_byobnet"])
 def test_rescaled_and_plain_sums_are_equal_where_both_exist(name, monkeypatch):
     """On networks of timm, with limits so narrow that nearly every layer is rescaled."""
-    monkeypatch.setattr(scaled, "LIMIT", 3)
+    monkeypatch.setattr(exponent, "LIMIT", 3)
     network = Network(timm.create_model(name, num_classes=3))
     tensors = {n: t.abs() if t.is_floating_point() else t for n, t in {**network.rest, **network.weights}.items()}
     x = torch.ones(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
         total = float(network.call(tensors, x).sum())
 
-        assert scaled.log2_sum(lambda: network.call(tensors, x)) == pytest.approx(math.log2(total), rel=1e-12)
+        assert exponent.log2_sum(lambda: network.call(tensors, x)) == pytest.approx(math.log2(total), rel=1e-12)
