@@ -157,23 +157,23 @@ def _problem(spec: ModelSpec, classes: int, shape: Shape) -> str:
 
 @lru_cache(maxsize=1024)
 def _tried(name: str, args: str, stem: str, classes: int, shape: Shape) -> str:
+    """By a network that computes nothing, and by a real one where that refuses: some look at values."""
     spec = ModelSpec(name, json.loads(args), stem)
-    problem = ""
-    for device in ("meta", "cpu"):  # the meta device computes nothing, and refuses networks that look at values
-        try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                logits = _create(spec, classes, shape, device)(torch.zeros(2, *shape, device=device))
-        except SuiteError:
-            raise
-        except Exception as error:
-            problem = next(iter(str(error).splitlines()), "") or type(error).__name__
-            if "meta" not in problem.lower():
-                return problem
-            continue
-        if isinstance(logits, Tensor) and tuple(logits.shape) == (2, classes):
-            return ""
-        return f"it returns {_described(logits)} instead of one row of {classes} logits for each image"
-    return problem
+    problem = _fails(spec, classes, shape, "meta")
+    return _fails(spec, classes, shape, "cpu") if "meta" in problem.lower() else problem
+
+
+def _fails(spec: ModelSpec, classes: int, shape: Shape, device: str) -> str:
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            logits = _create(spec, classes, shape, device)(torch.zeros(2, *shape, device=device))
+    except SuiteError:
+        raise
+    except Exception as error:
+        return next(iter(str(error).splitlines()), "") or type(error).__name__
+    if isinstance(logits, Tensor) and tuple(logits.shape) == (2, classes):
+        return ""
+    return f"it returns {_described(logits)} instead of one row of {classes} logits for each image"
 
 
 def _described(output: object) -> str:
