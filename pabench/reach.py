@@ -9,6 +9,8 @@ reaches a logit. It carries a second tensor, `nonzero`: where the value is not 0
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import matmul, mul
 from typing import Any
 
 import torch
@@ -94,12 +96,17 @@ def _softmax(x: Tensor, dim: int = -1, *_: Any, **__: Any) -> Tensor:
     return _never_zero(mark(x.sum(dim, keepdim=True).expand_as(x), x))
 
 
+def _shifted(x: Tensor, *shifts: Any) -> Tensor:
+    """Normalised values; a shift makes constants of zeros."""
+    constants = [nonzero(shift) for shift in shifts if shift is not None]
+    return cut(x, sum(constants, nonzero(x)), weight=is_weight(x))
+
+
 def _batch_norm(
     x: Tensor, mean: Any = None, variance: Any = None, weight: Any = None, bias: Any = None, *_: Any, **__: Any
 ) -> Tensor:
     shape = (1, -1, *[1] * (x.dim() - 2))
-    shifts = [nonzero(t).view(shape) for t in (mean, bias) if t is not None]
-    return cut(x, sum(shifts, nonzero(x)), weight=is_weight(x))
+    return _shifted(x, *(t.view(shape) for t in (mean, bias) if t is not None))
 
 
 def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
@@ -107,7 +114,7 @@ def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, ep
 
 
 def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
-    return cut(x, nonzero(x) + (nonzero(bias) if bias is not None else 0), weight=is_weight(x))
+    return _shifted(x, bias)
 
 
 def _convolved(operation: Rule) -> Rule:
@@ -126,21 +133,20 @@ def _add(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
     return cut(_term(a) + _term(b), nonzero(a) + nonzero(b), weight=not (reached(a) or reached(b)))
 
 
-def _multilinear(operation: Callable[[Sequence[Any]], Tensor], factors: Sequence[Any]) -> Tensor:
+def _multilinear(operation: Rule, *factors: Any) -> Tensor:
     """A product is reached through any factor, where the others are not 0; constant factors are scales: 1."""
     usual = [x if is_weight(x) else nonzero(x) if followed(x) else _ones(x) for x in factors]
     places = [i for i, x in enumerate(factors) if reached(x)]
-    terms = [operation([*usual[:i], factors[i], *usual[i + 1 :]]) for i in places]
-    whole = operation(usual)
+    terms = [operation(*usual[:i], factors[i], *usual[i + 1 :]) for i in places]
+    whole = operation(*usual)
     return cut(sum(terms[1:], terms[0]) if terms else whole, whole, weight=not terms)
 
 
-def _mul(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
-    return _multilinear(lambda factors: factors[0] * factors[1], (a, b))
+def _product(operation: Rule) -> Rule:
+    return lambda a, b, *_, **__: _multilinear(operation, a, b)
 
 
-def _matmul(a: Tensor, b: Tensor, *_: Any, **__: Any) -> Tensor:
-    return _multilinear(lambda factors: factors[0] @ factors[1], (a, b))
+_mul, _matmul = _product(mul), _product(matmul)
 
 
 def _div(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
@@ -153,11 +159,11 @@ def _addcmul(x: Any, a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
 
 def _einsum(equation: str, *operands: Any) -> Tensor:
     factors = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
-    return _multilinear(lambda values: torch.einsum(equation, *values), factors)
+    return _multilinear(partial(torch.einsum, equation), *factors)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
-    scores = _multilinear(lambda factors: factors[0] @ factors[1].transpose(-2, -1), (q, k))
+    scores = _multilinear(lambda q, k: q @ k.transpose(-2, -1), q, k)
     return _matmul(_softmax(scores), v)
 
 
