@@ -86,7 +86,7 @@ def igq(shapes: Shapes, kept: float) -> Shares:
     """
     sizes = [math.prod(shape) for shape in shapes.values()]
     low, high = 0.0, len(sizes) / kept if kept else 1.0
-    for _ in range(200):
+    for _ in range(200):  # bisection has no bit left to halve long before
         force = (low + high) / 2
         low, high = (force, high) if sum(n / (force * n + 1) for n in sizes) > kept else (low, force)
     return {name: n / (high * n + 1) for name, n in zip(shapes, sizes, strict=True)}
@@ -178,6 +178,7 @@ def layer_counts(allocation: str, shapes: Shapes, capacity: Mapping[str, int], k
 
 def whole(shares: Sequence[float], capacity: Mapping[str, int], kept: int) -> dict[str, int]:
     """Shares of `kept` weights as whole ones, by largest remainder."""
+    # A share of 3 that arithmetic made 2.9999999999 is a whole one, and not one that waits for its remainder.
     counts = [min(math.floor(s + 1e-9), c) for s, c in zip(shares, capacity.values(), strict=True)]
     room = [i for i, c in enumerate(capacity.values()) if counts[i] < c]
     for i in sorted(room, key=lambda i: counts[i] - shares[i])[: kept - sum(counts)]:

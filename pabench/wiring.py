@@ -155,12 +155,14 @@ class _Probe:
             if not there.any() and not code.any():
                 continue
             origin = source or "the input"
+            # A float32 sum of thousands of terms is off by 1e-5; a gate or attention is off by the size of the code.
             if not torch.allclose(twice, 2 * code, rtol=1e-4, atol=1e-9 * float(code.abs().max())):
                 raise WiringError(f"what {origin} sends to {layer} is not passed on as it is (attention or gating)")
             unit = code / torch.where(there, ones, 1)
             highest = torch.where(there, unit, 0).amax(1)
             lowest = torch.where(there, unit, torch.inf).amin(1)
             used = there.any(1)
+            # Codes are whole numbers: units that mix give quotients between them, or several at the places of one unit.
             mixed = used & ((highest - lowest > 1e-2) | ((highest - highest.round()).abs() > 1e-2))
             if mixed.any() or code[~there].any():
                 raise WiringError(f"a unit of {layer} takes several units of {origin} at once")
