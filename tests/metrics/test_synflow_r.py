@@ -77,3 +77,14 @@ def test_rescaled_and_plain_sums_are_equal_where_both_exist(name, monkeypatch):
         total = float(network.call(tensors, x).sum())
 
         assert exponent.log2_sum(lambda: network.call(tensors, x)) == pytest.approx(math.log2(total), rel=1e-12)
+
+
+def test_a_normalisation_sees_the_numbers_and_not_what_is_left_of_them_beside_their_power_of_two():
+    """(3, 1) * 10^40 is normalised to (1, -1), and by 2 x + 1 and x + 1 to (3, 0); epsilon is nothing beside 10^80."""
+    layer, norm = nn.Linear(1, 2, bias=False).double(), nn.LayerNorm(2).double()
+    layer.weight.data = torch.tensor([[3e40], [1e40]], dtype=torch.float64)
+    norm.weight.data, norm.bias.data = torch.tensor([2.0, 1.0]).double(), torch.ones(2).double()
+
+    found = exponent.log2_sum(lambda: norm(layer(torch.ones(1, 1, dtype=torch.float64))))
+
+    assert found == pytest.approx(math.log2(3), abs=1e-12)
