@@ -17,8 +17,7 @@ from torch import Tensor
 
 from pabench.cell import NAME
 
-Shape = Sequence[int]
-Shapes = dict[str, Shape]
+Shapes = dict[str, Sequence[int]]
 Shares = dict[str, float]
 """Weights of each layer, before rounding to whole ones."""
 

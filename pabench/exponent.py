@@ -29,7 +29,7 @@ def log2_sum(output: Callable[[], Tensor]) -> float | None:
     """log2 of the sum of what `output` computes, however large; None where that is 0, negative or not finite."""
     with Carried():
         total = output().sum()
-    value = float(total)
+    value = float(total.detach())
     return math.log2(value) + _exponent(total) if 0 < value < math.inf else None
 
 
@@ -194,10 +194,11 @@ def _carry(result: Any, e: int) -> Any:
 
 def _normal(result: Any, e: int) -> Any:
     """Move what is beyond `LIMIT` into the exponent."""
+    carried = _carry(result, e)
     if not isinstance(result, Tensor) or not result.is_floating_point() or not result.numel():
-        return _carry(result, e)
-    k = _size(_carry(result, e))
-    return _carry(result * 2.0**-k, e + k) if abs(k) > LIMIT else _carry(result, e)
+        return carried
+    k = _size(result)
+    return _carry(result * 2.0**-k, e + k) if abs(k) > LIMIT else carried
 
 
 def _size(x: Tensor) -> int:

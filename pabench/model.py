@@ -23,7 +23,7 @@ from pabench.network import prunable_weights
 
 Shape = tuple[int, int, int]
 
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORM_CLASSES = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 FROM_DATASET = ("num_classes", "in_chans", "img_size")
 FROM_SEED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 REFUSED_ARGUMENT = re.compile(r"(unexpected|multiple values for)(?: keyword)? argument(?:\(s\): \[)? ?'(\w+)'")
@@ -77,7 +77,7 @@ def zeros(model: nn.Module) -> list[str]:
     """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, gains, factors."""
     named = [(n, p.numel()) for n, p in model.named_parameters() if not n.endswith("bias")]
     single = [n for n, size in named if size == 1 or n.rpartition(".")[2] == "gain"]
-    scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORMS) and m.weight is not None]
+    scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORM_CLASSES) and m.weight is not None]
     found = dict.fromkeys([*prunable_weights(model), *scales, *single])
     return [n for n in found if not (p := model.get_parameter(n)).is_meta and not p.any()]
 

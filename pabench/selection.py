@@ -80,7 +80,7 @@ def select(
     Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
-    check_scores(scores)
+    _refuse_nan(scores)
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
@@ -120,7 +120,7 @@ def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | Non
     return {n: int(m.sum()) for n, m in best.masks.items()}
 
 
-def check_scores(scores: Tensors) -> None:
+def _refuse_nan(scores: Tensors) -> None:
     """Refuse scores that have no order."""
     for name, s in scores.items():
         if nan := int(s.isnan().sum()):
