@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pabench.library import prune as prune
     from pabench.library import score as score
-    from pabench.maskfile import Masks as Masks
+    from pabench.masking import Masks as Masks
     from pabench.masking import apply as apply
     from pabench.measuring import measure as measure
     from pabench.shuffling import shuffle as shuffle
@@ -23,7 +23,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 __all__ = ["Masks", "apply", "measure", "prune", "score", "shuffle"]
 _HOME = {
-    "Masks": "maskfile",
+    "Masks": "masking",
     "apply": "masking",
     "measure": "measuring",
     "prune": "library",

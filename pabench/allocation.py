@@ -17,8 +17,7 @@ from torch import Tensor
 
 from pabench.cell import NAME
 
-Shape = Sequence[int]
-Shapes = dict[str, Shape]
+Shapes = dict[str, Sequence[int]]
 Shares = dict[str, float]
 """Weights of each layer, before rounding to whole ones."""
 
@@ -86,7 +85,7 @@ def igq(shapes: Shapes, kept: float) -> Shares:
     """
     sizes = [math.prod(shape) for shape in shapes.values()]
     low, high = 0.0, len(sizes) / kept if kept else 1.0
-    for _ in range(200):
+    for _ in range(200):  # bisection has no bit left to halve long before
         force = (low + high) / 2
         low, high = (force, high) if sum(n / (force * n + 1) for n in sizes) > kept else (low, force)
     return {name: n / (high * n + 1) for name, n in zip(shapes, sizes, strict=True)}
@@ -123,7 +122,7 @@ RESERVED: dict[str, Callable[[Shapes, float], Shares]] = {
 # --- Meeting the total ------------------------------------------------------------------------------------------------
 
 
-def layer_shares(allocation: str, shapes: Shapes, capacity: Mapping[str, int], kept: float) -> list[float]:
+def layer_shares(allocation: str, shapes: Shapes, capacity: Mapping[str, int], kept: float) -> Shares:
     """How many of `kept` weights each layer gets, before rounding.
 
     A layer whose share exceeds its `capacity` gets the capacity and the others share what is left, so that the total
@@ -135,17 +134,16 @@ def layer_shares(allocation: str, shapes: Shapes, capacity: Mapping[str, int], k
     others = {n: share for n, share in wanted.items() if n not in held}
     room = sum(capacity[n] for n in others)
     first = min(kept, max(sum(held.values()), kept - room))
-    shares = dict(zip(held, fitted(held, capacity, first), strict=True))
-    shares |= dict(zip(others, fitted(others, capacity, kept - first), strict=True))
-    return [shares[n] for n in shapes]
+    shares = fitted(held, capacity, first) | fitted(others, capacity, kept - first)
+    return {n: shares[n] for n in shapes}
 
 
-def fitted(wanted: Mapping[str, float], capacity: Mapping[str, int], kept: float) -> list[float]:
+def fitted(wanted: Mapping[str, float], capacity: Mapping[str, int], kept: float) -> Shares:
     """Shares in proportion to what is wanted, none above its capacity, `kept` in all.
 
     Where only layers are left that want nothing, they share the rest by capacity.
     """
-    shares: dict[str, float] = {}
+    shares: Shares = {}
     while len(shares) < len(wanted):
         free = [n for n in wanted if n not in shares]
         relative = {n: wanted[n] for n in free}
@@ -155,7 +153,7 @@ def fitted(wanted: Mapping[str, float], capacity: Mapping[str, int], kept: float
         scale = left / total if left > 0 and total else 0.0
         full = [n for n in free if scale * relative[n] > capacity[n]]
         shares.update({n: float(capacity[n]) for n in full} or {n: scale * relative[n] for n in free})
-    return [shares[n] for n in wanted]
+    return {n: shares[n] for n in wanted}
 
 
 def layer_densities(allocation: str, shapes: Shapes, density: float) -> dict[str, float]:
@@ -168,7 +166,7 @@ def layer_densities(allocation: str, shapes: Shapes, density: float) -> dict[str
     """
     sizes = {n: math.prod(shape) for n, shape in shapes.items()}
     shares = layer_shares(allocation, shapes, sizes, density * sum(sizes.values()))
-    return {n: share / sizes[n] for n, share in zip(shapes, shares, strict=True)}
+    return {n: share / sizes[n] for n, share in shares.items()}
 
 
 def layer_counts(allocation: str, shapes: Shapes, capacity: Mapping[str, int], kept: int) -> dict[str, int]:
@@ -176,13 +174,14 @@ def layer_counts(allocation: str, shapes: Shapes, capacity: Mapping[str, int], k
     return whole(layer_shares(allocation, shapes, capacity, kept), capacity, kept)
 
 
-def whole(shares: Sequence[float], capacity: Mapping[str, int], kept: int) -> dict[str, int]:
+def whole(shares: Shares, capacity: Mapping[str, int], kept: int) -> dict[str, int]:
     """Shares of `kept` weights as whole ones, by largest remainder."""
-    counts = [min(math.floor(s + 1e-9), c) for s, c in zip(shares, capacity.values(), strict=True)]
-    room = [i for i, c in enumerate(capacity.values()) if counts[i] < c]
-    for i in sorted(room, key=lambda i: counts[i] - shares[i])[: kept - sum(counts)]:
-        counts[i] += 1
-    return dict(zip(capacity, counts, strict=True))
+    # A share of 3 that arithmetic made 2.9999999999 is a whole one, and not one that waits for its remainder.
+    counts = {n: min(math.floor(share + 1e-9), capacity[n]) for n, share in shares.items()}
+    room = [n for n in counts if counts[n] < capacity[n]]
+    for n in sorted(room, key=lambda n: counts[n] - shares[n])[: kept - sum(counts.values())]:
+        counts[n] += 1
+    return counts
 
 
 # --- By the weights ---------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class ScoreContext:
     noise: Tensors
     seed: int = 0
     round: int = 0
-    sources: Sources = field(default_factory=lambda: Sources())
+    sources: Sources = field(default_factory=Sources)
     buffers: frozenset[str] = frozenset()
 
     def generator(self, purpose: str) -> torch.Generator:

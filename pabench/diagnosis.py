@@ -15,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, Sources, checked
 from pabench.meter import clock
 from pabench.network import Network, prunable_weights, scoring_mode
+from pabench.operations import named
 from pabench.pruning import context
-from pabench.rewire import named
 from pabench.selection import Tensors
 from pabench.verdict import DECLINES, Finding
 

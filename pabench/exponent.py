@@ -8,38 +8,29 @@ one power of two, wherever the plain run is finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pabench.rewire import Operation, named
+from pabench import operations as ops
+from pabench.operations import Operation, named
 
 LIMIT = 32
-"""Powers of two that a tensor's largest number may be away from 1 before they move into its exponent."""
+"""Powers of two that a tensor's largest number may be away from 1 before they move into its exponent: in float32, which
+ends at 2^127, a product of two such tensors still has room for a layer's sum."""
 HUGE = 60
-"""The exponent from which on a bounded or slowly growing function is at its limit."""
+"""The exponent from which on a bounded or slowly growing function is at its limit: float64 has 53 digits."""
 
-PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__", "mm", "bmm", "einsum"}
-QUOTIENTS = {"div", "divide", "true_divide", "__truediv__", "__itruediv__"}
-AFFINE = {"linear", "conv1d", "conv2d", "conv3d"}
-SUMS = {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"}
-JOINED = {"cat", "concat", "stack"}
-LINEAR_AT_INFINITY = {"gelu", "silu", "mish", "hardswish", "softplus", "elu", "celu"}
-BOUNDED = {"sigmoid", "hardsigmoid", "tanh", "hardtanh", "relu6", "softmax"}
-SCALE_FREE = {"layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"}
-HOMOGENEOUS = {
-    *["relu", "leaky_relu", "prelu", "abs", "neg", "__neg__", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"],
-    *["adaptive_max_pool2d", "mean", "sum", "amax", "interpolate", "upsample", "pad", "dropout", "masked_fill"],
-    *["reshape", "view", "view_as", "flatten", "unflatten", "permute", "transpose", "movedim", "swapaxes", "squeeze"],
-    *["unsqueeze", "expand", "expand_as", "repeat", "repeat_interleave", "roll", "flip", "unfold", "fold"],
-    *["pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "chunk", "split", "tensor_split", "unbind", "narrow"],
-    *["select", "index_select", "gather", "__getitem__", "clone", "contiguous", "to", "type_as", "float", "double"],
-    *["detach", "__get__", "clamp", "clamp_min"],
-}
+
+def log2_sum(output: Callable[[], Tensor]) -> float | None:
+    """log2 of the sum of what `output` computes, however large; None where that is 0, negative or not finite."""
+    with Carried():
+        total = output().sum()
+    value = float(total.detach())
+    return math.log2(value) + _exponent(total) if 0 < value < math.inf else None
 
 
 class Carried(TorchFunctionMode):
@@ -53,51 +44,62 @@ class Carried(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs, name = dict(kwargs or {}), named(func)
-        carrying = any(_exponent(t) for t in _tensors([args, kwargs]))
-        if name in PRODUCTS | QUOTIENTS:
-            sign = -1 if name in QUOTIENTS else 1
-            first, *others = [*_tensors([args, kwargs])] or [torch.empty(0)]
-            e = _exponent(first) + sign * sum(map(_exponent, others))
-            return _normal(func(*args, **kwargs), e)
-        if name in AFFINE:
-            return _affine(func, *args, **kwargs)
-        if func is F.batch_norm and not kwargs.get("training", args[5] if len(args) > 5 else False):
-            return _batch_norm(*args, **kwargs)
-        if not carrying:
-            return func(*args, **kwargs)
-        if name in SUMS:
-            return _sum(func, *args, **kwargs)
-        if name in JOINED:
-            e = max(map(_exponent, _tensors(args)))
-            return _carry(func(_at(args[0], e), *args[1:], **kwargs), e)
-        if name == "where" and len(args) == 3:
-            e = max(map(_exponent, args[1:]))
-            return _carry(func(args[0], *_at(args[1:], e)), e)
-        if name in HOMOGENEOUS and _is_homogeneous(name, args, kwargs):
-            return _carry(func(*args, **kwargs), _exponent(args[0]))
-        x, *rest = args
-        e = _exponent(x) if isinstance(x, Tensor) else 0
-        if e > HUGE and name in BOUNDED:
-            return func(x * 2.0**HUGE, *rest, **kwargs)
-        if e > HUGE and name in SCALE_FREE:
-            return func(x * 2.0 ** (LIMIT - _size(x)), *rest, **kwargs)
-        if e > HUGE and name == "log1p":
-            return torch.where(x > 0, x, 1).log().add(e * math.log(2)).clamp(min=0) * (x > 0)
-        if e > HUGE and name in LINEAR_AT_INFINITY:
-            return _carry(x.relu(), e)
-        return _normal(func(*_at(args, 0), **{k: _at(v, 0) for k, v in kwargs.items()}), 0)
+        if name in GROWING or any(_exponent(t) for t in _tensors([args, kwargs])):
+            return RULES.get(name, _as_numbers)(func, *args, **kwargs)
+        return func(*args, **kwargs)
 
 
-def _affine(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+# --- What operations do to exponents ----------------------------------------------------------------------------------
+
+
+def _as_numbers(func: Operation, *args: Any, **kwargs: Any) -> Any:
+    return _normal(func(*_at(args, 0), **{k: _at(v, 0) for k, v in kwargs.items()}), 0)
+
+
+def _same(func: Operation, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """f(c x) = c f(x) for c > 0."""
+    return _carry(func(x, *args, **kwargs), _exponent(x))
+
+
+def _product(func: Operation, *args: Any, **kwargs: Any) -> Any:
+    return _normal(func(*args, **kwargs), sum(map(_exponent, _tensors([args, kwargs]))))
+
+
+def _quotient(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
+    return _normal(func(a, b, **kwargs), _exponent(a) - _exponent(b))
+
+
+def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
+    """Both at the larger exponent. The left one of an in-place sum is changed in place."""
+    e = max(_exponent(a), _exponent(b))
+    in_place = func.__name__ in ("add_", "sub_")
+    left = a.mul_(2.0 ** (_exponent(a) - e)) if in_place and _exponent(a) != e else _at(a, e)
+    return _normal(_carry(func(left, _at(b, e), **kwargs), e), e)
+
+
+def _joined(func: Operation, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
+    e = max(map(_exponent, tensors))
+    return _carry(func(_at(tensors, e), *args, **kwargs), e)
+
+
+def _where(func: Operation, condition: Any, input: Any, other: Any) -> Any:
+    """As `x.where(condition, other)` has it, the first may be a value too."""
+    args = (condition, input, other)
+    e = max(map(_exponent, args))
+    return _carry(func(*_at(args, e)), e)
+
+
+def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
     """A convolution or linear layer; the bias is 2^e times smaller where the input is 2^e times larger."""
     e = _exponent(x) + _exponent(w)
-    return _normal(func(x, w, None if bias is None else _shifted(bias, _exponent(bias) - e), *args, **kwargs), e)
+    return _normal(func(x, w, _at(bias, e), *args, **kwargs), e)
 
 
 def _batch_norm(
+    func: Operation,
     x: Tensor,
-    mean: Tensor,
-    var: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
@@ -105,29 +107,72 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """With stored statistics: a scale, and a shift that is 2^e times smaller where the input is 2^e times larger."""
+    if training:
+        return _as_numbers(func, x, mean, var, weight, bias, training, momentum, eps)
     e = _exponent(x)
-    small = None if bias is None else _shifted(bias, -e)
-    return _normal(F.batch_norm(x, _shifted(mean, -e), var, weight, small, False, momentum, eps), e)
+    return _normal(func(x, _at(mean, e), var, weight, _at(bias, e), training, momentum, eps), e)
 
 
-def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
-    """Both at the larger exponent. The left one of an in-place sum is changed in place."""
-    e = max(_exponent(t) if isinstance(t, Tensor) else 0 for t in (a, b))
-    in_place = named(func) in ("__iadd__", "__isub__") or func.__name__ in ("add_", "sub_")
-    left = a.mul_(2.0 ** (_exponent(a) - e)) if in_place and _exponent(a) != e else _at(a, e)
-    return _normal(_carry(func(left, _at(b, e), **kwargs), e), e)
+def _padded(func: Operation, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
+    return (_as_numbers if value else _same)(func, x, pad, mode, value)
 
 
-def _is_homogeneous(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether f(c x) = c f(x) for c > 0 with these arguments."""
-    if name == "pad":
-        return not (kwargs.get("value") or (args[3] if len(args) > 3 else 0))
-    if name == "masked_fill":
-        return kwargs.get("value", args[-1]) in (0, math.inf, -math.inf)
-    if name in ("clamp", "clamp_min"):
-        limits = [*args[1:], *kwargs.values()]
-        return all(limit is None or limit == 0 for limit in limits if not isinstance(limit, Tensor))
-    return isinstance(args[0], Tensor)
+def _filled(func: Operation, x: Tensor, mask: Tensor, value: Any) -> Any:
+    return (_same if value in (0, math.inf, -math.inf) else _as_numbers)(func, x, mask, value)
+
+
+def _clamped(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    limits = [limit for limit in (*args, *kwargs.values()) if not isinstance(limit, Tensor)]
+    return (_same if all(limit is None or limit == 0 for limit in limits) else _as_numbers)(func, x, *args, **kwargs)
+
+
+# --- Beyond `HUGE`: the limits of functions there ---------------------------------------------------------------------
+
+
+def _far(rule: Operation) -> Operation:
+    """`rule` for inputs beyond `HUGE`; nearer ones are taken as the numbers they are."""
+    return lambda func, x, *args, **kwargs: (rule if _exponent(x) > HUGE else _as_numbers)(func, x, *args, **kwargs)
+
+
+def _saturated(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return func(x * 2.0**HUGE, *args, **kwargs)
+
+
+def _normalised(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Whatever the scale; at the largest allowed one, beside which the norm's epsilon is nothing."""
+    return func(x * 2.0 ** (LIMIT - _size(x)), *args, **kwargs)
+
+
+def _log1p(func: Operation, x: Tensor) -> Tensor:
+    """ln(x * 2^e) = ln(x) + e ln(2), 0 for x = 0."""
+    return torch.where(x > 0, x, 1).log().add(_exponent(x) * math.log(2)).clamp(min=0) * (x > 0)
+
+
+def _identity(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return _carry(x.relu(), _exponent(x))
+
+
+GROWING = ops.LAYERS | ops.PRODUCTS | ops.MATRIX_PRODUCTS | ops.QUOTIENTS | {"einsum", "batch_norm"}
+"""Operations that may take plain numbers out of range; others matter once a tensor carries an exponent."""
+RULES: dict[str, Operation] = {
+    **dict.fromkeys(ops.MOVES | ops.AVERAGES | ops.RECTIFIERS, _same),
+    **dict.fromkeys(("abs", "neg", "dropout", "dropout2d", "amax", "amin", "norm", "interpolate", "upsample"), _same),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "adaptive_max_pool2d"), _same),
+    **dict.fromkeys(ops.PRODUCTS | ops.MATRIX_PRODUCTS | {"einsum"}, _product),
+    **dict.fromkeys(ops.QUOTIENTS, _quotient),
+    **dict.fromkeys(ops.SUMS, _sum),
+    **dict.fromkeys(ops.JOINS, _joined),
+    **dict.fromkeys(ops.LAYERS, _layer),
+    "batch_norm": _batch_norm,
+    "where": _where,
+    "pad": _padded,
+    "masked_fill": _filled,
+    **dict.fromkeys(("clamp", "clamp_min"), _clamped),
+    **dict.fromkeys(ops.SATURATING | {"softmax"}, _far(_saturated)),
+    **dict.fromkeys(ops.NORMS | {"normalize"}, _far(_normalised)),
+    "log1p": _far(_log1p),
+    **dict.fromkeys(ops.RISING, _far(_identity)),
+}
 
 
 # --- Exponents --------------------------------------------------------------------------------------------------------
@@ -149,10 +194,11 @@ def _carry(result: Any, e: int) -> Any:
 
 def _normal(result: Any, e: int) -> Any:
     """Move what is beyond `LIMIT` into the exponent."""
+    carried = _carry(result, e)
     if not isinstance(result, Tensor) or not result.is_floating_point() or not result.numel():
-        return _carry(result, e)
-    k = _size(_carry(result, e))
-    return _carry(result * 2.0**-k, e + k) if abs(k) > LIMIT else _carry(result, e)
+        return carried
+    k = _size(result)
+    return _carry(result * 2.0**-k, e + k) if abs(k) > LIMIT else carried
 
 
 def _size(x: Tensor) -> int:
@@ -163,7 +209,7 @@ def _size(x: Tensor) -> int:
 
 def _shifted(x: Tensor, k: int) -> Tensor:
     """x * 2^k, infinite or 0 where that is beyond the type."""
-    while abs(k) > 100:
+    while abs(k) > 100:  # float32 holds 2^100, and no 2^k much beyond: in steps the result is right where it exists
         x, k = x * 2.0 ** math.copysign(100, k), k - int(math.copysign(100, k))
         if not x.detach().any():
             return x
@@ -179,7 +225,7 @@ def _at(value: Any, e: int) -> Any:
     return math.ldexp(value, -e) if isinstance(value, float | int) and not isinstance(value, bool) and e else value
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
+def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):

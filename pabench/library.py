@@ -14,7 +14,7 @@ from pabench.context import Batch, Sources
 from pabench.criterion import Criterion, ScoreCriterion, checked
 from pabench.donor import donor_layers
 from pabench.errors import SuiteError
-from pabench.maskfile import Masks
+from pabench.masking import Masks
 from pabench.network import Network, scoring_mode
 from pabench.pruning import context, prune_all, refuse
 from pabench.receipt import Pruned

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from pabench.errors import PluginError
 from pabench.network import Network
-from pabench.reach import AVERAGES, CONSTANTS, PLAIN, RULES, TINY, cut, followed, is_weight, mark, nonzero, reached
-from pabench.rewire import Operation, Rewired
+from pabench.operations import AVERAGES, MOVES, Operation, named
+from pabench.reach import CONSTANTS, RULES, TINY, cut, followed, is_weight, mark, nonzero, reached
+from pabench.rewire import Rewired
 from pabench.selection import Tensors
 
 
@@ -56,39 +57,30 @@ class _Followed(Rewired):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        written = getattr(func, "__name__", "")
-        name = written.strip("_")
+        kwargs, name = kwargs or {}, named(func)
         values = [v for value in (*args, *kwargs.values()) for v in (value if _listed(value) else [value])]
         if not any(map(followed, values)):
             return func(*args, **kwargs)
-        if name in self.table:
-            result = self.table[name](*args, **kwargs)
-            in_place = written == f"{name}_"
-            return _written(args[0], result) if in_place and followed(result) else result
         if name == "setitem":
-            x, place, value = args
-            constant = nonzero(x).clone()
-            constant[place] = nonzero(value)
-            if not followed(x):
-                x.zero_()
-            func(x, place, value if followed(value) else 0)
-            mark(x, constant)
-            return None
-        return _plain(func, name, args, kwargs, weight=not any(map(reached, values)))
+            return _set(func, *args)
+        if name not in self.table:
+            return _plain(func, args, kwargs, weight=not any(map(reached, values)))
+        result = self.table[name](*args, **kwargs)
+        in_place = func.__name__ == f"{name}_"
+        return _written(args[0], result) if in_place and followed(result) else result
 
 
 def _listed(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _plain(func: Operation, name: str, args: Any, kwargs: Mapping[str, Any], *, weight: bool) -> Any:
+def _plain(func: Operation, args: Any, kwargs: Mapping[str, Any], *, weight: bool) -> Any:
     """An operation that moves or adds up values; what it gives is followed as what it was given."""
-    result = func(*args, **kwargs)
+    result, name = func(*args, **kwargs), named(func)
     tensors = [r for r in (result if _listed(result) else [result]) if isinstance(r, Tensor) and r.is_floating_point()]
     if not tensors or name in CONSTANTS:
         return result
-    if name not in PLAIN | AVERAGES:
+    if name not in MOVES | AVERAGES:
         raise PluginError(f"no rule for paths through the torch operation {name!r}")
     constants = func(*map(_nonzero_part, args), **{k: _nonzero_part(v) for k, v in kwargs.items()})
     if name in AVERAGES:
@@ -100,6 +92,16 @@ def _plain(func: Operation, name: str, args: Any, kwargs: Mapping[str, Any], *, 
 
 def _nonzero_part(value: Any) -> Any:
     return nonzero(value) if followed(value) else value
+
+
+def _set(func: Operation, x: Tensor, place: Any, value: Any) -> None:
+    """`x[place] = value`, where either is followed."""
+    constant = nonzero(x).clone()
+    constant[place] = nonzero(value)
+    if not followed(x):
+        x.zero_()  # constants are reached from nowhere
+    func(x, place, value if followed(value) else 0)
+    mark(x, constant)
 
 
 def _written(x: Tensor, result: Tensor) -> Tensor:

@@ -1,22 +1,94 @@
-"""Masks on live networks: pruned weights stay 0 whatever happens to the parameters."""
+"""Masks by parameter name: as a dict with a receipt, as a file, and on live networks, where they hold.
+
+A file is safetensors: eight weights a byte, with their shapes and their receipt in the header. A ResNet-18's masks take
+1.4 MB instead of 11.2. No pickle is written or read.
+"""
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from pabench.errors import SuiteError
+from pabench import maskbits
+from pabench.cell import canonical
+from pabench.errors import DataError, SuiteError
 from pabench.network import prunable_weights
 
 M = TypeVar("M", bound=nn.Module)
 _BUFFER = "_pabench_mask"
 _masked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 _step_hook: Any = None
+
+
+class Masks(dict[str, Tensor]):
+    """bool tensors by parameter name, True = kept, with the `receipt` and the `flags` of how they came about.
+
+    >>> Masks({"fc.weight": torch.tensor([True, False, False, False])}, {"criterion": "snip"}, [])
+    Masks(snip: sparsity 0.75, 1 of 4 weights kept)
+    """
+
+    def __init__(self, masks: Mapping[str, Tensor], receipt: Mapping[str, Any], flags: list[dict[str, str]]) -> None:
+        super().__init__(masks)
+        self.receipt = dict(receipt)
+        self.flags = flags
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of the weights that is removed, counted; 0 where there are none."""
+        return 1 - self._kept / self._total if self._total else 0.0
+
+    def __repr__(self) -> str:
+        """One line; the tensors themselves fill screens."""
+        criterion = f"{self.receipt['criterion']}: " if "criterion" in self.receipt else ""
+        flags = "".join(f"; {name}" for name in dict.fromkeys(flag["flag"] for flag in self.flags))
+        kept = f"{self._kept:,} of {self._total:,} weights kept"
+        return f"Masks({criterion}sparsity {self.sparsity:.6g}, {kept}{flags})"
+
+    @property
+    def _kept(self) -> int:
+        return sum(int(m.sum()) for m in self.values())
+
+    @property
+    def _total(self) -> int:
+        return sum(m.numel() for m in self.values())
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_bytes(pack(self, {**self.receipt, "flags": self.flags}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Masks:
+        """Masks on the CPU; DataError where the file is no mask file."""
+        try:
+            masks, receipt = unpack(Path(path).read_bytes())
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        return cls(masks, receipt, receipt.pop("flags", []))
+
+
+def pack(masks: Mapping[str, Tensor], receipt: Mapping[str, Any]) -> bytes:
+    """One file's bytes; equal masks and receipts give equal bytes."""
+    bits = {n: np.packbits(m.cpu().numpy().astype(bool).reshape(-1)) for n, m in masks.items()}
+    shapes = {n: list(m.shape) for n, m in masks.items()}
+    header = {"format": maskbits.FORMAT, "shapes": json.dumps(shapes), "receipt": canonical(dict(receipt))}
+    return save(bits, {"pabench": canonical(header)})
+
+
+def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(masks, receipt) from a file's bytes, in the order they were packed in."""
+    masks, receipt = maskbits.read(data)
+    return {name: torch.from_numpy(mask) for name, mask in masks.items()}, receipt
+
+
+# --- On live networks -------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()

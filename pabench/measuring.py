@@ -20,7 +20,7 @@ from pabench.dataset import steps_per_epoch
 from pabench.digest import source_digest
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.library import Batches, as_batches, shape_of_input
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.measurement import Measurements, MetricSpec, Of, entry, file
 from pabench.metric import CurveMetric, MaskMetric, Metric, MetricContext, Numbers, PairMetric, Training, checked
 from pabench.network import Network, prunable_weights, scoring_mode

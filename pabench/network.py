@@ -57,8 +57,8 @@ class Network:
             dtype = torch.float64
         self.dtype = dtype
         self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
-        for layer in list(self._module.modules()):
-            if hasattr(layer, "fused_attn"):
+        for layer in self._module.modules():
+            if hasattr(layer, "fused_attn"):  # timm's switch
                 layer.fused_attn = False
         if bn == "train":
             _use_batch_statistics(self._module)

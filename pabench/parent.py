@@ -7,7 +7,7 @@ from typing import Any
 
 from pabench.cell import Cell
 from pabench.errors import DataError
-from pabench.maskfile import Masks, unpack
+from pabench.masking import Masks, unpack
 from pabench.pruning import SkippedError
 from pabench.receipt import Pruned
 from pabench.shuffling import shuffle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 import torch
 from torch.func import grad
@@ -50,7 +51,7 @@ def prune_all(
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
         refuse(rule, ctx)
         doubts = rule.doubts(ctx)
-        if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
+        if not _ranks(rule):
             return [_by_masks(rule, ctx, d, doubts) for d in densities]
         if rule.steps > 1 or type(rule).rounds is not ScoreCriterion.rounds:
             return [_by_rounds(rule, ctx, d, doubts) for d in densities]
@@ -132,7 +133,7 @@ def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: 
     began = clock(device)
     rounds = rule.rounds(ctx, density)
     first = last = next(rounds)
-    for each in rounds:
+    for each in rounds:  # no list: each round holds the scores and masks of a whole network
         last = each
     return receipted(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
 
@@ -145,14 +146,19 @@ def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -
     fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
     if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
         raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
-    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, _total(ctx))
+    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, sum(m.numel() for m in masks.values()))
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
     return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
 
 
+def _ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:
+    """Whether its masks are the highest of its scores, and not what a `prune` of its own makes of them."""
+    return isinstance(rule, ScoreCriterion) and type(rule).prune is ScoreCriterion.prune
+
+
 def _inverted(rule: Criterion) -> Criterion:
-    if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
+    if not _ranks(rule):
         raise InapplicableError(f"{rule.name} gives masks and no scores: there is no ranking to invert")
     if type(rule).choose is not ScoreCriterion.choose:
         raise InapplicableError(f"{rule.name} chooses weights in a way of its own: there is no ranking to invert")
@@ -162,7 +168,3 @@ def _inverted(rule: Criterion) -> Criterion:
 def refuse(rule: Criterion, ctx: ScoreContext) -> None:
     if reason := rule.declines(ctx):
         raise SkippedError(f"{rule.name} declines this network: {reason}")
-
-
-def _total(ctx: ScoreContext) -> int:
-    return sum(w.numel() for w in ctx.weights.values())

@@ -2,19 +2,22 @@
 
 A followed tensor holds 1 where the input reaches a value and 0 elsewhere; its gradient likewise says where the value
 reaches a logit. It carries a second tensor, `nonzero`: where the value is not 0, be it for a constant such as a bias.
-`RULES` holds a function for each operation that needs one; `PLAIN` names operations that move values, `AVERAGES` those
-that add them up, and these run as they are. `pabench.liveness` says what counts as a path.
+`RULES` holds a function for each operation that needs one; those that move values or add them up run as they are.
+`pabench.liveness` says what counts as a path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import matmul, mul
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pabench import operations as ops
 from pabench.errors import PluginError
 
 TINY = 1e-9
@@ -93,12 +96,17 @@ def _softmax(x: Tensor, dim: int = -1, *_: Any, **__: Any) -> Tensor:
     return _never_zero(mark(x.sum(dim, keepdim=True).expand_as(x), x))
 
 
+def _shifted(x: Tensor, *shifts: Any) -> Tensor:
+    """Normalised values; a shift makes constants of zeros."""
+    constants = [nonzero(shift) for shift in shifts if shift is not None]
+    return cut(x, sum(constants, nonzero(x)), weight=is_weight(x))
+
+
 def _batch_norm(
     x: Tensor, mean: Any = None, variance: Any = None, weight: Any = None, bias: Any = None, *_: Any, **__: Any
 ) -> Tensor:
     shape = (1, -1, *[1] * (x.dim() - 2))
-    shifts = [nonzero(t).view(shape) for t in (mean, bias) if t is not None]
-    return cut(x, sum(shifts, nonzero(x)), weight=is_weight(x))
+    return _shifted(x, *(t.view(shape) for t in (mean, bias) if t is not None))
 
 
 def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
@@ -106,7 +114,7 @@ def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, ep
 
 
 def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
-    return cut(x, nonzero(x) + (nonzero(bias) if bias is not None else 0), weight=is_weight(x))
+    return _shifted(x, bias)
 
 
 def _convolved(operation: Rule) -> Rule:
@@ -125,21 +133,20 @@ def _add(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
     return cut(_term(a) + _term(b), nonzero(a) + nonzero(b), weight=not (reached(a) or reached(b)))
 
 
-def _multilinear(operation: Callable[[Sequence[Any]], Tensor], factors: Sequence[Any]) -> Tensor:
+def _multilinear(operation: Rule, *factors: Any) -> Tensor:
     """A product is reached through any factor, where the others are not 0; constant factors are scales: 1."""
     usual = [x if is_weight(x) else nonzero(x) if followed(x) else _ones(x) for x in factors]
     places = [i for i, x in enumerate(factors) if reached(x)]
-    terms = [operation([*usual[:i], factors[i], *usual[i + 1 :]]) for i in places]
-    whole = operation(usual)
+    terms = [operation(*usual[:i], factors[i], *usual[i + 1 :]) for i in places]
+    whole = operation(*usual)
     return cut(sum(terms[1:], terms[0]) if terms else whole, whole, weight=not terms)
 
 
-def _mul(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
-    return _multilinear(lambda factors: factors[0] * factors[1], (a, b))
+def _product(operation: Rule) -> Rule:
+    return lambda a, b, *_, **__: _multilinear(operation, a, b)
 
 
-def _matmul(a: Tensor, b: Tensor, *_: Any, **__: Any) -> Tensor:
-    return _multilinear(lambda factors: factors[0] @ factors[1], (a, b))
+_mul, _matmul = _product(mul), _product(matmul)
 
 
 def _div(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
@@ -152,11 +159,11 @@ def _addcmul(x: Any, a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
 
 def _einsum(equation: str, *operands: Any) -> Tensor:
     factors = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
-    return _multilinear(lambda values: torch.einsum(equation, *values), factors)
+    return _multilinear(partial(torch.einsum, equation), *factors)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
-    scores = _multilinear(lambda factors: factors[0] @ factors[1].transpose(-2, -1), (q, k))
+    scores = _multilinear(lambda q, k: q @ k.transpose(-2, -1), q, k)
     return _matmul(_softmax(scores), v)
 
 
@@ -204,45 +211,34 @@ def _with_places(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return found if dim is None else (found, torch.zeros_like(found, dtype=torch.int64))
 
 
-SAME = [
-    *("relu", "relu6", "hardtanh", "gelu", "silu", "hardswish", "leaky_relu", "elu", "selu", "celu", "mish", "tanh"),
-    *("prelu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "sqrt", "square"),
-    *("pow", "neg", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
+NEVER_ZERO = {"sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"}
+ZERO_AT_ZERO = (ops.RECTIFIERS | ops.RISING | ops.SATURATING) - NEVER_ZERO | {
+    *("selu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "neg", "sqrt"),
+    *("square", "pow", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
     *("feature_alpha_dropout", "rms_norm", "local_response_norm", "normalize"),
-]
-NEVER_ZERO = ["sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"]
-PLAIN = {
-    *("get", "to", "float", "double", "type", "type_as", "contiguous", "clone", "detach", "flatten", "unflatten"),
-    *("reshape", "reshape_as", "view", "view_as", "permute", "transpose", "t", "swapaxes", "swapdims", "movedim"),
-    *("moveaxis", "adjoint", "expand", "expand_as", "broadcast_to", "squeeze", "unsqueeze", "unbind", "split"),
-    *("split_with_sizes", "tensor_split", "chunk", "getitem", "select", "narrow", "index_select", "gather", "roll"),
-    *("flip", "rot90", "repeat", "repeat_interleave", "tile", "unfold", "pixel_shuffle", "pixel_unshuffle"),
-    *("channel_shuffle", "native_channel_shuffle"),
 }
-AVERAGES = {"mean", "sum", "fold"} | {f"{kind}avg_pool{d}d" for kind in ("", "adaptive_") for d in (1, 2, 3)}
 CONSTANTS = {
     *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "empty_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
 }
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(SAME, _alike(lambda x, *_, **__: x)),
+    **dict.fromkeys(ZERO_AT_ZERO, _alike(lambda x, *_, **__: x)),
     **dict.fromkeys(NEVER_ZERO, _never_zero),
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
-    **{f"conv{d}d": _convolved(getattr(F, f"conv{d}d")) for d in (1, 2, 3)},
-    **{f"conv_transpose{d}d": _convolved(getattr(F, f"conv_transpose{d}d")) for d in (1, 2, 3)},
-    "linear": _convolved(F.linear),
+    **{name: _convolved(getattr(F, name)) for name in ops.LAYERS},
+    **{name: _convolved(getattr(F, name)) for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")},
     **dict.fromkeys(("batch_norm", "instance_norm"), _batch_norm),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
-    **dict.fromkeys(("add", "sub", "rsub"), _add),
-    **dict.fromkeys(("mul", "multiply"), _mul),
-    **dict.fromkeys(("div", "divide", "true_divide"), _div),
+    **dict.fromkeys(ops.SUMS, _add),
+    **dict.fromkeys(ops.PRODUCTS, _mul),
+    **dict.fromkeys(ops.QUOTIENTS, _div),
     "rdiv": lambda a, b: _div(b, a),
-    **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
+    **dict.fromkeys(ops.MATRIX_PRODUCTS, _matmul),
     "addcmul": _addcmul,
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
-    **{name: _joined(getattr(torch, name)) for name in ("cat", "concat", "stack", "hstack", "vstack")},
+    **{name: _joined(getattr(torch, name)) for name in ops.JOINS},
     "where": _where,
     "masked_fill": _masked_fill,
     "pad": _alike(lambda x, pad, mode="constant", value=None: F.pad(x, pad, mode)),

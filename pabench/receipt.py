@@ -37,33 +37,23 @@ def receipted(
     selection: Selection,
     seconds: float,
 ) -> Pruned:
-    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network."""
+    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
-    zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else {}
-    layers = [
-        {
-            "name": n,
-            "shape": list(m.shape),
-            "total": m.numel(),
-            "kept": int(m.sum()),
-            "zero_scores": zeros.get(n, 0),
-        }
-        for n, m in masks.items()
-    ]
-    total, kept = sum(w.numel() for w in ctx.weights.values()), sum(layer["kept"] for layer in layers)
+    layers = [_layer(n, m, scores[n] if scores else None) for n, m in masks.items()]
+    total, kept = sum(layer["total"] for layer in layers), sum(layer["kept"] for layer in layers)
     receipt = {
         "criterion": rule.name,
         "parameters": asdict(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         "dtype": str(next(iter(ctx.weights.values())).dtype).removeprefix("torch."),
-        "requested_sparsity": round(1 - density, 12),
+        "requested_sparsity": round(1 - density, 12),  # binary noise of 1 - 0.9 is nothing that was asked for
         "sparsity": 1 - kept / total,
         "total": total,
         "kept": kept,
         "tied_at_threshold": selection.tied,
         "kept_of_tied": selection.kept_of_tied,
-        "zero_scores": sum(zeros.values()),
+        "zero_scores": sum(layer["zero_scores"] for layer in layers),
         "non_finite_scores": sum(int((~s.isfinite()).sum()) for s in scores.values()) if scores else 0,
         "rounds": getattr(rule, "steps", 1),
         "layers": layers,
@@ -75,6 +65,16 @@ def receipted(
         receipt["donor"] = taken_over
     doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
     return Pruned(masks, receipt, doubtful + flags(receipt), seconds)
+
+
+def _layer(name: str, mask: torch.Tensor, scores: torch.Tensor | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "shape": list(mask.shape),
+        "total": mask.numel(),
+        "kept": int(mask.sum()),
+        "zero_scores": int((scores == 0).sum()) if scores is not None else 0,
+    }
 
 
 def _quantiles(scores: Tensors) -> dict[str, float]:

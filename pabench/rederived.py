@@ -16,7 +16,7 @@ from pabench.ended import first_checked, pruned_again
 from pabench.errors import DataError, MissingError, PluginError
 from pabench.flaw import Flaw
 from pabench.foreign import content
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.rerun import SAME, Rerun, Where, rerun, why
 from pabench.rescored import asked, kind, receipts
 from pabench.sampling import ended, identified, masked, row, sample

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 
-Operation = Callable[..., Any]
+from pabench.operations import Operation, named
 
 
 class Rewired(TorchFunctionMode):
@@ -39,12 +39,6 @@ class Rewired(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return (self.table.get(named(func)) or func)(*args, **(kwargs or {}))
-
-
-def named(function: Operation) -> str:
-    """The name by which a torch function is looked up: that of `relu_` is `relu`."""
-    name = getattr(function, "__name__", "")
-    return name if name.endswith("__") else name.rstrip("_")
 
 
 def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:

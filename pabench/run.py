@@ -23,7 +23,7 @@ from pabench.donor import donor, donor_identity
 from pabench.environment import environment
 from pabench.errors import Aborted, DataError, DivergedError, MissingError, SuiteError
 from pabench.execution import has_masks, refused
-from pabench.maskfile import pack, unpack
+from pabench.masking import pack, unpack
 from pabench.meter import Meter, clock
 from pabench.model import weights_digest
 from pabench.network import Network

@@ -80,32 +80,31 @@ def select(
     Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
-    check_scores(scores)
+    _refuse_nan(scores)
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
-        flat = torch.cat([s.flatten() for s in scores.values()])
-        alive = torch.cat([m.flatten() for m in within.values()]).bool() if within else None
-        keep, tied, kept_of_tied = _keep_highest(flat, kept, alive)
-        parts = keep.split([s.numel() for s in scores.values()])
-        masks = {n: part.view_as(s) for (n, s), part in zip(scores.items(), parts, strict=True)}
-        return Selection(masks, tied, kept_of_tied)
+        return _ranked(scores, kept, within)
+    counts = _counts(allocation, scores, kept, within, weights, layers)
+    return _layer_by_layer(scores, counts, within)
+
+
+def _counts(
+    allocation: str,
+    scores: Tensors,
+    kept: int,
+    within: Mapping[str, Tensor] | None,
+    weights: Tensors | None,
+    layers: Mapping[str, int] | None,
+) -> dict[str, int]:
+    """How many weights each layer keeps, `kept` in all and none more than it has `within` the mask."""
     capacity = {n: int(within[n].sum()) if within else s.numel() for n, s in scores.items()}
     if allocation == "lamp":
-        counts = _lamp_counts(_given(weights, allocation), kept, within)
-    elif allocation.startswith(AS):
+        return _lamp_counts(_given(weights, allocation), kept, within)
+    if allocation.startswith(AS):
         wanted = _given(layers, allocation)
-        counts = whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
-    else:
-        counts = layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
-    chosen = {
-        n: _keep_highest(s.flatten(), counts[n], within[n].flatten().bool() if within else None)
-        for n, s in scores.items()
-    }
-    masks = {n: keep.view_as(scores[n]) for n, (keep, _, _) in chosen.items()}
-    # A tie only matters where it divides equals: layers that keep or drop all their tied weights do not count.
-    divided = [(tied, part) for _, tied, part in chosen.values() if tied > part]
-    return Selection(masks, sum(t for t, _ in divided), sum(p for _, p in divided))
+        return whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
+    return layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
 
 
 def _given(value: T | None, allocation: str) -> T:
@@ -121,32 +120,43 @@ def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | Non
     return {n: int(m.sum()) for n, m in best.masks.items()}
 
 
-def check_scores(scores: Tensors) -> None:
+def _refuse_nan(scores: Tensors) -> None:
     """Refuse scores that have no order."""
     for name, s in scores.items():
         if nan := int(s.isnan().sum()):
             raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
 
 
-def _keep_highest(scores: Tensor, k: int, alive: Tensor | None) -> tuple[Tensor, int, int]:
-    """(mask, tied, kept of the tied) for the k highest of a flat tensor, ties by index, exactly k ones."""
-    keep = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-    candidates = alive.nonzero().flatten() if alive is not None else None
-    values = scores if candidates is None else scores[candidates]
+def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[str, Tensor] | None) -> Selection:
+    """The highest scores of each layer."""
+    chosen = [_ranked({n: s}, counts[n], within and {n: within[n]}) for n, s in scores.items()]
+    masks = {n: mask for layer in chosen for n, mask in layer.masks.items()}
+    # A tie only matters where it divides equals: layers that keep or drop all their tied weights do not count.
+    divided = [layer for layer in chosen if layer.tied > layer.kept_of_tied]
+    return Selection(masks, sum(layer.tied for layer in divided), sum(layer.kept_of_tied for layer in divided))
+
+
+def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Selection:
+    """The k highest scores of all layers together, ties by index, exactly k ones."""
+    flat = torch.cat([s.flatten() for s in scores.values()])
+    candidates = torch.cat([m.flatten() for m in within.values()]).nonzero().flatten() if within else None
+    values = flat if candidates is None else flat[candidates]
     if k > values.numel():
         raise PluginError(f"{k} weights asked for, {values.numel()} are left to choose from")
-    if k == 0:
-        return keep, 0, 0
-    threshold = _kth_highest(values, k)
-    chosen = values > threshold
-    tied = (values == threshold).nonzero().flatten()
-    kept_of_tied = k - int(chosen.sum())
-    chosen[tied[:kept_of_tied]] = True
+    chosen, tied, kept_of_tied = torch.zeros_like(values, dtype=torch.bool), 0, 0
+    if k:
+        threshold = _kth_highest(values, k)
+        chosen = values > threshold
+        equals = (values == threshold).nonzero().flatten()
+        tied, kept_of_tied = equals.numel(), k - int(chosen.sum())
+        chosen[equals[:kept_of_tied]] = True
     if candidates is None:
         keep = chosen
     else:
+        keep = torch.zeros_like(flat, dtype=torch.bool)
         keep[candidates[chosen]] = True
-    return keep, tied.numel(), kept_of_tied
+    parts = keep.split([s.numel() for s in scores.values()])
+    return Selection({n: m.view_as(s) for (n, s), m in zip(scores.items(), parts, strict=True)}, tied, kept_of_tied)
 
 
 def _kth_highest(values: Tensor, k: int) -> Tensor:

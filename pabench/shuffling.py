@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pabench.criterion import Batch
-from pabench.maskfile import Masks
+from pabench.masking import Masks
 
 
 def shuffle(masks: Mapping[str, Tensor], *, seed: int) -> Masks:

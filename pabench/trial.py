@@ -19,7 +19,7 @@ from pabench.control import Control
 from pabench.criterion import Batch, Criterion, Sources, Tensors
 from pabench.entry import DatasetEntry
 from pabench.errors import MissingError, PabenchError, SuiteError
-from pabench.maskfile import Masks
+from pabench.masking import Masks
 from pabench.meter import Meter
 from pabench.network import Network
 from pabench.pruning import prune_all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,7 @@ class Steps:
 
     def draw(self, unit: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
         """(weight, far unit) of walks at near units, by numbers in [0, 1)."""
+        # unit + chance must round below unit + 1, the next unit's row: float64 near 10^5 is rounded by 1e-11
         found = torch.searchsorted(self._keys, unit + chance.clamp(max=1 - 1e-9), right=True)
         found = found.clamp(max=self._keys.numel() - 1)
         near, far, kernel = self.chances.shape
@@ -127,7 +128,7 @@ class Walks:
         units = self._units[layer]
         counts = {b: torch.bincount(f[f >= 0], minlength=units) for b, f in maps.items()}
         reached = {b: count > 0 for b, count in counts.items()}
-        open_ = [r & ~_any((o for a, o in reached.items() if a in self._before[b]), units) for b, r in reached.items()]
+        open_ = _each_but_past(reached, units, lambda a, b: a in self._before[b])
         leads = _any(open_, units)
         leads[ends[ends >= 0]] = True
         if not leads.all():
@@ -142,7 +143,7 @@ class Walks:
         """From the input units of a layer to the output units of those that feed it."""
         units = next(iter(sources.values())).numel() if sources else 0
         reached = {a: f >= 0 for a, f in sources.items()}
-        open_ = [r & ~_any((o for b, o in reached.items() if a in self._before[b]), units) for a, r in reached.items()]
+        open_ = _each_but_past(reached, units, lambda b, a: a in self._before[b])
         if not units or not _any(open_, units).all():
             raise WiringError(f"some units of {layer} come from nowhere")
         each, one = torch.arange(units), torch.ones(units, dtype=torch.long)
@@ -157,6 +158,15 @@ def _pairs(fork: Fork) -> list[tuple[str, int]]:
         for i in fork.open[:, unit].nonzero().flatten().tolist():
             first, count = int(fork.first[i][unit]), int(fork.count[i][unit])
             found += [(fork.layers[i], u) for u in fork.order[i][first : first + count].tolist()]
+    return found
+
+
+def _each_but_past(reached: Mapping[str, Tensor], units: int, earlier: Callable[[str, str], bool]) -> list[Tensor]:
+    """Of each layer the units that lead to it and to no `earlier` one (earlier, later), by which a walk would pass."""
+    found = []
+    for layer, there in reached.items():
+        before = [others for other, others in reached.items() if earlier(other, layer)]
+        found.append(there & ~_any(before, units))
     return found
 
 

@@ -61,6 +61,7 @@ def narrowed(spec: ModelSpec, classes: int, shape: Shape, parameters: int) -> Mo
     def possible(width: int) -> int:
         return next((w for w in range(width, 0, -1) if size(w)), 0)
 
+    # Sizes grow with the width, but for those that the architecture does not allow: these count as the next narrower.
     fits = possible(bisect_right(range(1, knob.units + 1), parameters, key=lambda width: size(possible(width))))
     if not fits:
         least = next(w for w in range(1, knob.units + 1) if size(w))

@@ -11,17 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pabench.errors import PluginError
+from pabench.operations import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING
 from pabench.rewire import Rewired
 from pabench.selection import Tensors
 
 INPUT = ""
 """The source of what a layer takes from the network's input."""
-LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
-NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
-ACTIVATIONS = (
-    *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
-    *("sigmoid", "tanh", "softplus"),
-)
+PASSED = NORMS | RECTIFIERS | RISING | SATURATING - {"hardsigmoid"} | {"batch_norm", "selu"}
+"""Norms and activations. A hard sigmoid stays: a channel that it gates arrives by half, its value at 0."""
 ATTENTION = ("softmax", "scaled_dot_product_attention")
 CHUNK = 8
 """Layers coded in one pass: memory is some 25 images' worth of activations."""
@@ -92,7 +89,7 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
 
         return replacement
 
-    others = {**dict.fromkeys((*NORMS, *ACTIVATIONS), _same), **dict.fromkeys(ATTENTION, _refused)}
+    others = {**dict.fromkeys(PASSED, _same), **dict.fromkeys(ATTENTION, _refused)}
     return Rewired({**others, **{kind: applied(kind) for kind in LAYERS}})
 
 
@@ -158,12 +155,14 @@ class _Probe:
             if not there.any() and not code.any():
                 continue
             origin = source or "the input"
+            # A float32 sum of thousands of terms is off by 1e-5; a gate or attention is off by the size of the code.
             if not torch.allclose(twice, 2 * code, rtol=1e-4, atol=1e-9 * float(code.abs().max())):
                 raise WiringError(f"what {origin} sends to {layer} is not passed on as it is (attention or gating)")
             unit = code / torch.where(there, ones, 1)
             highest = torch.where(there, unit, 0).amax(1)
             lowest = torch.where(there, unit, torch.inf).amin(1)
             used = there.any(1)
+            # Codes are whole numbers: units that mix give quotients between them, or several at the places of one unit.
             mixed = used & ((highest - lowest > 1e-2) | ((highest - highest.round()).abs() > 1e-2))
             if mixed.any() or code[~there].any():
                 raise WiringError(f"a unit of {layer} takes several units of {origin} at once")

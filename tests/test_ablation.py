@@ -18,7 +18,7 @@ from pabench.block import Block
 from pabench.cell import Cell
 from pabench.criterion import Criterion, ScoreCriterion
 from pabench.execution import plan
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.network import Network
 from pabench.options import Options
 from pabench.preview import preview

@@ -81,7 +81,7 @@ def test_igq_by_hand():
     """Layers of 100 and 25 weights at F = 0.03: 100 / 4 = 25 and 25 / 1.75 = 14.2857 stay."""
     shares = layer_shares("igq", {"a": (10, 10), "b": (5, 5)}, {"a": 100, "b": 25}, 25 + 100 / 7)
 
-    assert shares == pytest.approx([25, 100 / 7], rel=1e-12)
+    assert shares == pytest.approx({"a": 25, "b": 100 / 7}, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_every_allocation_meets_the_total_within_what_is_left_of_every_layer(lay
 
 
 def test_a_layer_that_wants_nothing_takes_what_the_others_cannot():
-    assert fitted({"a": 3.0, "b": 0.0}, {"a": 2, "b": 4}, 5) == [2.0, 3.0]
-    assert fitted({"a": 0.0, "b": 0.0}, {"a": 2, "b": 4}, 3) == [1.0, 2.0]
+    assert fitted({"a": 3.0, "b": 0.0}, {"a": 2, "b": 4}, 5) == {"a": 2.0, "b": 3.0}
+    assert fitted({"a": 0.0, "b": 0.0}, {"a": 2, "b": 4}, 3) == {"a": 1.0, "b": 2.0}
 
 
 def test_lamp_scores_by_hand():

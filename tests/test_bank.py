@@ -12,7 +12,7 @@ from pabench import bank
 from pabench.cell import Cell
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.maskfile import pack
+from pabench.masking import pack
 from pabench.options import Options
 from pabench.preview import preview
 from pabench.publish import publish

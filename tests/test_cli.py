@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pabench.cli import app, main
-from pabench.maskfile import Masks, unpack
+from pabench.masking import Masks, unpack
 from pabench.store import Store
 from pabench.trial import criteria
 

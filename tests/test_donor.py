@@ -13,7 +13,7 @@ from pabench import run
 from pabench.cell import Cell
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.options import Options
 from pabench.session import Session
 from pabench.store import Store

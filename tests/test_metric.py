@@ -16,7 +16,7 @@ from pabench import execution, listing, registry, report
 from pabench.cell import Cell
 from pabench.engine import Outcome
 from pabench.errors import PluginError, SuiteError
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.metric import MetricContext, checked
 from pabench.metrics.synflow_r import SynflowR
 from pabench.options import Options

@@ -15,7 +15,7 @@ from pabench import block, scoring
 from pabench import model as models
 from pabench.cell import Cell, ModelSpec
 from pabench.errors import SuiteError
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.options import Options
 from pabench.session import Session
 from pabench.status import counts, pairings

@@ -14,7 +14,7 @@ import pytest
 
 from pabench import registry
 from pabench.errors import MissingError, RefusedError, SuiteError
-from pabench.maskfile import unpack
+from pabench.masking import unpack
 from pabench.options import Options
 from pabench.session import Session
 from pabench.status import counts, pairings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from pabench.exponent import log2_sum
 from pabench.metric import MaskMetric, MetricContext, Network, Numbers, Tensors, kept
-from pabench.scaled import log2_sum
 
 
 @dataclass(frozen=True, kw_only=True)
