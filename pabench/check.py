@@ -22,7 +22,7 @@ from pabench.engine import Report, Task
 from pabench.errors import Aborted
 from pabench.execution import has_masks
 from pabench.record import SCHEMA, labels, now
-from pabench.remedy import PRECISE, Patient, Treatment, criterion_entry, model_entry
+from pabench.remedy import Patient, Treatment
 from pabench.store import Store
 from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
@@ -80,16 +80,14 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         dtype=getattr(torch, cell.scoring.dtype),
         device=device,
     )
-    name, given = cell.criterion.name, cell.criterion.given
-    start = Treatment(cell.model, given, patient.examine(cell.model, name, given))
-    if start.finding.reason and not start.finding.declined:
-        return {"status": "failed", "message": start.finding.reason}
-    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(start, name)
-    better = start.finding.worse_than(found.finding)
-    remedy = {"model": model_entry(found.model), "criterion": criterion_entry(name, found.given)} if better else None
-    if remedy and found.dtype:
-        remedy["scoring"] = PRECISE
-    return {"finding": start.finding.to_json(), "remedy": remedy, "after": found.finding.to_json() if better else None}
+    ill = patient.examined(Treatment(cell.criterion.name, cell.criterion.given, cell.model))
+    if ill.finding.reason and not ill.finding.declined:
+        return {"status": "failed", "message": ill.finding.reason}
+    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(ill)
+    if not ill.finding.worse_than(found.finding):
+        return {"finding": ill.finding.to_json(), "remedy": None, "after": None}
+    remedy = {key: entry for key, entry in found.entries.items() if entry}
+    return {"finding": ill.finding.to_json(), "remedy": remedy, "after": found.finding.to_json()}
 
 
 def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:

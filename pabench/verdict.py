@@ -50,10 +50,12 @@ class Finding:
 
     def worse_than(self, other: Finding) -> bool:
         """Whether the other one's verdict is better, or the same with clearly less to complain of."""
-        return self._illness > other._illness
+        return self.illness > other.illness
 
     @property
-    def _illness(self) -> tuple[float, ...]:
+    def illness(self) -> tuple[float, ...]:
+        """What findings are compared by, the worst the largest: verdict first, then what there is to complain of."""
+        # Two digits: what rounding errors turn into a zero or two is no difference between remedies.
         zeros = round(self.zeros / max(1, self.total), 2)
         return (-WORST_FIRST.index(self.verdict), self.non_finite, zeros, len(self.dead), bool(self.doubts))
 
