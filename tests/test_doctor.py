@@ -356,8 +356,7 @@ def zoo() -> list:
 
 
 def test_the_zoo_has_twenty_networks_of_twelve_families():
-    with torch.device("meta"):
-        families = {type(timm.create_model(entry.name)).__name__ for entry in zoo()}
+    families = {timm.models.model_entrypoint(entry.name).__module__ for entry in zoo()}
 
     assert len(zoo()) >= 20
     assert len(families) >= 12
