@@ -23,7 +23,8 @@ from pabench.verdict import DECLINES, Finding
 
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
 TRIED_DENSITY = 0.1
-"""Of a criterion that gives masks and no scores."""
+"""Of a criterion that gives masks and no scores: the density of most comparisons."""
+# The functions that take a layer's weight as it is.
 LAYERS = {"linear", "bilinear", "multi_head_attention_forward"}
 LAYERS |= {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
 
@@ -70,6 +71,7 @@ def _figures(rule: Criterion, ctx: ScoreContext) -> Finding:
         share = f"{len(empty)} of {len(masks)} layers"
         return Finding(doubts=f"at sparsity {1 - TRIED_DENSITY:g} nothing is left of {share} ({empty[0]})")
     if type(rule).rounds is not ScoreCriterion.rounds:
+        # the first round scores the dense network, whatever the density
         scores: Tensors = next(iter(rule.rounds(ctx, TRIED_DENSITY))).scores
     else:
         scores = checked(rule.score(ctx), ctx.weights, rule.name)
@@ -118,6 +120,7 @@ class Watch(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        # of one dimension are parameters, such as a scale that is clamped: they saturate no activation
         if (flat := FLAT.get(named(func))) and isinstance(args[0], Tensor) and args[0].ndim > 1:
             try:
                 self._flat[named(func)] += int(flat(args[0].detach(), *args[1:], **kwargs).sum())
@@ -160,6 +163,7 @@ def standardised(network: Network, x: Tensor) -> list[str]:
 
 
 def _kind(owner: nn.Module, path: str, last: str) -> str:
+    # Norms before biases: a norm's bias belongs with its scale.
     if "parametrizations" in path or last in ("weight_g", "weight_v"):
         return "computed weights"
     if isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pabench.checkup import Checkup, Row
 from pabench.remedy import Treatment, criterion_entry, model_entry
-from pabench.verdict import HEALTHY, percentage
+from pabench.verdict import HEALTHY, percentage, some
 from pabench.wording import count
 
 
@@ -59,10 +59,10 @@ def _after(row: Row) -> str:
 
 def _unprunable(found: Checkup) -> list[str]:
     lines = []
-    for kind, names in found.unprunable.items():
-        shown = ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
-        lines.append(f"  {kind}: {sum(names.values()):,} numbers in {len(names)} ({shown})")
+    for kind, sizes in found.unprunable.items():
+        lines.append(f"  {kind}: {sum(sizes.values()):,} numbers in {len(sizes)} ({some(sizes, 3)})")
     if found.standardised:
-        shown = ", ".join(found.standardised[:3]) + (", ..." if len(found.standardised) > 3 else "")
-        lines.append(f"  standardised before use, so that a pruned weight is not 0 there: {shown}")
+        lines.append(
+            f"  standardised before use, so that a pruned weight is not 0 there: {some(found.standardised, 3)}"
+        )
     return lines or ["  nothing else has parameters"]

@@ -21,7 +21,7 @@ from pabench.network import Network
 from pabench.verdict import HEALTHY, UNSUPPORTED, Finding
 
 SMALL = 64
-"""Up to this side of an image a stem for small images is tried."""
+"""Up to this side of an image a stem for small images is tried: larger ones have pixels left after the usual stem."""
 PRECISE = "scoring: {dtype: float64}"
 """The remedy of scores that float32 cannot hold, as a line of a suite."""
 Parameters = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 
 import pytest
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
+from pabench import remedy, verdict
 from pabench.cell import ModelSpec
 from pabench.checkup import Checkup, check_up, random_images
 from pabench.cli import app
+from pabench.commands import arguments
 from pabench.diagnosis import standardised, unprunable
 from pabench.doctor import describe
 from pabench.errors import SuiteError
@@ -70,6 +73,10 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x.mean((2, 3)))
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert [doctest.testmod(module).failed for module in (remedy, verdict, arguments)] == [0, 0, 0]
 
 
 def test_zero_initialised_batchnorms_are_seen_and_healed_by_what_is_printed():
