@@ -31,7 +31,7 @@ EMBEDDED, SIDE = "digits", 32
 
 @dataclass(frozen=True)
 class Resized:
-    """A dataset as networks see it whose images have another shape (C, H, W); all else is its own."""
+    """A dataset whose images a network sees in another shape (C, H, W); all else is its own."""
 
     own: Any
     shape: tuple[int, int, int]
@@ -64,9 +64,9 @@ class Trial(Block):
             raise MissingError(gap)
         cell = Cell(dataset, model, None, 0.0, seed, Recipe(), Scoring())
         trial = cls(cell, device, side or (0 if data else SIDE))
-        return replace(
-            trial, cell=replace(cell, model=models.resolve(model, trial.dataset.classes, trial.dataset.shape))
-        )
+        # `pabench run` decides some arguments for its user; the same here, or the weights would be of another block
+        model = models.resolve(model, trial.dataset.classes, trial.dataset.shape)
+        return replace(trial, cell=replace(cell, model=model))
 
     @cached_property
     def dataset(self) -> Any:
