@@ -22,14 +22,14 @@ from pabench.engine import Report, Task
 from pabench.errors import Aborted
 from pabench.execution import has_masks
 from pabench.record import SCHEMA, labels, now
-from pabench.remedy import PRECISE, Patient, Treatment, criterion_entry, model_entry
+from pabench.remedy import Patient, Treatment
 from pabench.store import Store
 from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
 IMAGES = 128
-"""At most so many of a scoring batch are looked at."""
+"""At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
 TRIED = 20
-"""And so many of them where remedies are tried."""
+"""And so many of them where remedies are tried, each of which takes a pass of its own."""
 
 
 def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
@@ -37,19 +37,18 @@ def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plug
 
     Reference lines are no criteria: what they do to a network depends on its training, or is no mask.
     """
-    found: dict[str, Task] = {}
-    known: set[str] = set()
+    first: dict[str, Cell] = {}
     for cell in cells:
-        if cell.criterion is None or cell.criterion.reference_line or cell.check_key in known:
-            continue
-        if (before := store.get("checks", cell.check_key)) is not None and before["status"] == "ok":
-            known.add(cell.check_key)
-        elif not has_masks(store, cell):
-            known.add(cell.check_key)
+        if cell.criterion is not None and not cell.criterion.reference_line and not has_masks(store, cell):
+            first.setdefault(cell.check_key, cell)
+    found = []
+    for key, cell in first.items():
+        known = store.get("checks", key)
+        if known is None or known["status"] != "ok":
             payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
-            payload["plugins"] = [str(p) for p in plugins]
-            found[cell.check_key] = Task(cell.check_key, f"{_title(cell)}: check", "pabench.check:check", payload)
-    return list(found.values())
+            payload["plugins"] = [str(path) for path in plugins]
+            found.append(Task(key, f"{_title(cell)}: check", "pabench.check:check", payload))
+    return found
 
 
 def check(payload: Mapping[str, Any], report: Report) -> None:
@@ -63,6 +62,7 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     except Aborted:
         raise
     except BaseException as error:
+        # A plugin's error can be as long as it likes; of a traceback the end names the place.
         data |= {"status": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
         data |= {"traceback": "".join(traceback.format_exception(error))[-20000:]}
     store.commit("checks", cell.check_key, data, replace_failed=True)
@@ -80,16 +80,15 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         dtype=getattr(torch, cell.scoring.dtype),
         device=device,
     )
-    name, given = cell.criterion.name, cell.criterion.given
-    start = Treatment(cell.model, given, patient.examine(cell.model, name, given))
-    if start.finding.reason and not start.finding.declined:
-        return {"status": "failed", "message": start.finding.reason}
-    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(start, name)
-    better = start.finding.worse_than(found.finding)
-    remedy = {"model": model_entry(found.model), "criterion": criterion_entry(name, found.given)} if better else None
-    if remedy and found.dtype:
-        remedy["scoring"] = PRECISE
-    return {"finding": start.finding.to_json(), "remedy": remedy, "after": found.finding.to_json() if better else None}
+    ill = patient.examined(Treatment(cell.criterion.name, cell.criterion.given, cell.model))
+    if ill.finding.reason and not ill.finding.declined:
+        # An error and no verdict of the criterion's own: kept as failed, it is looked at again after a repair.
+        return {"status": "failed", "message": ill.finding.reason}
+    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(ill)
+    if not ill.finding.worse_than(found.finding):
+        return {"finding": ill.finding.to_json(), "remedy": None, "after": None}
+    remedy = {key: entry for key, entry in found.entries.items() if entry}
+    return {"finding": ill.finding.to_json(), "remedy": remedy, "after": found.finding.to_json()}
 
 
 def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,8 @@ from pabench import registry
 from pabench.cell import ModelSpec
 from pabench.criterion import Batch, Criterion
 from pabench.diagnosis import standardised, unprunable
-from pabench.network import prunable_weights
-from pabench.remedy import PRECISE, Parameters, Patient, Treatment, criterion_entry, model_entry
+from pabench.network import Network, prunable_weights
+from pabench.remedy import Parameters, Patient, Treatment, model_entry
 from pabench.verdict import DEGENERATE, DOUBTFUL, UNSUPPORTED
 
 IMAGES = 10
@@ -26,13 +26,21 @@ UNHEALTHY, NOT_SUPPORTED = 3, 5
 class Row:
     """A criterion before and after: with the model as given, and with the remedy that was found."""
 
-    name: str
     before: Treatment
     after: Treatment
 
     @property
+    def name(self) -> str:
+        return self.before.name
+
+    @property
     def better(self) -> bool:
         return self.before.finding.worse_than(self.after.finding)
+
+    def to_json(self) -> dict[str, Any]:
+        remedy = {**self.after.entries, "after": self.after.finding.to_json()} if self.better else None
+        given = {"criterion": self.name, "given": dict(self.before.given)}
+        return {**given, **self.before.finding.to_json(), "remedy": remedy}
 
 
 @dataclass(frozen=True)
@@ -71,23 +79,15 @@ class Checkup:
     @property
     def suite(self) -> list[str]:
         """The remedies as lines of a suite, for the criteria that they make better; [] where there is nothing to do."""
-        if not self.improved:
+        told = [row.after.entries for row in self.improved]
+        if not told:
             return []
-        entries = dict.fromkeys(model_entry(row.after.model) for row in self.improved)
-        criteria = [criterion_entry(row.name, row.after.given) for row in self.improved]
-        scoring = [PRECISE] if any(row.after.dtype for row in self.improved) else []
-        return ["models:", *(f"  - {e}" for e in entries), "criteria:", *(f"  - {e}" for e in criteria), *scoring]
+        models = dict.fromkeys(f"  - {entry['model']}" for entry in told)
+        criteria = [f"  - {entry['criterion']}" for entry in told]
+        scoring = dict.fromkeys(entry["scoring"] for entry in told if entry["scoring"])
+        return ["models:", *models, "criteria:", *criteria, *scoring]
 
     def to_json(self) -> dict[str, Any]:
-        rows = [
-            {
-                "criterion": row.name,
-                "given": dict(row.before.given),
-                **row.before.finding.to_json(),
-                "remedy": _remedy(row),
-            }
-            for row in self.rows
-        ]
         return {
             "model": model_entry(self.model),
             "by_run": model_entry(self.by_run),
@@ -97,20 +97,19 @@ class Checkup:
             "prunable": {"weights": sum(self.weights.values()), "layers": len(self.weights)},
             "unprunable": {kind: dict(names) for kind, names in self.unprunable.items()},
             "standardised": list(self.standardised),
-            "criteria": rows,
+            "criteria": [row.to_json() for row in self.rows],
             "suite": "\n".join(self.suite),
             "exit_code": self.exit_code,
         }
 
 
-def examine(
+def check_up(
     spec: ModelSpec,
     shape: tuple[int, int, int],
     criteria: Sequence[tuple[str, Parameters]],
     *,
     classes: int = 10,
     dtype: torch.dtype = torch.float64,
-    seed: int = 0,
 ) -> Checkup:
     """A checkup of a model, as timm builds it with what `spec` says, on random images (C, H, W) = `shape`.
 
@@ -119,17 +118,13 @@ def examine(
     """
     classes_by_name: dict[str, Any] = registry.group("criteria").classes
     named = list(criteria) or [(name, {}) for name, cls in sorted(classes_by_name.items()) if not cls.reference_line]
-    ill = patient(classes, shape, dtype=dtype, seed=seed)
-    module = ill.module(spec)
-    network = ill.network(spec, "eval")
-    before = [Treatment(spec, given, ill.examine(spec, name, given)) for name, given in named]
-    after, prescribed = list(before), spec
-    # The cheap ones first: the model that heals one is likely to heal the others.
-    for i in sorted(range(len(named)), key=lambda i: before[i].finding.seconds):
-        after[i] = ill.treat(before[i], named[i][0], prescribed if prescribed != spec else None)
-        if _grown(spec, after[i].model) > _grown(spec, prescribed):
-            prescribed = after[i].model
-    after = [_together(ill, name, t, prescribed) for (name, _), t in zip(named, after, strict=True)]
+    patient = Patient(classes, shape, random_images(classes, shape), dtype=dtype)
+    module = patient.module(spec)
+    before = [patient.examined(Treatment(name, given, spec)) for name, given in named]
+    after = [patient.treat(ill) for ill in before]
+    # A suite is easiest read with one model for all its criteria: the one that needed most.
+    prescribed = max((healed.model for healed in after), key=lambda model: _changes(spec, model))
+    after = [_shared(patient, healed, prescribed) for healed in after]
     return Checkup(
         model=spec,
         by_run=models.resolve(spec, classes, shape),
@@ -140,42 +135,26 @@ def examine(
         family=type(module).__name__,
         weights={n: w.numel() for n, w in prunable_weights(module).items()},
         unprunable={k: {n: module.get_parameter(n).numel() for n in names} for k, names in unprunable(module).items()},
-        standardised=standardised(network, torch.zeros(1, *shape)),
-        rows=[Row(name, b, a) for (name, _), b, a in zip(named, before, after, strict=True)],
+        standardised=standardised(Network(module, dtype=dtype), torch.zeros(1, *shape)),
+        rows=[Row(*both) for both in zip(before, after, strict=True)],
     )
 
 
-def patient(classes: int, shape: tuple[int, int, int], *, dtype: torch.dtype = torch.float64, seed: int = 0) -> Patient:
-    """Networks for random images (C, H, W) = `shape` of some classes."""
-    return Patient(classes, shape, _random_images(classes, shape), seed, seed, dtype)
-
-
-def _remedy(row: Row) -> dict[str, Any] | None:
-    if not row.better:
-        return None
-    return {
-        "model": model_entry(row.after.model),
-        "criterion": criterion_entry(row.name, row.after.given),
-        "scoring": PRECISE if row.after.dtype else "",
-        "after": row.after.finding.to_json(),
-    }
-
-
-def _grown(spec: ModelSpec, other: ModelSpec) -> int:
+def _changes(spec: ModelSpec, other: ModelSpec) -> int:
     """How many changes lead from one model to another."""
     args = sum(spec.args.get(k) != v for k, v in other.args.items())
     return args + (spec.stem != other.stem) + (spec.zeros != other.zeros)
 
 
-def _together(patient: Patient, name: str, found: Treatment, prescribed: ModelSpec) -> Treatment:
+def _shared(patient: Patient, found: Treatment, prescribed: ModelSpec) -> Treatment:
     """The treatment on the model that all criteria of the suite would share, unless it is worse there."""
     if found.model == prescribed:
         return found
-    shared = replace(found, model=prescribed, finding=patient.examine(prescribed, name, found.given, found.dtype))
+    shared = patient.examined(replace(found, model=prescribed))
     return found if shared.finding.worse_than(found.finding) else shared
 
 
-def _random_images(classes: int, shape: tuple[int, int, int]) -> Any:
+def random_images(classes: int, shape: tuple[int, int, int]) -> Callable[[Criterion], list[Batch]]:
     """Normal noise, the same number of each class, disjoint batches; from a seed of its own."""
 
     def batches(rule: Criterion) -> list[Batch]:

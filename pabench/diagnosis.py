@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,12 +23,13 @@ from pabench.verdict import DECLINES, Finding
 
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
 TRIED_DENSITY = 0.1
-"""Of a criterion that gives masks and no scores."""
+"""Of a criterion that gives masks and no scores: the density of most comparisons."""
+# The functions that take a layer's weight as it is.
 LAYERS = {"linear", "bilinear", "multi_head_attention_forward"}
 LAYERS |= {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
 
 
-def examine(
+def diagnose(
     network: Network,
     rule: Criterion,
     batches: Sequence[Batch],
@@ -41,40 +43,43 @@ def examine(
     A criterion that gives masks and no scores is asked for one of density 0.1, and layers with nothing left are doubts.
     """
     began = clock(network.device)
-    size: dict[str, Any] = {"total": sum(w.numel() for w in network.weights.values()), "layers": len(network.weights)}
-    watch = Watch()
     try:
         with scoring_mode(network.device):
             ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
-            if reason := rule.declines(ctx):
-                return Finding(**size, reason=f"{DECLINES}{reason}", seconds=clock(network.device) - began)
-            with watch:
-                figures = _figures(rule, ctx)
-            doubts = [*filter(None, [rule.doubts(ctx), figures.pop("doubts", "")])]
-    except Exception as error:
-        return Finding(**size, reason=_reason(error), seconds=clock(network.device) - began)
-    return Finding(
-        **size, **figures, flat=watch.shares, doubts="; ".join(doubts), seconds=clock(network.device) - began
-    )
+            found = _found(rule, ctx)
+    except Exception as error:  # a plugin's own, or torch's: either way the criterion cannot score this network
+        found = Finding(reason=_reason(error))
+    total = sum(w.numel() for w in network.weights.values())
+    return replace(found, total=total, layers=len(network.weights), seconds=clock(network.device) - began)
 
 
-def _figures(rule: Criterion, ctx: ScoreContext) -> dict[str, Any]:
+def _found(rule: Criterion, ctx: ScoreContext) -> Finding:
+    if reason := rule.declines(ctx):
+        return Finding(reason=f"{DECLINES}{reason}")
+    with Watch() as watch:
+        found = _figures(rule, ctx)
+    doubts = filter(None, [rule.doubts(ctx), found.doubts])
+    return replace(found, flat=watch.shares, doubts="; ".join(doubts))
+
+
+def _figures(rule: Criterion, ctx: ScoreContext) -> Finding:
     if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
         masks = rule.prune(ctx, TRIED_DENSITY)
         empty = [n for n, m in masks.items() if not m.any()]
         if not empty:
-            return {}
+            return Finding()
         share = f"{len(empty)} of {len(masks)} layers"
-        return {"doubts": f"at sparsity {1 - TRIED_DENSITY:g} nothing is left of {share} ({empty[0]})"}
+        return Finding(doubts=f"at sparsity {1 - TRIED_DENSITY:g} nothing is left of {share} ({empty[0]})")
     if type(rule).rounds is not ScoreCriterion.rounds:
+        # the first round scores the dense network, whatever the density
         scores: Tensors = next(iter(rule.rounds(ctx, TRIED_DENSITY))).scores
     else:
         scores = checked(rule.score(ctx), ctx.weights, rule.name)
-    return {
-        "zeros": sum(int((s == 0).sum()) for s in scores.values()),
-        "non_finite": sum(int((~s.isfinite()).sum()) for s in scores.values()),
-        "dead": tuple(n for n, s in scores.items() if not s.any()),
-    }
+    return Finding(
+        zeros=sum(int((s == 0).sum()) for s in scores.values()),
+        non_finite=sum(int((~s.isfinite()).sum()) for s in scores.values()),
+        dead=tuple(n for n, s in scores.items() if not s.any()),
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -115,6 +120,7 @@ class Watch(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        # of one dimension are parameters, such as a scale that is clamped: they saturate no activation
         if (flat := FLAT.get(named(func))) and isinstance(args[0], Tensor) and args[0].ndim > 1:
             try:
                 self._flat[named(func)] += int(flat(args[0].detach(), *args[1:], **kwargs).sum())
@@ -157,6 +163,7 @@ def standardised(network: Network, x: Tensor) -> list[str]:
 
 
 def _kind(owner: nn.Module, path: str, last: str) -> str:
+    # Norms before biases: a norm's bias belongs with its scale.
     if "parametrizations" in path or last in ("weight_g", "weight_v"):
         return "computed weights"
     if isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower():

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pabench import registry
 from pabench.conformance import NETWORKS, Examination, examine, names, overlaps
-from pabench.testimony import aligned, markdown, matrix, replace_between_markers, rows, summary, to_json
+from pabench.testimony import aligned, matrix, rows, summary, to_json
 
 REFERENCE = Path("tests/reference")
 STYLES = {"pass": "green", "FAIL": "bold red", "does not apply": "dim", "for information": "cyan"}
@@ -35,17 +35,14 @@ def one(name: str, plugins: Sequence[Path], reference: Path | None, *, as_json: 
     return 3 if found.failed else 0
 
 
-def every(
-    plugins: Sequence[Path], reference: Path | None, *, as_json: bool, as_markdown: bool, page: Path | None
-) -> int:
+def every(plugins: Sequence[Path], reference: Path | None, *, as_json: bool) -> int:
     """All criteria and variants, one summary each as soon as it is there, then the overlaps of their masks."""
     _load(plugins)
     criteria = names()
-    quiet = as_json or as_markdown
     found: list[Examination] = []
     for name in criteria:
         found.append(examine(name, reference=_reference(reference)))
-        if not quiet:
+        if not as_json:
             print(summary(found[-1]), flush=True)
     shared = {specimen.name: overlaps(criteria, specimen) for specimen in NETWORKS}
     broken = [f"{b.origin}: {b.reason}" for b in registry.group("criteria").broken]
@@ -55,10 +52,6 @@ def every(
             for network, there in shared.items()
         }
         print(json.dumps({"criteria": [to_json(e) for e in found], "overlaps": pairs, "broken": broken}, indent=2))
-    elif page:
-        replace_between_markers(page, markdown(found, shared))
-    elif as_markdown:
-        print(markdown(found, shared))
     else:
         for network, there in shared.items():
             print(f"\noverlap of masks at 90 % sparsity, network {network}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pabench import registry
-from pabench.allocation import ALLOCATIONS, AS, lamp
 from pabench.cell import NAME
 from pabench.errors import RefusedError, SuiteError
 
@@ -40,34 +39,18 @@ class {title}(ScoreCriterion):
 '''
 
 
-def criteria(plugins: Sequence[Path]) -> str:
+def criteria() -> str:
     """One line a criterion; broken plugins with their reason below."""
-    for path in plugins:
-        registry.drop_in(path)
-    group = registry.group("criteria")
-    width = max(map(len, group.classes), default=0)
-    lines = []
-    for name, cls in sorted(group.classes.items()):
-        variants = "".join(f"  {name}@{v}" for v in cls.variants)  # type: ignore[attr-defined]
-        lines.append(f"{name:<{width}}  {_first_line(cls)}  {cls.paper}{variants}")  # type: ignore[attr-defined]
-    lines += [f"broken: {b.origin}: {b.reason}" for b in group.broken]
-    return "\n".join(lines)
+    return _listed("criteria", lambda cls: (_first_line(cls), "  ".join([cls.paper, *_variants(cls)])))
 
 
-def metrics(plugins: Sequence[Path]) -> str:
+def metrics() -> str:
     """One line a metric; broken plugins with their reason below."""
-    for path in plugins:
-        registry.drop_in(path)
-    group = registry.group("metrics")
-    width = max(map(len, group.classes), default=0)
-    lines = [f"{name:<{width}}  {cls.cost:<5}  {_first_line(cls)}" for name, cls in sorted(group.classes.items())]  # type: ignore[attr-defined]
-    return "\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)])
+    return _listed("metrics", lambda cls: (f"{cls.cost:<5}", _first_line(cls)))
 
 
-def criterion(name: str, plugins: Sequence[Path]) -> str:
+def criterion(name: str) -> str:
     """The docstring, where it is defined, parameters with types and defaults, variants."""
-    for path in plugins:
-        registry.drop_in(path)
     cls: Any = registry.plugin("criteria", name.partition("@")[0])
     hints = get_type_hints(cls)
     lines = [f"{cls.name} (version {cls.version}) {cls.paper}", f"defined in {inspect.getfile(cls)}", ""]
@@ -75,38 +58,6 @@ def criterion(name: str, plugins: Sequence[Path]) -> str:
     lines += [f"  {f.name}: {_type(hints[f.name])} = {f.default!r}" for f in fields(cls)]
     lines += [f"variant {cls.name}@{v}: {dict(changes)}" for v, changes in cls.variants.items()]
     return "\n".join(lines)
-
-
-def markdown(plugins: Sequence[Path]) -> str:
-    """Tables of the criteria and of the layer allocations, as docs/criteria.md has them."""
-    for path in plugins:
-        registry.drop_in(path)
-    rows: list[tuple[str, ...]] = [
-        ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")
-    ]
-    for name, cls in sorted(registry.group("criteria").classes.items()):
-        rule: Any = cls.create({})  # type: ignore[attr-defined]
-        images = (
-            f"{rule.batch_count()} x {rule.examples_per_class}" if rule.batch_count() > 1 else rule.examples_per_class
-        )
-        variants = "; ".join(
-            f"`@{v}` {', '.join(f'{k}={value}' for k, value in changes.items())}"
-            for v, changes in rule.variants.items()
-        )
-        summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-        cells = (f"`{name}`", summary, images or "none", rule.bn, getattr(rule, "steps", ""), rule.paper, variants)
-        rows.append(tuple(str(c) for c in cells))
-    rules: dict[str, Any] = {**ALLOCATIONS, "lamp": lamp}
-    summaries = {n: (inspect.getdoc(rule) or "").partition("\n")[0] for n, rule in rules.items()}
-    summaries = {"global": "One ranking of all weights.", **summaries}
-    summaries[f"{AS}NAME"] = "As many weights as the criterion NAME (or NAME@variant) keeps in it."
-    allocations = [("allocation", "what each layer keeps"), *((f"`{n}`", text) for n, text in summaries.items())]
-    return f"{_table(rows)}\n\n{_table(allocations)}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def new(name: str, folder: Path) -> Path:
@@ -123,6 +74,17 @@ def new(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE.format(name=name, title=title if title.isidentifier() else f"My{title}"))
     return path
+
+
+def _listed(kind: str, columns: Callable[[Any], tuple[str, ...]]) -> str:
+    group = registry.group(kind)
+    width = max(map(len, group.classes), default=0)
+    lines = ["  ".join([f"{name:<{width}}", *columns(cls)]) for name, cls in sorted(group.classes.items())]
+    return "\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)])
+
+
+def _variants(cls: Any) -> list[str]:
+    return [f"{cls.name}@{variant}" for variant in cls.variants]
 
 
 def _first_line(cls: type) -> str:

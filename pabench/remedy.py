@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -14,27 +15,40 @@ from pabench import model as models
 from pabench import registry
 from pabench.cell import ModelSpec
 from pabench.criterion import Batch, Criterion, Sources, Tensors
-from pabench.diagnosis import examine
+from pabench.diagnosis import diagnose
 from pabench.errors import SuiteError
 from pabench.network import Network
 from pabench.verdict import HEALTHY, UNSUPPORTED, Finding
 
 SMALL = 64
-"""Up to this side of an image a stem for small images is tried."""
+"""Up to this side of an image a stem for small images is tried: larger ones have pixels left after the usual stem."""
+PRECISE = "scoring: {dtype: float64}"
+"""The remedy of scores that float32 cannot hold, as a line of a suite."""
 Parameters = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """A model and the parameters of a criterion, as a suite would name them, and what was found with them.
+    """A criterion with its parameters and a model, as a suite would name them, and what was found.
 
     `dtype`: what scores must be computed in, "" where the patient's own does.
     """
 
-    model: ModelSpec
+    name: str
     given: Parameters
-    finding: Finding
+    model: ModelSpec
     dtype: str = ""
+    finding: Finding = field(default_factory=Finding)
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """What a suite says for it: `model`, `criterion`, and `scoring`, which is "" where it need not say anything."""
+        scoring = PRECISE if self.dtype else ""
+        return {
+            "model": model_entry(self.model),
+            "criterion": criterion_entry(self.name, self.given),
+            "scoring": scoring,
+        }
 
 
 @dataclass
@@ -52,109 +66,64 @@ class Patient:
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _modules: dict[str, nn.Module] = field(default_factory=dict)
-    _findings: dict[str, Finding] = field(default_factory=dict)
 
     def module(self, spec: ModelSpec) -> nn.Module:
         key = repr(spec)
         if key not in self._modules:
-            while len(self._modules) >= 3:
+            if len(self._modules) == 3:  # as given, with a remedy, and one to try; all of a large network fill memory
                 self._modules.pop(next(iter(self._modules)))
-            self._modules[key] = models.build(spec, self.classes, self.shape, self.weights_seed)
+            self._modules[key] = models.build(spec, self.classes, self.shape, self.weights_seed).to(self.device)
         return self._modules[key]
 
-    def network(self, spec: ModelSpec, bn: str, dtype: str = "") -> Network:
-        return Network(self.module(spec).to(self.device), bn=bn, dtype=self._precision(dtype))
+    def examined(self, treatment: Treatment) -> Treatment:
+        """The treatment with what one scoring pass finds."""
+        rule = _quick(treatment.name, treatment.given)
+        dtype = getattr(torch, treatment.dtype) if treatment.dtype else self.dtype
 
-    def examine(self, spec: ModelSpec, name: str, given: Parameters, dtype: str = "") -> Finding:
-        """One scoring pass of the criterion `name` (or `name@variant`) with these parameters; made once."""
-        key = repr((spec, name, given, dtype))
-        if key not in self._findings:
-            rule = _quick(name, given)
+        def redraw(seed: int) -> Tensors:
+            module = models.build(treatment.model, self.classes, self.shape, seed).to(self.device)
+            other = Network(module, bn=rule.bn, dtype=dtype)
+            return {**other.rest, **other.weights}
 
-            def redraw(seed: int) -> Tensors:
-                module = models.build(spec, self.classes, self.shape, seed).to(self.device)
-                other = Network(module, bn=rule.bn, dtype=self._precision(dtype))
-                return {**other.rest, **other.weights}
+        finding = diagnose(
+            Network(self.module(treatment.model), bn=rule.bn, dtype=dtype),
+            rule,
+            self.batches(rule),
+            seed=self.seed,
+            input_shape=self.shape,
+            sources=Sources(redraw=redraw),
+        )
+        return replace(treatment, finding=finding)
 
-            self._findings[key] = examine(
-                self.network(spec, rule.bn, dtype),
-                rule,
-                self.batches(rule),
-                seed=self.seed,
-                input_shape=self.shape,
-                sources=Sources(redraw=redraw),
-            )
-        return self._findings[key]
-
-    def treat(self, start: Treatment, name: str, hint: ModelSpec | None = None) -> Treatment:
-        """The least change of model and parameters that makes the criterion healthy, or better where none does.
-
-        Each remedy is tried alone; the first that heals is taken, else the best one, and others on top of it. A change
-        that turns out to add nothing is taken back. A `hint`, a model that healed another criterion, is tried first.
-        """
-        now = start
-        if hint is not None and now.finding.verdict not in (HEALTHY, UNSUPPORTED):
-            now = self._better(now, [(hint, now.given)], name) or now
-            if now.finding.verdict == HEALTHY:
-                return now
-        while now.finding.verdict != HEALTHY:
-            found = (self._better(now, group, name) for group in self._candidates(now, name))
-            better = next(filter(None, found), None)
-            if better is None:
-                break
-            now = better
-        if now.finding.verdict != HEALTHY and self.dtype != torch.float64:
-            now = self._precise(now, [start, now], name) or now
-        return self._without_needless(start, now, name)
-
-    def _precision(self, dtype: str) -> torch.dtype:
-        return getattr(torch, dtype) if dtype else self.dtype
-
-    def _precise(self, now: Treatment, treatments: Sequence[Treatment], name: str) -> Treatment | None:
-        """The first of the treatments that float64 makes healthy, else one that it makes better than `now`."""
-        tried = [
-            replace(t, finding=self.examine(t.model, name, t.given, "float64"), dtype="float64") for t in treatments
-        ]
-        healthy = [t for t in tried if t.finding.verdict == HEALTHY]
-        return next(iter([*healthy, *(t for t in tried if now.finding.worse_than(t.finding))]), None)
-
-    def _better(
-        self, now: Treatment, candidates: Sequence[tuple[ModelSpec, Parameters]], name: str
-    ) -> Treatment | None:
-        """The first candidate that heals, else the best one, if it is better than `now`."""
-        tried: list[Treatment] = []
-        for changed, given in candidates:
-            if self._fits(changed):
-                tried.append(Treatment(changed, given, self.examine(changed, name, given)))
-                if tried[-1].finding.verdict == HEALTHY:
-                    return tried[-1]
-        better = [t for t in tried if now.finding.worse_than(t.finding)]
-        return next((t for t in better if not any(t.finding.worse_than(o.finding) for o in better)), None)
-
-    def _candidates(self, now: Treatment, name: str) -> Iterator[list[tuple[ModelSpec, Parameters]]]:
-        """Groups of changes: of what starts at 0, which hides all else; of too coarse a stem; of the criterion, one by
-        one and, where one only helps beside another, all of them."""
-        if now.finding.verdict != UNSUPPORTED:
-            yield [(changed, now.given) for changed in self._awake(now.model)]
+    def treat(self, ill: Treatment) -> Treatment:
+        """The remedies in a fixed order, each kept where it makes better, until the criterion is healthy."""
+        now = ill
+        if ill.finding.verdict != UNSUPPORTED:
+            # What starts at 0 comes first: it hides all else. An argument of the model is the smaller change, and
+            # redrawing is for what no argument reaches.
+            if models.zeros(self.module(now.model)):
+                args = {**now.model.args, "zero_init_last": False}
+                now = self._best(now, [replace(now, model=replace(now.model, args=args))])
+            if models.zeros(self.module(now.model)):
+                now = self._best(now, [replace(now, model=replace(now.model, zeros="redrawn"))])
             if not now.model.stem and max(self.shape[1:]) <= SMALL:
-                yield [(replace(now.model, stem="cifar"), now.given)]
-        remedies = registry.plugin("criteria", name.partition("@")[0]).remedies  # type: ignore[attr-defined]
-        yield [(now.model, {**now.given, **r}) for r in remedies if {**now.given, **r} != dict(now.given)]
-        every = {key: value for remedy in remedies for key, value in remedy.items()}
-        if len(remedies) > 1 and {**now.given, **every} != dict(now.given):
-            yield [(now.model, {**now.given, **every})]
+                now = self._best(now, [replace(now, model=replace(now.model, stem="cifar"))])
+        now = self._best(now, _own_remedies(now))
+        if self.dtype != torch.float64:
+            # Last, because it costs every scoring of a study twice the time; `ill` first, because it alone may do.
+            precise = [ill, now] if now is not ill else [ill]
+            now = self._best(now, [replace(t, dtype="float64") for t in precise])
+        return now
 
-    def _awake(self, spec: ModelSpec) -> list[ModelSpec]:
-        """The model without what starts at 0: by its own argument, and where that does not do, by drawing it."""
-        asleep = models.zeros(self.module(spec))
-        if not asleep:
-            return []
-        own = replace(spec, args={**spec.args, "zero_init_last": False})
-        if own != spec and self._fits(own):
-            left = models.zeros(self.module(own))
-            if left != asleep:
-                return [own, replace(own, zeros="redrawn")] if left else [own]
-        return [replace(spec, zeros="redrawn")]
+    def _best(self, now: Treatment, candidates: Iterable[Treatment]) -> Treatment:
+        """The first candidate that heals, else the best of all; `now` where none is better."""
+        tried = [now]
+        for candidate in candidates:
+            if tried[-1].finding.verdict == HEALTHY:
+                break
+            if self._fits(candidate.model):
+                tried.append(self.examined(candidate))
+        return min(tried, key=lambda t: t.finding.illness)
 
     def _fits(self, spec: ModelSpec) -> bool:
         try:
@@ -163,36 +132,24 @@ class Patient:
             return False
         return True
 
-    def _without_needless(self, start: Treatment, found: Treatment, name: str) -> Treatment:
-        """The treatment without those of its changes that it is as good without."""
-        parts = _parts(start, found)
-        for part in list(parts) if len(parts) > 1 else []:
-            fewer = [p for p in parts if p != part]
-            spec, given = _applied(start, fewer)
-            if self._fits(spec):
-                finding = self.examine(spec, name, given, found.dtype)
-                if not finding.worse_than(found.finding):
-                    parts, found = fewer, Treatment(spec, given, finding, found.dtype)
-        return found
+
+def _own_remedies(now: Treatment) -> Iterator[Treatment]:
+    """With each of the criterion's own remedies, then with two of them, ...: the fewest parameters come first."""
+    offered = registry.plugin("criteria", now.name.partition("@")[0]).remedies  # type: ignore[attr-defined]
+    new = [remedy for remedy in offered if not remedy.items() <= now.given.items()]
+    for size in range(1, len(new) + 1):
+        for several in combinations(new, size):
+            given = dict(now.given)
+            for remedy in several:
+                given |= remedy
+            yield replace(now, given=given)
 
 
-PRECISE = "scoring: {dtype: float64}"
-"""The remedy of scores that float32 cannot hold, as a line of a suite."""
-Part = tuple[str, str, Any]
-
-
-def _parts(start: Treatment, found: Treatment) -> list[Part]:
-    """The single changes from one treatment to another: (kind, key, value)."""
-    given = [("given", k, v) for k, v in found.given.items() if start.given.get(k, None) != v]
-    args = [("args", k, v) for k, v in found.model.args.items() if start.model.args.get(k, None) != v]
-    fields = [("model", k, getattr(found.model, k)) for k in ("zeros", "stem")]
-    return [*args, *(f for f in fields if f[2] != getattr(start.model, f[1])), *given]
-
-
-def _applied(start: Treatment, parts: Sequence[Part]) -> tuple[ModelSpec, Parameters]:
-    args = {**start.model.args, **{k: v for kind, k, v in parts if kind == "args"}}
-    changed = replace(start.model, args=args, **{k: v for kind, k, v in parts if kind == "model"})
-    return changed, {**start.given, **{k: v for kind, k, v in parts if kind == "given"}}
+def _quick(name: str, given: Parameters) -> Criterion:
+    """The criterion as it is looked at: cheap where the zeros of its scores do not depend on it."""
+    rule = registry.criterion(name, given)
+    said = {*given, *rule.variants.get(name.partition("@")[2], {})}
+    return replace(rule, **{k: v for k, v in rule.quick.items() if k not in said})
 
 
 # --- In the syntax of a suite -----------------------------------------------------------------------------------------
@@ -204,8 +161,8 @@ def model_entry(spec: ModelSpec) -> str:
     >>> model_entry(ModelSpec("resnet18", {"zero_init_last": False}, stem="cifar"))
     '{name: resnet18, stem: cifar, args: {zero_init_last: false}}'
     """
-    keys = {k: v for k, v in (("stem", spec.stem), ("zeros", spec.zeros), ("args", dict(spec.args))) if v}
-    return _entry(spec.name, keys)
+    keys = {"stem": spec.stem, "zeros": spec.zeros, "args": dict(spec.args)}
+    return criterion_entry(spec.name, {k: v for k, v in keys.items() if v})
 
 
 def criterion_entry(name: str, given: Parameters) -> str:
@@ -214,18 +171,7 @@ def criterion_entry(name: str, given: Parameters) -> str:
     >>> criterion_entry("snip", {}), criterion_entry("snip", {"steps": 3})
     ('snip', '{name: snip, steps: 3}')
     """
-    return _entry(name, given)
-
-
-def _quick(name: str, given: Parameters) -> Criterion:
-    """The criterion as it is looked at: cheap where the zeros of its scores do not depend on it."""
-    rule = registry.criterion(name, given)
-    said = {*given, *rule.variants.get(name.partition("@")[2], {})}
-    return replace(rule, **{k: v for k, v in rule.quick.items() if k not in said})
-
-
-def _entry(name: str, keys: Mapping[str, Any]) -> str:
-    return flow({"name": name, **keys}) if keys else name
+    return flow({"name": name, **given}) if given else name
 
 
 def flow(value: Any) -> str:

@@ -1,19 +1,13 @@
-"""Examinations and overlaps in words: for a terminal, for programs, and for a page of the documentation."""
+"""Examinations and overlaps in words: for a terminal and for programs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pabench.conformance import Examination, Overlap
-from pabench.errors import DataError
 from pabench.wording import NOTHING, plain
-
-BEGIN = "<!-- what `pabench conformance --all --markdown` gives -->"
-END = "<!-- the end of it -->"
-COLUMNS = ("finite differences", "removal", "conservation", "batch order", "channels", "precision", "reference")
 
 Table = list[tuple[str, ...]]
 
@@ -73,53 +67,8 @@ def matrix(names: Sequence[str], found: Mapping[tuple[str, str], Overlap | None]
     return table
 
 
-def markdown(
-    examinations: Sequence[Examination], overlaps: Mapping[str, Mapping[tuple[str, str], Overlap | None]]
-) -> str:
-    """The table of all criteria, why checks do not apply, and one matrix a network."""
-    table: Table = [("criterion", "passed", "failed", *COLUMNS)]
-    for e in examinations:
-        verdicts = Counter(o.verdict for o in e.outcomes.values())
-        figures = (e.outcomes[c].figure or NOTHING for c in COLUMNS)
-        table.append((f"`{e.criterion}`", str(verdicts["pass"]), str(verdicts["FAIL"]), *figures))
-    parts = [_markdown(table), "Failed:", _failures(examinations), "Checks that do not apply:", _reasons(examinations)]
-    names = [e.criterion for e in examinations]
-    for network, found in overlaps.items():
-        parts += [f"Overlap on the network {network}:", _markdown(matrix(names, found))]
-    return "\n\n".join(parts)
-
-
-def replace_between_markers(page: Path, text: str) -> None:
-    """Put `text` between the two markers of a page; DataError where it lacks them."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"{page}: expected the lines {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-
-
 def _cell(found: Mapping[tuple[str, str], Overlap | None], a: str, b: str, which: str) -> str:
     if a == b:
         return ""
     overlap = found[a, b]
     return f"{getattr(overlap, which):.2f}".removeprefix("0") if overlap else NOTHING
-
-
-def _markdown(table: Table) -> str:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
-    return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
-
-
-def _failures(examinations: Sequence[Examination]) -> str:
-    found = [(e.criterion, name, e.outcomes[name]) for e in examinations for name in e.failed]
-    return "\n".join(f"- `{c}`: {n}: {o.figure}; {plain(o.reason)}" for c, n, o in found) or "nothing."
-
-
-def _reasons(examinations: Sequence[Examination]) -> str:
-    """One line for each check and reason, with the criteria it is true of."""
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for e in examinations:
-        for name, outcome in e.outcomes.items():
-            if outcome.verdict == "does not apply":
-                grouped.setdefault((name, outcome.reason), []).append(f"`{e.criterion}`")
-    return "\n".join(f"- {name}: {reason}: {', '.join(who)}" for (name, reason), who in sorted(grouped.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ HEALTHY, DOUBTFUL, DEGENERATE, UNSUPPORTED = "healthy", "doubtful", "degenerate"
 WORST_FIRST = (UNSUPPORTED, DEGENERATE, DOUBTFUL, HEALTHY)
 DECLINES = "declines: "
 DEGENERATE_ZEROS = 0.5
-"""Share of scores that are exactly 0 from which a ranking counts as degenerate."""
+"""Share of scores that are exactly 0 from which a ranking counts as degenerate: at half, a mask of less than 50 %
+sparsity keeps weights that nothing but their order chose."""
 
 ARBITRARY_TIES = 0.01
 """Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
@@ -50,10 +51,12 @@ class Finding:
 
     def worse_than(self, other: Finding) -> bool:
         """Whether the other one's verdict is better, or the same with clearly less to complain of."""
-        return self._illness > other._illness
+        return self.illness > other.illness
 
     @property
-    def _illness(self) -> tuple[float, ...]:
+    def illness(self) -> tuple[float, ...]:
+        """What findings are compared by, the worst the largest: verdict first, then what there is to complain of."""
+        # Two digits: what rounding errors turn into a zero or two is no difference between remedies.
         zeros = round(self.zeros / max(1, self.total), 2)
         return (-WORST_FIRST.index(self.verdict), self.non_finite, zeros, len(self.dead), bool(self.doubts))
 
@@ -68,12 +71,14 @@ class Finding:
         if self.zeros >= DEGENERATE_ZEROS * self.total:
             found.append(zero_scores(self.zeros, self.total, len(self.dead), self.layers))
         elif self.dead:
-            shown = ", ".join(self.dead[:2]) + (", ..." if len(self.dead) > 2 else "")
-            found.append(f"all scores are 0 in {len(self.dead)} of {self.layers} layers ({shown})")
+            found.append(f"all scores are 0 in {len(self.dead)} of {self.layers} layers ({some(self.dead, 2)})")
         if self.verdict != HEALTHY:
-            shares = {name: f"{100 * share:.0f} %" for name, share in self.flat.items() if share >= 0.01}
-            found += [f"{name} is flat for {share} of its inputs" for name, share in shares.items()]
-        return "; ".join([*found, *([self.doubts] if self.doubts else [])])
+            for name, share in self.flat.items():
+                if share >= 0.01:  # less is 0 % when told, and explains nothing
+                    found.append(f"{name} is flat for {100 * share:.0f} % of its inputs")
+        if self.doubts:
+            found.append(self.doubts)
+        return "; ".join(found)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "dead": list(self.dead), "verdict": self.verdict, "detail": self.detail}
@@ -131,6 +136,16 @@ def remedy_of(found: Mapping[str, Any]) -> str:
     rest = "" if after.verdict == HEALTHY else f" (then {after.verdict}: {after.detail})"
     scoring = f" and {remedy['scoring']}" if remedy.get("scoring") else ""
     return f"; use {remedy['model']} with {remedy['criterion']}{scoring}{rest}"
+
+
+def some(names: Iterable[str], most: int) -> str:
+    """The first names, and dots for the others.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b, ...'
+    """
+    names = list(names)
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def percentage(part: int, whole: int) -> str:

@@ -249,7 +249,7 @@ def test_score_on_a_dataset_gives_the_mask_of_a_study(tmp_path):
 
 
 def test_score_passes_parameters_to_criterion_and_model():
-    words = ["--param", "steps=3", "--param", "allocation=erk", "--arg", "width=2", "--size", "8", "--json"]
+    words = ["--param", "steps=3", "--param", "allocation=erk", "--model-arg", "width=2", "--size", "8", "--json"]
 
     told = json.loads(pabench("score", "resnet8", "-c", "synflow", *words).stdout)
 

@@ -6,7 +6,6 @@ import doctest
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -237,7 +236,6 @@ def test_the_command_gives_json_for_programs(capsys):
         (["grasp@offical"], "grasp has no variant 'offical'; did you mean 'official'"),
         ([], "name one criterion, or give --all"),
         (["snip", "--all"], "name one criterion, or give --all"),
-        (["snip", "--markdown"], "--markdown goes with --all"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, message):
@@ -250,33 +248,20 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, message):
 
 
 @pytest.mark.slow
-def test_all_of_them_are_examined_and_written_between_the_marks_of_a_page(tmp_path):
+def test_all_of_them_are_examined_and_their_masks_compared(tmp_path):
     """Two minutes on one core at most."""
-    (tmp_path / "page.md").write_text(f"before\n{testimony.BEGIN}\nstale lines\n{testimony.END}\nafter\n")
     began = os.times().children_user
 
-    done = command("--all", "--markdown", "-o", "page.md", cwd=tmp_path)
+    done = command("--all", cwd=tmp_path)
 
-    text = (tmp_path / "page.md").read_text()
+    lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "stale lines" not in text
-    assert all(f"| `{name}` |" in text for name in names())
+    assert [line.partition(":")[0] for line in lines if " passed, 0 failed" in line] == names()
+    assert sum(line.startswith("overlap of masks at 90 % sparsity") for line in lines) == 2
     assert os.times().children_user - began < 120
 
 
-def test_a_page_without_marks_is_refused(tmp_path):
-    (tmp_path / "page.md").write_text("nothing")
+def test_the_page_of_the_documentation_explains_every_check():
+    explained = PAGE.read_text()
 
-    with pytest.raises(DataError, match=r"page\.md: expected the lines <!-- what `pabench conformance"):
-        testimony.replace_between_markers(tmp_path / "page.md", "text")
-
-
-def test_the_page_of_the_documentation_is_about_the_criteria_that_there_are():
-    """`pabench conformance --all --markdown -o docs/conformance.md` makes it anew."""
-    generated = PAGE.read_text().partition(testimony.BEGIN)[2].partition(testimony.END)[0]
-    explained = PAGE.read_text().partition(testimony.BEGIN)[0]
-
-    assert re.findall(r"^\| `([^`]+)` \| \d+ \| 0 \|", generated, re.M) == names()
     assert all(f"**{law.name}**" in explained for law in LAWS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +11,14 @@ import pytest
 
 from pabench import registry
 from pabench.allocation import Named
-from pabench.listing import markdown
-from pabench.suite import find
+from pabench.cell import ModelSpec
+from pabench.conformance import names
+from pabench.errors import DataError
+from pabench.suite import find, load
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+make = runpy.run_path(str(ROOT / "docs" / "make.py"))  # beside the pages, and in no package
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -29,14 +33,51 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
         exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
 
 
-def test_the_tables_of_criteria_are_those_of_the_registry():
-    """Where it fails: put what `pabench criteria --markdown` prints between the two marks."""
-    page = (ROOT / "docs" / "criteria.md").read_text()
-    table = re.search(r"<!-- pabench criteria --markdown -->\n(.*?)\n<!-- end -->", page, re.S).group(1)
+def generated(name: str) -> str:
+    """What stands between the marks of a page."""
+    return (ROOT / "docs" / f"{name}.md").read_text().partition(make["BEGIN"])[2].partition(make["END"])[0].strip()
 
-    assert table.strip() == markdown([])
+
+def test_the_tables_of_criteria_are_those_of_the_registry():
+    """Where it fails: `python docs/make.py criteria`."""
+    table = generated("criteria")
+
+    assert table == make["criteria"]()
     assert all(f"| `{name}` |" in table for name in registry.group("criteria").classes)
     assert all(f"| `{name}` |" in table for name in get_args(Named))
+
+
+def test_the_table_of_conformance_has_all_criteria_and_no_failure():
+    """Where it fails: `python docs/make.py conformance`."""
+    assert re.findall(r"^\| `([^`]+)` \| \d+ \| 0 \|", generated("conformance"), re.M) == names()
+
+
+def test_the_zoo_has_every_network_of_its_suite():
+    """Where it fails: `python docs/make.py zoo`."""
+    models = [entry.name for entry in load(find("timm_zoo")).models]
+
+    assert re.findall(r"^\| (\w+) \|", generated("zoo"), re.M) == ["model", *models]
+
+
+@pytest.mark.parametrize("model", ["densenet121", "mobilenetv2_035"])
+def test_rows_of_the_zoo_are_what_the_doctor_finds(model):
+    """One healthy network, and one with a remedy; the others take half an hour."""
+    suite = load(find("timm_zoo"))
+    (entry,) = [entry for entry in suite.models if entry.name == model]
+
+    row = make["zoo_row"](ModelSpec(model, entry.args), [criterion.name for criterion in suite.criteria])
+
+    assert make["markdown"]([row]).splitlines()[0] in generated("zoo").splitlines()
+
+
+def test_a_text_goes_between_the_marks_of_a_page_and_nowhere_else():
+    begin, end = make["BEGIN"], make["END"]
+
+    assert make["inserted"](f"before\n{begin}\nold\n{end}\nafter\n", "new") == (
+        f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    )
+    with pytest.raises(DataError, match="between which the text goes"):
+        make["inserted"]("no marks", "new")
 
 
 def test_the_readme_names_the_suites_that_ship():

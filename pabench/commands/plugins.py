@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pabench.commands.arguments import Plugin
+from pabench.commands.arguments import Plugin, load_plugins
 
 app = typer.Typer()
 criteria_app = typer.Typer(help="Criteria that are installed.", invoke_without_command=True, rich_markup_mode=None)
@@ -15,16 +15,13 @@ app.add_typer(criteria_app, name="criteria")
 
 
 @criteria_app.callback(invoke_without_command=True)
-def criteria_list(
-    context: typer.Context,
-    plugin: Plugin = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As docs/criteria.md has them.")] = False,
-) -> None:
+def criteria_list(context: typer.Context, plugin: Plugin = None) -> None:
     """List criteria with their papers and variants, and plugins that could not be loaded."""
     if context.invoked_subcommand is None:
-        from pabench.listing import criteria, markdown
+        from pabench.listing import criteria
 
-        typer.echo(markdown(plugin or []) if as_markdown else criteria(plugin or []))
+        load_plugins(plugin)
+        typer.echo(criteria())
 
 
 @criteria_app.command("show")
@@ -32,7 +29,8 @@ def criteria_show(name: str, plugin: Plugin = None) -> None:
     """Describe a criterion and its parameters."""
     from pabench.listing import criterion
 
-    typer.echo(criterion(name, plugin or []))
+    load_plugins(plugin)
+    typer.echo(criterion(name))
 
 
 @criteria_app.command("new")
@@ -48,4 +46,5 @@ def metrics(plugin: Plugin = None) -> None:
     """List metrics, what they cost and what they say, and plugins that could not be loaded."""
     from pabench.listing import metrics as listed
 
-    typer.echo(listed(plugin or []))
+    load_plugins(plugin)
+    typer.echo(listed())

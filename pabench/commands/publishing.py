@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pabench.commands.arguments import Folder, Plugin
+from pabench.commands.arguments import AsJson, Folder, Plugin, datasets
 from pabench.errors import SuiteError
 
 app = typer.Typer()
@@ -47,7 +47,7 @@ def verify(
     device: Annotated[str, typer.Option(help="Of levels 3 and 4: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
     record: Annotated[Path | None, typer.Option(help="Write the result for `pabench publish --verified`.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check somebody's results, and say exactly what is wrong.
 
@@ -57,7 +57,7 @@ def verify(
 
     if engine not in ("processes", "inline"):
         raise SuiteError(f"--engine {engine}: expected processes or inline")
-    paths = dict(_assignment(one) for one in data or ())
+    paths = datasets(data)
     if record:
         judgement.refuse_target(folder, record)  # before what may take hours
     where = None
@@ -105,10 +105,3 @@ def publish(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
     typer.echo(f"changed: {made.changed}, removed: {made.removed}")
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    label, mark, path = text.partition("=")
-    if not mark or not label or not path:
-        raise SuiteError(f"--data {text}: expected LABEL=PATH, as in --data cifar10=/data/cifar10")
-    return label, path

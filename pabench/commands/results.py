@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pabench.commands.arguments import Folder
+from pabench.commands.arguments import AsJson, Folder
 from pabench.errors import DataError, RefusedError, SuiteError
 
 app = typer.Typer()
@@ -76,7 +76,7 @@ def diff(
 def status(
     folder: Folder,
     pairing: Annotated[bool, typer.Option("--pairing", help="Prove that criteria of a block were paired.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what became of every cell."""
     from pabench.status import counts, describe, pairings

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pabench.commands.arguments import Plugin, Set, SuiteName
+from pabench.commands.arguments import AsJson, Device, Plugin, Set, SuiteName
 from pabench.errors import MissingError, SuiteError
 
 app = typer.Typer()
@@ -22,7 +22,7 @@ def run(
         int | None,
         typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Device = "auto",
     engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
     only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
     overrides: Set = None,
@@ -78,11 +78,11 @@ def plan(
         Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Cells at once, as in run.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Device = "auto",
     overrides: Set = None,
     plugin: Plugin = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
     from pabench.options import Options

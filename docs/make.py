@@ -1,0 +1,179 @@
+"""Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
+
+`criteria` takes seconds, `conformance` minutes, `zoo` about half an hour. A generated part stands between two marks;
+what is around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pabench import registry
+from pabench.allocation import ALLOCATIONS, AS, lamp
+from pabench.cell import ModelSpec
+from pabench.checkup import Checkup, Row, check_up
+from pabench.conformance import NETWORKS, Examination, Overlap, examine, names, overlaps
+from pabench.errors import DataError
+from pabench.remedy import Treatment, criterion_entry, flow
+from pabench.suite import find, load
+from pabench.testimony import matrix
+from pabench.verdict import HEALTHY, percentage
+from pabench.wording import NOTHING, plain
+
+DOCS = Path(__file__).parent
+REFERENCE = DOCS.parent / "tests" / "reference"
+BEGIN, END = "<!-- made by docs/make.py -->", "<!-- end of what is made -->"
+FIGURES = ("finite differences", "removal", "conservation", "batch order", "channels", "precision", "reference")
+"""Checks whose figures the table of conformance shows."""
+
+Table = Sequence[Sequence[str]]
+
+
+def inserted(page: str, text: str) -> str:
+    """The page with `text` between its two marks; DataError where it lacks them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise DataError(f"expected the lines {BEGIN} and {END}, between which the text goes")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def markdown(table: Table) -> str:
+    """A table whose first row is its head."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+
+
+# --- criteria.md ------------------------------------------------------------------------------------------------------
+
+
+def criteria() -> str:
+    """Tables of the criteria and of the layer allocations."""
+    head = ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")
+    rows = [_criterion(cls) for _, cls in sorted(registry.group("criteria").classes.items())]
+    rules: dict[str, Any] = {**ALLOCATIONS, "lamp": lamp}
+    kept = {"global": "One ranking of all weights."}
+    kept |= {name: _summary(rule) for name, rule in rules.items()}
+    kept[f"{AS}NAME"] = "As many weights as the criterion NAME (or NAME@variant) keeps in it."
+    allocations = [(f"`{name}`", text) for name, text in kept.items()]
+    return f"{markdown([head, *rows])}\n\n{markdown([('allocation', 'what each layer keeps'), *allocations])}"
+
+
+def _criterion(cls: Any) -> tuple[str, ...]:
+    rule = cls.create({})
+    images = str(rule.examples_per_class or "none")
+    if rule.batch_count() > 1:
+        images = f"{rule.batch_count()} x {images}"
+    variants = []
+    for name, changes in rule.variants.items():
+        variants.append(f"`@{name}` {', '.join(f'{key}={value}' for key, value in changes.items())}")
+    rounds = str(getattr(rule, "steps", ""))
+    return f"`{rule.name}`", _summary(cls), images, rule.bn, rounds, rule.paper, "; ".join(variants)
+
+
+def _summary(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+# --- conformance.md ---------------------------------------------------------------------------------------------------
+
+
+def conformance() -> str:
+    """The checks of all criteria, why some do not apply, and the overlaps of masks on each network."""
+    criteria = names()
+    found = [examine(name, reference=REFERENCE) for name in criteria]
+    table = [("criterion", "passed", "failed", *FIGURES), *map(_examined, found)]
+    parts = [markdown(table), "Failed:", _failures(found), "Checks that do not apply:", _reasons(found)]
+    for network in NETWORKS:
+        shared: Mapping[tuple[str, str], Overlap | None] = overlaps(criteria, network)
+        parts += [f"Overlap on the network {network.name}:", markdown(matrix(criteria, shared))]
+    return "\n\n".join(parts)
+
+
+def _examined(found: Examination) -> tuple[str, ...]:
+    verdicts = Counter(outcome.verdict for outcome in found.outcomes.values())
+    figures = (found.outcomes[check].figure or NOTHING for check in FIGURES)
+    return f"`{found.criterion}`", str(verdicts["pass"]), str(verdicts["FAIL"]), *figures
+
+
+def _failures(examinations: Sequence[Examination]) -> str:
+    lines = []
+    for found in examinations:
+        for check in found.failed:
+            outcome = found.outcomes[check]
+            lines.append(f"- `{found.criterion}`: {check}: {outcome.figure}; {plain(outcome.reason)}")
+    return "\n".join(lines) or "nothing."
+
+
+def _reasons(examinations: Sequence[Examination]) -> str:
+    """One line for each check and reason, with the criteria it is true of."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for found in examinations:
+        for check, outcome in found.outcomes.items():
+            if outcome.verdict == "does not apply":
+                grouped.setdefault((check, outcome.reason), []).append(f"`{found.criterion}`")
+    return "\n".join(f"- {check}: {reason}: {', '.join(who)}" for (check, reason), who in sorted(grouped.items()))
+
+
+# --- zoo.md -----------------------------------------------------------------------------------------------------------
+
+
+def zoo() -> str:
+    """A row a model of `timm_zoo`, a column a criterion, before and after remedies."""
+    chosen = load(find("timm_zoo"))
+    names = list(dict.fromkeys(entry.name.partition("@")[0] for entry in chosen.criteria))
+    head = ("model", "family", "weights", *names, "remedy")
+    rows = [zoo_row(ModelSpec(entry.name, entry.args), names) for entry in chosen.models]
+    return markdown([head, *rows])
+
+
+def zoo_row(spec: ModelSpec, criteria: Sequence[str]) -> tuple[str, ...]:
+    """Before: as timm builds it, without the suite's `stem`, `zeros` and `zero_init_last`; its other arguments stay."""
+    print(spec.name, file=sys.stderr)  # half an hour without a sign of life is too long
+    args = {key: value for key, value in spec.args.items() if key != "zero_init_last"}
+    found = check_up(ModelSpec(spec.name, args), (3, 32, 32), [(name, {}) for name in criteria])
+    weights = f"{sum(found.weights.values()) / 1e6:.2f} M"
+    return spec.name, found.family, weights, *map(_change, found.rows), _prescription(found)
+
+
+def _change(row: Row) -> str:
+    """The share of zero scores and the verdict, before and, where it is better, after."""
+    return f"{_short(row.before)} → {_short(row.after)}" if row.better else _short(row.before)
+
+
+def _short(treatment: Treatment) -> str:
+    found = treatment.finding
+    if found.reason:
+        return "unsupported"
+    share = "not finite" if found.non_finite else percentage(found.zeros, found.total)
+    return share if found.verdict == HEALTHY else f"{share}, {found.verdict}"
+
+
+def _prescription(found: Checkup) -> str:
+    """The changes of model and criteria, in the words of a suite."""
+    args = {key: value for key, value in found.prescribed.args.items() if found.model.args.get(key) != value}
+    keys = {"stem": found.prescribed.stem, "zeros": found.prescribed.zeros, "args": args}
+    parts = [f"{key}: {flow(value)}" for key, value in keys.items() if value]
+    parts += [criterion_entry(row.name, row.after.given) for row in found.improved if row.after.given]
+    return ", ".join(f"`{part}`" for part in parts)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"criteria": criteria, "conformance": conformance, "zoo": zoo}
+
+
+def main(chosen: Sequence[str]) -> None:
+    """Write the pages of these names, each as soon as it is made."""
+    if unknown := [name for name in chosen if name not in PAGES]:
+        sys.exit(f"{unknown[0]}: no page of this name is made; expected {', '.join(PAGES)}")
+    for name in chosen or PAGES:
+        page = DOCS / f"{name}.md"
+        page.write_text(inserted(page.read_text(), PAGES[name]()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
