@@ -110,12 +110,11 @@ def _convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Module:
 
 
 def _plain() -> nn.Module:
-    first, second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 3)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), _head())
-
-
-def _head() -> nn.Module:
-    return nn.Linear(16, CLASSES)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), nn.ReLU()),
+        *(nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, CLASSES)),
+    )
 
 
 def _perceptron(bias: bool = True) -> nn.Module:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pabench import examination, oracle, testimony
+from pabench import oracle, testimony
 from pabench.cli import app
 from pabench.conformance import chance, examine, names, overlaps
 from pabench.errors import DataError, MissingError, SuiteError
@@ -91,10 +91,10 @@ def test_a_criterion_that_is_not_what_official_code_computes_is_found(tmp_path):
 
 def test_reference_results_are_found_missing_or_unreadable_by_their_path(tmp_path):
     with pytest.raises(MissingError, match=r"index.json: no such file; --reference names a folder"):
-        oracle.entries(tmp_path)
+        oracle.index(tmp_path)
     (tmp_path / "index.json").write_text('[{"fiel": "sf_mag"}]')
     with pytest.raises(DataError, match=r"index.json: .*unexpected keyword argument 'fiel'"):
-        oracle.entries(tmp_path)
+        oracle.index(tmp_path)
 
 
 def test_unknown_laws_and_exemptions_are_refused_with_the_likely_one():
@@ -223,7 +223,7 @@ def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it
 
 
 def test_the_command_gives_json_for_programs(capsys):
-    assert examination.one("random", [], None, as_json=True) == 0
+    assert testimony.one("random", [], None, as_json=True) == 0
 
     found = json.loads(capsys.readouterr().out)
     assert (found["criterion"], found["passed"]) == ("random", True)

@@ -76,12 +76,12 @@ def conformance(
         raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
     if (markdown and not every) or (output and not markdown):
         raise SuiteError("--markdown goes with --all, and -o with --markdown")
-    from pabench import examination
+    from pabench import testimony
 
     if every:
-        code = examination.every(plugin or [], reference, as_json=as_json, as_markdown=markdown, page=output)
+        code = testimony.every(plugin or [], reference, as_json=as_json, as_markdown=markdown, page=output)
         raise typer.Exit(code)
-    raise typer.Exit(examination.one(name, plugin or [], reference, as_json=as_json))
+    raise typer.Exit(testimony.one(name, plugin or [], reference, as_json=as_json))
 
 
 @app.command()
