@@ -17,7 +17,7 @@ from pabench.criterion import Batch, Criterion, ScoreContext, ScoreCriterion, So
 from pabench.network import Network, scoring_mode
 from pabench.pruning import SkippedError, context
 from pabench.selection import Tensors
-from pabench.specimen import CONVOLUTIONAL, Specimen
+from pabench.specimen import CONVOLUTIONAL, Specimen, after_training
 
 FEW = 3
 """Rounds of an iterative criterion in an examination: what holds for three holds for a hundred."""
@@ -114,9 +114,11 @@ class Subject:
         loss_scale: float = 1.0,
     ) -> Iterator[Watched]:
         """A context as a study would give it, on a network of its own; SkippedError where the criterion declines."""
-        network = self._network(specimen.module() if module is None else module, dtype)
+        bn = self.rule.bn
+        network = specimen.network(bn, dtype) if module is None else Network(module, bn=bn, dtype=dtype)
         sources = Sources(
-            redraw=lambda other: self._redrawn(specimen, other, dtype), trained=lambda: specimen.trained(network)
+            redraw=lambda other: _all_tensors(specimen.network(bn, dtype, other)),
+            trained=lambda: specimen.trained(bn, dtype) if module is None else after_training(network, specimen),
         )
         # clones: a criterion that writes to its images spoils no other check
         given = [(x.clone(), y.clone()) for x, y in (self.batches(specimen) if batches is None else batches)]
@@ -158,20 +160,15 @@ class Subject:
                 return {d: rule.choose(scores, ctx.mask, d).masks for d in densities}
             return {d: rule.prune(ctx, d) for d in densities}
 
-    def _network(self, module: nn.Module, dtype: torch.dtype) -> Network:
-        # a Network scores float64 weights in float64: those that are to be scored in float32 come in float32
-        return Network(module.to(dtype), bn=self.rule.bn, dtype=dtype)
-
-    def _redrawn(self, specimen: Specimen, seed: int, dtype: torch.dtype) -> Tensors:
-        """All tensors of the specimen at another initialization."""
-        drawn = self._network(specimen.module(seed), dtype)
-        return {**drawn.rest, **drawn.weights}
-
 
 def in_few_rounds(rule: Criterion) -> Criterion:
     """The criterion with no more rounds than an examination needs."""
     many = getattr(rule, "steps", 1) > FEW  # one that gives masks of its own may have rounds, too
     return replace(rule, steps=FEW) if many else rule  # type: ignore[call-arg]
+
+
+def _all_tensors(network: Network) -> Tensors:
+    return {**network.rest, **network.weights}
 
 
 def _was_used(generator: torch.Generator) -> bool:
