@@ -15,12 +15,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pabench import oracle, testimony
+from pabench import conformance, oracle, testimony
 from pabench.cli import app
 from pabench.conformance import chance, examine, names, overlaps
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.law import jaccard, relative_error
-from pabench.laws import LAWS
+from pabench.laws import LAWS, purity, robustness
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
 
 from .broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
@@ -136,22 +136,25 @@ def test_an_exemption_takes_its_check_away_and_gives_its_reason():
     assert found.outcomes["removal"].reason == "upside down"
 
 
-def test_a_criterion_that_declines_a_network_is_not_blamed_for_it():
+def test_a_criterion_that_declines_a_network_is_not_blamed_for_it(monkeypatch):
     class Picky(Sound):
         def declines(self, ctx):
             return "" if len(ctx.weights) > 1 else "one layer is too few"
+
+    monkeypatch.setattr(conformance, "LAWS", robustness.LAWS)
 
     outcome = examine(Picky()).outcomes["linear layer"]
 
     assert (outcome.verdict, outcome.reason) == ("does not apply", "declines: one layer is too few")
 
 
-def test_an_examination_leaves_the_process_as_it_was():
+def test_an_examination_leaves_the_process_as_it_was(monkeypatch):
     """Whatever a criterion does to global states is over when its check is."""
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
 
+    monkeypatch.setattr(conformance, "LAWS", purity.LAWS)  # all checks run in the same frame: those of one file do
     examine(ChangesTheDefaultType())
     examine(ChangesTheThreads())
 
@@ -203,19 +206,14 @@ def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(testimony) == (0, 4)
 
 
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "pabench.cli", "conformance", *arguments], cwd=cwd, capture_output=True, text=True
-    )
-
-
-def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path):
+def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path, monkeypatch, fresh_registry):
     """Plain lines where there is no terminal; 3: a check failed."""
     (tmp_path / "mine.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
 
-    done = command("mine", "--plugin", "mine.py", cwd=tmp_path)
+    done = CliRunner().invoke(app, ["conformance", "mine", "--plugin", "mine.py"])
 
-    assert done.returncode == 3, done.stderr
+    assert done.exit_code == 3, done.output
     lines = {line[:20].strip(): line[20:].split(maxsplit=1) for line in done.stdout.splitlines()[3:]}
     assert [name for name, (result, *_) in lines.items() if result == "FAIL"] == ["channels"]
     assert "\x1b" not in done.stdout
@@ -255,7 +253,12 @@ def test_all_of_them_are_examined_and_written_between_the_marks_of_a_page(tmp_pa
     (tmp_path / "page.md").write_text(f"before\n{testimony.BEGIN}\nstale lines\n{testimony.END}\nafter\n")
     began = os.times().children_user
 
-    done = command("--all", "--markdown", "-o", "page.md", cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pabench.cli", "conformance", "--all", "--markdown", "-o", "page.md"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
 
     text = (tmp_path / "page.md").read_text()
     assert done.returncode == 0, done.stderr
