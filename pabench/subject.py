@@ -34,6 +34,12 @@ class Noise(UserDict[str, Tensor]):
         self.noted.add("seed")
         return super().__getitem__(name)
 
+    def __or__(self, other: Any) -> Any:  # UserDict would make another Noise, and not know what to note in
+        return dict(self) | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | dict(self)
+
 
 @dataclass(frozen=True)
 class Watched(ScoreContext):

@@ -19,9 +19,10 @@ from pabench import conformance, oracle, testimony
 from pabench.cli import app
 from pabench.conformance import chance, examine, names, overlaps
 from pabench.errors import DataError, MissingError, SuiteError
-from pabench.law import jaccard, relative_error
+from pabench.law import jaccard, relative_error, worst
 from pabench.laws import LAWS, purity, robustness
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
+from pabench.subject import Noise
 
 from .broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
 from .conftest import REFERENCE
@@ -125,6 +126,26 @@ def test_a_generator_that_nothing_was_drawn_from_makes_no_random_criterion():
     assert examine(Drawn()).failed == ["seed"]
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda noise: noise["w"],
+        lambda noise: noise.get("w"),
+        lambda noise: [n for n, _ in noise.items()],
+        lambda noise: list(noise.values()),
+        lambda noise: {**noise},
+        lambda noise: noise | {"v": 0},
+        lambda noise: {"v": 0} | noise,
+    ],
+)
+def test_noise_counts_as_drawn_however_it_is_looked_at(look):
+    noted = set()
+
+    look(Noise({"w": torch.rand(2)}, noted))
+
+    assert noted == {"seed"}
+
+
 def test_an_exemption_takes_its_check_away_and_gives_its_reason():
     class ByDefinition(SignReversed):
         exempt = {"finite differences": "upside down", "removal": "upside down"}
@@ -199,6 +220,7 @@ def test_differences_are_relative_to_each_layer_and_nan_is_no_agreement():
 
     assert relative_error(found, expected) == pytest.approx(0.1)
     assert math.isnan(relative_error({"a": torch.tensor([math.nan])}, {"a": torch.tensor([1.0])}))
+    assert math.isnan(worst([0.5, math.nan, 1.0]))
     assert relative_error({"a": torch.tensor([math.inf])}, {"a": torch.tensor([math.inf])}) == 0
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from pabench.criterion import ScoreCriterion
 from pabench.errors import PabenchError
 from pabench.law import CheckOutcome, Law, asked, inapplicable, judged, kept
 from pabench.pruning import SkippedError
-from pabench.selection import Tensors
 from pabench.specimen import BROKEN, CONVOLUTIONAL, LINEAR, PLAIN, RESIDUAL, TRANSFORMER, Specimen
 from pabench.subject import Subject
 
@@ -19,14 +20,13 @@ DENSITY = 0.1
 
 def network(specimen: Specimen, subject: Subject) -> CheckOutcome:
     """Finite scores, and masks of the exact count; a network it declines is none of its business."""
-    scores, masks = subject.result(specimen), subject.masks(specimen, DENSITY)
-    infinite, wrong = _not_finite(scores), kept(masks) - asked(masks, DENSITY)
-    if infinite or wrong:
-        return judged(False, f"{infinite} scores not finite, count off by {wrong}", "expected finite scores and N")
+    scores, excess = _pruned(subject, specimen)
+    infinite = int((~scores.isfinite()).sum())
+    if infinite or excess:
+        return judged(False, f"{infinite} scores not finite, count off by {excess}", "expected finite scores and N")
     if not isinstance(subject.rule, ScoreCriterion):
         return judged(True, "exact count", "")
-    flat = torch.cat([s.flatten() for s in scores.values()])
-    return judged(True, f"{int((flat == 0).sum()) / len(flat):.0%} of the scores are 0", "")
+    return judged(True, f"{int((scores == 0).sum()) / len(scores):.0%} of the scores are 0", "")
 
 
 def single_class(subject: Subject) -> CheckOutcome:
@@ -35,33 +35,33 @@ def single_class(subject: Subject) -> CheckOutcome:
         return inapplicable("data-free")
     one = [(x, torch.zeros_like(y)) for x, y in subject.batches(CONVOLUTIONAL)]
     try:
-        scores = subject.result(CONVOLUTIONAL, batches=one)
-        masks = subject.masks(CONVOLUTIONAL, DENSITY, batches=one)
+        scores, excess = _pruned(subject, CONVOLUTIONAL, batches=one)
     except PabenchError as error:
         return _refused(error)
-    infinite, exact = _not_finite(scores), kept(masks) == asked(masks, DENSITY)
-    return judged(not infinite and exact, f"{infinite} scores not finite", "expected scores or an error")
+    infinite = int((~scores.isfinite()).sum())
+    return judged(not infinite and not excess, f"{infinite} scores not finite", "expected scores or an error")
 
 
 def not_a_number(subject: Subject) -> CheckOutcome:
     """One weight of the network is not a number: an error in one line, or a mask that owes nothing to it."""
     try:
-        scores, masks = subject.result(BROKEN), subject.masks(BROKEN, DENSITY)
+        scores, excess = _pruned(subject, BROKEN)
     except PabenchError as error:
         return _refused(error)
-    bad = sum(int(s.isnan().sum()) for s in scores.values())
-    exact = kept(masks) == asked(masks, DENSITY)
-    return judged(not bad and exact, f"{bad} scores are NaN", "a mask came of them; expected a PluginError")
+    bad = int(scores.isnan().sum())
+    return judged(not bad and not excess, f"{bad} scores are NaN", "a mask came of them; expected a PluginError")
+
+
+def _pruned(subject: Subject, specimen: Specimen, **changes: Any) -> tuple[Tensor, int]:
+    """All scores in a row (masks, of a criterion that gives no scores), and how many weights too many it keeps."""
+    scores, masks = subject.result(specimen, **changes), subject.masks(specimen, DENSITY, **changes)
+    return torch.cat([s.flatten() for s in scores.values()]), kept(masks) - asked(masks, DENSITY)
 
 
 def _refused(error: PabenchError) -> CheckOutcome:
     if isinstance(error, SkippedError):
         return judged(True, str(error), "")
     return judged("\n" not in str(error), "refused", "the error has more than one line")
-
-
-def _not_finite(scores: Tensors) -> int:
-    return sum(int((~s.isfinite()).sum()) for s in scores.values())
 
 
 LAWS = (
