@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from pabench.selection import Tensors, kept_count
 from pabench.subject import Subject
@@ -49,6 +50,11 @@ def information(figure: str) -> CheckOutcome:
 def worst(errors: Iterable[float]) -> float:
     """The largest error, 0 of none; NaN where there is one: it compares with nothing and would be passed over."""
     return max(errors, key=lambda error: math.inf if math.isnan(error) else error, default=0.0)
+
+
+def flat(tensors: Tensors) -> Tensor:
+    """All values in a row."""
+    return torch.cat([t.flatten() for t in tensors.values()])
 
 
 def relative_error(found: Tensors, expected: Tensors) -> float:

@@ -107,7 +107,8 @@ def _case(folder: Path, letter: str) -> tuple[nn.Module, Tensor, Tensor]:
     spec.loader.exec_module(models)
     with np.load(folder / f"case_{letter}.npz") as file:
         module = models.build(json.loads(str(file["spec_json"])))
-        module.load_state_dict({k.removeprefix("sd/"): torch.tensor(file[k]) for k in file.files if k[:3] == "sd/"})
+        state = [key for key in file.files if key.startswith("sd/")]
+        module.load_state_dict({key.removeprefix("sd/"): torch.tensor(file[key]) for key in state})
         return module, torch.tensor(file["x"]), torch.tensor(file["y"])
 
 

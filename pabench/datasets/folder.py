@@ -45,7 +45,7 @@ class Folder(OwnPictures):
 
     def fingerprint(self) -> str:
         self.require()
-        return content_digest(self.folder, [file for part in self._files.values() for file, _ in part])
+        return content_digest(self.folder, _paths(self._files))
 
     @cached_property
     def classes(self) -> int:
@@ -195,5 +195,8 @@ def _read(listed: Labelled, *, mode: str, size: int) -> tuple[np.ndarray[Any, An
 
 def _listing_digest(root: Path, files: dict[Part, Labelled]) -> str:
     """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
-    listed = [file for part in files.values() for file, _ in part]
-    return digest([[file.relative_to(root).as_posix(), file.stat().st_size] for file in listed])
+    return digest([[file.relative_to(root).as_posix(), file.stat().st_size] for file in _paths(files)])
+
+
+def _paths(files: dict[Part, Labelled]) -> list[Path]:
+    return [file for file, _ in [*files["train"], *files["test"]]]

@@ -76,8 +76,10 @@ class Parquet(OwnPictures):
 
     def _files(self, part: Part) -> list[Path]:
         patterns = ("train-*.parquet",) if part == "train" else ("test-*.parquet", "validation-*.parquet")
-        found = (sorted(self.folder.glob(pattern)) for pattern in patterns)
-        return next((files for files in found if files), [])
+        for pattern in patterns:
+            if found := sorted(self.folder.glob(pattern)):
+                return found
+        return []
 
     @cached_property
     def _columns(self) -> tuple[str, str]:

@@ -81,13 +81,13 @@ def _is_one_ranking(rule: Criterion) -> bool:
 
 def _counted(*networks: Mapping[float, Tensors]) -> CheckOutcome:
     """The verdict on masks by density, of one network or several; its reason names the first that is wrong."""
-    found = [(density, masks) for by_density in networks for density, masks in by_density.items()]
-    wrong = [(density, masks) for density, masks in found if kept(masks) != asked(masks, density)]
-    reason = ""
-    if wrong:
-        density, masks = wrong[0]
-        reason = f"density {density:g}: {kept(masks)} kept, {asked(masks, density)} asked for"
-    return judged(not wrong, f"{len(found) - len(wrong)} of {len(found)} exact", reason)
+    total = sum(map(len, networks))
+    wrong: list[str] = []
+    for by_density in networks:
+        for density, masks in by_density.items():
+            if kept(masks) != asked(masks, density):
+                wrong.append(f"density {density:g}: {kept(masks)} kept, {asked(masks, density)} asked for")
+    return judged(not wrong, f"{total - len(wrong)} of {total} exact", wrong[0] if wrong else "")
 
 
 LAWS = (

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from pabench.criterion import ScoreContext, ScoreCriterion
-from pabench.law import CheckOutcome, Law, inapplicable, information, judged, worst
+from pabench.law import CheckOutcome, Law, flat, inapplicable, information, judged, worst
 from pabench.pruning import SkippedError
 from pabench.selection import Tensors
 from pabench.specimen import CONVOLUTIONAL, SMOOTH, UNBIASED, Specimen
@@ -85,8 +85,8 @@ def signs(subject: Subject) -> CheckOutcome:
     """How many scores are negative and how many are 0, on a network with BatchNorm."""
     with subject.context(CONVOLUTIONAL) as ctx:
         scores = subject.scores_in(ctx)
-    flat = torch.cat([s.flatten() for s in scores.values()])
-    negative, zero = (flat < 0).double().mean(), (flat == 0).double().mean()
+    values = flat(scores)
+    negative, zero = (values < 0).double().mean(), (values == 0).double().mean()
     return information(f"{negative:.0%} negative, {zero:.0%} zero")
 
 

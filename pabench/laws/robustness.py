@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pabench.criterion import ScoreCriterion
 from pabench.errors import PabenchError
-from pabench.law import CheckOutcome, Law, asked, inapplicable, judged, kept
+from pabench.law import CheckOutcome, Law, asked, flat, inapplicable, judged, kept
 from pabench.pruning import SkippedError
 from pabench.specimen import BROKEN, CONVOLUTIONAL, LINEAR, PLAIN, RESIDUAL, TRANSFORMER, Specimen
 from pabench.subject import Subject
@@ -55,7 +55,7 @@ def not_a_number(subject: Subject) -> CheckOutcome:
 def _pruned(subject: Subject, specimen: Specimen, **changes: Any) -> tuple[Tensor, int]:
     """All scores in a row (masks, of a criterion that gives no scores), and how many weights too many it keeps."""
     scores, masks = subject.result(specimen, **changes), subject.masks(specimen, DENSITY, **changes)
-    return torch.cat([s.flatten() for s in scores.values()]), kept(masks) - asked(masks, DENSITY)
+    return flat(scores), kept(masks) - asked(masks, DENSITY)
 
 
 def _refused(error: PabenchError) -> CheckOutcome:

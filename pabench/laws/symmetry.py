@@ -8,7 +8,7 @@ import torch
 
 from pabench.criterion import Batch, Criterion
 from pabench.errors import SuiteError
-from pabench.law import CheckOutcome, Law, inapplicable, judged, relative_error, worst
+from pabench.law import CheckOutcome, Law, flat, inapplicable, judged, relative_error, worst
 from pabench.parameters import create
 from pabench.selection import Tensors
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
@@ -80,7 +80,7 @@ def channels(subject: Subject) -> CheckOutcome:
 
 def _proportional(changed: Tensors, straight: Tensors, reason: str) -> CheckOutcome:
     """Whether one is a constant times the other: the constant of the least squares."""
-    a, b = (torch.cat([s.flatten() for s in scores.values()]) for scores in (changed, straight))
+    a, b = flat(changed), flat(straight)
     factor = float((a @ b) / (b @ b))
     error = relative_error(changed, {n: factor * s for n, s in straight.items()})
     return judged(error < ERROR, f"factor {factor:.4g}, error {error:.0e}", reason)
