@@ -17,7 +17,7 @@ from pabench import registry
 from pabench.allocation import ALLOCATIONS, AS, lamp
 from pabench.cell import ModelSpec
 from pabench.checkup import Checkup, Row, check_up
-from pabench.conformance import NETWORKS, Examination, Overlap, examine, names, overlaps
+from pabench.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
 from pabench.errors import DataError
 from pabench.remedy import Treatment, criterion_entry, flow
 from pabench.suite import find, load
@@ -90,7 +90,7 @@ def conformance() -> str:
     table = [("criterion", "passed", "failed", *FIGURES), *map(_examined, found)]
     parts = [markdown(table), "Failed:", _failures(found), "Checks that do not apply:", _reasons(found)]
     for network in NETWORKS:
-        shared: Mapping[tuple[str, str], Overlap | None] = overlaps(criteria, network)
+        shared: Mapping[tuple[str, str], MaskOverlap | None] = overlaps(criteria, network)
         parts += [f"Overlap on the network {network.name}:", markdown(matrix(criteria, shared))]
     return "\n\n".join(parts)
 

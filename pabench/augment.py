@@ -24,6 +24,11 @@ class Stream:
     seed: int
     epoch: int
 
+    @property
+    def moves(self) -> bool:
+        """Whether images are cropped or mirrored."""
+        return bool(self.augment.crop or self.augment.flip)
+
     def shifts(self, n: int) -> Tensor:
         """Corner (row, column) of each crop in the padded image, int64 (n, 2), 0 to 2 * crop; crop = unmoved."""
         return torch.randint(0, 2 * self.augment.crop + 1, (n, 2), generator=self._generator("crop"))

@@ -17,10 +17,11 @@ from pabench.ablation import IN_BATCH
 from pabench.augment import augment_digest, order_digest
 from pabench.cell import Cell, ModelSpec, digest
 from pabench.criterion import Batch
-from pabench.dataset import Dataset, identity, scoring_batch, take
+from pabench.dataset import Dataset, identity, take
 from pabench.errors import DataError
 from pabench.parameters import create
 from pabench.shuffling import scrambled
+from pabench.split import scoring_batch
 from pabench.training import Source
 from pabench.training import train as train_network
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from pabench import registry
 from pabench.control import Control
 from pabench.criterion import Criterion
 from pabench.errors import PabenchError, SuiteError, did_you_mean
-from pabench.law import Law, Outcome, inapplicable, jaccard, judged
+from pabench.law import CheckOutcome, Law, inapplicable, jaccard, judged
 from pabench.laws import LAWS
 from pabench.pruning import SkippedError
 from pabench.selection import Tensors
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, Specimen
-from pabench.subject import Subject
+from pabench.subject import Subject, in_few_rounds
 from pabench.trace import restored
 
 OPTIONAL_LAWS = ("homogeneous", "conservation")
@@ -29,7 +31,7 @@ class Examination:
     """The outcome of every check by its name."""
 
     criterion: str
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, CheckOutcome]
 
     @property
     def failed(self) -> list[str]:
@@ -39,9 +41,12 @@ class Examination:
 
 def names() -> list[str]:
     """All criteria that are installed, each followed by its variants. A control prunes nothing and is left out."""
-    found = registry.group("criteria").classes
-    classes = {name: cls for name, cls in found.items() if not issubclass(cls, Control)}
-    return [full for name in sorted(classes) for full in (name, *(f"{name}@{v}" for v in classes[name].variants))]  # type: ignore[attr-defined]
+    found: list[str] = []
+    classes: dict[str, Any] = registry.group("criteria").classes
+    for name, cls in sorted(classes.items()):
+        if not issubclass(cls, Control):
+            found += [name, *(f"{name}@{variant}" for variant in cls.variants)]
+    return found
 
 
 def examine(criterion: str | Criterion, *, reference: Path | None = None) -> Examination:
@@ -53,26 +58,27 @@ def examine(criterion: str | Criterion, *, reference: Path | None = None) -> Exa
     rule = registry.criterion(criterion) if isinstance(criterion, str) else criterion
     if isinstance(rule, Control):
         raise SuiteError(f"{rule.name} prunes nothing, it trains another network: there are no masks to check")
-    subject = Subject(criterion if isinstance(criterion, str) else rule.name, rule, reference)
-    _declared(rule)
-    outcomes: dict[str, Outcome] = {}
+    _check_declared(rule, "laws", rule.laws, OPTIONAL_LAWS)
+    _check_declared(rule, "exempt", rule.exempt, [law.name for law in LAWS])
+    subject = Subject(criterion if isinstance(criterion, str) else rule.name, in_few_rounds(rule), reference)
+    outcomes: dict[str, CheckOutcome] = {}
     for law in LAWS:
         outcomes[law.name] = _outcome(law, subject, outcomes)
     return Examination(subject.name, outcomes)
 
 
 @dataclass(frozen=True)
-class Overlap:
+class MaskOverlap:
     """Common weights of two masks over those that either keeps, and what chance gives at the same layer densities."""
 
     found: float
     chance: float
 
 
-def overlaps(criteria: Sequence[str], specimen: Specimen) -> dict[tuple[str, str], Overlap | None]:
+def overlaps(criteria: Sequence[str], specimen: Specimen) -> dict[tuple[str, str], MaskOverlap | None]:
     """Of every pair of criteria, in full rounds at 90 % sparsity on one network and one batch; None: one declined."""
     masks = {name: _masks(name, specimen) for name in criteria}
-    return {(a, b): _overlap(masks[a], masks[b]) for i, a in enumerate(criteria) for b in criteria[i + 1 :]}
+    return {(a, b): _overlap(masks[a], masks[b]) for a, b in combinations(criteria, 2)}
 
 
 def chance(a: Tensors, b: Tensors) -> float:
@@ -85,41 +91,36 @@ def chance(a: Tensors, b: Tensors) -> float:
     return both / (sum(i + j for i, j, _ in kept) - both)
 
 
-def _outcome(law: Law, subject: Subject, before: dict[str, Outcome]) -> Outcome:
+def _outcome(law: Law, subject: Subject, before: dict[str, CheckOutcome]) -> CheckOutcome:
     if reason := subject.rule.exempt.get(law.name):
         return inapplicable(reason)
     if law.compares and before["determinism"].verdict == "FAIL":
         return inapplicable("two equal runs differ")
     try:
-        with restored():
+        with restored():  # what one check leaves behind is no burden to the next
             return law.check(subject)
     except SkippedError as error:
         return inapplicable(str(error))
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:
+    except BaseException as error:  # a plugin that calls sys.exit has failed, and no more
         text = str(error).partition("\n")[0]
         return judged(False, "", text if isinstance(error, PabenchError) else f"{type(error).__name__}: {text}")
 
 
-def _declared(rule: Criterion) -> None:
-    for kind, given, known in (
-        ("laws", rule.laws, OPTIONAL_LAWS),
-        ("exempt", rule.exempt, [law.name for law in LAWS]),
-    ):
-        for name in given:
-            if name not in known:
-                raise SuiteError(f"{rule.name}: {kind}: there is no {name!r}; {did_you_mean(name, known)}")
+def _check_declared(rule: Criterion, what: str, given: Iterable[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise SuiteError(f"{rule.name}: {what}: there is no {name!r}; {did_you_mean(name, known)}")
 
 
 def _masks(name: str, specimen: Specimen) -> Tensors | None:
-    rule = registry.criterion(name)
     try:
         with restored():
-            return Subject(name, rule).masks(specimen, 1 - SPARSITY, rule=rule)
+            return Subject(name, registry.criterion(name)).masks(specimen, 1 - SPARSITY)
     except PabenchError:
         return None
 
 
-def _overlap(a: Tensors | None, b: Tensors | None) -> Overlap | None:
-    return Overlap(jaccard(a, b), chance(a, b)) if a and b else None
+def _overlap(a: Tensors | None, b: Tensors | None) -> MaskOverlap | None:
+    return MaskOverlap(jaccard(a, b), chance(a, b)) if a and b else None

@@ -14,26 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pabench.augment import Stream, augment_digest, cutout_, epoch_order, order_digest
+from pabench.augment import Stream, cutout_, epoch_order
 from pabench.cell import Augment, digest
 from pabench.decoded import decoded, sha256_of
 from pabench.errors import MissingError
 from pabench.parameters import NonNegativeInt
-from pabench.split import Images, Streamed, first_per_class, scoring_batch
-
-__all__ = [
-    "Dataset",
-    "Images",
-    "InMemory",
-    "Streamed",
-    "augment_digest",
-    "loader",
-    "order_digest",
-    "place",
-    "scoring_batch",
-    "steps_per_epoch",
-    "take",
-]
+from pabench.split import Images, Streamed, first_per_class
 
 Part = Literal["train", "test"]
 DECODING = 1  # raised when the same files decode to other arrays
@@ -147,6 +133,38 @@ class InMemory(Dataset):
         return Images(pixels, labels)
 
 
+class OwnPictures(InMemory):
+    """Pictures of anyone's own: channels, extent and moments are found by looking, where no parameter says them.
+
+    No dataclass: a subclass lists `size`, `pixel_mean` and `pixel_std` among its fields, where records have them.
+    """
+
+    size: int
+    pixel_mean: Sequence[float]
+    pixel_std: Sequence[float]
+
+    @abstractmethod
+    def first(self) -> np.ndarray[Any, Any]:
+        """Pixels uint8 (C, H, W) of the first training picture, which decides on colour or grey for all."""
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        channels, *extent = self.first().shape
+        return (channels, self.size, self.size) if self.size else (channels, *extent)
+
+    @property
+    def mode(self) -> str:
+        return "L" if self.shape[0] == 1 else "RGB"
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(self.pixel_mean) or self.moments[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return tuple(self.pixel_std) or self.moments[1]
+
+
 def place(name: str, path: str = "") -> Path:
     """Where a dataset lies: `path`, else $PABENCH_DATA/name, else ~/.cache/pabench/data/name.
 
@@ -197,13 +215,15 @@ def loader(
     else:
         batches = epoch_order(n, order_seed, epoch).split(batch_size)[: steps_per_epoch(n, batch_size)]
     stream = Stream(augment, augment_seed, epoch) if augment else None
-    centre, scale = _constants(mean, std, device)
-    if stream is not None and stream.augment.cutout:
+    side = stream.augment.cutout if stream else 0
+    if stream and side:
         cutouts = stream.centres(n, *split.shape[1:]).to(device)
+    centre, scale = _constants(mean, std, device)
     for indices, pixels, labels in split.batches(batches, stream=stream, device=device, workers=workers):
         x = pixels.float().sub_(centre).div_(scale)
-        if stream is not None and stream.augment.cutout:
-            x = cutout_(x, cutouts[indices], stream.augment.cutout)
+        if side:
+            # after normalising: 0 is then the mean, and the square says nothing
+            x = cutout_(x, cutouts[indices], side)
         yield x.contiguous(memory_format=torch.channels_last) if channels_last else x, labels
 
 
@@ -227,6 +247,8 @@ def take(
 
 
 def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of bytes, (C, 1, 1) each."""
+    # times 255 in float64: rounded once, they are the same on every device
     both = torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(255).float()[:, :, None, None]
     return both[0].to(device), both[1].to(device)
 
@@ -237,4 +259,5 @@ def _moments(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     counts = np.stack([np.bincount(pixels[:, c].ravel(), minlength=256) for c in range(pixels.shape[1])])
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
-    return np.stack([mean, np.sqrt(np.maximum(share @ values**2 - mean**2, 0))])
+    variance = np.maximum(share @ values**2 - mean**2, 0)  # of one value only, rounding can leave it below 0
+    return np.stack([mean, np.sqrt(variance)])

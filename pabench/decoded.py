@@ -22,6 +22,7 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 MANIFEST = "manifest.json"
+DAY = 86_400
 
 
 def decoded(key: str, build: Callable[[], Arrays]) -> Arrays:
@@ -73,12 +74,12 @@ def _open(folder: Path) -> Arrays | None:
 def _publish(folder: Path, arrays: Arrays) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(".new-*"):  # of builders that were killed
-        if time.time() - left.stat().st_mtime > 86_400:
+        if time.time() - left.stat().st_mtime > DAY:  # no builder at work takes that long
             shutil.rmtree(left, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     broken = new.with_name(f"{new.name}-broken")
     try:
-        new.chmod(0o755)
+        new.chmod(0o755)  # mkdtemp's 0o700 would shut out the others who share the cache
         for name, array in arrays.items():
             np.save(new / f"{name}.npy", array)
         (new / MANIFEST).write_text(json.dumps({name: sha256_of(new / f"{name}.npy") for name in arrays}))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
-from pabench.selection import Tensors
+from pabench.selection import Tensors, kept_count
 from pabench.subject import Subject
 
 Verdict = Literal["pass", "FAIL", "does not apply", "for information"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """What came of one check: a figure (an error, a count, a correlation) and, unless it passed, why."""
 
     verdict: Verdict
@@ -29,21 +30,31 @@ class Law:
     """A check by name. One that `compares` two runs says nothing where two equal runs differ already."""
 
     name: str
-    check: Callable[[Subject], Outcome]
+    check: Callable[[Subject], CheckOutcome]
     compares: bool = False
 
 
-def judged(passed: bool, figure: str, reason: str) -> Outcome:
+def judged(passed: bool, figure: str, reason: str) -> CheckOutcome:
     """`reason` says what is wrong where it did not pass."""
-    return Outcome("pass", figure) if passed else Outcome("FAIL", figure, reason)
+    return CheckOutcome("pass", figure) if passed else CheckOutcome("FAIL", figure, reason)
 
 
-def inapplicable(reason: str) -> Outcome:
-    return Outcome("does not apply", "", reason)
+def inapplicable(reason: str) -> CheckOutcome:
+    return CheckOutcome("does not apply", "", reason)
 
 
-def information(figure: str) -> Outcome:
-    return Outcome("for information", figure)
+def information(figure: str) -> CheckOutcome:
+    return CheckOutcome("for information", figure)
+
+
+def worst(errors: Iterable[float]) -> float:
+    """The largest error, 0 of none; NaN where there is one: it compares with nothing and would be passed over."""
+    return max(errors, key=lambda error: math.inf if math.isnan(error) else error, default=0.0)
+
+
+def flat(tensors: Tensors) -> Tensor:
+    """All values in a row."""
+    return torch.cat([t.flatten() for t in tensors.values()])
 
 
 def relative_error(found: Tensors, expected: Tensors) -> float:
@@ -51,16 +62,16 @@ def relative_error(found: Tensors, expected: Tensors) -> float:
 
     Infinities in equal places do not count.
     """
-    worst = 0.0
+    errors = []
     for n, e in expected.items():
         f = found[n].to(e.dtype)
+        # inf - inf is NaN: what is equal differs by 0
         difference = torch.where(f == e, torch.zeros_like(e), (f - e).abs())
-        scale = e.abs()[e.isfinite()].max() if e.isfinite().any() else e.new_zeros(())
-        error = float(difference.max()) / float(scale) if scale else float(difference.max())
-        if math.isnan(error):
-            return math.nan
-        worst = max(worst, error)
-    return worst
+        finite = e.abs()[e.isfinite()]
+        scale = float(finite.max()) if finite.numel() else 0.0
+        # a layer of zeros has no scale to be relative to: there the difference itself counts
+        errors.append(float(difference.max()) / (scale or 1.0))
+    return worst(errors)
 
 
 def jaccard(a: Tensors, b: Tensors) -> float:
@@ -68,3 +79,13 @@ def jaccard(a: Tensors, b: Tensors) -> float:
     both = sum(int((a[n].bool() & b[n].bool()).sum()) for n in a)
     either = sum(int((a[n].bool() | b[n].bool()).sum()) for n in a)
     return both / either if either else 1.0
+
+
+def kept(masks: Tensors) -> int:
+    """Weights kept in all layers together."""
+    return sum(int(m.sum()) for m in masks.values())
+
+
+def asked(masks: Tensors, density: float) -> int:
+    """How many of their weights were to be kept."""
+    return kept_count(density, sum(m.numel() for m in masks.values()))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,9 +23,12 @@ from pabench.criterion import Batch
 from pabench.errors import DataError, MissingError
 from pabench.library import prune, score
 
+Flat = np.ndarray[Any, Any]
+"""The values of all layers in a row."""
+
 
 @dataclass(frozen=True)
-class Entry:
+class Official:
     """One line of the index: a criterion with parameters whose results the file `<case>__<file>.npz` holds.
 
     `sign` is -1 where the official code removes the highest score, `extra` how many weights it keeps more than pabench.
@@ -33,12 +37,12 @@ class Entry:
 
     file: str
     criterion: str
-    cases: tuple[str, ...]
+    cases: Sequence[str]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sign: int = 1
     extra: int = 0
-    batches: tuple[tuple[int, int], ...] | Literal["fetched"] = ((0, 100),)
-    sparsities: tuple[str, ...] = ("0.5", "0.9", "0.98", "0.999")
+    batches: Sequence[tuple[int, int]] | Literal["fetched"] = ((0, 100),)
+    sparsities: Sequence[str] = ("0.5", "0.9", "0.98", "0.999")
 
 
 @dataclass(frozen=True)
@@ -50,48 +54,46 @@ class Distance:
     misplaced: int
 
 
-def entries(folder: Path, criterion: str = "") -> list[Entry]:
+def index(folder: Path, criterion: str = "") -> list[Official]:
     """The index of a folder; of one criterion (`grasp`, or `grasp@official`) if it is named."""
     path = folder / "index.json"
     if not path.is_file():
         raise MissingError(f"{path}: no such file; --reference names a folder of reference results")
     try:
-        found = [_entry(item) for item in json.loads(path.read_text())]
+        found = [Official(**item) for item in json.loads(path.read_text())]
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
-    return [e for e in found if criterion in ("", e.criterion)]
+    return [official for official in found if criterion in ("", official.criterion)]
 
 
-def distance(folder: Path, entry: Entry) -> Distance:
-    """How far the criterion is from the official results, at most over the cases and sparsities of an entry."""
+def distance(folder: Path, official: Official) -> Distance:
+    """How far the criterion is from the official results: the largest error and all misplaced weights of its cases."""
     error, misplaced = 0.0, 0
-    for letter in entry.cases:
+    for letter in official.cases:
         module, x, y = _case(folder, letter)
-        with np.load(folder / f"{letter}__{entry.file}.npz") as file:
-            official = dict(file)
-        batches = _batches(entry, official, x, y)
-        scores = score(module, entry.criterion, batch=batches, **entry.parameters)
-        # the SynFlow file of 100 rounds has the scores of its float64 run under the shorter name
-        prefix = "score64" if f"score64/{next(iter(scores))}" in official else "score"
-        theirs = entry.sign * _flat(official, prefix, scores)
-        mine = torch.cat([s.flatten() for s in scores.values()]).numpy()
-        factor = np.dot(mine, theirs) / np.dot(mine, mine)
-        close = np.abs(factor * mine - theirs).max() / np.abs(theirs).max() if factor > 0 else np.inf
-        error = max(error, float(close))
-        for sparsity in entry.sparsities:
-            masks = prune(module, entry.criterion, sparsity=float(sparsity), batch=batches, **entry.parameters)
-            ours = torch.cat([m.flatten() for m in masks.values()]).numpy()
-            kept = _flat(official, f"mask64_{sparsity}", scores).astype(bool)
-            misplaced += int((ours ^ kept).sum()) - abs(int(kept.sum()) - int(ours.sum()))
+        with np.load(folder / f"{letter}__{official.file}.npz") as file:
+            results = dict(file)
+        batches = _batches(official, results, x, y)
+        scores = score(module, official.criterion, batch=batches, **official.parameters)
+        error = max(error, _score_error(_flat(scores), official.sign * _named(results, "score64", scores)))
+        for sparsity in official.sparsities:
+            masks = prune(module, official.criterion, sparsity=float(sparsity), batch=batches, **official.parameters)
+            theirs = _named(results, f"mask64_{sparsity}", scores).astype(bool)
+            misplaced += _misplaced(_flat(masks), theirs)
     return Distance(error, misplaced)
 
 
-def _entry(item: Mapping[str, Any]) -> Entry:
-    return Entry(**{key: _frozen(value) for key, value in item.items()})
+def _score_error(ours: Flat, theirs: Flat) -> float:
+    """The largest difference over the largest official score, once ours are scaled to theirs by least squares."""
+    factor = np.dot(ours, theirs) / np.dot(ours, ours)
+    if not factor > 0:  # the reverse ranking, or no number
+        return math.inf
+    return float(np.abs(factor * ours - theirs).max() / np.abs(theirs).max())
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _misplaced(ours: Flat, theirs: Flat) -> int:
+    """Weights that only one of the two keeps; as many of them as the counts differ by are not out of place."""
+    return int((ours ^ theirs).sum()) - abs(int(theirs.sum()) - int(ours.sum()))
 
 
 @cache
@@ -105,16 +107,21 @@ def _case(folder: Path, letter: str) -> tuple[nn.Module, Tensor, Tensor]:
     spec.loader.exec_module(models)
     with np.load(folder / f"case_{letter}.npz") as file:
         module = models.build(json.loads(str(file["spec_json"])))
-        module.load_state_dict({k.removeprefix("sd/"): torch.tensor(file[k]) for k in file.files if k[:3] == "sd/"})
+        state = [key for key in file.files if key.startswith("sd/")]
+        module.load_state_dict({key.removeprefix("sd/"): torch.tensor(file[key]) for key in state})
         return module, torch.tensor(file["x"]), torch.tensor(file["y"])
 
 
-def _batches(entry: Entry, official: Mapping[str, Any], x: Tensor, y: Tensor) -> list[Batch]:
-    if entry.batches == "fetched":
-        parts = np.split(official["fetched_index"], np.cumsum(official["chunk_sizes"])[:-1])
+def _batches(official: Official, results: Mapping[str, Flat], x: Tensor, y: Tensor) -> list[Batch]:
+    if official.batches == "fetched":
+        parts = np.split(results["fetched_index"], np.cumsum(results["chunk_sizes"])[:-1])
         return [(x[part], y[part]) for part in parts]
-    return [(x[start:stop], y[start:stop]) for start, stop in entry.batches]
+    return [(x[start:stop], y[start:stop]) for start, stop in official.batches]
 
 
-def _flat(official: Mapping[str, Any], prefix: str, names: Mapping[str, Tensor]) -> Any:
-    return np.concatenate([official[f"{prefix}/{n}"].ravel() for n in names])
+def _flat(tensors: Mapping[str, Tensor]) -> Flat:
+    return torch.cat([t.flatten() for t in tensors.values()]).numpy()
+
+
+def _named(results: Mapping[str, Flat], prefix: str, names: Iterable[str]) -> Flat:
+    return np.concatenate([results[f"{prefix}/{n}"].ravel() for n in names])

@@ -33,9 +33,14 @@ class Specimen:
     make: Callable[[], nn.Module]
     hidden: tuple[str, str, str] = ("", "", "")
 
-    def module(self, seed: int = 0) -> nn.Module:
-        """The network at the initialization of a seed, in float64, with BatchNorm statistics that are not 0 and 1."""
-        return copy.deepcopy(_built(self, seed))
+    def module(self) -> nn.Module:
+        """The network in float64, with BatchNorm statistics that are not 0 and 1."""
+        return copy.deepcopy(_built(self, 0, torch.float64))
+
+    def network(self, bn: str, dtype: torch.dtype, seed: int = 0) -> Network:
+        """The same to be scored in some dtype, at the initialization of a seed."""
+        # a Network scores float64 weights in float64: those that are to be scored in float32 come in float32
+        return Network(_built(self, seed, dtype), bn=bn, dtype=dtype)
 
     def batches(self, per_class: int, count: int, *, seed: int = 0) -> list[Batch]:
         """`count` batches (x, y) of `per_class` noisy images of each class, in float64."""
@@ -45,16 +50,21 @@ class Specimen:
         prototypes = draw(CLASSES, *self.shape)
         return [(prototypes[y] + draw(len(y), *self.shape), y) for _ in range(count)]
 
-    def trained(self, network: Network) -> Tensors:
-        """The prunable weights after thirty full-batch gradient steps: what a study gives by its own recipe."""
-        ((x, y),) = self.batches(10, 1)
-        x = x.to(network.dtype)
-        weights = network.weights
-        slope = grad(lambda w: F.cross_entropy(network.call({**network.rest, **w}, x), y))
-        for _ in range(30):
-            g = slope(weights)
-            weights = {n: w - 0.1 * g[n] for n, w in weights.items()}
-        return weights
+    def trained(self, bn: str, dtype: torch.dtype) -> Tensors:
+        """Its prunable weights after training: trained once, as in a study."""
+        return {n: w.clone() for n, w in _trained(self, bn, dtype).items()}
+
+
+def after_training(network: Network, specimen: Specimen) -> Tensors:
+    """Prunable weights after thirty full-batch gradient steps on a specimen's images: a recipe that takes no time."""
+    ((x, y),) = specimen.batches(10, 1)
+    x = x.to(network.dtype)
+    weights = network.weights
+    slope = grad(lambda w: F.cross_entropy(network.call({**network.rest, **w}, x), y))
+    for _ in range(30):
+        g = slope(weights)
+        weights = {n: w - 0.1 * g[n] for n, w in weights.items()}
+    return weights
 
 
 def permuted(module: nn.Module, hidden: tuple[str, str, str], order: Tensor) -> nn.Module:
@@ -71,7 +81,12 @@ def permuted(module: nn.Module, hidden: tuple[str, str, str], order: Tensor) -> 
 
 
 @cache
-def _built(specimen: Specimen, seed: int) -> nn.Module:
+def _trained(specimen: Specimen, bn: str, dtype: torch.dtype) -> Tensors:
+    return after_training(specimen.network(bn, dtype), specimen)
+
+
+@cache
+def _built(specimen: Specimen, seed: int, dtype: torch.dtype) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = specimen.make().double()
@@ -79,7 +94,7 @@ def _built(specimen: Specimen, seed: int) -> nn.Module:
             if isinstance(layer, _BatchNorm):
                 layer.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
                 layer.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
-    return module
+    return module.to(dtype)
 
 
 class Residual(nn.Module):
@@ -110,12 +125,11 @@ def _convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Module:
 
 
 def _plain() -> nn.Module:
-    first, second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 3)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), _head())
-
-
-def _head() -> nn.Module:
-    return nn.Linear(16, CLASSES)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), nn.ReLU()),
+        *(nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, CLASSES)),
+    )
 
 
 def _perceptron(bias: bool = True) -> nn.Module:
@@ -126,7 +140,8 @@ def _perceptron(bias: bool = True) -> nn.Module:
 def _transformer() -> nn.Module:
     import timm
 
-    return timm.create_model("test_vit", num_classes=CLASSES, img_size=32, depth=2)
+    # half of its 64 dimensions: attention, its norms and its embeddings are there all the same
+    return timm.create_model("test_vit", num_classes=CLASSES, img_size=32, depth=2, embed_dim=32)
 
 
 def _equal() -> nn.Module:

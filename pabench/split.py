@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from pabench import picture
 from pabench.augment import Stream, crop_and_flip
+from pabench.cell import Augment
 from pabench.errors import DataError
 
 Raw = tuple[Tensor, Tensor, Tensor]  # indices int64 (B,), pixels uint8 (B, C, H, W), labels int64 (B,)
@@ -44,14 +46,15 @@ class Images:
     ) -> Iterator[Raw]:
         """The images of each batch of indices, cropped and mirrored by `stream`. `workers` is for streamed splits."""
         held = self.to(device)
-        moved = stream is not None and (stream.augment.crop or stream.augment.flip)
-        if stream is not None and moved:
-            shifts, flips = stream.shifts(len(self)).to(device), stream.flips(len(self)).to(device)
+        moving = stream if stream and stream.moves else None
+        if moving:
+            # drawn for the whole split: what happens to an image does not depend on its batch
+            shifts, flips = moving.shifts(len(self)).to(device), moving.flips(len(self)).to(device)
         for batch in indices:
             batch = batch.to(device)
             pixels, labels = held.pick(batch)
-            if stream is not None and moved:
-                pixels = crop_and_flip(pixels, shifts[batch], flips[batch], stream.augment.crop)
+            if moving:
+                pixels = crop_and_flip(pixels, shifts[batch], flips[batch], moving.augment.crop)
             yield batch, pixels, labels
 
 
@@ -102,20 +105,25 @@ class Streamed:
     def read(self, index: int, stream: Stream | None) -> Tensor:
         """One image, uint8 (C, size, size), augmented if there is a stream."""
         image = picture.load(self.files[index], self.mode)
-        if stream is None or not (stream.augment.crop or stream.augment.flip):
-            return torch.from_numpy(picture.to_array(picture.centre(image, round(self.size / 0.875), self.size)))
+        if stream and stream.moves:
+            image = self._moved(image, stream.augment, stream.image_seed(index))
+        else:
+            image = self._centre(image)
+        return torch.from_numpy(picture.to_array(image))
+
+    def _centre(self, image: Image) -> Image:
+        # the usual evaluation of ImageNet: 224 of 256 pixels
+        return picture.centre(image, round(self.size / 0.875), self.size)
+
+    def _moved(self, image: Image, augment: Augment, seed: int) -> Image:
+        """The image cropped and mirrored at random, both from its own seed."""
         from torchvision.transforms import v2
 
         # the transforms draw from the global generator; seeding only the CPU's leaves a GPU's stream untouched
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream.image_seed(index))
-            if stream.augment.crop:
-                image = v2.RandomResizedCrop(self.size)(image)
-            else:
-                image = picture.centre(image, round(self.size / 0.875), self.size)
-            if stream.augment.flip:
-                image = v2.RandomHorizontalFlip()(image)
-        return torch.from_numpy(picture.to_array(image))
+            torch.default_generator.manual_seed(seed)
+            image = v2.RandomResizedCrop(self.size)(image) if augment.crop else self._centre(image)
+            return v2.RandomHorizontalFlip()(image) if augment.flip else image
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,35 +12,38 @@ import torch
 from torch import Tensor, nn
 
 State = dict[str, Any]
+PROCESS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "torch's random state": (torch.get_rng_state, torch.set_rng_state),
+    "numpy's random state": (np.random.get_state, np.random.set_state),
+    "Python's random state": (random.getstate, random.setstate),
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "threads": (torch.get_num_threads, torch.set_num_threads),
+    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+}
+"""Each part of the state of a process that a criterion could change, with what reads and what sets it."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def of_module(module: nn.Module) -> State:
     """Weights, buffers, modes, gradients, requires_grad and hooks, as copies."""
     return {
-        "weights": {n: p.detach().clone() for n, p in module.named_parameters()},
-        "buffers": {n: b.detach().clone() for n, b in module.named_buffers()},
+        "weights": of_tensors(dict(module.named_parameters())),
+        "buffers": of_tensors(dict(module.named_buffers())),
         "modes": [m.training for m in module.modules()],
-        "gradients": {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None},
+        "gradients": of_tensors({n: p.grad for n, p in module.named_parameters() if p.grad is not None}),
         "requires_grad": [p.requires_grad for p in module.parameters()],
-        "hooks": [_hooks(m) for m in module.modules()],
-    }
-
-
-def of_process() -> State:
-    """Global random states of torch, numpy and Python, default dtype, threads, and whether gradients are on."""
-    return {
-        "torch's random state": torch.get_rng_state(),
-        "numpy's random state": _numpy_state(),
-        "Python's random state": random.getstate(),
-        "default dtype": torch.get_default_dtype(),
-        "threads": torch.get_num_threads(),
-        "gradient mode": torch.is_grad_enabled(),
+        "hooks": [len(getattr(m, kind)) for m in module.modules() for kind in HOOKS],
     }
 
 
 def of_tensors(tensors: Mapping[str, Tensor]) -> State:
     """Copies of tensors under their names."""
     return {n: t.detach().clone() for n, t in tensors.items()}
+
+
+def of_process() -> State:
+    """Global random states of torch, numpy and Python, default dtype, threads, and whether gradients are on."""
+    return {part: read() for part, (read, _) in PROCESS.items()}
 
 
 def changed(before: State, after: State) -> list[str]:
@@ -51,17 +54,12 @@ def changed(before: State, after: State) -> list[str]:
 @contextmanager
 def restored() -> Iterator[None]:
     """Whatever happens inside to the state of the process, it is as before afterwards."""
-    seeds = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    dtype, threads, gradients = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+    before = of_process()
     try:
         yield
     finally:
-        torch.set_rng_state(seeds[0])
-        np.random.set_state(seeds[1])
-        random.setstate(seeds[2])
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        torch.set_grad_enabled(gradients)
+        for part, (_, put) in PROCESS.items():
+            put(before[part])
 
 
 def seed_process(seed: int) -> None:
@@ -71,21 +69,14 @@ def seed_process(seed: int) -> None:
     random.seed(seed)
 
 
-def _numpy_state() -> tuple[Any, int]:
-    state: Any = np.random.get_state()
-    return state[1], state[2]
-
-
-def _hooks(module: nn.Module) -> list[int]:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [len(getattr(module, kind)) for kind in kinds]
-
-
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
     if isinstance(a, Tensor):
+        # NaN is not equal to itself, and has not changed
         return a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
-    if isinstance(a, tuple) and len(a) == 2 and isinstance(a[0], np.ndarray):
-        return bool(np.array_equal(a[0], b[0]) and a[1] == b[1])
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, tuple):  # numpy's random state: an array among numbers
+        return len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)

@@ -6,21 +6,20 @@ import doctest
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from pabench import examination, oracle, testimony
+from pabench import conformance, oracle, testimony
 from pabench.cli import app
 from pabench.conformance import chance, examine, names, overlaps
 from pabench.errors import DataError, MissingError, SuiteError
-from pabench.law import jaccard, relative_error
-from pabench.laws import LAWS
+from pabench.law import jaccard, relative_error, worst
+from pabench.laws import LAWS, purity, robustness
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
+from pabench.subject import Noise
 
 from .broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
 from .conftest import REFERENCE
@@ -90,10 +89,10 @@ def test_a_criterion_that_is_not_what_official_code_computes_is_found(tmp_path):
 
 def test_reference_results_are_found_missing_or_unreadable_by_their_path(tmp_path):
     with pytest.raises(MissingError, match=r"index.json: no such file; --reference names a folder"):
-        oracle.entries(tmp_path)
+        oracle.index(tmp_path)
     (tmp_path / "index.json").write_text('[{"fiel": "sf_mag"}]')
     with pytest.raises(DataError, match=r"index.json: .*unexpected keyword argument 'fiel'"):
-        oracle.entries(tmp_path)
+        oracle.index(tmp_path)
 
 
 def test_unknown_laws_and_exemptions_are_refused_with_the_likely_one():
@@ -124,6 +123,26 @@ def test_a_generator_that_nothing_was_drawn_from_makes_no_random_criterion():
     assert examine(Drawn()).failed == ["seed"]
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda noise: noise["w"],
+        lambda noise: noise.get("w"),
+        lambda noise: [n for n, _ in noise.items()],
+        lambda noise: list(noise.values()),
+        lambda noise: {**noise},
+        lambda noise: noise | {"v": 0},
+        lambda noise: {"v": 0} | noise,
+    ],
+)
+def test_noise_counts_as_drawn_however_it_is_looked_at(look):
+    noted = set()
+
+    look(Noise({"w": torch.rand(2)}, noted))
+
+    assert noted == {"seed"}
+
+
 def test_an_exemption_takes_its_check_away_and_gives_its_reason():
     class ByDefinition(SignReversed):
         exempt = {"finite differences": "upside down", "removal": "upside down"}
@@ -135,22 +154,25 @@ def test_an_exemption_takes_its_check_away_and_gives_its_reason():
     assert found.outcomes["removal"].reason == "upside down"
 
 
-def test_a_criterion_that_declines_a_network_is_not_blamed_for_it():
+def test_a_criterion_that_declines_a_network_is_not_blamed_for_it(monkeypatch):
     class Picky(Sound):
         def declines(self, ctx):
             return "" if len(ctx.weights) > 1 else "one layer is too few"
+
+    monkeypatch.setattr(conformance, "LAWS", robustness.LAWS)
 
     outcome = examine(Picky()).outcomes["linear layer"]
 
     assert (outcome.verdict, outcome.reason) == ("does not apply", "declines: one layer is too few")
 
 
-def test_an_examination_leaves_the_process_as_it_was():
+def test_an_examination_leaves_the_process_as_it_was(monkeypatch):
     """Whatever a criterion does to global states is over when its check is."""
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
 
+    monkeypatch.setattr(conformance, "LAWS", purity.LAWS)  # all checks run in the same frame: those of one file do
     examine(ChangesTheDefaultType())
     examine(ChangesTheThreads())
 
@@ -195,6 +217,7 @@ def test_differences_are_relative_to_each_layer_and_nan_is_no_agreement():
 
     assert relative_error(found, expected) == pytest.approx(0.1)
     assert math.isnan(relative_error({"a": torch.tensor([math.nan])}, {"a": torch.tensor([1.0])}))
+    assert math.isnan(worst([0.5, math.nan, 1.0]))
     assert relative_error({"a": torch.tensor([math.inf])}, {"a": torch.tensor([math.inf])}) == 0
 
 
@@ -202,19 +225,14 @@ def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(testimony) == (0, 4)
 
 
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "pabench.cli", "conformance", *arguments], cwd=cwd, capture_output=True, text=True
-    )
-
-
-def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path):
+def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path, monkeypatch, fresh_registry):
     """Plain lines where there is no terminal; 3: a check failed."""
     (tmp_path / "mine.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
 
-    done = command("mine", "--plugin", "mine.py", cwd=tmp_path)
+    done = CliRunner().invoke(app, ["conformance", "mine", "--plugin", "mine.py"])
 
-    assert done.returncode == 3, done.stderr
+    assert done.exit_code == 3, done.output
     lines = {line[:20].strip(): line[20:].split(maxsplit=1) for line in done.stdout.splitlines()[3:]}
     assert [name for name, (result, *_) in lines.items() if result == "FAIL"] == ["channels"]
     assert "\x1b" not in done.stdout
@@ -222,7 +240,7 @@ def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it
 
 
 def test_the_command_gives_json_for_programs(capsys):
-    assert examination.one("random", [], None, as_json=True) == 0
+    assert testimony.one("random", [], None, as_json=True) == 0
 
     found = json.loads(capsys.readouterr().out)
     assert (found["criterion"], found["passed"]) == ("random", True)
@@ -252,7 +270,9 @@ def test_all_of_them_are_examined_and_their_masks_compared(tmp_path):
     """Two minutes on one core at most."""
     began = os.times().children_user
 
-    done = command("--all", cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pabench.cli", "conformance", "--all"], cwd=tmp_path, capture_output=True, text=True
+    )
 
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from pabench.cell import Augment
-from pabench.dataset import Images, Streamed, loader, place, scoring_batch, steps_per_epoch, take
+from pabench.dataset import loader, place, steps_per_epoch, take
 from pabench.decoded import decoded
 from pabench.errors import DataError, MissingError
-from pabench.split import first_per_class
+from pabench.split import Images, Streamed, first_per_class, scoring_batch
 
 PLAIN = {"mean": (0.0,), "std": (1 / 255,)}  # x = the byte itself
 

@@ -20,12 +20,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pabench.dataset import Dataset, loader, scoring_batch
+from pabench.dataset import Dataset, loader
 from pabench.datasets.digits import Digits
 from pabench.datasets.folder import Folder, Imagenet, TinyImagenet
 from pabench.datasets.parquet import Parquet
 from pabench.datasets.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
 from pabench.errors import DataError, MissingError
+from pabench.split import scoring_batch
 
 ALL = (Digits, Cifar10, Cifar100, Mnist, FashionMnist, Svhn, TinyImagenet, Imagenet, Folder, Parquet)
 REAL = os.path.expandvars("$PABENCH_DATA/cifar10")

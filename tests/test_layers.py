@@ -33,7 +33,7 @@ ROOMS = [
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
     *["machine", "interrupt", "meaning", "description", "rerun", "rescored", "ended", "rederived", "reproduced"],
-    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
+    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony"],
     *["resolve", "progress", "listing", "checkup", "doctor", "trial", "options", "session", "preview", "plan"],
     *["commands", "cli"],
 ]

@@ -82,8 +82,8 @@ def test_a_file_that_is_no_python_counts_by_its_bytes():
         "from . import _helper",
         "import _helper",
         "import importlib\nimportlib.import_module('_helper')",
-        "import importlib.util, pathlib\n"
-        "importlib.util.spec_from_file_location('h', pathlib.Path(__file__).with_name('_helper.py'))",
+        "import pathlib\nfrom importlib.util import spec_from_file_location as at\n"
+        "at('h', pathlib.Path(__file__).with_name('_helper.py'))",
     ],
 )
 def test_an_edited_helper_is_another_criterion(tmp_path, loading):

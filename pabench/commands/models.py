@@ -76,11 +76,11 @@ def conformance(
     """Check that a criterion is what it says: its definition, purity, counts, symmetries, official results."""
     if bool(name) == every:
         raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
-    from pabench import examination
+    from pabench import testimony
 
     if every:
-        raise typer.Exit(examination.every(plugin or [], reference, as_json=as_json))
-    raise typer.Exit(examination.one(name, plugin or [], reference, as_json=as_json))
+        raise typer.Exit(testimony.every(plugin or [], reference, as_json=as_json))
+    raise typer.Exit(testimony.one(name, plugin or [], reference, as_json=as_json))
 
 
 @app.command()

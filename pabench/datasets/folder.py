@@ -14,17 +14,17 @@ import torch
 
 from pabench import picture
 from pabench.cell import Augment, digest
-from pabench.dataset import Dataset, Images, InMemory, Part, content_digest
+from pabench.dataset import Dataset, InMemory, OwnPictures, Part, content_digest
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt
-from pabench.split import Streamed
+from pabench.split import Images, Streamed
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Labelled = list[tuple[Path, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(InMemory):
+class Folder(OwnPictures):
     """`train/<class>/*` and `test/<class>/*` (or `val`); classes are numbered in the order of their names.
 
     `size` brings all images to one size. `pixel_mean` and `pixel_std` replace the ones computed from the training
@@ -45,32 +45,22 @@ class Folder(InMemory):
 
     def fingerprint(self) -> str:
         self.require()
-        return content_digest(self.folder, [file for part in self._files.values() for file, _ in part])
+        return content_digest(self.folder, _paths(self._files))
 
     @cached_property
     def classes(self) -> int:
         self.require()
         return len(_classes(self.folder))
 
-    @cached_property
-    def shape(self) -> tuple[int, int, int]:
-        first = picture.to_array(picture.load(str(self._files["train"][0][0])))
-        channels, *extent = first.shape
-        return (channels, self.size, self.size) if self.size else (channels, *extent)
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        return tuple(self.pixel_mean) or self.moments[0]
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        return tuple(self.pixel_std) or self.moments[1]
+    def first(self) -> np.ndarray[Any, Any]:
+        file, _ = self._files["train"][0]
+        return picture.to_array(picture.load(str(file)))
 
     def decoding(self) -> dict[str, Any]:
         return {"size": self.size}
 
     def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return _read(self._files[part], mode="L" if self.shape[0] == 1 else "RGB", size=self.size)
+        return _read(self._files[part], mode=self.mode, size=self.size)
 
     @cached_property
     def _files(self) -> dict[Part, Labelled]:
@@ -179,10 +169,10 @@ def _classes(folder: Path) -> list[str]:
 def _by_class(folder: Path, classes: Sequence[str]) -> Labelled:
     listed: Labelled = []
     for label, name in enumerate(classes):
-        found = sorted(file for file in (folder / name).rglob("*") if file.suffix.lower() in picture.SUFFIXES)
+        found = [(file, label) for file in (folder / name).rglob("*") if file.suffix.lower() in picture.SUFFIXES]
         if not found:
             raise DataError(f"{folder / name}: no images, expected some of each class in train")
-        listed += [(file, label) for file in found]
+        listed += sorted(found)  # a folder is listed in another order on every machine
     return listed
 
 
@@ -205,6 +195,8 @@ def _read(listed: Labelled, *, mode: str, size: int) -> tuple[np.ndarray[Any, An
 
 def _listing_digest(root: Path, files: dict[Part, Labelled]) -> str:
     """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
-    return digest(
-        [[file.relative_to(root).as_posix(), file.stat().st_size] for part in files.values() for file, _ in part]
-    )
+    return digest([[file.relative_to(root).as_posix(), file.stat().st_size] for file in _paths(files)])
+
+
+def _paths(files: dict[Part, Labelled]) -> list[Path]:
+    return [file for file, _ in [*files["train"], *files["test"]]]

@@ -12,13 +12,13 @@ import numpy as np
 
 from pabench import picture
 from pabench.cell import Augment
-from pabench.dataset import InMemory, Part, content_digest
+from pabench.dataset import OwnPictures, Part, content_digest
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parquet(InMemory):
+class Parquet(OwnPictures):
     """`train-*.parquet` and `test-*.parquet` (or `validation-*`) in one folder, images as a struct {bytes, path}.
 
     `title` is the name shown. `image` and `label` name the columns if there are several candidates. `size` brings all
@@ -37,12 +37,12 @@ class Parquet(InMemory):
     pixel_std: Sequence[float] = ()
 
     def missing(self) -> str:
-        parts: tuple[Part, Part] = ("train", "test")
-        for part, looked_for in zip(parts, ("train-*", "test-* or validation-*"), strict=True):
+        looked_for: dict[Part, str] = {"train": "train-*", "test": "test-* or validation-*"}
+        for part, pattern in looked_for.items():
             if not self._files(part):
                 get = f"`hf download OWNER/{self.title or 'NAME'} --repo-type dataset --local-dir {self.folder}`"
                 hint = "path must be the folder of the files; its size is on the dataset's page"
-                return f"{self.title or self.name}: no {looked_for}.parquet in {self.folder}; get it with {get}; {hint}"
+                return f"{self.title or self.name}: no {pattern}.parquet in {self.folder}; get it with {get}; {hint}"
         return ""
 
     def fingerprint(self) -> str:
@@ -56,19 +56,9 @@ class Parquet(InMemory):
             raise DataError(f"{self._where}: label {labels.min()} found, expected 0 and more; drop unlabelled rows")
         return int(labels.max()) + 1
 
-    @cached_property
-    def shape(self) -> tuple[int, int, int]:
-        first = next(self._pictures("train", batch_size=1))
-        channels, *extent = picture.to_array(picture.load(first[1], "", first[0])).shape
-        return (channels, self.size, self.size) if self.size else (channels, *extent)
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        return tuple(self.pixel_mean) or self.moments[0]
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        return tuple(self.pixel_std) or self.moments[1]
+    def first(self) -> np.ndarray[Any, Any]:
+        where, encoded = next(self._pictures("train", batch_size=1))
+        return picture.to_array(picture.load(encoded, "", where))
 
     def decoding(self) -> dict[str, Any]:
         return {"image": self.image, "label": self.label, "size": self.size}
@@ -78,8 +68,7 @@ class Parquet(InMemory):
         if labels.min() < 0 or labels.max() >= self.classes:
             found = f"{part} labels {labels.min()} to {labels.max()}"
             raise DataError(f"{self._where}: {found}, expected 0 to {self.classes - 1} as in training")
-        mode = "L" if self.shape[0] == 1 else "RGB"
-        return picture.stack(self._pictures(part), count=len(labels), mode=mode, size=self.size), labels
+        return picture.stack(self._pictures(part), count=len(labels), mode=self.mode, size=self.size), labels
 
     @property
     def _where(self) -> str:
@@ -87,8 +76,10 @@ class Parquet(InMemory):
 
     def _files(self, part: Part) -> list[Path]:
         patterns = ("train-*.parquet",) if part == "train" else ("test-*.parquet", "validation-*.parquet")
-        found = (sorted(self.folder.glob(pattern)) for pattern in patterns)
-        return next((files for files in found if files), [])
+        for pattern in patterns:
+            if found := sorted(self.folder.glob(pattern)):
+                return found
+        return []
 
     @cached_property
     def _columns(self) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """The checks of `pabench conformance`, in the order in which their table shows them."""
 
-from pabench.law import Law
 from pabench.laws import agreement, counts, definition, purity, robustness, symmetry
 
 LAWS = (
@@ -11,5 +10,3 @@ LAWS = (
     *robustness.LAWS,
     *agreement.LAWS,
 )
-
-__all__ = ["LAWS", "Law"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from pabench.criterion import Criterion, ScoreCriterion
-from pabench.law import Law, Outcome, inapplicable, information, judged
-from pabench.selection import Tensors, kept_count
-from pabench.specimen import CONVOLUTIONAL, DEAD, EQUAL, PERCEPTRON, Specimen
+from pabench.law import CheckOutcome, Law, asked, inapplicable, information, judged, kept
+from pabench.selection import Tensors
+from pabench.specimen import CONVOLUTIONAL, DEAD, EQUAL, PERCEPTRON
 from pabench.subject import FEW, Subject
 
 DENSITIES = (1.0, 0.9999, 0.9, 0.5, 0.1, 0.02, 0.001, 1e-6)
@@ -20,46 +21,42 @@ MANY_AND_FEW = (0.8, 0.05)
 """Where most weights stay, a pruned one that scores 0 outranks live ones with negative scores."""
 
 
-def exact_count(subject: Subject) -> Outcome:
+def exact_count(subject: Subject) -> CheckOutcome:
     """N - floor((1 - d) N) weights at eight densities, 1 and one weight included, on two networks."""
-    return _counted(subject, (PERCEPTRON, CONVOLUTIONAL), DENSITIES)
+    return _counted(subject.masks_at(PERCEPTRON, DENSITIES), subject.masks_at(CONVOLUTIONAL, DENSITIES))
 
 
-def ties(subject: Subject) -> Outcome:
+def ties(subject: Subject) -> CheckOutcome:
     """The same where all weights of the network are equal."""
-    return _counted(subject, (EQUAL,), SOME)
+    return _counted(subject.masks_at(EQUAL, SOME))
 
 
-def zeros(subject: Subject) -> Outcome:
+def zeros(subject: Subject) -> CheckOutcome:
     """The same on a network with dead units and a layer that is 0, where most gradients vanish."""
-    return _counted(subject, (DEAD,), SOME)
+    return _counted(subject.masks_at(DEAD, SOME))
 
 
-def infinities(subject: Subject) -> Outcome:
+def infinities(subject: Subject) -> CheckOutcome:
     """The same for scores of which a quarter each is infinite, minus infinite, 0 and 1."""
-    rule = subject.brief
-    if not isinstance(rule, ScoreCriterion):
-        return inapplicable("gives masks and no scores")
+    rule = subject.score_rule
     values = torch.tensor([math.inf, -math.inf, 0.0, 1.0], dtype=torch.float64)
-    with subject.session(PERCEPTRON) as ctx:
+    with subject.context(PERCEPTRON) as ctx:
         scores = {n: values[torch.arange(w.numel()) % 4].view_as(w) for n, w in ctx.weights.items()}
-        found = [(d, rule.choose(scores, ctx.mask, d).masks) for d in DENSITIES]
-    return _verdict(found)
+        return _counted({d: rule.choose(scores, ctx.mask, d).masks for d in DENSITIES})
 
 
-def rounds(subject: Subject) -> Outcome:
+def rounds(subject: Subject) -> CheckOutcome:
     """In three rounds a pruned weight never returns, and every round keeps its exact count."""
-    rule = subject.brief
-    if not isinstance(rule, ScoreCriterion):
+    if not isinstance(subject.rule, ScoreCriterion):
         return inapplicable("has no rounds")
-    rule = replace(rule, steps=FEW)
+    rule = replace(subject.rule, steps=FEW)
     returned, wrong = 0, 0
     for density in MANY_AND_FEW:
-        with subject.session(PERCEPTRON, rule=rule) as ctx:
+        with replace(subject, rule=rule).context(PERCEPTRON) as ctx:
             before = ctx.mask
             for each in rule.rounds(ctx, density):
                 masks = each.selection.masks
-                wrong += abs(_kept(masks) - kept_count(each.density, _total(masks)))
+                wrong += abs(kept(masks) - asked(masks, each.density))
                 returned += sum(int((m & ~before[n].bool()).sum()) for n, m in masks.items())
                 before = masks
     figure = f"{returned} returned, {wrong} too many or too few"
@@ -68,13 +65,12 @@ def rounds(subject: Subject) -> Outcome:
     return judged(not wrong and not returned, figure, "a pruned weight must stay pruned, and each round keep its count")
 
 
-def nesting(subject: Subject) -> Outcome:
+def nesting(subject: Subject) -> CheckOutcome:
     """Weights kept at 90 % sparsity are kept at 50 %: so for one ranking of all weights, else for information."""
-    rule = subject.brief
     few, many = (subject.masks(CONVOLUTIONAL, d) for d in (0.1, 0.5))
     outside = sum(int((few[n] & ~many[n]).sum()) for n in few)
-    figure = f"{outside} of {_kept(few)} not nested"
-    if _is_one_ranking(rule):
+    figure = f"{outside} of {kept(few)} not nested"
+    if _is_one_ranking(subject.rule):
         return judged(not outside, figure, "one ranking gives nested masks")
     return information(figure)
 
@@ -83,23 +79,15 @@ def _is_one_ranking(rule: Criterion) -> bool:
     return isinstance(rule, ScoreCriterion) and rule.steps == 1 and rule.allocation == "global"
 
 
-def _counted(subject: Subject, specimens: tuple[Specimen, ...], densities: tuple[float, ...]) -> Outcome:
-    return _verdict([found for s in specimens for found in subject.masks_at(s, densities)])
-
-
-def _verdict(found: list[tuple[float, Tensors]]) -> Outcome:
-    wrong = [(d, _kept(m), kept_count(d, _total(m))) for d, m in found]
-    wrong = [(d, kept, asked) for d, kept, asked in wrong if kept != asked]
-    reason = "".join(f"density {d:g}: {kept} kept, {asked} asked for" for d, kept, asked in wrong[:1])
-    return judged(not wrong, f"{len(found) - len(wrong)} of {len(found)} exact", reason)
-
-
-def _kept(masks: Tensors) -> int:
-    return sum(int(m.sum()) for m in masks.values())
-
-
-def _total(masks: Tensors) -> int:
-    return sum(m.numel() for m in masks.values())
+def _counted(*networks: Mapping[float, Tensors]) -> CheckOutcome:
+    """The verdict on masks by density, of one network or several; its reason names the first that is wrong."""
+    total = sum(map(len, networks))
+    wrong: list[str] = []
+    for by_density in networks:
+        for density, masks in by_density.items():
+            if kept(masks) != asked(masks, density):
+                wrong.append(f"density {density:g}: {kept(masks)} kept, {asked(masks, density)} asked for")
+    return judged(not wrong, f"{total - len(wrong)} of {total} exact", wrong[0] if wrong else "")
 
 
 LAWS = (

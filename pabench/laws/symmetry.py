@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
 from pabench.criterion import Batch, Criterion
 from pabench.errors import SuiteError
-from pabench.law import Law, Outcome, inapplicable, judged, relative_error
+from pabench.law import CheckOutcome, Law, flat, inapplicable, judged, relative_error, worst
 from pabench.parameters import create
 from pabench.selection import Tensors
 from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
@@ -20,50 +18,54 @@ ERROR = 1e-6
 """In float64 a sum in another order is off by 1e-13; what a criterion makes of it, by far less than this."""
 
 
-def batch_order(subject: Subject) -> Outcome:
+def batch_order(subject: Subject) -> CheckOutcome:
     """The images of each batch in another order give the same scores."""
     if not subject.rule.examples_per_class:
         return inapplicable("data-free")
-    straight = subject.batches(CONVOLUTIONAL)
     generator = torch.Generator().manual_seed(0)
-    orders = [torch.randperm(len(y), generator=generator) for _, y in straight]
-    shuffled = [(x[order], y[order]) for (x, y), order in zip(straight, orders, strict=True)]
+    shuffled: list[Batch] = []
+    for x, y in subject.batches(CONVOLUTIONAL):
+        order = torch.randperm(len(y), generator=generator)
+        shuffled.append((x[order], y[order]))
     error = relative_error(subject.result(CONVOLUTIONAL, batches=shuffled), subject.result(CONVOLUTIONAL))
     return judged(error < ERROR, f"error {error:.0e}", "scores depend on the order of the images")
 
 
-def batch_splitting(subject: Subject) -> Outcome:
+def batch_splitting(subject: Subject) -> CheckOutcome:
     """Each batch in two class-balanced halves, BatchNorm in eval mode: scores times one constant."""
     if not subject.rule.examples_per_class:
         return inapplicable("data-free")
     if "homogeneous" not in subject.rule.laws:
         return inapplicable("not declared")
-    rule = _in_eval_mode(subject.brief)
+    rule = _in_eval_mode(subject.rule)
     if rule is None:
         return inapplicable("BatchNorm only by the statistics of the whole batch")
+    subject = replace(subject, rule=rule)
     halves: list[Batch] = []
-    whole = subject.batches(CONVOLUTIONAL)
-    for x, y in whole:
-        halves += [(x[part::2], y[part::2]) for part in (0, 1)]
-    return _proportional(subject, rule, "halves of a batch rank otherwise", whole=whole, other=halves)
+    for x, y in subject.batches(CONVOLUTIONAL):
+        # images lie class by class, an even number of each: every second one is a balanced half
+        halves += [(x[0::2], y[0::2]), (x[1::2], y[1::2])]
+    split = subject.result(CONVOLUTIONAL, batches=halves)
+    return _proportional(split, subject.result(CONVOLUTIONAL), "halves of a batch rank otherwise")
 
 
-def loss_scale(subject: Subject) -> Outcome:
+def loss_scale(subject: Subject) -> CheckOutcome:
     """Three times the loss: scores times one constant, so the same mask."""
-    with subject.session(CONVOLUTIONAL) as ctx:
-        subject.of(ctx)
+    with subject.context(CONVOLUTIONAL) as ctx:
+        straight = subject.result_in(ctx)
         if "loss" not in ctx.noted:
             return inapplicable("does not ask for ctx.loss")
     if "homogeneous" not in subject.rule.laws:
         return inapplicable("not declared")
-    return _proportional(subject, subject.brief, "the scale of the loss changes the ranking", scale=3.0)
+    tripled = subject.result(CONVOLUTIONAL, loss_scale=3.0)
+    return _proportional(tripled, straight, "the scale of the loss changes the ranking")
 
 
-def channels(subject: Subject) -> Outcome:
+def channels(subject: Subject) -> CheckOutcome:
     """The units of a hidden layer change places, in a network with BatchNorm and in one without: so do their scores."""
     if subject.random:
         return inapplicable("draws on the seed, weight by weight")
-    worst = 0.0
+    errors = []
     for specimen in (CONVOLUTIONAL, PERCEPTRON):
         layer, _, following = (f"{name}.weight" for name in specimen.hidden)
         module = specimen.module()
@@ -71,30 +73,17 @@ def channels(subject: Subject) -> Outcome:
         straight = subject.result(specimen)
         moved = subject.result(specimen, module=permuted(module, specimen.hidden, order))
         expected = {**straight, layer: straight[layer][order], following: straight[following][:, order]}
-        worst = max(worst, relative_error(moved, expected), key=lambda e: math.inf if math.isnan(e) else e)
-    return judged(worst < ERROR, f"error {worst:.0e}", "scores depend on where in its layer a unit stands")
+        errors.append(relative_error(moved, expected))
+    error = worst(errors)
+    return judged(error < ERROR, f"error {error:.0e}", "scores depend on where in its layer a unit stands")
 
 
-def _proportional(
-    subject: Subject,
-    rule: Criterion,
-    reason: str,
-    *,
-    whole: Sequence[Batch] | None = None,
-    other: Sequence[Batch] | None = None,
-    scale: float = 1.0,
-) -> Outcome:
-    straight = subject.result(CONVOLUTIONAL, rule=rule, batches=whole)
-    changed = subject.result(CONVOLUTIONAL, rule=rule, batches=other, scale=scale)
-    factor = _factor(changed, straight)
+def _proportional(changed: Tensors, straight: Tensors, reason: str) -> CheckOutcome:
+    """Whether one is a constant times the other: the constant of the least squares."""
+    a, b = flat(changed), flat(straight)
+    factor = float((a @ b) / (b @ b))
     error = relative_error(changed, {n: factor * s for n, s in straight.items()})
     return judged(error < ERROR, f"factor {factor:.4g}, error {error:.0e}", reason)
-
-
-def _factor(changed: Tensors, straight: Tensors) -> float:
-    """The constant that takes one to the other with the least squares."""
-    a, b = (torch.cat([s.flatten() for s in scores.values()]) for scores in (changed, straight))
-    return float((a @ b) / (b @ b))
 
 
 def _in_eval_mode(rule: Criterion) -> Criterion | None:

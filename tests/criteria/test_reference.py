@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import pabench
-from pabench.oracle import entries
+from pabench.oracle import index
 
 from ..conftest import REFERENCE
 
 # index.json says which file belongs to which criterion and parameters, and how its batches, signs and counts differ
-RUNS = [(letter, entry) for entry in entries(REFERENCE) for letter in entry.cases]
+RUNS = [(letter, entry) for entry in index(REFERENCE) for letter in entry.cases]
 ids = [f"{letter}-{entry.file}-{entry.criterion}" for letter, entry in RUNS]
 every_run = pytest.mark.parametrize(("letter", "entry"), RUNS, ids=ids)
 
