@@ -22,7 +22,7 @@ ROOMS = [
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
     *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
-    *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "declared", "submission", "fields"],
+    *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "declared", "submission"],
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "replication"],
     *["verification", "bank"],
     *["comparable", "sitefile", "site", "sitefolder", "publish"],
