@@ -13,7 +13,7 @@ from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
 from pabench.flaw import Flaw
 from pabench.foreign import AGGREGATES
-from pabench.likeness import PARTS
+from pabench.record import PARTS
 from pabench.wellformed import Wellformed
 
 LEVEL = 2

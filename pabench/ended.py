@@ -12,13 +12,12 @@ from typing import Any
 from pabench.cell import Cell
 from pabench.execution import refused
 from pabench.flaw import Flaw
+from pabench.record import MACHINE
 from pabench.rerun import Rerun, Where, why
 from pabench.wellformed import Wellformed
 
-MACHINE = ("data", "oom", "io", "timeout", "crash")
-"""Kinds of failures that another machine, or another moment, may not have."""
-UNCHECKED = ("data", "oom", "io", "timeout")
-"""Kinds for which nothing is known of the submission where they happen here."""
+EXCUSED = (*MACHINE, "crash")
+"""Kinds of failures there that another machine, or another moment, may not have; a crash here is the submission's."""
 
 
 def first_checked(found: Wellformed, cell: Cell) -> Cell:
@@ -35,7 +34,7 @@ def pruned_again(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tu
     if receipt is None or receipt["status"] != "ok":
         return _told(3, cell, record, receipt)
     # a resumed study may have checked another seed first than the one that was looked at here
-    unable = refusable or record["kind"] in MACHINE or not where.alike(record)
+    unable = refusable or record["kind"] in EXCUSED or not where.alike(record)
     return [_flaw(3, cell, record, "its masks were made here", unable)], "masks, which it is said not to have"
 
 
@@ -44,7 +43,7 @@ def trained_again(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> t
     record, again = found.records[cell.key], made.record(cell)
     if again is None or again["status"] != "ok":
         return _told(4, cell, record, again)
-    unable = record["kind"] in MACHINE or not where.alike(record)
+    unable = record["kind"] in EXCUSED or not where.alike(record)
     top1 = again["result"]["top1"]
     return [_flaw(4, cell, record, f"trained here to {top1:.2f} % top-1", unable)], f"{top1:.2f} %, said to be none"
 
@@ -56,7 +55,7 @@ def _degenerate(cell: Cell, made: Rerun, receipt: Mapping[str, Any] | None) -> b
 
 def _told(level: int, cell: Cell, record: Mapping[str, Any], again: Mapping[str, Any] | None) -> tuple[list[Flaw], str]:
     """Of a cell that has no result here, either; one that ends here for want of something shows nothing."""
-    if again is None or (again["kind"] in UNCHECKED and again["kind"] != record["kind"]):
+    if again is None or (again["kind"] in MACHINE and again["kind"] != record["kind"]):
         return [_flaw(level, cell, record, why(again), unable=True)], "not checked"
     return [], f"{again['status']} here, too ({again['kind']})"
 

@@ -17,7 +17,8 @@ from pabench.errors import DataError, MissingError, PluginError
 from pabench.flaw import Flaw
 from pabench.foreign import content
 from pabench.maskfile import unpack
-from pabench.rerun import SAME, Rerun, Where, rerun, why
+from pabench.record import MACHINE, NUMERICS, PARTS
+from pabench.rerun import Rerun, Where, rerun, why
 from pabench.rescored import asked, kind, receipts
 from pabench.sampling import ended, identified, masked, row, sample
 from pabench.size import flops, parameters
@@ -77,17 +78,17 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
     path = f"records/{cell.key}.json"
     receipt = made.receipt(cell)
     if receipt is None or receipt["status"] != "ok":
-        unable = receipt is not None and receipt["kind"] in ("data", "oom", "io")
+        unable = receipt is not None and receipt["kind"] in MACHINE
         return [Flaw(LEVEL, path, "a mask", why(receipt), "receipt", cell.title, unable)], "no mask"
     kinds = [kind(found) for found in (receipt["receipt"], record["receipt"])]
     if kinds[0] != kinds[1]:
         return [Flaw(LEVEL, path, f"{kinds[0]} (made here)", kinds[1], "receipt.model", cell.title)], "no mask"
     here = where.environment()
     alike = where.alike(record)
-    for part in ("weights", "order", "augmentation", "scoring_batch"):
+    for part in PARTS:
         stated, derived = record["pairing"].get(part), receipt["pairing"].get(part)
         if stated != derived:
-            there = ", ".join(f"{k} {record['environment'].get(k)} there, {here[k]} here" for k in SAME)
+            there = ", ".join(f"{k} {record['environment'].get(k)} there, {here[k]} here" for k in NUMERICS)
             told = f"{stated} ({there})"
             flaw = Flaw(LEVEL, path, f"{derived} (made here)", told, f"pairing.{part}", cell.title, not alike)
             return [flaw], f"other {part}"

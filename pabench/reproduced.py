@@ -11,6 +11,7 @@ from pabench.cell import Cell
 from pabench.ended import trained_again
 from pabench.errors import MissingError, PluginError
 from pabench.flaw import Flaw
+from pabench.record import MACHINE
 from pabench.replication import LEVEL as ALPHA
 from pabench.replication import MOST_DETECTABLE, POWER, Agreement, agreements, enough
 from pabench.rerun import Rerun, Where, rerun, why
@@ -73,7 +74,7 @@ def _accuracies(
         for cell in again[first.key]:
             record = made.record(cell)
             if record is None or record["status"] != "ok":
-                unable = record is not None and record["kind"] in ("data", "oom", "io", "timeout")
+                unable = record is not None and record["kind"] in MACHINE
                 flaws.append(Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, unable))
             else:
                 fresh.append(record["result"]["top1"])

@@ -27,10 +27,8 @@ from pabench.environment import environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
 from pabench.machine import cores
+from pabench.record import NUMERICS
 from pabench.store import Kind, Store
-
-SAME = ("torch", "timm", "device")
-"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Where:
     def alike(self, record: Mapping[str, Any]) -> bool:
         """Whether a record was made where this is, as far as computing goes."""
         here = self.environment()
-        return all(record["environment"].get(part) == here[part] for part in SAME)
+        return all(record["environment"].get(part) == here[part] for part in NUMERICS)
 
 
 @dataclass(frozen=True)
