@@ -20,8 +20,7 @@ from pabench.cell import Cell, digest
 from pabench.consistent import OF_BANK
 from pabench.envelope import seal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY, SUBMISSION, Foreign, content, read
+from pabench.foreign import STUDY, SUBMISSION, Flaw, Foreign, content, read
 from pabench.record import ENVIRONMENT, PARTS
 from pabench.schema import Submission, problems
 from pabench.store import Store

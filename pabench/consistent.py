@@ -11,8 +11,7 @@ from pabench import counted, rules, sourcefile, stated
 from pabench.ablation import alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
-from pabench.flaw import Flaw
-from pabench.foreign import AGGREGATES
+from pabench.foreign import AGGREGATES, Flaw
 from pabench.record import PARTS
 from pabench.wellformed import Wellformed
 

@@ -19,8 +19,8 @@ from pabench.digest import source_digest
 from pabench.donor import nature
 from pabench.engine import Engine, Report, Task
 from pabench.envelope import MAX_BYTES, parse
+from pabench.environment import cores
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
-from pabench.machine import cores
 from pabench.meaning import meaning
 from pabench.schema import Part, problems
 

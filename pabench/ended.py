@@ -11,7 +11,7 @@ from typing import Any
 
 from pabench.cell import Cell
 from pabench.execution import refused
-from pabench.flaw import Flaw
+from pabench.foreign import Flaw
 from pabench.record import MACHINE
 from pabench.rerun import Rerun, Where, why
 from pabench.wellformed import Wellformed

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pabench import maskbits
 from pabench.cell import digest
 from pabench.envelope import MAX_BYTES, parse, unseal
 from pabench.errors import DataError, MissingError
-from pabench.flaw import Flaw
 from pabench.store import MAX_MASK_BYTES
+from pabench.wording import plain
 
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
 SEALED = ("records", "receipts", "checks", "metrics")
@@ -28,6 +28,7 @@ MAX_STUDY_BYTES = 64 * 2**20
 MAX_SOURCE_BYTES = 2**20
 MAX_FILES = 500_000
 MAX_TOTAL_BYTES = 64 * 2**30
+LONGEST = 160
 
 # folder: the names of its files, and how many bytes one may have
 FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
@@ -36,6 +37,30 @@ FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
     "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
 }
 TOP = {STUDY: MAX_STUDY_BYTES, SUBMISSION: MAX_STUDY_BYTES, AGGREGATES: MAX_STUDY_BYTES, README: MAX_SOURCE_BYTES}
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One thing that a verification found. `level` is the level that found it; `cell` its title, "" for a whole file.
+
+    `unable`: nothing is proved wrong, the check could not be made here.
+    """
+
+    level: int
+    file: str
+    expected: str
+    found: str
+    field: str = ""
+    cell: str = ""
+    unable: bool = False
+
+    def __str__(self) -> str:
+        where = ": ".join(filter(None, [self.file, self.cell, self.field]))
+        verdict = f"expected {_short(self.expected)}, found {_short(self.found)}"
+        return plain(f"level {self.level}: {_short(where, 400)}: {verdict}").replace("\n", " ")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "text": str(self)}
 
 
 @dataclass(frozen=True)
@@ -183,3 +208,7 @@ def _bytes(folder: int, name: str, limit: int) -> bytes:
         return data
     finally:
         os.close(handle)
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -14,8 +14,7 @@ from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.ended import first_checked, pruned_again
 from pabench.errors import DataError, MissingError, PluginError
-from pabench.flaw import Flaw
-from pabench.foreign import content
+from pabench.foreign import Flaw, content
 from pabench.maskfile import unpack
 from pabench.record import MACHINE, NUMERICS, PARTS
 from pabench.rerun import Rerun, Where, rerun, why

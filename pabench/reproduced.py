@@ -10,7 +10,7 @@ from typing import Any
 from pabench.cell import Cell
 from pabench.ended import trained_again
 from pabench.errors import MissingError, PluginError
-from pabench.flaw import Flaw
+from pabench.foreign import Flaw
 from pabench.record import MACHINE
 from pabench.replication import LEVEL as ALPHA
 from pabench.replication import MOST_DETECTABLE, POWER, Agreement, agreements, enough

@@ -23,10 +23,9 @@ from pabench.cell import Cell, CriterionSpec, digest
 from pabench.description import descriptions
 from pabench.engine import Engine, Task
 from pabench.engines import Inline, Processes
-from pabench.environment import environment
+from pabench.environment import cores, environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
-from pabench.machine import cores
 from pabench.record import NUMERICS
 from pabench.store import Kind, Store
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from pabench.cell import CriterionSpec, digest
 from pabench.declared import Declared, declared
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY
+from pabench.foreign import STUDY, Flaw
 from pabench.wellformed import Wellformed
 
 LEVEL = 2

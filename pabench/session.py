@@ -18,10 +18,9 @@ from pabench.block import Block
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome, StopFlag
 from pabench.engines import Inline, Processes
-from pabench.environment import environment
+from pabench.environment import cores, environment, pick_device
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.interrupt import stoppable
-from pabench.machine import cores, pick_device
 from pabench.measurement import MetricSpec
 from pabench.options import Options
 from pabench.progress import display

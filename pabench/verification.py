@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pabench import consistent, durable, wellformed
 from pabench.envelope import seal
-from pabench.flaw import Flaw
-from pabench.foreign import read
+from pabench.foreign import Flaw, read
 from pabench.judgement import KIND, refuse_target
 from pabench.record import now
 from pabench.wellformed import Wellformed
