@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from pabench.foreign import Flaw, content
 from pabench.maskfile import unpack
 from pabench.record import MACHINE, NUMERICS, PARTS
 from pabench.rerun import Rerun, Where, rerun, why
-from pabench.rescored import asked, kind, receipts
+from pabench.rules import asked, kind, receipts
 from pabench.sampling import ended, identified, masked, row, sample
 from pabench.size import flops, parameters
 from pabench.wellformed import Wellformed
@@ -91,8 +90,7 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> tuple
             told = f"{stated} ({there})"
             flaw = Flaw(LEVEL, path, f"{derived} (made here)", told, f"pairing.{part}", cell.title, not alike)
             return [flaw], f"other {part}"
-    wrong = chain(asked(cell, own), receipts(cell, record, receipt, alike=alike))
-    flaws = [Flaw(LEVEL, w.file or path, w.expected, w.found, w.field, cell.title, w.unable) for w in wrong]
+    flaws = [*asked(cell, own), *receipts(cell, record, receipt, alike=alike)]
     sha = record["receipt"].get("mask")
     if "model" in record["receipt"]:
         return [*flaws, *_sizes(found, cell, own, where, path)], "other network" if flaws else "the same network"
