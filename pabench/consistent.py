@@ -73,7 +73,8 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
     """A finished record against its cell, the file of its pruning and its mask, as far as it has them."""
     result, receipt = record["result"], record["receipt"]
     yield from _training(cell, result)
-    yield from _costs(cell, record)
+    yield from _seconds(cell, record)
+    yield from _images(cell, record["cost"].get("scoring_images"))
     yield from _hashed(record)
     yield from _layers(result["flops"], receipt)
     if cell.criterion is None:
@@ -93,17 +94,21 @@ def _training(cell: Cell, result: Mapping[str, Any]) -> Iterator[Wrong]:
             yield f"result.curve.{name}", f"{cell.recipe.epochs} epochs", f"{len(values)} values"
 
 
-def _costs(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
-    """Seconds that were measured, the parts within the whole, and as many images as the criterion asks for."""
+def _seconds(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Seconds that were measured, the parts within the whole."""
     cost = record["cost"]
-    scored = cell.criterion is not None and "model" not in (record["receipt"] or {}) and cell.ablation in SCORED
-    for name in (*TIMED, "scoring_seconds") if scored else TIMED:
+    masked = cell.criterion is not None and "model" not in (record["receipt"] or {})
+    timed = (*TIMED, "scoring_seconds") if masked and cell.ablation in SCORED else TIMED
+    for name in timed:
         if not cost.get(name):
             yield f"cost.{name}", "more than 0", cost.get(name)
     parts = (cost.get("training_seconds") or 0) + (cost.get("evaluation_seconds") or 0)
     if (cost.get("wall_seconds") or parts) < parts * (1 - ROUNDING):
         yield "cost.wall_seconds", f"at least {parts:g}, training and evaluation", cost["wall_seconds"]
-    images = cost.get("scoring_images")
+
+
+def _images(cell: Cell, images: int | None) -> Iterator[Wrong]:
+    """As many images were scored as the criterion asks for; an older record does not say."""
     if cell.criterion is None or images is None:
         return
     each = cell.criterion.args.get("examples_per_class", 0)

@@ -172,11 +172,15 @@ def receipts(cell: Cell, record: Mapping[str, Any], made: Mapping[str, Any], *, 
     differing = (earned ^ there) - {OF_BANK}
     # on another machine a count may pass the threshold of a flag; what the criterion says of the network does not
     if differing and (alike or differing & {*UNDERIVED}):
-        yield flaw("flags", *(", ".join(sorted(names)) or "none" for names in (earned, there)), not alike)
+        yield flaw("flags", _named(earned), _named(there), not alike)
     for field in IMAGES:
         value = record["cost"].get(field)
         if value is not None and value != made["cost"].get(field):
             yield flaw(f"cost.{field}", made["cost"].get(field), value)
+
+
+def _named(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _equal(one: Any, other: Any) -> bool:
