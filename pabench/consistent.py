@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from pabench import counted, rules, sourcefile, stated
+from pabench import counted, rules, stated
 from pabench.ablation import alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
 from pabench.flaw import Flaw
 from pabench.foreign import AGGREGATES
 from pabench.likeness import PARTS
+from pabench.source import is_built_in, is_built_in_source
 from pabench.wellformed import Wellformed
 
 LEVEL = 2
@@ -180,7 +181,7 @@ def _sources(found: Wellformed) -> Iterator[Flaw]:
             yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
     if found.foreign.is_submission:
         for source, rule in rules.items():
-            known = source in sourcefile.built_in() or sourcefile.is_built_in(rule.name)
+            known = is_built_in_source(source) or is_built_in(rule.name)
             if not known and source not in files.values():
                 yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {source}", "no such file")
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from pabench import check, execution, maskbits, registry, schema, sourcefile
+from pabench import check, execution, maskbits, registry, schema
 from pabench.cell import Cell, CriterionSpec, digest
 from pabench.description import descriptions
 from pabench.engine import Engine, Task
@@ -27,6 +27,7 @@ from pabench.environment import environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
 from pabench.machine import cores
+from pabench.source import is_built_in, is_built_in_source
 from pabench.store import Kind, Store
 
 SAME = ("torch", "timm", "device")
@@ -185,7 +186,7 @@ def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path
     written: dict[str, Path] = {}
     needed = {source: name for c in cells if c.criterion for name, source in _needed(c.criterion).items()}
     for source, name in needed.items():
-        if source in sourcefile.built_in() or sourcefile.is_built_in(name):
+        if is_built_in_source(source) or is_built_in(name):
             continue
         if source not in files:
             if name not in registry.group("criteria").classes:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pabench.cell import CriterionSpec, digest
-from pabench.declared import Declared, declared
 from pabench.flaw import Flaw
 from pabench.foreign import STUDY
+from pabench.source import Declared, declared
 from pabench.wellformed import Wellformed
 
 LEVEL = 2

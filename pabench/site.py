@@ -11,15 +11,14 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from pabench_reports.board import REFERENCE, Board, Standing, board, caveats
-from pabench_reports.leaderboard import interval_text
 
 from pabench import sitefile
+from pabench.board import REFERENCE, Board, Standing, board, caveats
 from pabench.comparable import Badge, Comparable, Published, boards, on_all, together
 from pabench.frame import DENSE
 from pabench.report import TEMPLATES, render
 from pabench.section import templates
-from pabench.statistics import Interval, mean_interval
+from pabench.statistics import Interval, interval_text, mean_interval
 from pabench.wording import count, plain
 
 V1 = "data/v1"

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pabench import durable, scrub, sourcefile
+from pabench import durable, scrub
 from pabench.aggregates import aggregates
 from pabench.cell import Cell, canonical, digest
 from pabench.envelope import seal
 from pabench.errors import DataError, RefusedError
 from pabench.foreign import AGGREGATES, STUDY, SUBMISSION
+from pabench.source import is_built_in, is_built_in_source
+from pabench.sources import find
 from pabench.store import Store
 
 SCHEMA = 1
@@ -192,19 +194,19 @@ def _criteria(
 ) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Source files by their name in the submission, what the submission says of each criterion, and notes."""
     rules = {digest(cell.criterion.identity()): cell.criterion for cell in cells if cell.criterion}
-    foreign = {r.source: r for r in rules.values() if r.source not in sourcefile.built_in()}
-    found = sourcefile.find(foreign, manifest, plugins)
+    foreign = {r.source: r for r in rules.values() if not is_built_in_source(r.source)}
+    found = find(foreign, manifest, plugins)
     files: dict[str, bytes] = {}
     stated, notes = [], []
     for rule in rules.values():
         entry = {"label": rule.label, "name": rule.name, "version": rule.version, "source": rule.source}
-        if rule.source in sourcefile.built_in():
+        if is_built_in_source(rule.source):
             stated.append({**entry, "origin": "pabench", "file": ""})
         elif rule.source in found:
             name = f"{_file_name(rule.name)}-{rule.source[:8]}.py"
             files[name] = found[rule.source]
             stated.append({**entry, "origin": "submission", "file": f"criteria/{name}"})
-        elif sourcefile.is_built_in(rule.name):
+        elif is_built_in(rule.name):
             stated.append({**entry, "origin": "pabench, other source", "file": ""})
             notes.append(f"{rule.label}: comes with pabench, but its file has changed since the study was run")
         else:

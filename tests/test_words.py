@@ -14,7 +14,6 @@ import pytest
 from pabench import maskbits, registry, schema, sitefile
 from pabench.cell import Cell
 from pabench.control import Control
-from pabench.declared import declared
 from pabench.envelope import unseal
 from pabench.errors import DataError, RefusedError
 from pabench.foreign import read
@@ -23,6 +22,7 @@ from pabench.publish import publish
 from pabench.record import same_labels
 from pabench.rerun import Where
 from pabench.session import Session
+from pabench.source import declared
 from pabench.submission import submit
 from pabench.verification import verify
 
