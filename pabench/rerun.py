@@ -34,6 +34,10 @@ SAME = ("torch", "timm", "device")
 """What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
 
 
+MACHINE = ("data", "oom", "io", "timeout", "crash")
+"""Kinds of failures that another machine, or another moment, may not have."""
+
+
 @dataclass(frozen=True)
 class Where:
     """How to run somebody's cells: the names of criteria whose code may be run (`trust`), where datasets lie (by
@@ -101,8 +105,10 @@ def rerun(
     MissingError: a criterion's code may not be run, or is not there; a dataset is not there. PluginError: it ended the
     process that it was run in. SuiteError: it would be run in this one.
     """
-    with TemporaryDirectory(prefix="pabench-verify-") as folder:
-        files = _sources(foreign, [*cells, *checked], where, Path(folder))
+    everything = [*cells, *checked]
+    with TemporaryDirectory(prefix="pabench-verify-") as temporary:
+        folder = Path(temporary)
+        files = _sources(foreign, everything, where, folder)
         if files and where.engine == "inline":
             name = Path(next(iter(files.values()))).name
             raise SuiteError(
@@ -110,51 +116,43 @@ def rerun(
                 "leave --engine out"
             )
         engine: Engine = Inline() if where.engine == "inline" else Processes()
-        notes: dict[str, None] = {}
-        own = _here([*cells, *checked], where, files, engine, Path(folder), notes)
-        store = Store(Path(folder) / "results")
+        own, notes = _here(everything, where, files, engine, folder)
+        store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
-        mine = [own[cell.key] for cell in cells]
-        plan = execution.plan(store, mine, device=str(where.device))
+        device = str(where.device)
+        plan = execution.plan(store, [own[cell.key] for cell in cells], device=device)
         wanted = [task for task in plan.tasks if training or task.function == "pabench.run:prune"]
-        findings = check.tasks(
-            store, [own[cell.key] for cell in checked], into=store, device=str(where.device), plugins=[]
-        )
-        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in [*cells, *checked]}
+        findings = check.tasks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
+        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
         tasks = [_with_code(task, code) for task in [*findings, *wanted]]
         outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
         for _ in execution.settle(store, plan, outcomes, where.environment()):
             pass
-        yield Rerun(store, own, tuple(notes))
+        yield Rerun(store, own, notes)
 
 
 def _here(
-    cells: Sequence[Cell],
-    where: Where,
-    files: Mapping[str, Path],
-    engine: Engine,
-    folder: Path,
-    notes: dict[str, None],
-) -> dict[str, Cell]:
-    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here.
+    cells: Sequence[Cell], where: Where, files: Mapping[str, Path], engine: Engine, folder: Path
+) -> tuple[dict[str, Cell], tuple[str, ...]]:
+    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here; and what
+    is to be said of criteria that are others here.
 
-    `given` are all parameters that the label of the submission's cell means here.
+    The `given` of such a criterion are all parameters that the label of the submission's means here.
     """
     rules = {_identity(cell): cell.criterion for cell in cells if cell.criterion}
-    found = descriptions([(rule, _files(rule, files)) for rule in rules.values()], engine, folder)
+    found = descriptions({key: (rule, _files(rule, files)) for key, rule in rules.items()}, engine, folder)
+    notes: dict[str, None] = {}
     own = {}
     for cell in cells:
         rule = cell.criterion
         assert rule is not None
         made = found[_identity(cell)]
         if (made["source"], made["version"]) != (rule.source, rule.version):
-            notes[
-                f"{rule.label}: re-derived with another source than it was run with "
-                f"(version {made['version']} here, {rule.version} there)"
-            ] = None
+            versions = f"(version {made['version']} here, {rule.version} there)"
+            notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
         own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
-    return own
+    return own, tuple(notes)
 
 
 def _identity(cell: Cell) -> str:
@@ -209,3 +207,8 @@ def why(receipt: Mapping[str, Any] | None) -> str:
     if receipt is None:
         return "the process ended without a result"
     return f"{receipt['status']} ({receipt['kind']}): {receipt['message']}"
+
+
+def excused(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether what has no result here shows nothing of the submission. A crash does: its code may be the cause."""
+    return outcome is not None and outcome["kind"] in MACHINE and outcome["kind"] != "crash"

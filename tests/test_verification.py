@@ -18,13 +18,14 @@ from pabench.cli import app
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import read
+from pabench.level import Level
 from pabench.options import Options
 from pabench.rederived import overlap
-from pabench.replication import agreements, enough
+from pabench.reproduced import agreements, enough
 from pabench.rerun import Where
 from pabench.session import Session
 from pabench.submission import submit
-from pabench.verification import Level, verify
+from pabench.verification import verify
 
 from .conftest import STEEP, forget_plugins
 from .forgery import Forgery
