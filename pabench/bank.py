@@ -20,17 +20,15 @@ from pabench.cell import Cell, digest
 from pabench.consistent import OF_BANK
 from pabench.envelope import seal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY, SUBMISSION, Foreign, content, read
+from pabench.foreign import STUDY, SUBMISSION, Flaw, Foreign, content, read
+from pabench.record import ENVIRONMENT, PARTS
 from pabench.schema import Submission, problems
 from pabench.store import Store
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
 
 TAKEN = ("ok", "skipped")
-ENVIRONMENT = ("pabench", "torch", "timm", "device")
 SITE = Path("data") / "v1" / "studies"
-PARTS = ("weights", "order", "augmentation", "scoring_batch")
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 

@@ -16,13 +16,15 @@ import pandas as pd
 
 from pabench.cell import DENSE, Cell, digest
 from pabench.frame import chosen
-from pabench.likeness import PARTS, hashes
+from pabench.likeness import hashes
+from pabench.record import PARTS
 from pabench.sampling import place, row
 from pabench.section import Study
 from pabench.wording import count, plain
 
 LEVELS = ("self-reported", "mask-verified", "reproduced")
-ENVIRONMENT = ("torch", "device")
+TOLD = ("torch", "device")
+"""One sentence on a board tells less than `pabench.record.ENVIRONMENT`; the page of the study has it all."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
 
 def _environments(studies: Sequence[Published]) -> set[str]:
     records = [record for study in studies for record in study.study.records.values()]
-    return {", ".join(plain(record["environment"].get(part, "")) for part in ENVIRONMENT) for record in records}
+    return {", ".join(plain(record["environment"].get(part, "")) for part in TOLD) for record in records}
 
 
 def _told(environments: set[str]) -> str:

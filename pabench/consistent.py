@@ -11,9 +11,8 @@ from pabench import counted, rules, stated
 from pabench.ablation import alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
-from pabench.flaw import Flaw
-from pabench.foreign import AGGREGATES
-from pabench.likeness import PARTS
+from pabench.foreign import AGGREGATES, Flaw
+from pabench.record import PARTS
 from pabench.source import is_built_in, is_built_in_source
 from pabench.wellformed import Wellformed
 

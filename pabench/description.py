@@ -20,8 +20,8 @@ from pabench.digest import source_digest
 from pabench.donor import nature
 from pabench.engine import Engine, Report, Task
 from pabench.envelope import MAX_BYTES, parse
+from pabench.environment import cores
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
-from pabench.machine import cores
 from pabench.schema import Part, problems
 
 SECONDS = 600.0

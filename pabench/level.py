@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pabench.cell import Cell
-from pabench.flaw import Flaw
+from pabench.foreign import Flaw
 from pabench.sampling import identified
 
 NAMES = {1: "well-formed", 2: "consistent", 3: "masks re-derived", 4: "reproduced"}

@@ -21,11 +21,10 @@ from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.errors import DataError
 from pabench.execution import refused
-from pabench.flaw import Flaw
-from pabench.foreign import content
+from pabench.foreign import Flaw, content
 from pabench.level import Level, Recheck
-from pabench.likeness import PARTS
-from pabench.rerun import MACHINE, SAME, Rerun, Where, excused, rerun, why
+from pabench.record import MACHINE, NUMERICS, PARTS
+from pabench.rerun import Rerun, Where, excused, rerun, why
 from pabench.rescored import asked, kind, receipts
 from pabench.sampling import ended, masked, row, sample
 from pabench.size import flops, parameters
@@ -36,6 +35,8 @@ OVERLAP = {("float64", True): 0.99, ("float64", False): 0.99, ("float32", True):
 """The least share of common weights (Jaccard) by dtype of the scores and whether they were scored once, where the
 hardware is another: rounding moves weights at the threshold alone. Iterative float32 masks have none: two correct
 computations differ in 10 to 50 % of the kept weights, so that only equal masks prove anything."""
+EXCUSED = (*MACHINE, "crash")
+"""Kinds of failures there that another machine, or another moment, may not have; a crash here is the submission's."""
 FLOPS = 1e-6
 """Of a network's own FLOPs, by which those of its mask may differ: they are a rounded sum of shares of layers."""
 
@@ -130,7 +131,7 @@ def _unpaired(again: _Again) -> Recheck | None:
     if part is None:
         return None
     there, here = again.record["environment"], again.where.environment()
-    environments = ", ".join(f"{k} {there.get(k)} there, {here[k]} here" for k in SAME)
+    environments = ", ".join(f"{k} {there.get(k)} there, {here[k]} here" for k in NUMERICS)
     expected, told = f"{derived.get(part)} (made here)", f"{stated.get(part)} ({environments})"
     return Recheck(again.cell, f"other {part}", [again.flaw(f"pairing.{part}", expected, told, unable=not again.alike)])
 
@@ -231,7 +232,7 @@ def _pruned_again(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> R
     if receipt is None or receipt["status"] != "ok":
         return _ended_again(LEVEL, cell, record, receipt)
     # a resumed study may have checked another seed first than the one that was looked at here
-    unable = refusable or record["kind"] in MACHINE or not where.alike(record)
+    unable = refusable or record["kind"] in EXCUSED or not where.alike(record)
     flaw = _said_ended(LEVEL, cell, record, "its masks were made here", unable)
     return Recheck(cell, "masks, which it is said not to have", [flaw], ended=True)
 
@@ -241,7 +242,7 @@ def trained_again(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> R
     record, again = found.records[cell.key], made.record(cell)
     if again is None or again["status"] != "ok":
         return _ended_again(4, cell, record, again)
-    unable = record["kind"] in MACHINE or not where.alike(record)
+    unable = record["kind"] in EXCUSED or not where.alike(record)
     top1 = again["result"]["top1"]
     flaw = _said_ended(4, cell, record, f"trained here to {top1:.2f} % top-1", unable)
     return Recheck(cell, f"{top1:.2f} %, said to be none", [flaw], ended=True)

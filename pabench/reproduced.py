@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from pabench.cell import Cell
-from pabench.flaw import Flaw
+from pabench.foreign import Flaw
 from pabench.level import Level, Recheck
 from pabench.power import TTest
 from pabench.rederived import trained_again

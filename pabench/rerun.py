@@ -23,19 +23,12 @@ from pabench.cell import Cell, CriterionSpec, digest
 from pabench.description import descriptions
 from pabench.engine import Engine, Task
 from pabench.engines import Inline, Processes
-from pabench.environment import environment
+from pabench.environment import cores, environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
-from pabench.machine import cores
+from pabench.record import MACHINE, NUMERICS
 from pabench.source import is_built_in, is_built_in_source
 from pabench.store import Kind, Store
-
-SAME = ("torch", "timm", "device")
-"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
-
-
-MACHINE = ("data", "oom", "io", "timeout", "crash")
-"""Kinds of failures that another machine, or another moment, may not have."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class Where:
     def alike(self, record: Mapping[str, Any]) -> bool:
         """Whether a record was made where this is, as far as computing goes."""
         here = self.environment()
-        return all(record["environment"].get(part) == here[part] for part in SAME)
+        return all(record["environment"].get(part) == here[part] for part in NUMERICS)
 
 
 @dataclass(frozen=True)
@@ -210,5 +203,5 @@ def why(receipt: Mapping[str, Any] | None) -> str:
 
 
 def excused(outcome: Mapping[str, Any] | None) -> bool:
-    """Whether what has no result here shows nothing of the submission. A crash does: its code may be the cause."""
-    return outcome is not None and outcome["kind"] in MACHINE and outcome["kind"] != "crash"
+    """Whether what has no result here shows nothing of the submission."""
+    return outcome is not None and outcome["kind"] in MACHINE

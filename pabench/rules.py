@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pabench.cell import CriterionSpec, digest
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY
+from pabench.foreign import STUDY, Flaw
 from pabench.source import Declared, declared
 from pabench.wellformed import Wellformed
 

@@ -18,14 +18,13 @@ from pabench.block import Block
 from pabench.cell import Cell
 from pabench.engine import Engine, Outcome, StopFlag
 from pabench.engines import Inline, Processes
-from pabench.environment import environment
+from pabench.environment import cores, environment, pick_device
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.interrupt import stoppable
-from pabench.machine import cores, pick_device
 from pabench.measurement import MetricSpec
 from pabench.options import Options
 from pabench.progress import display
-from pabench.record import now
+from pabench.record import ENVIRONMENT, now
 from pabench.report import write
 from pabench.resolve import Resolver
 from pabench.store import Store
@@ -39,7 +38,6 @@ SMALL_PIXELS = 64
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 INTERRUPTED, RESUMABLE = 130, 75
 # What must stay the same within a folder for its numbers to be comparable.
-FINGERPRINT = ("pabench", "torch", "timm", "device")
 
 
 @dataclass(frozen=True)
@@ -244,7 +242,7 @@ class Session:
             before = self.store.manifest()["environment"]
         except (MissingError, DataError):
             return
-        drift = [f"{k} {before.get(k)} -> {here[k]}" for k in FINGERPRINT if before.get(k) != here[k]]
+        drift = [f"{k} {before.get(k)} -> {here[k]}" for k in ENVIRONMENT if before.get(k) != here[k]]
         if drift and not self.options.allow_env_drift:
             raise RefusedError(
                 f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pabench import consistent, durable, wellformed
 from pabench.envelope import seal
 from pabench.errors import MissingError, PluginError
-from pabench.flaw import Flaw
-from pabench.foreign import read
+from pabench.foreign import Flaw, read
 from pabench.judgement import KIND, refuse_target
 from pabench.level import NAMES, Level
 from pabench.record import now

@@ -8,8 +8,7 @@ from typing import Any
 
 from pabench import grid, schema
 from pabench.cell import Cell, digest
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY, SUBMISSION, Foreign
+from pabench.foreign import STUDY, SUBMISSION, Flaw, Foreign
 from pabench.measurement import file as measured
 from pabench.record import labels, same_labels
 

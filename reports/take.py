@@ -54,6 +54,7 @@ def identity(study: Study) -> list[tuple[str, str]]:
     keys = sorted(study.frame["key"])
     expected = [key for key in keys if key in study.records]
     environment = manifest.get("environment", {})
+    # pabench itself is told from the manifest, which always names it
     named = [n for n in ("python", "torch", "timm", "numpy") if n in environment]
     versions = ", ".join(f"{n} {plain(environment[n])}" for n in named)
     return [

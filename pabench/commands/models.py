@@ -39,7 +39,7 @@ def score(
     if not time and len(criterion or ()) != 1:
         raise SuiteError("name one criterion, as in -c grasp; --time times several, or all of them")
     from pabench import registry, trial
-    from pabench.machine import pick_device
+    from pabench.environment import pick_device
 
     for file in plugin or ():
         registry.drop_in(file)
