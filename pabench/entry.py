@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pabench.cell import NAME
 from pabench.errors import SuiteError
-from pabench.yamltree import Path, Tree, shown
+from pabench.yamlfile import Path, Tree, shown
 
 STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 

@@ -14,8 +14,7 @@ from pabench.errors import SuiteError, did_you_mean
 from pabench.finding import add_duplicates, add_findings
 from pabench.override import override
 from pabench.recipe import AugmentEntry, RecipeEntry, StepSchedule
-from pabench.yamlfile import MAX_BYTES, decode, read
-from pabench.yamltree import Tree, printable, shown
+from pabench.yamlfile import MAX_BYTES, Tree, decode, printable, read, shown
 
 SCHEMA_URI = "https://json-schema.org/draft/2020-12/schema"
 
@@ -167,8 +166,8 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         if not tree.findings:
             tree.find((), f"expected a mapping, not {shown(tree.value)}; a suite starts with `protocol: pai-v1`")
         tree.raise_findings()
-    for assignment in overrides:
-        override(tree, assignment)
+    for number, assignment in enumerate(overrides, 1):
+        override(tree, assignment, number)
     suite = None
     try:
         suite = Suite.model_validate(tree.value)

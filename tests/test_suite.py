@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pabench import suite, yamltree
+from pabench import suite, yamlfile
 from pabench.cell import Augment, Recipe
 from pabench.errors import SuiteError
 
@@ -340,8 +340,8 @@ def test_the_schema_in_the_repository_is_current():
     assert written == suite.json_schema(), "write pabench.schema.json again: pabench schema > pabench.schema.json"
 
 
-def test_the_examples_of_yamltree_hold():
-    assert tuple(doctest.testmod(yamltree)) == (0, 3)  # failed, tried
+def test_the_examples_of_yamlfile_hold():
+    assert tuple(doctest.testmod(yamlfile)) == (0, 3)  # failed, tried
 
 
 def test_importing_suite_and_study_loads_no_torch_and_no_timm():
