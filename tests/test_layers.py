@@ -18,7 +18,7 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 # From the bottom up.
 ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
-    *["yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
+    *["yamlfile", "override", "entry", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
     *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
     *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],

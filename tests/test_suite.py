@@ -54,7 +54,7 @@ def changed(old: str, new: str) -> str:
 def test_reads_names_and_mappings_alike():
     read = suite.parse(GOOD, "s.yaml")
 
-    assert [(d.name, d.path, d.args) for d in read.datasets] == [
+    assert [(d.name, d.path, d.params) for d in read.datasets] == [
         ("digits", "", {}),
         ("parquet", "/data", {"per_class": 5}),
     ]
@@ -121,10 +121,6 @@ def test_augment_of_the_recipe_wins_over_that_of_the_dataset(written, built):
     recipe = read.recipe.build(augment=Augment(crop=4, flip=True), precision="bfloat16")
 
     assert (recipe.augment, recipe.precision) == (built, "float32")
-
-
-def test_plugins_lie_beside_the_suite():
-    assert suite.parse(GOOD + "plugins: [mine.py]\n", "a/s.yaml").plugin_files == (Path("a/mine.py"),)
 
 
 BAD = {
