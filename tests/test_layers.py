@@ -18,9 +18,9 @@ CRITERIA = Path(pabench_criteria.__file__).parent
 # From the bottom up.
 ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
-    *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
+    *["yamlfile", "override", "entry", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
+    *["wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
     *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
     *["maskbits", "foreign", "grid", "scrub", "aggregates", "source", "sources", "submission"],
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "level"],
@@ -32,10 +32,10 @@ ROOMS = [
     *["reach", "liveness", "scaled", "metric", "metrics"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
     *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
-    *["interrupt", "description", "rerun", "rescored", "rederived", "reproduced"],
+    *["description", "rerun", "rescored", "rederived", "reproduced"],
     *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
-    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "options", "session", "preview", "plan"],
-    *["commands", "cli"],
+    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "plan"],
+    *["commands", "cli", "__main__"],
 ]
 LIGHT = [
     *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],

@@ -13,15 +13,15 @@ import pytest
 
 from pabench import maskbits, registry, schema, sitefile
 from pabench.cell import Cell
+from pabench.commands.running import carry_out
 from pabench.control import Control
 from pabench.envelope import unseal
 from pabench.errors import DataError, RefusedError
 from pabench.foreign import read
-from pabench.options import Options
 from pabench.publish import publish
 from pabench.record import same_labels
 from pabench.rerun import Where
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.source import declared
 from pabench.submission import submit
 from pabench.verification import verify
@@ -53,7 +53,7 @@ def references(tmp_path_factory) -> Path:
     (folder / "lines.yaml").write_text(REFERENCE)
     forget_plugins()
     options = Options(suite=str(folder / "lines.yaml"), output=folder / "out", engine="inline", device="cpu")
-    assert Session.open(options).run() == 0
+    assert carry_out(Session.open(options)) == 0
     return submit(folder / "out", folder / "submission").folder
 
 
