@@ -98,7 +98,7 @@ def _incomplete(folder: Path, missing: Sequence[Cell], every: int) -> str:
 
 def _written(out: Path, contents: Iterable[tuple[str, bytes]], stated: Mapping[str, Any]) -> tuple[str, int]:
     """Write a submission of these contents by path, with the list of them: its digest, and how many bytes they are."""
-    listed = {}
+    listed: dict[str, dict[str, Any]] = {}
     with _in_place(out) as folder:
         for path, data in contents:
             (folder / path).parent.mkdir(exist_ok=True)

@@ -36,11 +36,13 @@ def written(folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def quick_reports(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def quick_reports():
     """A study's page takes seconds, and is tested in test_report.py."""
-    monkeypatch.setattr("pabench.site.render", lambda study: "")
-    monkeypatch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.site.render", lambda study: "")
+        patch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
+        yield
 
 
 @pytest.fixture
@@ -62,6 +64,18 @@ def ran(submission, tmp_path_factory):
 
 def banks(opened: Session) -> list[bank.Bank]:
     return bank.open_banks(opened.options.banks)
+
+
+@pytest.fixture(scope="module")
+def site(submission, tmp_path_factory):
+    """A published site of the bank, which keeps no masks."""
+    folder = tmp_path_factory.mktemp("published") / "site"
+    publish([str(submission)], folder, masks=False)
+    return folder
+
+
+SMALL = ("seeds=1", "sparsities=[0, 0.8]")
+"""Dense and three criteria at one sparsity: 4 cells, of which the bank has 3, two of them with a mask."""
 
 
 def session(suite: Path, *banks: Path, **options) -> Session:
@@ -114,37 +128,33 @@ def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsy
     assert not (suite.parent / "out").exists()
 
 
-def test_a_published_site_is_a_bank(suite, submission, tmp_path):
-    publish([str(submission)], tmp_path / "site", masks=False)
-
-    opened = session(suite, tmp_path / "site")
+def test_a_published_site_is_a_bank(suite, site):
+    opened = session(suite, site)
     assert len(bank.offered(banks(opened), opened.cells)) == 10
 
 
-def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission(suite, submission, tmp_path, capsys):
-    """10 cells of the bank, of which 8 have a mask; the masks are those that their records name."""
-    publish([str(submission)], tmp_path / "site", masks=False)
-
-    assert carry_out(session(suite, tmp_path / "site")) == 0
+def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission(
+    suite, site, submission, tmp_path, capsys
+):
+    """The masks are those that the bank's records name, and nothing is trained that the bank has."""
+    assert carry_out(session(suite, site, overrides=SMALL)) == 0
 
     shown = capsys.readouterr().out
-    assert "without 8 masks, which a submission needs and the run makes again" in shown
-    assert "14 cells, 10 done, 4 to do, 8 masks to make again" in shown
+    assert "without 2 masks, which a submission needs and the run makes again" in shown
+    assert "4 cells, 3 done, 1 to do, 2 masks to make again" in shown
     made = submit(suite.parent / "out", tmp_path / "made").folder
     assert verify(made).passed == 2
-    assert len(list(made.glob("masks/*"))) == 12
-    # nothing was trained that the bank had
+    assert len(list(made.glob("masks/*"))) == 3
     theirs, mine = Store(submission).records(), Store(made).records()
-    assert sum(mine[key]["result"] == theirs[key]["result"] for key in mine if key in theirs) == 10
+    assert sum(mine[key]["result"] == theirs[key]["result"] for key in mine if key in theirs) == 3
 
 
-def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, submission, tmp_path, capsys, monkeypatch):
-    publish([str(submission)], tmp_path / "site", masks=False)
+def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, site, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pabench.run.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
 
-    assert carry_out(session(suite, tmp_path / "site")) == 0
+    assert carry_out(session(suite, site, overrides=SMALL)) == 0
 
-    assert "masks: 8 of the 8 that were made again are not those that the records name" in capsys.readouterr().out
+    assert "masks: 2 of the 2 that were made again are not those that the records name" in capsys.readouterr().out
     with pytest.raises(DataError, match="run the suite again to make it anew"):
         submit(suite.parent / "out", tmp_path / "made")
 

@@ -25,7 +25,7 @@ ROOMS = [
     *["maskbits", "foreign", "grid", "scrub", "aggregates", "source", "sources", "submission"],
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "level"],
     *["verification", "bank"],
-    *["board", "comparable", "sitefile", "site", "sitefolder", "publish"],
+    *["board", "comparable", "sitefolder", "site", "publish"],
     *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk"],
     *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library", "parent"],
     *["diagnosis"],

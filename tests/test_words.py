@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pabench import maskbits, registry, schema, sitefile
+from pabench import maskbits, registry, schema, sitefolder
 from pabench.cell import Cell
 from pabench.commands.running import carry_out
 from pabench.control import Control
@@ -528,7 +528,7 @@ def test_a_mask_of_no_weights_and_an_endless_side_is_no_mask():
 def test_neither_a_cell_nor_a_header_of_a_table_is_a_formula():
     frame = pd.DataFrame({"=HYPERLINK(1)": ["@x", "y"], "top1": [-1.0, 2.0]})
 
-    assert sitefile.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
+    assert sitefolder.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
 
 
 def test_who_publishes_is_told_which_folder_breaks_the_page_and_where(forgery, tmp_path):
