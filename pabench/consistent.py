@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from pabench import rules, sourcefile
+from pabench import rules
 from pabench.ablation import IN_BATCH, alike
 from pabench.aggregates import aggregates, difference
 from pabench.cell import Cell, digest
 from pabench.foreign import AGGREGATES, Flaw, MaskFacts
 from pabench.record import PARTS, STATISTICS
+from pabench.source import is_built_in, is_built_in_source
 from pabench.verdict import OF_BANK, UNDERIVED, flags
 from pabench.wellformed import Wellformed
 
@@ -339,7 +340,7 @@ def _sources(found: Wellformed) -> Iterator[Flaw]:
             yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
     if found.foreign.is_submission:
         for source, rule in used.items():
-            known = source in sourcefile.built_in() or sourcefile.is_built_in(rule.name)
+            known = is_built_in_source(source) or is_built_in(rule.name)
             if not known and source not in files.values():
                 yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {source}", "no such file")
 

@@ -17,8 +17,7 @@ from pabench.remedy import Treatment, criterion_entry, flow, model_entry
 from pabench.suite import find, load
 from pabench.verdict import HEALTHY, percentage
 from pabench.wording import count
-from pabench.yamlfile import read
-from pabench.yamltree import Tree
+from pabench.yamlfile import Tree, read
 
 MARKS = ("<!-- zoo: generated -->", "<!-- end of zoo -->")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}

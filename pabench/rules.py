@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pabench.cell import Cell, CriterionSpec, canonical, digest
-from pabench.declared import Declared, declared
 from pabench.foreign import STUDY, Flaw
+from pabench.source import Declared, declared
 from pabench.verdict import OF_BANK, UNDERIVED
 from pabench.wellformed import Wellformed
 

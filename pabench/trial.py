@@ -26,8 +26,7 @@ from pabench.pruning import prune_all
 from pabench.receipt import Pruned
 from pabench.resolve import Resolver
 from pabench.wording import NOTHING, percent, seconds, size
-from pabench.yamlfile import read
-from pabench.yamltree import Tree
+from pabench.yamlfile import Tree, read
 
 EMBEDDED, SIDE = "digits", 32
 

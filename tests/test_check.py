@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from pabench import registry
-from pabench.options import Options
-from pabench.preview import preview
-from pabench.session import Session
+from pabench.commands.forecast import dry_run
+from pabench.commands.running import carry_out
+from pabench.session import Options, Session
 from pabench.store import Store
 
 SUITE = """
@@ -70,7 +70,7 @@ def test_a_degenerate_ranking_is_refused_before_any_round_and_said_with_its_reme
     """One check serves two sparsities and two seeds; the rounds, 5 for each of 4 cells, are never computed."""
     session = opened(tmp_path, SUITE + "scoring: {degenerate: refuse}\n")
 
-    code = session.run()
+    code = carry_out(session)
 
     assert code == 0
     said = capsys.readouterr().out.splitlines()
@@ -91,10 +91,10 @@ def test_a_degenerate_ranking_is_refused_before_any_round_and_said_with_its_reme
 def test_the_default_marks_and_a_refused_cell_can_be_marked_later(tmp_path):
     text = SUITE.replace("seeds: 2", "seeds: 1").replace("[0.5, 0.9]", "[0.9]").replace("random, ", "")
     text = text.replace("steps: 5", "steps: 1")
-    opened(tmp_path, text + "scoring: {degenerate: refuse}\n").run()
+    carry_out(opened(tmp_path, text + "scoring: {degenerate: refuse}\n"))
 
     session = opened(tmp_path, text)
-    session.run()
+    carry_out(session)
 
     (found,) = [session.store.get("records", c.key) for c in session.cells]
     assert found["status"] == "ok"
@@ -103,12 +103,12 @@ def test_the_default_marks_and_a_refused_cell_can_be_marked_later(tmp_path):
 
 def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
     text = SUITE.replace("seeds: 2", "seeds: 1")
-    opened(tmp_path, text, only=("criterion=random",)).run()
-    opened(tmp_path, text, only=("sparsity=0.5",)).run()
+    carry_out(opened(tmp_path, text, only=("criterion=random",)))
+    carry_out(opened(tmp_path, text, only=("sparsity=0.5",)))
     first = len(scorings)
 
     session = opened(tmp_path, text)
-    session.run()
+    carry_out(session)
 
     # the second run checked SNIP with its remedies and scored 5 rounds; the third only scores 5 rounds of 0.9
     assert first > 5
@@ -117,7 +117,7 @@ def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
 
 
 def test_a_dry_run_checks_and_writes_nothing(tmp_path, capsys):
-    preview(opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")))
+    dry_run(opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")))
 
     said = capsys.readouterr().out
     assert (
@@ -154,7 +154,7 @@ def branching_of_the_check(
 def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_path, capsys):
     text = SUITE.replace("zero_head_of_the_check", "branching_of_the_check").replace("{name: snip, steps: 5}", "px")
 
-    preview(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
+    dry_run(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
 
     assert "; use branching_of_the_check with px and scoring: {dtype: float64}" in capsys.readouterr().out
 
@@ -187,7 +187,7 @@ def test_a_check_that_fails_does_not_stop_the_study_and_is_tried_again(tmp_path,
     text = text.replace("[0.5, 0.9]", "[0.9]").replace("[zero_head_of_the_check]", "[resnet8]")
     session = opened(tmp_path, text + "plugins: [theirs.py]\n", engine="processes", jobs=1)
 
-    code = session.run()
+    code = carry_out(session)
 
     assert code == 3
     assert said in capsys.readouterr().out

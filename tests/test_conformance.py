@@ -205,7 +205,7 @@ def test_the_examples_in_the_docstrings_hold():
 
 def command(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "pabench.cli", "conformance", *arguments], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-m", "pabench", "conformance", *arguments], cwd=cwd, capture_output=True, text=True
     )
 
 

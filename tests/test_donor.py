@@ -19,8 +19,7 @@ from pabench.digest import source_digest
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
 from pabench.maskfile import unpack
-from pabench.options import Options
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.store import Store
 
 SUITE = """
