@@ -6,7 +6,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Any
 
 from pabench import frame, site
 from pabench.comparable import Badge, Published, boards
-from pabench.errors import DataError, RefusedError, SuiteError
+from pabench.errors import RefusedError, SuiteError
 from pabench.foreign import SUBMISSION, content, read
 from pabench.judgement import recorded, rejection
+from pabench.site import named_in_errors
 from pabench.sitefolder import Item, Written, item, update
 from pabench.submission import Submitted, submit
 from pabench.verification import Verification, verify
@@ -26,7 +26,6 @@ from pabench.wording import count, plain
 STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Submit = Callable[[Path, Path], Submitted]
-UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,15 @@ def publish(
     with TemporaryDirectory(prefix="pabench-publish-") as scratch:
         admitted: list[_Admitted] = []
         for number, given in enumerate(folders):
-            with _named_in_errors(given):
+            with named_in_errors(given):
                 admitted.append(_admitted(given, Path(scratch) / f"{number}", submitted, records, masks=masks))
         studies = [one.study for one in admitted]
         slugs = [study.slug for study in studies]
         if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
-        pages, disputed = _pages(studies, plain(title), [plain(author) for author in authors])
+        with named_in_errors(", ".join(slugs)):
+            disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
+            pages = site.pages(studies, plain(title), [plain(author) for author in authors])
         items = {path: item(data) for path, data in pages.items()}
         for one in admitted:
             items |= one.items
@@ -104,18 +105,6 @@ def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
         if os.path.commonpath([here, there]) in (here, there):
             inner, outer = (out, folder) if there.startswith(here) else (folder, out)
             raise RefusedError(f"-o {out}: {inner} lies in {outer}; keep the site and what it is made of apart")
-
-
-@contextmanager
-def _named_in_errors(given: str) -> Iterator[None]:
-    """What no check foresaw in a stranger's folder is an error that names the folder, and no traceback."""
-    try:
-        yield
-    except UNFORESEEN as error:
-        raise DataError(
-            f"{given}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
-            "with it; leave it out, and report this"
-        ) from error
 
 
 def _admitted(
@@ -199,18 +188,3 @@ def _by_row(level: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 def _record_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         yield from sorted(path.glob("*.json")) if path.is_dir() else [path]
-
-
-def _pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
-    """The files of the site, and what its maker must know of results that studies do not agree on."""
-    try:
-        disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
-        return site.pages(studies, title, authors), disputed
-    except UNFORESEEN as error:
-        for study in studies:
-            with _named_in_errors(study.slug):
-                site.pages([study], title, authors)
-        names = ", ".join(study.slug for study in studies)
-        raise DataError(
-            f"{names}: cannot be shown on one site ({type(error).__name__}: {plain(error)[:200]})"
-        ) from error
