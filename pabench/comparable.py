@@ -102,6 +102,7 @@ class Comparable:
         """A stable name: what it is of, and a hash of what makes its rows comparable."""
         told = re.sub(r"[^a-z0-9]+", "-", f"{self.cell.dataset.label}-{self.cell.model.label}".lower()).strip("-")[:60]
         first = sorted(value for (_, part), value in self.pairing.items() if part == "weights")[:1]
+        # of its pairing the weights of one seed: a board keeps its name when studies add seeds, or criteria
         return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
 
 

@@ -23,6 +23,8 @@ from pabench.submission import Submitted, submit
 from pabench.verification import Verification, verify
 from pabench.wording import count, plain
 
+SHOWN = 5
+"""Flaws that an error names: `pabench verify` says all."""
 STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Submit = Callable[[Path, Path], Submitted]
@@ -125,7 +127,7 @@ def _admitted(
         folder = made.folder
     found = verify(folder, 2)
     if found.exit_code:
-        lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:5]]
+        lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:SHOWN]]
         raise RefusedError("\n".join([f"{given}: not published: `pabench verify` rejects it:", *lines]))
     digests.add(found.digest)
     study = _published(found, name, [one for one in records if one["digest"] in digests])

@@ -25,6 +25,7 @@ from pabench.wording import count, plain
 
 V1 = "data/v1"
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What computing with figures raises that are in range one by one and make no sense together."""
 LEGEND = tuple(Badge(level, "") for level in range(3))
 
 
