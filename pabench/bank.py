@@ -17,13 +17,13 @@ from typing import Any
 from pabench import consistent, wellformed
 from pabench.ablation import alike
 from pabench.cell import Cell, digest, facts
-from pabench.consistent import OF_BANK
 from pabench.envelope import seal
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.foreign import STUDY, SUBMISSION, Flaw, Foreign, content, read
 from pabench.record import ENVIRONMENT, PARTS
 from pabench.schema import Submission, problems
 from pabench.store import Store
+from pabench.verdict import OF_BANK
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from pabench.foreign import Flaw, content
 from pabench.level import Level, Recheck
 from pabench.record import MACHINE, NUMERICS, PARTS
 from pabench.rerun import Rerun, Where, excused, rerun, why
-from pabench.rescored import asked, kind, receipts
+from pabench.rules import asked, kind, receipts
 from pabench.sampling import ended, instead, masked
 from pabench.size import flops, parameters
 from pabench.wellformed import Wellformed
@@ -79,8 +78,8 @@ class _Again:
     def alike(self) -> bool:
         return self.where.alike(self.record)
 
-    def flaw(self, field: str, expected: str, found: str, *, unable: bool = False, file: str = "") -> Flaw:
-        return _flaw(LEVEL, self.cell, field, expected, found, unable, file)
+    def flaw(self, field: str, expected: str, found: str, *, unable: bool = False) -> Flaw:
+        return _flaw(LEVEL, self.cell, field, expected, found, unable)
 
     def content(self) -> bytes:
         """The submitted mask file, as level 1 read it."""
@@ -96,8 +95,7 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> Reche
     again = _Again(found, cell, made.cells[cell.key], found.records[cell.key], receipt, where)
     if (unlike := _other_kind(again) or _unpaired(again)) is not None:
         return unlike
-    said = chain(asked(cell, again.own), receipts(cell, again.record, receipt, alike=again.alike))
-    flaws = [again.flaw(w.field, w.expected, w.found, unable=w.unable, file=w.file) for w in said]
+    flaws = [*asked(cell, again.own), *receipts(cell, again.record, receipt, alike=again.alike)]
     if "model" in again.record["receipt"]:
         outcome = "other network" if flaws else "the same network"
         return Recheck(cell, outcome, [*flaws, *_network_sizes(again)])
@@ -255,5 +253,5 @@ def _said_ended(level: int, cell: Cell, record: Mapping[str, Any], there: str, u
     return _flaw(level, cell, "status", expected, there, unable)
 
 
-def _flaw(level: int, cell: Cell, field: str, expected: str, found: str, unable: bool, file: str = "") -> Flaw:
-    return Flaw(level, file or f"records/{cell.key}.json", expected, found, field, cell.title, unable)
+def _flaw(level: int, cell: Cell, field: str, expected: str, found: str, unable: bool) -> Flaw:
+    return Flaw(level, f"records/{cell.key}.json", expected, found, field, cell.title, unable)
