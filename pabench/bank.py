@@ -28,6 +28,7 @@ from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
 
 TAKEN = ("ok", "skipped")
+"""What failed there may not fail here."""
 SITE = Path("data") / "v1" / "studies"
 Pairing = Callable[[Cell], Mapping[str, str]]
 

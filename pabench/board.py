@@ -68,6 +68,11 @@ class Board:
     beside: tuple[Standing, ...] = ()
 
     @property
+    def lines(self) -> tuple[Standing, ...]:
+        """Every line of the table, from the top."""
+        return self.beside + self.ranked + self.unranked
+
+    @property
     def separable(self) -> bool:
         """Whether any two criteria are separated."""
         return len({standing.letters for standing in self.ranked}) > 1

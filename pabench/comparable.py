@@ -82,18 +82,7 @@ class Comparable:
     def frame(self) -> pd.DataFrame:
         """One row a cell: a finished one before any other, then one of a row that was checked further, then that of the
         first study."""
-        every = pd.concat(self.frames, ignore_index=True)
-        pairs = list(zip(every["criterion"].map(str), every["study"].map(str), strict=True))
-        doubt = {pair: self._doubt(*pair) for pair in dict.fromkeys(pairs)}
-        return chosen(every.assign(doubt=[doubt[pair] for pair in pairs]), "doubt").drop(columns="doubt")
-
-    def _doubt(self, criterion: str, slug: str) -> int:
-        """The less, the further a study's cells of a criterion were checked; the most for a study that was rejected."""
-        study = next(study for study in self.members if study.slug == slug)
-        if study.rejected:
-            return 1
-        levels = [badge.level for (name, of), badge in self.given.items() if of == slug and criterion in (name, DENSE)]
-        return -max(levels, default=0)
+        return chosen(pd.concat(self.frames, ignore_index=True), "doubt").drop(columns="doubt")
 
     @property
     def badges(self) -> dict[str, Badge]:
@@ -113,6 +102,7 @@ class Comparable:
         """A stable name: what it is of, and a hash of what makes its rows comparable."""
         told = re.sub(r"[^a-z0-9]+", "-", f"{self.cell.dataset.label}-{self.cell.model.label}".lower()).strip("-")[:60]
         first = sorted(value for (_, part), value in self.pairing.items() if part == "weights")[:1]
+        # of its pairing the weights of one seed: a board keeps its name when studies add seeds, or criteria
         return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
 
 
@@ -154,20 +144,24 @@ def _join(
         found.append(board)
     board.pairing |= pairing
     board.members.append(study)
-    labels = {}
+    labels, doubt = {}, {DENSE: 0}
     for cell in cells:
         label, shown = _label(board, study, cell)
         labels[label] = shown
         if cell.criterion:
-            board.given[shown, study.slug] = study.badge(row(cell))
-    for shown in labels.values():
-        if shown != DENSE:
-            board.studies[shown].append(study)
+            badge = study.badge(row(cell))
+            board.given[shown, study.slug] = badge
+            # a study that was rejected comes after all others, and dense, which has no row, is as good as its best row
+            doubt[shown] = 1 if study.rejected else -badge.level
+    doubt[DENSE] = 1 if study.rejected else min(doubt.values())
+    for shown in list(doubt)[1:]:  # all but dense
+        board.studies[shown].append(study)
     frame = study.study.frame[study.study.frame["key"].isin({cell.key for cell in cells})]
     if board.frames:
         _compare_common(board, study, frame)
         _compare_environments(board, study)
-    board.frames.append(frame.assign(study=study.slug, criterion=[labels.get(n, n) for n in frame["criterion"]]))
+    names = [labels.get(name, name) for name in frame["criterion"]]
+    board.frames.append(frame.assign(study=study.slug, criterion=names, doubt=[doubt[name] for name in names]))
 
 
 def _fits(board: Comparable, name: str, sparsities: tuple[float, ...], pairing: Mapping[tuple[str, str], str]) -> bool:
@@ -231,7 +225,7 @@ def _why(one: Comparable, other: Comparable) -> str:
     mine, theirs = _facts(one), _facts(other)
     differing = [
         f"{key} {_short(mine.get(key))} here, {_short(theirs.get(key))} there"
-        for key in [*mine, *(theirs.keys() - mine.keys())]
+        for key in {**mine, **theirs}
         if mine.get(key) != theirs.get(key)
     ]
     if differing:

@@ -6,7 +6,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +14,20 @@ from typing import Any
 
 from pabench import frame, site
 from pabench.comparable import Badge, Published, boards
-from pabench.errors import DataError, RefusedError, SuiteError
+from pabench.errors import RefusedError, SuiteError
 from pabench.foreign import SUBMISSION, content, read
 from pabench.judgement import recorded, rejection
+from pabench.site import named_in_errors
 from pabench.sitefolder import Item, Written, item, update
 from pabench.submission import Submitted, submit
 from pabench.verification import Verification, verify
 from pabench.wording import count, plain
 
+SHOWN = 5
+"""Flaws that an error names: `pabench verify` says all."""
 STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Submit = Callable[[Path, Path], Submitted]
-UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ def publish(
     with TemporaryDirectory(prefix="pabench-publish-") as scratch:
         admitted: list[_Admitted] = []
         for number, given in enumerate(folders):
-            with _named_in_errors(given):
+            with named_in_errors(given):
                 admitted.append(_admitted(given, Path(scratch) / f"{number}", submitted, records, masks=masks))
         studies = [one.study for one in admitted]
         slugs = [study.slug for study in studies]
         if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
-        pages, disputed = _pages(studies, plain(title), [plain(author) for author in authors])
+        with named_in_errors(", ".join(slugs)):
+            disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
+            pages = site.pages(studies, plain(title), [plain(author) for author in authors])
         items = {path: item(data) for path, data in pages.items()}
         for one in admitted:
             items |= one.items
@@ -106,18 +109,6 @@ def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
             raise RefusedError(f"-o {out}: {inner} lies in {outer}; keep the site and what it is made of apart")
 
 
-@contextmanager
-def _named_in_errors(given: str) -> Iterator[None]:
-    """What no check foresaw in a stranger's folder is an error that names the folder, and no traceback."""
-    try:
-        yield
-    except UNFORESEEN as error:
-        raise DataError(
-            f"{given}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
-            "with it; leave it out, and report this"
-        ) from error
-
-
 def _admitted(
     given: str, scratch: Path, submitted: Submit, records: Sequence[Mapping[str, Any]], *, masks: bool
 ) -> _Admitted:
@@ -136,7 +127,7 @@ def _admitted(
         folder = made.folder
     found = verify(folder, 2)
     if found.exit_code:
-        lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:5]]
+        lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:SHOWN]]
         raise RefusedError("\n".join([f"{given}: not published: `pabench verify` rejects it:", *lines]))
     digests.add(found.digest)
     study = _published(found, name, [one for one in records if one["digest"] in digests])
@@ -199,18 +190,3 @@ def _by_row(level: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 def _record_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         yield from sorted(path.glob("*.json")) if path.is_dir() else [path]
-
-
-def _pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
-    """The files of the site, and what its maker must know of results that studies do not agree on."""
-    try:
-        disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
-        return site.pages(studies, title, authors), disputed
-    except UNFORESEEN as error:
-        for study in studies:
-            with _named_in_errors(study.slug):
-                site.pages([study], title, authors)
-        names = ", ".join(study.slug for study in studies)
-        raise DataError(
-            f"{names}: cannot be shown on one site ({type(error).__name__}: {plain(error)[:200]})"
-        ) from error

@@ -7,8 +7,7 @@ moment: that another one has a result accuses nobody, and earns nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from pabench.level import Level, Recheck
 from pabench.record import MACHINE, NUMERICS, PARTS
 from pabench.rerun import Rerun, Where, excused, rerun, why
 from pabench.rules import asked, kind, receipts
-from pabench.sampling import ended, masked, row, sample
+from pabench.sampling import ended, instead, masked
 from pabench.size import flops, parameters
 from pabench.wellformed import Wellformed
 
@@ -59,16 +58,6 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> Level:
     if ended(found, count, seed, training=True):
         notes.append("cells of which the training failed are there: level 4 trains a sample of them again")
     return Level.of(LEVEL, rechecks, notes)
-
-
-def instead(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], count: int, seed: int) -> list[Cell]:
-    """A sample of finished plain cells that trained another network in place of a pruned one, of all rows first."""
-    rows: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        record = records.get(cell.key)
-        if record and record["status"] == "ok" and not cell.ablation and "model" in (record["receipt"] or {}):
-            rows[row(cell)].append(cell)
-    return sample(rows, count, seed)
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ def rerun(
         code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
         tasks = [_with_code(task, code) for task in [*findings, *wanted]]
         outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+        # a task that left nothing gets a record that says so
         for _ in execution.settle(store, plan, outcomes, where.environment()):
             pass
         yield Rerun(store, own, notes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from markupsafe import Markup
 from pabench.board import REFERENCE, Board, Standing, board, caveats
 from pabench.cell import DENSE, STATUSES
 from pabench.comparable import Badge, Comparable, Published, boards, on_all, ran_with, together
+from pabench.errors import DataError
 from pabench.report import TEMPLATES, render
 from pabench.section import templates
 from pabench.sitefolder import citation, document, readme, table
@@ -22,6 +24,8 @@ from pabench.statistics import Interval, interval_text, mean_interval
 from pabench.wording import count, plain
 
 V1 = "data/v1"
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What computing with figures raises that are in range one by one and make no sense together."""
 LEGEND = tuple(Badge(level, "") for level in range(3))
 
 
@@ -52,7 +56,7 @@ class Shown:
 def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> dict[str, bytes]:
     """Every file of the site but the submissions themselves and the manifest."""
     found = boards(studies)
-    shown = [_shown(one, found) for one in found]
+    shown = [_shown(one) for one in found]
     overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
     script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
@@ -70,7 +74,8 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
     for comparable, one in zip(found, shown, strict=True):
         files |= _board_files(comparable, one, common)
     for study in studies:
-        files |= _study_files(study)
+        with named_in_errors(study.slug):
+            files |= _study_files(study)
     files[f"{V1}/boards.json"] = document([_told(*pair) for pair in zip(shown, found, strict=True)])
     files[f"{V1}/studies.json"] = document(_listed(studies))
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in shown]
@@ -80,13 +85,25 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
     return files
 
 
+@contextmanager
+def named_in_errors(name: str) -> Iterator[None]:
+    """What no check foresaw in a stranger's results is an error that names them, and no traceback."""
+    try:
+        yield
+    except UNFORESEEN as error:
+        raise DataError(
+            f"{name}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
+            "with it; leave it out, and report this"
+        ) from error
+
+
 def _board_files(comparable: Comparable, shown: Shown, common: Mapping[str, Any]) -> dict[str, bytes]:
     values = {
         "apart": [(other.slug, why) for other, why in comparable.apart],
         "facts": _facts(comparable),
-        "badges": [(s.criterion, shown.badges[s.criterion]) for s in _standings(shown.board)],
+        "badges": [(s.criterion, shown.badges[s.criterion]) for s in shown.board.lines],
     }
-    rows = [_row(standing, shown) for standing in _standings(shown.board)]
+    rows = [_row(standing, shown) for standing in shown.board.lines]
     return {
         f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, shown=shown, **values),
         f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
@@ -106,11 +123,10 @@ def _study_files(study: Published) -> dict[str, bytes]:
     return files
 
 
-def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
+def _shown(comparable: Comparable) -> Shown:
     frame, badges = comparable.frame, comparable.badges
     made = board(frame)
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
-    several = sum(other.title == comparable.title for other in found) > 1
     told = f"{count(comparable.cell.recipe.epochs, 'epoch')}, {comparable.slug.rpartition('-')[2]}"
     return Shown(
         slug=comparable.slug,
@@ -118,10 +134,10 @@ def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
         board=made,
         caption=_caption(made),
         dense=mean_interval(dense) if len(dense) else None,
-        suffix=told if several else "",
+        suffix=told if comparable.apart else "",
         remarks=tuple(comparable.remarks),
         studies=_contributed([comparable], made),
-        badges={s.criterion: badges.get(s.criterion, Badge()) for s in _standings(made)},
+        badges={s.criterion: badges.get(s.criterion, Badge()) for s in made.lines},
         members=tuple(study.slug for study in comparable.members),
     )
 
@@ -145,7 +161,7 @@ def _overall(found: Sequence[Comparable]) -> Shown:
 def _contributed(found: Sequence[Comparable], made: Board) -> dict[str, list[str]]:
     """By criterion the studies that ran it."""
     studies: dict[str, list[str]] = {}
-    for name in (standing.criterion for standing in _standings(made)):
+    for name in (standing.criterion for standing in made.lines):
         slugs = (study.slug for comparable in found for study in comparable.studies.get(name, []))
         studies[name] = list(dict.fromkeys(slugs))
     return studies
@@ -154,14 +170,8 @@ def _contributed(found: Sequence[Comparable], made: Board) -> dict[str, list[str
 def _caption(made: Board) -> str:
     if not made.ranked:
         return "No block and sparsity is finished by every criterion: there is no ranking yet."
-    told = [
-        f"Mean rank over {made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}."
-    ]
-    return " ".join([*told, *caveats(made)])
-
-
-def _standings(made: Board) -> tuple[Standing, ...]:
-    return made.beside + made.ranked + made.unranked
+    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
+    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
 
 
 def _row(standing: Standing, shown: Shown) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pabench.store import Kind, Store
 SCHEMA = 1
 KIND = "pabench-submission"
 SHOWN = 8
+"""Cells without a record that an error names."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,7 @@ def _refuse_paths(cells: Iterable[Cell]) -> None:
 
 
 def _file_name(name: str) -> str:
+    # shorter than what a verification takes (`pabench.foreign.FOLDERS`), so that the source's hash has room behind it
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name.partition("@")[0])[:48] or "criterion"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pabench import consistent, durable, wellformed
 from pabench.envelope import seal
-from pabench.errors import MissingError, PluginError
+from pabench.errors import MissingError, PluginError, RefusedError
 from pabench.foreign import Flaw, read
 from pabench.judgement import KIND, refuse_target
 from pabench.level import NAMES, Level
@@ -25,8 +25,9 @@ from pabench.wording import count, plain
 if TYPE_CHECKING:
     from pabench.rerun import Where
 
-REJECTED, UNABLE = 4, 5
+REJECTED, UNABLE = RefusedError.exit_code, MissingError.exit_code
 SHOWN = 20
+"""Flaws that a person is shown: one lie may be found in every file."""
 
 
 @dataclass(frozen=True)

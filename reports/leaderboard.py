@@ -50,7 +50,7 @@ class Leaderboard(Section):
 def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
     frame = rows[rows["ablation"] == ""]
     made = board(frame)
-    criteria = [standing.criterion for standing in made.beside + made.ranked + made.unranked]
+    criteria = [standing.criterion for standing in made.lines]
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
     return Shown(
         title=title,
