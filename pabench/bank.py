@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pabench import consistent, wellformed
 from pabench.ablation import alike
-from pabench.cell import Cell, digest
-from pabench.consistent import OF_BANK
+from pabench.cell import Cell, digest, facts
 from pabench.envelope import seal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY, SUBMISSION, Foreign, content, read
+from pabench.foreign import STUDY, SUBMISSION, Flaw, Foreign, content, read
+from pabench.record import ENVIRONMENT, PARTS
 from pabench.schema import Submission, problems
 from pabench.store import Store
+from pabench.verdict import OF_BANK
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
 
 TAKEN = ("ok", "skipped")
-ENVIRONMENT = ("pabench", "torch", "timm", "device")
+"""What failed there may not fail here."""
 SITE = Path("data") / "v1" / "studies"
-PARTS = ("weights", "order", "augmentation", "scoring_batch")
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 
@@ -59,25 +58,30 @@ class Bank:
 
 def open_banks(paths: Iterable[Path]) -> list[Bank]:
     """The studies of each bank, in order. MissingError: it is none; DataError: one does not pass levels 1 and 2."""
-    return [bank for path in paths for bank in _opened(path)]
+    return [_opened(folder) for path in paths for folder in _studies(path)]
 
 
-def _opened(path: Path) -> Iterator[Bank]:
+def _studies(path: Path) -> list[Path]:
     site = path / SITE
     folders = [path] if (path / STUDY).is_file() else sorted(p.parent for p in site.glob(f"*/{STUDY}"))
     if not folders:
         raise MissingError(
             f"--bank {path}: no {STUDY} and no {SITE}; expected a results folder, a submission or a published site"
         )
-    for folder in folders:
-        found = wellformed.check(read(folder))
-        absent = {f"records/{cell.key}.json" for cell in found.missing}
-        listed = _without_masks(found.foreign)
-        broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
-        broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _lacks_mask(flaw))]
-        if broken:
-            raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
-        yield Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
+    return folders
+
+
+def _opened(folder: Path) -> Bank:
+    found = wellformed.check(read(folder))
+    listed = _without_masks(found.foreign)
+    absent = {f"records/{cell.key}.json" for cell in found.missing}
+    # a bank may be a study in the making, or one whose site keeps no masks: what is there counts
+    broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
+    # level 2 trusts what level 1 has found in order
+    broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _lacks_mask(flaw))]
+    if broken:
+        raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
+    return Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
 
 
 def _without_masks(foreign: Foreign) -> str:
@@ -122,17 +126,16 @@ def draw(store: Store, cells: Sequence[Cell], banks: Sequence[Bank], here: Mappi
     the cell's block. RefusedError: a bank's cells cannot be paired with what is computed here.
     """
     found = offered(banks, cells)
-    own: dict[str, Mapping[str, str]] = {}
-    for cell in cells:
-        if cell.key in found:
-            if cell.block not in own:
-                own[cell.block] = pairing(cell.dense())
-            _refuse_unpaired(cell, found[cell.key], own[cell.block], here)
-    for cell in cells:
-        if cell.key in found:
-            _take(store, cell, found[cell.key], here)
+    taken = [(cell, found[cell.key]) for cell in cells if cell.key in found]
+    own = {cell.block: cell.dense() for cell, _ in taken}
+    made = {block: pairing(cell) for block, cell in own.items()}
+    # before anything is taken: a store with cells of two pairings is of no use
+    for cell, bank in taken:
+        _refuse_unpaired(cell, bank, made[cell.block], here)
+    for cell, bank in taken:
+        _take(store, cell, bank, here)
     for bank in dict.fromkeys(found.values()):
-        keys = {key for cell in cells if found.get(cell.key) is bank for key in (cell.key, cell.pruning_key)}
+        keys = {key for cell, of in taken if of is bank for key in (cell.key, cell.pruning_key)}
         _take_figures(store, bank, keys)
     return len(found)
 
@@ -149,15 +152,8 @@ def reasons(banks: Sequence[Bank], cells: Iterable[Cell]) -> list[str]:
 
 
 def _differing(cell: Cell, other: Cell) -> list[str]:
-    def parts(cell: Cell) -> dict[str, Any]:
-        criterion = cell.criterion.identity() if cell.criterion else {}
-        known = {"protocol": cell.protocol, "dataset": cell.dataset.identity(), "model": cell.model.identity()}
-        known |= {f"criterion {key}": value for key, value in criterion.items()}
-        known |= {f"recipe.{key}": value for key, value in asdict(cell.recipe).items()}
-        return {**known, **{f"scoring.{key}": value for key, value in asdict(cell.scoring).items()}}
-
-    mine, theirs = parts(cell), parts(other)
-    return [key for key in mine if mine[key] != theirs.get(key)]
+    mine, theirs = facts(cell), facts(other)
+    return [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
 
 
 def _refuse_unpaired(cell: Cell, bank: Bank, own: Mapping[str, str], here: Mapping[str, Any]) -> None:
@@ -174,6 +170,7 @@ def _refuse_unpaired(cell: Cell, bank: Bank, own: Mapping[str, str], here: Mappi
 
 
 def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None:
+    """Put a cell into the store, its mask and its receipt before its record."""
     foreign, record = bank.found.foreign, bank.found.records[cell.key]
     receipt = bank.found.receipts.get(cell.pruning_key)
     if receipt is not None and cell.criterion is not None:
@@ -181,15 +178,20 @@ def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None
         if sha in foreign.masks:
             store.put_mask(content(foreign.folder, f"masks/{sha}.safetensors", sha))
         store.commit("receipts", cell.pruning_key, receipt)
-    origin = {"study": bank.name, "digest": bank.digest, "record": hashlib.sha256(seal(dict(record))).hexdigest()}
-    if "bank" in record:
-        origin["via"] = record["bank"]
-    differing = _environments(record, here)
-    flags = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
-    if differing:
-        flags.append({"flag": OF_BANK, "detail": f"of the bank {bank.label}: {'; '.join(differing)}"})
     mine = {**record["cell"], "dataset": {**record["cell"]["dataset"], "path": cell.dataset.path}}
-    store.commit("records", cell.key, {**record, "cell": mine, "flags": flags, "bank": origin}, replace_failed=True)
+    # where a bank's cell was taken from another bank, its flag was of that one's reader
+    flags = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
+    if differing := _environments(record, here):
+        flags.append({"flag": OF_BANK, "detail": f"of the bank {bank.label}: {'; '.join(differing)}"})
+    taken = {**record, "cell": mine, "flags": flags, "bank": _origin(bank, record)}
+    store.commit("records", cell.key, taken, replace_failed=True)
+
+
+def _origin(bank: Bank, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a record is from; `via` says where the bank has it from."""
+    via = {"via": record["bank"]} if "bank" in record else {}
+    sha = hashlib.sha256(seal(dict(record))).hexdigest()
+    return {"study": bank.name, "digest": bank.digest, "record": sha, **via}
 
 
 def _take_figures(store: Store, bank: Bank, keys: set[str]) -> None:

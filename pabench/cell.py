@@ -248,6 +248,32 @@ class Cell:
         return replace(self, ablation="")
 
 
+def facts(cell: Cell) -> dict[str, Any]:
+    """What identifies a cell, flat, by dotted names: `protocol`, `dataset.fingerprint`, `recipe.lr`, `seed`, ...
+
+    Parameters stand beside the other facts of their part. What is no part of an identity (where data lies, labels) is
+    not there, and the dense baseline has no `criterion.*`.
+
+    >>> snip = CriterionSpec("snip", {}, {"examples_per_class": 10}, version=1)
+    >>> one = facts(Cell(DatasetSpec("digits"), ModelSpec("vgg", {"width": 8}), snip, 0.9, 3, Recipe(), Scoring()))
+    >>> [one[name] for name in ("model.name", "model.width", "criterion.examples_per_class", "recipe.lr", "seed")]
+    ['vgg', 8, 10, 0.1, 3]
+    """
+    parts = {
+        "dataset": cell.dataset.identity(),
+        "model": cell.model.identity(),
+        "criterion": cell.criterion.identity() if cell.criterion else {},
+        "recipe": cell.recipe.identity(),
+        "scoring": asdict(cell.scoring),
+    }
+    found: dict[str, Any] = {"protocol": cell.protocol}
+    for part, identity in parts.items():
+        args = identity.pop("args", {})
+        # a parameter never hides what a part says of itself, whatever it is called
+        found |= {f"{part}.{name}": value for name, value in {**args, **identity}.items()}
+    return {**found, "sparsity": cell.sparsity, "seed": cell.seed, "ablation": cell.ablation}
+
+
 def labelled(name: str, args: Mapping[str, Any]) -> str:
     """`name` followed by the arguments that were given.
 

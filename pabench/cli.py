@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from pabench import __version__
 from pabench.commands import models, plugins, publishing, results, suites
 from pabench.errors import Aborted, PabenchError
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pabench {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="pabench",
@@ -17,6 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for group in (suites, results, publishing, models, plugins):
     app.add_typer(group.app)
 
@@ -33,7 +53,3 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
-
-
-if __name__ == "__main__":
-    main()

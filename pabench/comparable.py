@@ -9,20 +9,22 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from pabench.cell import DENSE, Cell, digest
+from pabench.cell import DENSE, Cell, digest, facts
 from pabench.frame import chosen
-from pabench.likeness import PARTS, hashes
+from pabench.likeness import hashes
+from pabench.record import PARTS
 from pabench.sampling import place, row
 from pabench.section import Study
 from pabench.wording import count, plain
 
+EQUAL = 1e-9
+"""Points of accuracy: those of images counted, which no smaller difference can part."""
 LEVELS = ("self-reported", "mask-verified", "reproduced")
-ENVIRONMENT = ("torch", "device")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,6 @@ class Published:
         """That of a row."""
         return Badge(0, self.rejected) if self.rejected else self.badges.get(name, Badge())
 
-    @property
-    def plain(self) -> list[Cell]:
-        return [cell for cell in self.cells.values() if not cell.ablation]
-
 
 @dataclass
 class Comparable:
@@ -77,25 +75,14 @@ class Comparable:
     pairing: dict[tuple[str, str], str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     disputed: list[str] = field(default_factory=list)
-    identities: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=lambda: {DENSE: ""})
     apart: list[tuple[Comparable, str]] = field(default_factory=list)
 
     @property
     def frame(self) -> pd.DataFrame:
         """One row a cell: a finished one before any other, then one of a row that was checked further, then that of the
         first study."""
-        every = pd.concat(self.frames, ignore_index=True)
-        pairs = list(zip(every["criterion"].map(str), every["study"].map(str), strict=True))
-        doubt = {pair: self._doubt(*pair) for pair in dict.fromkeys(pairs)}
-        return chosen(every.assign(doubt=[doubt[pair] for pair in pairs]), "doubt").drop(columns="doubt")
-
-    def _doubt(self, criterion: str, slug: str) -> int:
-        """The less, the further a study's cells of a criterion were checked; the most for a study that was rejected."""
-        study = next(study for study in self.members if study.slug == slug)
-        if study.rejected:
-            return 1
-        levels = [badge.level for (name, of), badge in self.given.items() if of == slug and criterion in (name, DENSE)]
-        return -max(levels, default=0)
+        return chosen(pd.concat(self.frames, ignore_index=True), "doubt").drop(columns="doubt")
 
     @property
     def badges(self) -> dict[str, Badge]:
@@ -115,6 +102,7 @@ class Comparable:
         """A stable name: what it is of, and a hash of what makes its rows comparable."""
         told = re.sub(r"[^a-z0-9]+", "-", f"{self.cell.dataset.label}-{self.cell.model.label}".lower()).strip("-")[:60]
         first = sorted(value for (_, part), value in self.pairing.items() if part == "weights")[:1]
+        # of its pairing the weights of one seed: a board keeps its name when studies add seeds, or criteria
         return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
 
 
@@ -124,8 +112,9 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
-        for cell in study.plain:
-            groups[place(cell)].append(cell)
+        for cell in study.cells.values():
+            if not cell.ablation:
+                groups[place(cell)].append(cell)
         for name, cells in groups.items():
             sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
             if sparsities:
@@ -147,46 +136,59 @@ def _least(badges: Mapping[str, Badge]) -> Badge:
 def _join(
     found: list[Comparable], study: Published, name: str, sparsities: tuple[float, ...], cells: list[Cell]
 ) -> None:
+    """Put cells of a study on the board that they are paired with, a new one where there is none."""
     pairing = {part: values[0] for part, values in hashes(cells, study.study.records).items()}
-    fitting = [
-        board
-        for board in found
-        if (board.place, board.sparsities) == (name, sparsities)
-        and set(board.pairing) & set(pairing)
-        and all(board.pairing.get(part, value) == value for part, value in pairing.items())
-    ]
-    board = fitting[0] if fitting else Comparable(name, sparsities, cells[0])
-    if not fitting:
+    board = next((one for one in found if _fits(one, name, sparsities, pairing)), None)
+    if board is None:
+        board = Comparable(name, sparsities, cells[0])
         found.append(board)
     board.pairing |= pairing
     board.members.append(study)
-    labels: dict[str, str] = {}
+    labels, doubt = {}, {DENSE: 0}
     for cell in cells:
-        label = plain(cell.criterion.label) if cell.criterion else DENSE
-        identity = digest(cell.criterion.identity()) if cell.criterion else ""
-        # two things of one name: the later one says whose it is
-        labels[label] = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
-        board.identities.setdefault(labels[label], identity)
+        label, shown = _label(board, study, cell)
+        labels[label] = shown
         if cell.criterion:
-            if study not in board.studies[labels[label]]:
-                board.studies[labels[label]].append(study)
-            board.given[labels[label], study.slug] = study.badge(row(cell))
-    keys = {cell.key for cell in cells}
-    frame = study.study.frame[study.study.frame["key"].isin(keys)]
-    _remark(board, study, frame)
-    board.frames.append(frame.assign(study=study.slug, criterion=[labels.get(n, n) for n in frame["criterion"]]))
+            badge = study.badge(row(cell))
+            board.given[shown, study.slug] = badge
+            # a study that was rejected comes after all others, and dense, which has no row, is as good as its best row
+            doubt[shown] = 1 if study.rejected else -badge.level
+    doubt[DENSE] = 1 if study.rejected else min(doubt.values())
+    for shown in list(doubt)[1:]:  # all but dense
+        board.studies[shown].append(study)
+    frame = study.study.frame[study.study.frame["key"].isin({cell.key for cell in cells})]
+    if board.frames:
+        _compare_common(board, study, frame)
+        _compare_environments(board, study)
+    names = [labels.get(name, name) for name in frame["criterion"]]
+    board.frames.append(frame.assign(study=study.slug, criterion=names, doubt=[doubt[name] for name in names]))
 
 
-def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
-    """What a reader must know of cells that two studies have, and of studies that ran elsewhere."""
-    if not board.frames:
-        return
+def _fits(board: Comparable, name: str, sparsities: tuple[float, ...], pairing: Mapping[tuple[str, str], str]) -> bool:
+    """Whether cells belong on a board: some of their hashes are of blocks that it has, and none is another."""
+    alike = (board.place, board.sparsities) == (name, sparsities)
+    common = set(board.pairing) & set(pairing)
+    return alike and bool(common) and all(board.pairing[part] == pairing[part] for part in common)
+
+
+def _label(board: Comparable, study: Published, cell: Cell) -> tuple[str, str]:
+    """What the study and what the board calls a cell's criterion: of two of one name the later one says whose it is."""
+    if cell.criterion is None:
+        return DENSE, DENSE
+    label, identity = plain(cell.criterion.label), digest(cell.criterion.identity())
+    shown = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
+    board.identities.setdefault(shown, identity)
+    return label, shown
+
+
+def _compare_common(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
+    """What a reader must know of cells that other studies have, too."""
     shown = board.frame.set_index("key")
     before, after = shown["top1"], frame.set_index("key")["top1"]
     common = after.index.intersection(before.index)
     one, other = before[common], after[common]
     both, either = one.notna() & other.notna(), one.notna() | other.notna()
-    apart = common[((one - other).abs() > 1e-9).to_numpy()]
+    apart = common[((one - other).abs() > EQUAL).to_numpy()]
     alone = int((either & ~both).sum())
     told = [f"{alone} of them finished in one study alone, which is shown"] if alone else []
     if len(apart):
@@ -199,21 +201,23 @@ def _remark(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
         board.remarks.append(
             f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}."
         )
-    here, there = _environments([study]), _environments(board.members[:-1])
+
+
+def _compare_environments(board: Comparable, study: Published) -> None:
+    """What a reader must know of a study that ran elsewhere."""
+    here, there = ran_with([study]), ran_with(board.members[:-1])
     if here != there:
         board.remarks.append(
-            f"{study.slug} ran with {_told(here)}, the studies before it with {_told(there)}: a difference between "
+            f"{study.slug} ran with {here}, the studies before it with {there}: a difference between "
             "their rows may come from that."
         )
 
 
-def _environments(studies: Sequence[Published]) -> set[str]:
-    records = [record for study in studies for record in study.study.records.values()]
-    return {", ".join(plain(record["environment"].get(part, "")) for part in ENVIRONMENT) for record in records}
-
-
-def _told(environments: set[str]) -> str:
-    return "; ".join(f"torch {one}" for one in sorted(environments))
+def ran_with(studies: Sequence[Published]) -> str:
+    """Which torch on which devices: a sentence tells less than `pabench.record.ENVIRONMENT`, a study's page has all."""
+    environments = [record["environment"] for study in studies for record in study.study.records.values()]
+    told = {f"torch {plain(one.get('torch', '?'))}, {plain(one.get('device', '?'))}" for one in environments}
+    return "; ".join(sorted(told))
 
 
 def _why(one: Comparable, other: Comparable) -> str:
@@ -221,7 +225,7 @@ def _why(one: Comparable, other: Comparable) -> str:
     mine, theirs = _facts(one), _facts(other)
     differing = [
         f"{key} {_short(mine.get(key))} here, {_short(theirs.get(key))} there"
-        for key in [*mine, *(theirs.keys() - mine.keys())]
+        for key in {**mine, **theirs}
         if mine.get(key) != theirs.get(key)
     ]
     if differing:
@@ -235,12 +239,15 @@ def _why(one: Comparable, other: Comparable) -> str:
 
 
 def _facts(board: Comparable) -> dict[str, Any]:
-    cell = board.cell
-    facts: dict[str, Any] = {"protocol": cell.protocol, "dataset content": cell.dataset.fingerprint[:12]}
-    facts |= {f"dataset {k}": v for k, v in cell.dataset.identity()["args"].items()}
-    facts |= {f"model {k}": v for k, v in cell.model.identity().items()}
-    facts |= {f"recipe {k}": v for k, v in asdict(cell.recipe).items()}
-    return {**facts, "scores in": cell.scoring.dtype, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
+    """What makes rows comparable, but for the hashes of what they share."""
+    named = {"dataset.fingerprint": "dataset content", "scoring.dtype": "scores in"}
+    found = {
+        named.get(name, name.replace(".", " ")): value
+        for name, value in facts(board.cell).items()
+        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe") or name in named
+    }
+    content = board.cell.dataset.fingerprint[:12]
+    return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
 
 
 def _short(value: Any) -> str:

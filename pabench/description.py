@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pabench import durable, registry
-from pabench.cell import CriterionSpec, digest
+from pabench.cell import CriterionSpec, canonical
 from pabench.digest import source_digest
 from pabench.donor import nature
 from pabench.engine import Engine, Report, Task
 from pabench.envelope import MAX_BYTES, parse
+from pabench.environment import cores
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
-from pabench.machine import cores
-from pabench.meaning import meaning
 from pabench.schema import Part, problems
 
 SECONDS = 600.0
@@ -45,18 +45,27 @@ class Unmade(Part):
 
 
 def of_class(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the class of that name says with these parameters, and what its label means (`given`, see `meaning`).
+    """What the class of that name says with these parameters, and all that its label means here (`given`).
 
     PabenchError: there is none, or it does not take them.
     """
     rule = registry.criterion(name.partition("@")[0], args)
     return {
-        "given": meaning(name, given),
+        "given": _meaning(name, given),
         "args": asdict(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         **nature(rule),
     }
+
+
+def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of what a suite calls so (`grasp@official`, and what is `given` besides), as a record holds them;
+    empty where the class has no such variant or takes no such parameter."""
+    try:
+        return dict(json.loads(canonical(asdict(registry.criterion(name, given)))))
+    except PabenchError:
+        return {}
 
 
 def describe(payload: Mapping[str, Any], report: Report) -> None:
@@ -72,46 +81,29 @@ def describe(payload: Mapping[str, Any], report: Report) -> None:
 
 
 def descriptions(
-    rules: Sequence[tuple[CriterionSpec, tuple[Path, ...]]], engine: Engine, folder: Path
+    rules: Mapping[str, tuple[CriterionSpec, tuple[Path, ...]]], engine: Engine, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """By the digest of a criterion's identity what it is here; each comes with the files that a child must import.
+    """What each criterion is here, by the same keys; each comes with the files that a child must import.
 
     MissingError: it cannot be made here. PluginError: its code ended or garbled the process that it was run in.
     """
-    found = {_key(rule): _made(rule, _attempted(**_told(rule))) for rule, files in rules if not files}
-    groups: dict[tuple[Path, ...], list[CriterionSpec]] = {}
-    for rule, files in rules:
-        if files:
-            groups.setdefault(files, []).append(rule)
-    tasks = {task.key: (task, files) for task, files in _tasks(groups, folder)}
-    everything = [task for task, _ in tasks.values()]
-    outcomes = engine.run(everything, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
-    for outcome in outcomes if tasks else ():
-        task, files = tasks[outcome.key]
-        named = ", ".join(rule.name for rule in groups[files])
-        if not outcome.ok:
-            last = (outcome.message.strip().splitlines() or ["the process ended early"])[-1]
-            told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {last})"
-            raise (MissingError if outcome.kind == "oom" else PluginError)(told)
-        answers = _read(Path(task.payload["answer"]), named, len(groups[files]))
-        found |= {_key(rule): _made(rule, answer) for rule, answer in zip(groups[files], answers, strict=True)}
+    groups: dict[tuple[Path, ...], dict[str, CriterionSpec]] = defaultdict(dict)
+    for key, (rule, files) in rules.items():
+        groups[files][key] = rule
+    found = {}
+    # what needs no child comes first: it says at once what is missing
+    for number, files in enumerate(sorted(groups, key=bool)):
+        group = groups[files]
+        told: list[dict[str, Any]] = [
+            {"name": rule.name, "args": dict(rule.args), "given": dict(rule.given)} for rule in group.values()
+        ]
+        answer = folder / f"described-{number}.json"
+        answers = _of_child(told, files, engine, answer) if files else [_attempted(**one) for one in told]
+        for (key, rule), made in zip(group.items(), answers, strict=True):
+            if "error" in made:
+                raise MissingError(f"{rule.label}: this pabench cannot make it: {made['error']}")
+            found[key] = {field: made[field] for field in Described.model_fields}
     return found
-
-
-def _tasks(
-    groups: Mapping[tuple[Path, ...], Iterable[CriterionSpec]], folder: Path
-) -> Iterator[tuple[Task, tuple[Path, ...]]]:
-    for number, (files, rules) in enumerate(groups.items()):
-        payload = {
-            "plugins": [str(file) for file in files],
-            "rules": [_told(rule) for rule in rules],
-            "answer": str(folder / f"described-{number}.json"),
-        }
-        yield Task(f"describe {number}", "describe", "pabench.description:describe", payload, timeout=SECONDS), files
-
-
-def _told(rule: CriterionSpec) -> dict[str, Any]:
-    return {"name": rule.name, "args": dict(rule.args), "given": dict(rule.given)}
 
 
 def _attempted(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,23 +113,23 @@ def _attempted(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> 
         return {"error": str(error)}
 
 
-def _read(path: Path, named: str, count: int) -> list[dict[str, Any]]:
-    """What a child wrote, which may be anything."""
+def _of_child(
+    rules: Sequence[Mapping[str, Any]], files: Sequence[Path], engine: Engine, answer: Path
+) -> list[dict[str, Any]]:
+    """What a process that imports the files says of the criteria, which may be anything."""
+    named = ", ".join(rule["name"] for rule in rules)
+    payload = {"plugins": [str(file) for file in files], "rules": rules, "answer": str(answer)}
+    task = Task("describe", "describe", "pabench.description:describe", payload, timeout=SECONDS)
+    (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+    if not outcome.ok:
+        last = (outcome.message.strip().splitlines() or ["the process ended early"])[-1]
+        told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {last})"
+        raise (MissingError if outcome.kind == "oom" else PluginError)(told)
     try:
-        answers = parse(durable.read(path, limit=MAX_BYTES))
+        answers = parse(durable.read(answer, limit=MAX_BYTES))
     except (FileNotFoundError, DataError) as error:
         raise PluginError(f"{named}: the process that imported its file wrote no description ({error})") from None
-    listed = isinstance(answers, list) and len(answers) == count
+    listed = isinstance(answers, list) and len(answers) == len(rules)
     if not listed or any(problems(Described, one) and problems(Unmade, one) for one in answers):
         raise PluginError(f"{named}: what the process that imported its file wrote is no description of a criterion")
     return list(answers)
-
-
-def _made(rule: CriterionSpec, answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        raise MissingError(f"{rule.label}: this pabench cannot make it: {answer['error']}")
-    return {field: answer[field] for field in Described.model_fields}
-
-
-def _key(rule: CriterionSpec) -> str:
-    return digest(rule.identity())

@@ -13,11 +13,10 @@ from pabench.contrast import Contrast, contrasts, seed_noise
 from pabench.frame import at
 from pabench.joining import outcome
 from pabench.opening import Opened, labelled, opened
-from pabench.record import SOFTWARE
+from pabench.record import RECORDED
 from pabench.wording import plain
 
 SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
-ENVIRONMENT = (*SOFTWARE, "numpy", "device", "threads", "precision", "system")
 RESULTS = {
     "mask": ("receipt", "mask"),
     "top-1": ("result", "top1"),
@@ -152,7 +151,7 @@ def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], f
     ran = [record.get("environment") or {} for record in (first, second)]
     drift = [
         f"{name} {plain(ran[0].get(name, '?'))} and {plain(ran[1].get(name, '?'))}"
-        for name in ENVIRONMENT
+        for name in RECORDED
         if ran[0].get(name) != ran[1].get(name)
     ]
     return Altered(
@@ -179,7 +178,7 @@ def _changes(a: Opened, b: Opened) -> Iterator[Change]:
             old, new = (" or ".join(sorted(facts[thing].get(key, ()))) for facts in (facts_a, facts_b))
             if old != new:
                 yield Change(f"{thing}: {key}", old, new)
-    for name in ENVIRONMENT:
+    for name in RECORDED:
         old, new = (", ".join(_environment(part, name)) for part in (a, b))
         if old != new:
             yield Change(f"environment: {name}", old, new)

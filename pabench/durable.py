@@ -22,6 +22,7 @@ from pabench.errors import DataError, RefusedError
 
 TEMPORARY = ".tmp-"
 ABANDONED_SECONDS = 600
+"""A write takes seconds: what is older is of a process that was killed."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -53,24 +54,28 @@ def replace(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
-def read(path: Path, *, limit: int) -> bytes:
-    """The bytes of a regular file, read once. FileNotFoundError if absent; DataError for a link, a device, too many."""
+def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
+    """The bytes of a regular file, read once; `folder` is an open one that a relative path starts from.
+
+    FileNotFoundError if absent; DataError for a link, a device, too many.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        # a pipe must not block, and what is behind a link is not what was asked for
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(path) from None
+        raise FileNotFoundError(f"{path}: no such file") from None
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
-            raise DataError("not a regular file") from None
+            raise DataError("no regular file") from None
         raise RefusedError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise DataError("not a regular file")
+            raise DataError("no regular file")
         if status.st_size > limit:
             raise DataError(f"{status.st_size} bytes, more than {limit}")
-        with os.fdopen(handle, "rb", buffering=0, closefd=False) as file:
-            return file.readall()
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(status.st_size + 1)  # no more than was looked at, should it grow meanwhile
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read ({error.strerror})") from None
     finally:

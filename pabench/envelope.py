@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from pabench.cell import canonical
 from pabench.errors import DataError
 
+# records have some KB and 6 levels: what exceeds that by far is an attack on memory or on the stack
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 

@@ -1,8 +1,10 @@
-"""Where a number came from: versions, hardware, threads."""
+"""The machine: the devices and cores it offers, and what a record says of it."""
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,35 @@ import timm
 import torch
 
 import pabench
+from pabench.errors import MissingError, SuiteError
+
+
+def devices() -> Iterator[str]:
+    """Names of the devices that this machine offers, the fastest first."""
+    if torch.cuda.is_available():
+        yield "cuda"
+    if torch.backends.mps.is_available():
+        yield "mps"
+    yield "cpu"
+
+
+def pick_device(name: str) -> torch.device:
+    """The fastest device, or the one asked for; MissingError where it is not there."""
+    offered = list(devices())
+    if name == "auto":
+        return torch.device(offered[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SuiteError(f"--device {name}: no such device; expected auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type not in offered or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise MissingError(f"--device {name}: not on this machine, which offers {', '.join(offered)}")
+    return device
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""How long the open cells of a plan will take: from the records there are, else from a few timed steps."""
+"""What the open cells of a plan will cost: trainings, scorings and measurements counted, trainings timed.
+
+Times are those of the records there are, else of a few steps that are run here.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,56 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 import torch
 
+from pabench import registry
+from pabench.ablation import IN_BATCH
 from pabench.block import Block
 from pabench.cell import Cell, digest
 from pabench.dataset import steps_per_epoch
+from pabench.execution import Plan
 from pabench.split import Images
 from pabench.store import Store
+from pabench.survey import Survey
 from pabench.training import Source, train
 
 STEPS = 3
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`cells` are trained, `dense` baselines are trained once more for reference lines that look at trained weights.
+
+    `measurements` of the `metrics` that only a suite asks for (dear ones) come on top, and the cheap ones of all cells.
+    """
+
+    cells: tuple[Cell, ...]
+    dense: tuple[Cell, ...]
+    scorings: int
+    measurements: int
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, survey: Survey) -> Workload:
+        """The work of a plan and of the survey that was made for it."""
+        prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.function == "pabench.run:prune"]
+        classes = registry.group("metrics").classes
+        wanted = [spec.name for lacking in survey.wanted.values() for _, spec in lacking]
+        dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
+        return cls(
+            cells=tuple(plan.open),
+            dense=tuple(cell.dense() for cell in prunings if _trains(cell)),
+            scorings=sum(cell.ablation != "shuffle" for cell in prunings),
+            measurements=len(dear),
+            metrics=tuple(sorted(set(dear))),
+        )
+
+    @property
+    def trainings(self) -> tuple[Cell, ...]:
+        return self.cells + self.dense
 
 
 class Clock:
@@ -27,32 +67,37 @@ class Clock:
     `recorded` and `timed` count the cells that were asked about, by where their time came from.
     """
 
-    def __init__(self, stores: Iterable[Store], device: torch.device) -> None:
+    def __init__(self, store: Store, device: torch.device) -> None:
         known = defaultdict(list)
-        for store in stores:
-            for record in store.records().values():
-                if seconds := record["cost"].get("training_seconds"):
-                    known[_kind(Cell.from_json(record["cell"]))].append(seconds)
-        self._seconds = {kind: median(seconds) for kind, seconds in known.items()}
-        self._known = frozenset(self._seconds)
+        for record in store.records().values():
+            if seconds := record["cost"].get("training_seconds"):
+                known[_kind(Cell.from_json(record["cell"]))].append(seconds)
+        self._recorded = {kind: median(seconds) for kind, seconds in known.items()}
+        self._timed: dict[str, float] = {}
         self._device = device
         self.recorded = self.timed = 0
 
     def seconds(self, cell: Cell) -> float:
         kind = _kind(cell)
-        if kind not in self._seconds:
-            self._seconds[kind] = _calibrated(cell, self._device)
-        if kind in self._known:
+        if kind in self._recorded:
             self.recorded += 1
-        else:
-            self.timed += 1
-        return self._seconds[kind]
+            return self._recorded[kind]
+        if kind not in self._timed:
+            self._timed[kind] = _calibrated(cell, self._device)
+        self.timed += 1
+        return self._timed[kind]
+
+    def together(self, cells: Iterable[Cell], workers: int) -> float:
+        """Seconds until all are trained, `workers` at a time; scoring comes on top."""
+        return sum(map(self.seconds, cells)) / workers
 
 
-def training_seconds(store: Store, cells: Iterable[Cell], device: torch.device, workers: int) -> float:
-    """Wall seconds of training for `cells` on `workers` processes; scoring comes on top."""
-    clock = Clock([store], device)
-    return sum(map(clock.seconds, cells)) / workers
+def _trains(cell: Cell) -> bool:
+    """Whether making the masks takes a dense training: once for all sparsities, and not for a mask that is shuffled or
+    an ablation of images that are not looked at."""
+    if cell.criterion is None or not cell.criterion.trains or cell.ablation == "shuffle":
+        return False
+    return not (cell.ablation in IN_BATCH and not cell.criterion.args.get("examples_per_class"))
 
 
 def _kind(cell: Cell) -> str:
@@ -74,5 +119,6 @@ def _calibrated(cell: Cell, device: torch.device) -> float:
         began = time.perf_counter()
         train(block.network(), {}, source, recipe, device=device, order_seed=0, augment_seed=0)
         seconds.append(time.perf_counter() - began)
+    # a warm-up that took longer than the rest would make a step free: it takes half of its share at least
     step = max(seconds[1] - seconds[0], seconds[1] / (1 + STEPS) / 2) / STEPS
     return math.ceil(steps) * step * cell.recipe.epochs

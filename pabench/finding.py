@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pabench.yamltree import Path, Tree, dotted, shown
+from pabench.yamlfile import Path, Tree, dotted, shown
 
 BRANCHES = ("<mapping>", "<word>", "<list>", "<count>")
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from pabench.cell import Cell, canonical
 from pabench.opening import Opened
+from pabench.record import PARTS
 from pabench.wording import plain
 
 Entries = Callable[[Cell], dict[str, Any]]
 Chosen = Callable[[Cell], bool]
-PARTS = ("weights", "order", "augmentation", "scoring_batch")
-"""What all plain cells of a block share, by the hashes in their records."""
 OF_DATASET = ("augment", "precision")
 """What a dataset and a device decide of a recipe."""
 

@@ -14,6 +14,7 @@ from pabench.errors import DataError
 
 FORMAT = "pabench-masks-1"
 DIMENSIONS = 8
+"""Of a layer's weights at most: three more than those of a 3-d convolution."""
 
 
 def read(data: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:

@@ -4,61 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from pabench.yamlfile import read
-from pabench.yamltree import Path, Tree, dotted, shown
+from pabench.yamlfile import Path, Place, Tree, dotted, printable, read, shown
 
 
-def override(tree: Tree, assignment: str) -> None:
-    """Apply `a.b.0.c=VALUE` to a tree; the value is YAML, list items are counted from 0.
+class _Refused(Exception):
+    """The assignment cannot be applied, and why."""
+
+
+def override(tree: Tree, assignment: str, number: int) -> None:
+    """Apply `a.b.0.c=VALUE`, the suite's n-th override, to a tree; the value is YAML, list items are counted from 0.
 
     Mappings that are missing on the way are made, and an entry given by its bare name becomes `{name: ...}`.
     """
-    dots, equals, text = assignment.partition("=")
-    keys = dots.strip().split(".")
-    if not equals or not text.strip() or not all(keys):
-        tree.find_override(assignment, 'expected KEY=VALUE, as in --set recipe.epochs=2; an empty text is ""')
-        return
+    dots, _, text = assignment.partition("=")
+    try:
+        _assign(tree, dots.strip().split("."), text, number)
+    except _Refused as refused:
+        for problem in refused.args:
+            tree.findings.append((Place(number, 0, 0), printable(f"--set {dots.strip()}: {problem}")))
+
+
+def _assign(tree: Tree, keys: list[str], text: str, number: int) -> None:
+    if not text.strip() or not all(keys):
+        raise _Refused('expected KEY=VALUE, as in --set recipe.epochs=2; an empty text is ""')
     value = Tree(file="value")
     read(text, value)
-    for _, line in value.findings:
-        tree.find_override(assignment, line)
     if value.findings:
-        return
-    path: Path = ()
-    holder = tree.value
+        raise _Refused(*(line for _, line in value.findings))
+    holder, path = tree.value, Path()
     for key in keys[:-1]:
-        path = (*path, _step(tree, assignment, holder, path, key))
-        if path[-1] is None:
-            return
-        holder = _opened(tree, holder, path)
-    last = _step(tree, assignment, holder, path, keys[-1])
-    if last is not None:
-        holder[last] = value.value
-        tree.overridden.append((*path, last))
-        tree.refused = {known for known in tree.refused if known[: len(path) + 1] != (*path, last)}
+        step = _step(holder, path, key)
+        path = (*path, step)
+        if isinstance(holder, dict) and step not in holder:
+            holder[step] = {}
+            tree.overridden(path, number)
+        elif isinstance(holder, list) and isinstance(holder[step], str):
+            holder[step] = {"name": holder[step]}
+        holder = holder[step]
+    last = _step(holder, path, keys[-1])
+    holder[last] = value.value
+    tree.overridden((*path, last), number)
 
 
-def _step(tree: Tree, assignment: str, holder: Any, path: Path, key: str) -> Any:
-    """The key or index by which `holder` is entered, or None after a finding."""
+def _step(holder: Any, path: Path, key: str) -> Any:
+    """The key or index by which `holder`, which stands at `path`, is entered."""
     if isinstance(holder, dict):
         return key
     if not isinstance(holder, list):
-        tree.find_override(assignment, f"{dotted(path)} is {shown(holder)}, which has no {key!r} inside")
-        return None
+        raise _Refused(f"{dotted(path)} is {shown(holder)}, which has no {key!r} inside")
     if key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(holder):
         return int(key)
-    tree.find_override(
-        assignment, f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}"
-    )
-    return None
-
-
-def _opened(tree: Tree, holder: Any, path: Path) -> Any:
-    """What stands at a path, made a mapping where it is missing or a bare name."""
-    key: Any = path[-1]
-    if isinstance(holder, dict) and key not in holder:
-        holder[key] = {}
-        tree.overridden.append(path)
-    elif isinstance(holder, list) and isinstance(holder[key], str):
-        holder[key] = {"name": holder[key]}
-    return holder[key]
+    raise _Refused(f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}")

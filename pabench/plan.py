@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pabench import execution
 from pabench.errors import MissingError, SuiteError
-from pabench.estimate import Clock
+from pabench.estimate import Clock, Workload
 from pabench.frame import DENSE
-from pabench.measurement import MetricSpec
 from pabench.paired import by_task, differences, stratified
 from pabench.power import CORRELATION, SEED_SD, Comparison, paired_sd, typical_sd
 from pabench.report import read
 from pabench.session import Session
 from pabench.store import Store
-from pabench.survey import Survey
-from pabench.wording import count, number, plain
-from pabench.workload import Workload
+from pabench.wording import count
 
 
 @dataclass(frozen=True)
@@ -106,17 +103,14 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
     """
     torch.set_num_threads(session.threads)
     spread = _spread(records or session.store.folder, required=records is not None)
-    left = _work(session, session.store, session.metrics)
-    with tempfile.TemporaryDirectory() as empty:
-        whole = _work(session, Store(empty))
-    clock = Clock([Store(records)] if records else [session.store], session.device)
+    everything = replace(session, chosen=session.cells)  # those of missing data are planned, too
+    left, whole = _workload(everything), _from_nothing(everything)
+    clock = Clock(Store(records) if records else session.store, session.device)
     hours = per_seed = None
     seeds = len(session.suite.seed_values)
     if not session.gaps:
-        hours = sum(map(clock.seconds, left.trainings)) / session.workers / 3600
-        per_seed = sum(map(clock.seconds, whole.trainings)) / session.workers / 3600 / seeds
-    names = {c.criterion.label for c in session.cells if c.criterion and not c.criterion.reference_line}
-    models = len({cell.block for cell in session.cells}) // seeds
+        hours = clock.together(left.trainings, session.workers) / 3600
+        per_seed = clock.together(whole.trainings, session.workers) / 3600 / seeds
     return Outlook(
         suite=str(session.path),
         folder=str(session.store.folder),
@@ -133,40 +127,29 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
         spread=spread,
         wish=wish,
         reaches=tuple(
-            _reach(spread.sd, wish, strata, pairs, seeds, len(whole.trainings), per_seed)
-            for strata in sorted({1, models})
-            for pairs in sorted({1, comb(len(names), 2)} if len(names) > 1 else ())
+            _reach(spread.sd, wish, models, pairs, seeds, len(whole.trainings), per_seed)
+            for models, pairs in _comparisons(session)
         ),
     )
 
 
-def describe(found: Outlook) -> str:
-    """The same in lines."""
-    wish, spread = found.wish, found.spread
-    lines = [
-        ("suite", found.suite),
-        ("seeds", f"{found.seeds}"),
-        ("cells", f"{found.cells}; done: {found.done}; to do: {found.cells - found.done}"),
-        ("trainings", f"{found.trainings}{_again(found)}; scorings: {found.scorings}"),
-        *([("measured", f"{found.measurements} of {', '.join(found.metrics)}, time unknown")] if found.metrics else []),
-        ("hours", _hours(found.hours) + (f" ({found.time})" if found.time else "")),
-        ("spread", f"{number(spread.sd)} points, SD between blocks of the difference of two criteria: {spread.source}"),
-        ("detected", f"true differences, with power {wish.power:g} at {wish.alpha:g} two-sided (paired t over seeds):"),
-    ]
-    for reach in found.reaches:
-        who = "one pair" if reach.pairs == 1 else f"the first of {reach.pairs} pairs (Holm)"
-        on = "one model" if reach.models == 1 else f"over all {reach.models} models"
-        lines.append(("", f"{on}, {who}: {_least(reach, found.seeds)}; {_needs(reach, wish)}"))
-    if not found.reaches:
-        lines.append(("", "none: the suite has fewer than two criteria to compare"))
-    return "\n".join(plain(f"{label:>11}{':' if label else ' '} {text}") for label, text in lines)
+def _workload(session: Session) -> Workload:
+    plan = session.plan()
+    return Workload.of(plan, session.survey(plan))
 
 
-def _work(session: Session, store: Store, metrics: Sequence[MetricSpec] = ()) -> Workload:
-    """What the suite still takes where `store` has its results, with measurements of `metrics`."""
-    how: dict[str, Any] = {"device": str(session.device), "plugins": session.plugins}
-    plan = execution.plan(store, session.cells, **how)
-    return Workload.of(plan, Survey.of(store, plan, metrics, **how))
+def _from_nothing(session: Session) -> Workload:
+    """What all of it takes where nothing is done, measurements aside."""
+    with tempfile.TemporaryDirectory() as empty:
+        return _workload(replace(session, options=replace(session.options, output=Path(empty)), metrics=[]))
+
+
+def _comparisons(session: Session) -> Iterator[tuple[int, int]]:
+    """Over how many models, and for how many pairs of criteria: one and all of each. None of one criterion alone."""
+    criteria = {c.criterion.label for c in session.cells if c.criterion and not c.criterion.reference_line}
+    models = len({cell.block for cell in session.cells}) // len(session.suite.seed_values)
+    pairs = comb(len(criteria), 2)
+    return product(sorted({1, models}), sorted({1, pairs}) if pairs else ())
 
 
 def _spread(folder: Path, *, required: bool) -> Spread:
@@ -213,33 +196,3 @@ def _source(session: Session, clock: Clock, records: Path | None) -> str:
     if clock.recorded:
         return f"partly from records, partly from a few steps timed here; {how}"
     return f"from a few steps timed here; {how}"
-
-
-def _again(found: Outlook) -> str:
-    return f", {count(found.dense_again, 'dense one')} for reference lines among them" if found.dense_again else ""
-
-
-def _least(reach: Reach, seeds: int) -> str:
-    if seeds < 2:
-        return "nothing with one seed"
-    found = "nothing: more than 100" if reach.detectable is None else number(reach.detectable)
-    return f"{found} points with {seeds} seeds"
-
-
-def _needs(reach: Reach, wish: Wish) -> str:
-    if reach.seeds is None:
-        return f"no affordable number of seeds finds {wish.mde:g}"
-    hours = "" if reach.hours is None else f", {_hours(reach.hours)}"
-    assert reach.trainings is not None
-    return f"{wish.mde:g} points take {count(reach.seeds, 'seed')}: {count(reach.trainings, 'training')}{hours}"
-
-
-def _hours(hours: float | None) -> str:
-    """
-    >>> _hours(0.25), _hours(30.0), _hours(None)
-    ('0:15:00 h', '30:00:00 h', 'unknown')
-    """
-    if hours is None:
-        return "unknown"
-    seconds = round(3600 * hours)
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} h"

@@ -1,10 +1,18 @@
-"""What a run shows while it goes: a live display in a terminal, plain lines elsewhere."""
+"""What a run shows while it goes, a live display in a terminal and plain lines elsewhere; and how it is stopped.
+
+Ctrl-C once: stop in order. Twice: at once.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Any, Protocol
 
 from rich.console import Console, Group
@@ -12,6 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from pabench.engine import Event, Outcome
+from pabench.errors import Aborted
 
 
 class Display(Protocol):
@@ -24,7 +33,7 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-class Clock:
+class Pace:
     """Time left, from the pace so far: the mean time of a cell among those that ended in this run."""
 
     def __init__(self, cells: int) -> None:
@@ -43,7 +52,7 @@ class Lines:
     """One line a finished cell, for logs and pipes."""
 
     def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        self._console, self._clock = console, Clock(cells)
+        self._console, self._pace = console, Pace(cells)
         self._finished, self._total = finished, total
 
     def event(self, event: Event) -> None:
@@ -53,9 +62,9 @@ class Lines:
     def ended(self, outcome: Outcome, line: str) -> None:
         if not line:
             return
-        self._clock.done += 1
+        self._pace.done += 1
         self._finished += 1
-        text = f"[{self._finished}/{self._total}] {line} ({outcome.seconds:.1f} s; {self._clock.left()})"
+        text = f"[{self._finished}/{self._total}] {line} ({outcome.seconds:.1f} s; {self._pace.left()})"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
@@ -66,7 +75,7 @@ class Bars:
     """Bars: the study's cells, and each running cell's epochs with its loss."""
 
     def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        self._console, self._titles, self._clock = console, titles, Clock(cells)
+        self._console, self._titles, self._pace = console, titles, Pace(cells)
         self._study = Progress(
             TextColumn("[bold]cells"), BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
@@ -91,8 +100,8 @@ class Bars:
         if outcome.key in self._rows:
             self._running.remove_task(self._rows.pop(outcome.key))
         if line:
-            self._clock.done += 1
-            self._study.update(self._bar, advance=1, left=self._clock.left())
+            self._pace.done += 1
+            self._study.update(self._bar, advance=1, left=self._pace.left())
             self._live.console.print(line, markup=False, highlight=False)
 
     def close(self) -> None:
@@ -110,3 +119,34 @@ def display(console: Console, titles: Mapping[str, str], *, cells: int, finished
     """`cells` are to be computed now, `finished` of `total` were there before."""
     kind = Bars if console.is_terminal else Lines
     return kind(console, titles, cells, finished, total)
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM; a second SIGINT ends everything at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def is_set(self) -> bool:
+        return self.signal is not None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise Aborted
+        self.signal = number
+        os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Signals set the flag while the block runs; outside of the main thread they are left alone."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

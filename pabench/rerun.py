@@ -18,19 +18,17 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from pabench import check, execution, maskbits, registry, schema, sourcefile
+from pabench import check, execution, maskbits, registry, schema
 from pabench.cell import Cell, CriterionSpec, digest
 from pabench.description import descriptions
 from pabench.engine import Engine, Task
 from pabench.engines import Inline, Processes
-from pabench.environment import environment
+from pabench.environment import cores, environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
-from pabench.machine import cores
+from pabench.record import MACHINE, NUMERICS
+from pabench.source import is_built_in, is_built_in_source
 from pabench.store import Kind, Store
-
-SAME = ("torch", "timm", "device")
-"""What two environments must share for masks to be equal to the last bit, and for pairing hashes to prove anything."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Where:
     def alike(self, record: Mapping[str, Any]) -> bool:
         """Whether a record was made where this is, as far as computing goes."""
         here = self.environment()
-        return all(record["environment"].get(part) == here[part] for part in SAME)
+        return all(record["environment"].get(part) == here[part] for part in NUMERICS)
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,10 @@ def rerun(
     MissingError: a criterion's code may not be run, or is not there; a dataset is not there. PluginError: it ended the
     process that it was run in. SuiteError: it would be run in this one.
     """
-    with TemporaryDirectory(prefix="pabench-verify-") as folder:
-        files = _sources(foreign, [*cells, *checked], where, Path(folder))
+    everything = [*cells, *checked]
+    with TemporaryDirectory(prefix="pabench-verify-") as temporary:
+        folder = Path(temporary)
+        files = _sources(foreign, everything, where, folder)
         if files and where.engine == "inline":
             name = Path(next(iter(files.values()))).name
             raise SuiteError(
@@ -109,51 +109,44 @@ def rerun(
                 "leave --engine out"
             )
         engine: Engine = Inline() if where.engine == "inline" else Processes()
-        notes: dict[str, None] = {}
-        own = _here([*cells, *checked], where, files, engine, Path(folder), notes)
-        store = Store(Path(folder) / "results")
+        own, notes = _here(everything, where, files, engine, folder)
+        store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
-        mine = [own[cell.key] for cell in cells]
-        plan = execution.plan(store, mine, device=str(where.device))
+        device = str(where.device)
+        plan = execution.plan(store, [own[cell.key] for cell in cells], device=device)
         wanted = [task for task in plan.tasks if training or task.function == "pabench.run:prune"]
-        findings = check.tasks(
-            store, [own[cell.key] for cell in checked], into=store, device=str(where.device), plugins=[]
-        )
-        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in [*cells, *checked]}
+        findings = check.tasks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
+        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
         tasks = [_with_code(task, code) for task in [*findings, *wanted]]
         outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+        # a task that left nothing gets a record that says so
         for _ in execution.settle(store, plan, outcomes, where.environment()):
             pass
-        yield Rerun(store, own, tuple(notes))
+        yield Rerun(store, own, notes)
 
 
 def _here(
-    cells: Sequence[Cell],
-    where: Where,
-    files: Mapping[str, Path],
-    engine: Engine,
-    folder: Path,
-    notes: dict[str, None],
-) -> dict[str, Cell]:
-    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here.
+    cells: Sequence[Cell], where: Where, files: Mapping[str, Path], engine: Engine, folder: Path
+) -> tuple[dict[str, Cell], tuple[str, ...]]:
+    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here; and what
+    is to be said of criteria that are others here.
 
-    `given` are all parameters that the label of the submission's cell means here.
+    The `given` of such a criterion are all parameters that the label of the submission's means here.
     """
     rules = {_identity(cell): cell.criterion for cell in cells if cell.criterion}
-    found = descriptions([(rule, _files(rule, files)) for rule in rules.values()], engine, folder)
+    found = descriptions({key: (rule, _files(rule, files)) for key, rule in rules.items()}, engine, folder)
+    notes: dict[str, None] = {}
     own = {}
     for cell in cells:
         rule = cell.criterion
         assert rule is not None
         made = found[_identity(cell)]
         if (made["source"], made["version"]) != (rule.source, rule.version):
-            notes[
-                f"{rule.label}: re-derived with another source than it was run with "
-                f"(version {made['version']} here, {rule.version} there)"
-            ] = None
+            versions = f"(version {made['version']} here, {rule.version} there)"
+            notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
         own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
-    return own
+    return own, tuple(notes)
 
 
 def _identity(cell: Cell) -> str:
@@ -185,7 +178,7 @@ def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path
     written: dict[str, Path] = {}
     needed = {source: name for c in cells if c.criterion for name, source in _needed(c.criterion).items()}
     for source, name in needed.items():
-        if source in sourcefile.built_in() or sourcefile.is_built_in(name):
+        if is_built_in_source(source) or is_built_in(name):
             continue
         if source not in files:
             if name not in registry.group("criteria").classes:
@@ -208,3 +201,8 @@ def why(receipt: Mapping[str, Any] | None) -> str:
     if receipt is None:
         return "the process ended without a result"
     return f"{receipt['status']} ({receipt['kind']}): {receipt['message']}"
+
+
+def excused(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether what has no result here shows nothing of the submission."""
+    return outcome is not None and outcome["kind"] in MACHINE

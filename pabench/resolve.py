@@ -14,12 +14,11 @@ from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.dataset import Dataset, identity
 from pabench.digest import source_digest
 from pabench.donor import nature
-from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry
+from pabench.entry import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry, RecipeEntry
 from pabench.errors import MissingError
 from pabench.measurement import MetricSpec
 from pabench.metric import Metric
 from pabench.parameters import create
-from pabench.recipe import RecipeEntry
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Resolver:
 
     def dataset(self, entry: DatasetEntry) -> DatasetSpec:
         dataset: Dataset = create(
-            registry.plugin("datasets", entry.name), {**entry.args, "path": entry.path}, entry.name
+            registry.plugin("datasets", entry.name), {**entry.params, "path": entry.path}, entry.name
         )
         args = {k: v for k, v in asdict(dataset).items() if k != "path"}
         spec = DatasetSpec(entry.name, args, entry.path)

@@ -1,24 +1,36 @@
-"""Level 2: what a study says of its criteria against what the criteria that come with pabench say of themselves.
+"""What a submission says of its criteria and of their scores, against what the criteria say of themselves.
 
 Whether a criterion is ranked, what its label means and whether it needs a mask is decided by its class, and not by who
-submits its numbers. Of a criterion whose file this pabench does not have, level 3 asks the class.
+submits its numbers. Level 2 reads it from the files of the criteria that come with pabench; of all others, and of
+scores, level 3 asks the class itself, which is imported and run for it.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pabench.cell import CriterionSpec, digest
-from pabench.declared import Declared, declared
-from pabench.flaw import Flaw
-from pabench.foreign import STUDY
+from pabench.cell import Cell, CriterionSpec, canonical, digest
+from pabench.foreign import STUDY, Flaw
+from pabench.source import Declared, declared
+from pabench.verdict import OF_BANK, UNDERIVED
 from pabench.wellformed import Wellformed
 
-LEVEL = 2
 AS = "as:"
 """How `allocation` names the criterion whose layer densities are taken over (`pabench.allocation`)."""
+FIXED = ("rounds", "dense_epochs")
+"""Counts of a receipt that no rounding changes."""
+COUNTED = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied")
+WITHIN = 0.01
+"""Share of all weights by which counts of scores may differ on another machine, where rounding parts what was equal."""
+INSTEAD = ("model", "parameters_instead", "left", "total", "kept")
+"""What a receipt says of the network that was trained in place of a pruned one."""
+IMAGES = ("scoring_images", "gradient_images")
+
+
+# --- level 2: by the files of built-in criteria -----------------------------------------------------------------------
 
 
 def check(found: Wellformed) -> Iterator[Flaw]:
@@ -80,15 +92,15 @@ def _masks(found: Wellformed) -> Iterator[Flaw]:
         if known is not None and known.control != instead:
             there = "another network, trained in its place" if instead else "a mask"
             expected = "another network, it is a control" if known.control else "a mask, it is no control"
-            yield Flaw(LEVEL, path, expected, there, "receipt.model", cell.title)
+            yield Flaw(2, path, expected, there, "receipt.model", cell.title)
         if instead and receipt.get("mask"):
-            yield Flaw(LEVEL, path, "no mask beside another network", "both", "receipt.mask", cell.title)
+            yield Flaw(2, path, "no mask beside another network", "both", "receipt.mask", cell.title)
         rows[digest(cell.criterion.identity())].setdefault(instead, key)
     for kinds in rows.values():
         if len(kinds) > 1:
             title, path = found.title(kinds[True]), f"records/{kinds[True]}.json"
             expected = f"a mask, as {found.title(kinds[False])} has one"
-            yield Flaw(LEVEL, path, expected, "another network, trained in its place", "receipt.model", title)
+            yield Flaw(2, path, expected, "another network, trained in its place", "receipt.model", title)
 
 
 def replaced(result: Mapping[str, Any], receipt: Mapping[str, Any], asked: int) -> Iterator[tuple[str, Any, Any]]:
@@ -107,4 +119,70 @@ def replaced(result: Mapping[str, Any], receipt: Mapping[str, Any], asked: int) 
 
 
 def _flaw(rule: CriterionSpec, field: str, expected: str, there: str) -> Flaw:
-    return Flaw(LEVEL, STUDY, expected, there, f"criteria.{rule.label}.{field}")
+    return Flaw(2, STUDY, expected, there, f"criteria.{rule.label}.{field}")
+
+
+# --- level 3: by the class and the receipt made here ------------------------------------------------------------------
+
+
+def asked(cell: Cell, own: Cell) -> Iterator[Flaw]:
+    """Whether the criterion is what its class makes of its label. Of another version nothing is proved by its words
+    and its defaults: then level 3 cannot tell."""
+    assert cell.criterion is not None
+    assert own.criterion is not None
+    stated, derived = cell.criterion, own.criterion
+    where = f"criteria.{stated.label}"
+    exact = stated.source == derived.source and stated.donor == derived.donor
+    for field, expected, there in nature((derived.trains, derived.reference_line), stated, exact=exact):
+        yield Flaw(3, STUDY, expected, there, f"{where}.{field}", cell.title)
+    means = derived.given
+    if not means:
+        expected = "a variant and parameters that its class has"
+        yield Flaw(3, STUDY, expected, "others", where, cell.title, not exact)
+        return
+    for key in [key for key in stated.args if key in means]:
+        if not _equal(means[key], stated.args[key]):
+            expected = f"{means[key]} (what the label means)"
+            yield Flaw(3, STUDY, expected, f"{stated.args[key]}", f"{where}.args.{key}", cell.title, not exact)
+
+
+def kind(receipt: Mapping[str, Any]) -> str:
+    """What a receipt is of."""
+    return "another network" if "model" in receipt else "a mask"
+
+
+def receipts(cell: Cell, record: Mapping[str, Any], made: Mapping[str, Any], *, alike: bool) -> Iterator[Flaw]:
+    """The record against the receipt `made` here: counts of scores and ties, flags, images. Not `alike`: on another
+    machine, where counts may differ by rounding, and more than that proves nothing."""
+    stated, derived = record["receipt"], made["receipt"]
+
+    def flaw(field: str, expected: Any, there: Any, unable: bool = False) -> Flaw:
+        return Flaw(3, f"records/{cell.key}.json", f"{expected} (made here)", f"{there}", field, cell.title, unable)
+
+    for field in INSTEAD if "model" in stated else FIXED:
+        if not _equal(stated.get(field), derived.get(field)):
+            yield flaw(f"receipt.{field}", derived.get(field), stated.get(field))
+    if "model" in stated:
+        return
+    slack = 0 if alike else WITHIN * derived["total"]
+    for field in COUNTED:
+        if abs(stated[field] - derived[field]) > slack:
+            yield flaw(f"receipt.{field}", derived[field], stated[field], not alike)
+    earned, there = ({flag["flag"] for flag in flags} for flags in (made["flags"], record["flags"]))
+    differing = (earned ^ there) - {OF_BANK}
+    # on another machine a count may pass the threshold of a flag; what the criterion says of the network does not
+    if differing and (alike or differing & {*UNDERIVED}):
+        yield flaw("flags", _named(earned), _named(there), not alike)
+    for field in IMAGES:
+        value = record["cost"].get(field)
+        if value is not None and value != made["cost"].get(field):
+            yield flaw(f"cost.{field}", made["cost"].get(field), value)
+
+
+def _named(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Equal as JSON, where a tuple is a list and 1.0 is 1."""
+    return bool(json.loads(canonical(one)) == json.loads(canonical(other)))

@@ -46,35 +46,56 @@ def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
     return picked
 
 
-def masked(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], count: int, seed: int) -> list[Cell]:
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def masked(cells: Iterable[Cell], records: Records, count: int, seed: int) -> list[Cell]:
     """A sample of finished cells with a mask of their own (not a parent's): plain ones of all rows before ablations."""
-    plain: dict[str, list[Cell]] = defaultdict(list)
-    ablated: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        record = records.get(cell.key)
-        if record and record["status"] == "ok" and cell.ablation != "reinit" and (record["receipt"] or {}).get("mask"):
-            (ablated if cell.ablation else plain)[row(cell) + cell.ablation].append(cell)
-    first = sample(plain, count, seed)
+    own = [
+        cell
+        for cell in _finished(cells, records)
+        if cell.ablation != "reinit" and (records[cell.key]["receipt"] or {}).get("mask")
+    ]
+    first = sample(_by_row(cell for cell in own if not cell.ablation), count, seed)
+    ablated = _by_row(cell for cell in own if cell.ablation)
     return first + (sample(ablated, count - len(first), seed) if count > len(first) else [])
+
+
+def instead(cells: Iterable[Cell], records: Records, count: int, seed: int) -> list[Cell]:
+    """A sample of finished plain cells that trained another network in place of a pruned one, of all rows first."""
+    finished = (cell for cell in _finished(cells, records) if not cell.ablation)
+    return sample(_by_row(c for c in finished if "model" in (records[c.key]["receipt"] or {})), count, seed)
 
 
 def ended(found: Wellformed, count: int, seed: int, *, training: bool) -> list[Cell]:
     """A sample of pruned cells that are said to have no result, of all rows: those of which the training failed, or
     those that ended before it, with their scoring."""
-    groups: dict[str, list[Cell]] = defaultdict(list)
+    chosen = []
     for key, record in found.records.items():
         cell = found.cells[key]
         receipt = found.receipts.get(cell.pruning_key)
         trained = record["status"] == "failed" and receipt is not None and receipt["status"] == "ok"
         if cell.criterion and record["status"] in ("failed", "skipped") and trained == training:
-            groups[row(cell) + cell.ablation].append(cell)
-    return sample(groups, count, seed)
+            chosen.append(cell)
+    return sample(_by_row(chosen), count, seed)
 
 
-def settings(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> dict[str, list[list[Cell]]]:
+def settings(cells: Iterable[Cell], records: Records) -> dict[str, list[list[Cell]]]:
     """Finished plain cells that differ in their seed alone, by row: what a reproduction compares."""
     found: dict[str, dict[float, list[Cell]]] = defaultdict(lambda: defaultdict(list))
-    for cell in cells:
-        if cell.key in records and records[cell.key]["status"] == "ok" and cell.criterion and not cell.ablation:
+    for cell in _finished(cells, records):
+        if cell.criterion and not cell.ablation:
             found[row(cell)][cell.sparsity].append(cell)
     return {name: list(by_sparsity.values()) for name, by_sparsity in found.items()}
+
+
+def _finished(cells: Iterable[Cell], records: Records) -> list[Cell]:
+    return [cell for cell in cells if cell.key in records and records[cell.key]["status"] == "ok"]
+
+
+def _by_row(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells by their row and ablation, of each of which a sample takes one before a second of any."""
+    rows: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        rows[row(cell) + cell.ablation].append(cell)
+    return rows

@@ -25,10 +25,12 @@ def text(value: str) -> str:
     """
     home = str(Path.home())
     value = value.replace("file://", "")
-    value = value.replace(home, "~") if len(home) > 1 else value
+    value = value.replace(home, "~") if len(home) > 1 else value  # "/" is the home of some containers
+    # drives before homes before roots: a later pattern would take a part of what an earlier one takes whole
     for pattern, mark in ((_WINDOWS, "\\"), (_HOME, "/"), (_POSIX, "/")):
         value = pattern.sub(partial(_last, mark=mark), value)
     host = socket.gethostname()
+    # a shorter name is a word, or a part of too many
     if len(host) > 3 and host != "localhost":
         value = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", "HOST", value)
     return value

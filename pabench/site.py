@@ -5,24 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from pabench_reports.board import REFERENCE, Board, Standing, board, caveats
-from pabench_reports.leaderboard import interval_text
 
-from pabench import sitefile
-from pabench.comparable import Badge, Comparable, Published, boards, on_all, together
-from pabench.frame import DENSE
+from pabench.board import REFERENCE, Board, Standing, board, caveats
+from pabench.cell import DENSE, STATUSES
+from pabench.comparable import Badge, Comparable, Published, boards, on_all, ran_with, together
+from pabench.errors import DataError
 from pabench.report import TEMPLATES, render
 from pabench.section import templates
-from pabench.statistics import Interval, mean_interval
+from pabench.sitefolder import citation, document, readme, table
+from pabench.statistics import Interval, interval_text, mean_interval
 from pabench.wording import count, plain
 
 V1 = "data/v1"
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What computing with figures raises that are in range one by one and make no sense together."""
 LEGEND = tuple(Badge(level, "") for level in range(3))
 
 
@@ -53,7 +56,7 @@ class Shown:
 def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> dict[str, bytes]:
     """Every file of the site but the submissions themselves and the manifest."""
     found = boards(studies)
-    shown = [_shown(one, found) for one in found]
+    shown = [_shown(one) for one in found]
     overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
     script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
@@ -66,70 +69,81 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
         "reference": REFERENCE,
         "interval_text": interval_text,
     }
-    files = {
-        "index.html": _page(
-            "index", common, "", title, boards=shown, overall=overall, studies=_listed(studies), legend=LEGEND
-        )
-    }
+    index = {"boards": shown, "overall": overall, "studies": _listed(studies), "legend": LEGEND}
+    files = {"index.html": _page("index", common, "", title, **index)}
     for comparable, one in zip(found, shown, strict=True):
-        files[f"boards/{one.slug}.html"] = _page(
-            "board",
-            common,
-            "../",
-            one.title,
-            shown=one,
-            apart=[(other.slug, why) for other, why in comparable.apart],
-            facts=_facts(comparable),
-            badges=[(s.criterion, one.badges[s.criterion]) for s in _standings(one.board)],
-        )
-        rows = [_row(standing, one) for standing in _standings(one.board)]
-        files[f"{V1}/boards/{one.slug}.csv"] = sitefile.table(pd.DataFrame([_flat(row) for row in rows]))
-        files[f"{V1}/boards/{one.slug}.json"] = sitefile.document({"board": one.slug, "title": one.title, "rows": rows})
+        files |= _board_files(comparable, one, common)
     for study in studies:
-        files[f"studies/{study.slug}/index.html"] = render(study.study).encode()
-        frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
-        files[f"{V1}/cells/{study.slug}.csv"] = sitefile.table(frame)
-        files[f"{V1}/cells/{study.slug}.json"] = frame.to_json(orient="records", indent=1).encode() + b"\n"
-        if study.verified:
-            files[f"{V1}/verifications/{study.slug}.json"] = sitefile.document(study.verified)
-    files[f"{V1}/boards.json"] = sitefile.document([_told(*pair) for pair in zip(shown, found, strict=True)])
-    files[f"{V1}/studies.json"] = sitefile.document(_listed(studies))
+        with named_in_errors(study.slug):
+            files |= _study_files(study)
+    files[f"{V1}/boards.json"] = document([_told(*pair) for pair in zip(shown, found, strict=True)])
+    files[f"{V1}/studies.json"] = document(_listed(studies))
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in shown]
-    files["CITATION.cff"] = sitefile.citation(title, authors, studies)
-    files["README.md"] = sitefile.readme(title, links)
-    files[".nojekyll"] = b""
+    files["CITATION.cff"] = citation(title, authors, studies)
+    files["README.md"] = readme(title, links)
+    files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
     return files
 
 
-def _shown(comparable: Comparable, found: Sequence[Comparable]) -> Shown:
+@contextmanager
+def named_in_errors(name: str) -> Iterator[None]:
+    """What no check foresaw in a stranger's results is an error that names them, and no traceback."""
+    try:
+        yield
+    except UNFORESEEN as error:
+        raise DataError(
+            f"{name}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
+            "with it; leave it out, and report this"
+        ) from error
+
+
+def _board_files(comparable: Comparable, shown: Shown, common: Mapping[str, Any]) -> dict[str, bytes]:
+    values = {
+        "apart": [(other.slug, why) for other, why in comparable.apart],
+        "facts": _facts(comparable),
+        "badges": [(s.criterion, shown.badges[s.criterion]) for s in shown.board.lines],
+    }
+    rows = [_row(standing, shown) for standing in shown.board.lines]
+    return {
+        f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, shown=shown, **values),
+        f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
+        f"{V1}/boards/{shown.slug}.json": document({"board": shown.slug, "title": shown.title, "rows": rows}),
+    }
+
+
+def _study_files(study: Published) -> dict[str, bytes]:
+    frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
+    files = {
+        f"studies/{study.slug}/index.html": render(study.study).encode(),
+        f"{V1}/cells/{study.slug}.csv": table(frame),
+        f"{V1}/cells/{study.slug}.json": frame.to_json(orient="records", indent=1).encode() + b"\n",
+    }
+    if study.verified:
+        files[f"{V1}/verifications/{study.slug}.json"] = document(study.verified)
+    return files
+
+
+def _shown(comparable: Comparable) -> Shown:
     frame, badges = comparable.frame, comparable.badges
     made = board(frame)
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
-    several = sum(other.title == comparable.title for other in found) > 1
-    names = {s.criterion for s in _standings(made)}
-    contributed = {name: [s.slug for s in comparable.studies.get(name, [])] for name in names}
+    told = f"{count(comparable.cell.recipe.epochs, 'epoch')}, {comparable.slug.rpartition('-')[2]}"
     return Shown(
         slug=comparable.slug,
         title=comparable.title,
         board=made,
         caption=_caption(made),
         dense=mean_interval(dense) if len(dense) else None,
-        suffix=f"{count(comparable.cell.recipe.epochs, 'epoch')}, {comparable.slug.rpartition('-')[2]}"
-        if several
-        else "",
+        suffix=told if comparable.apart else "",
         remarks=tuple(comparable.remarks),
-        studies=contributed,
-        badges={name: badges.get(name, Badge()) for name in names},
+        studies=_contributed([comparable], made),
+        badges={s.criterion: badges.get(s.criterion, Badge()) for s in made.lines},
         members=tuple(study.slug for study in comparable.members),
     )
 
 
 def _overall(found: Sequence[Comparable]) -> Shown:
     made = board(together(found))
-    names: dict[str, dict[str, None]] = {}
-    for comparable in found:
-        for name, members in comparable.studies.items():
-            names.setdefault(name, {}).update(dict.fromkeys(study.slug for study in members))
     caption = (
         f"The criteria that are on all {len(found)} boards. {_caption(made)} Each board counts the same, and is "
         "compared within itself."
@@ -140,21 +154,24 @@ def _overall(found: Sequence[Comparable]) -> Shown:
         board=made,
         caption=caption,
         overall=True,
-        studies={s.criterion: list(names.get(s.criterion, {})) for s in _standings(made)},
+        studies=_contributed(found, made),
     )
+
+
+def _contributed(found: Sequence[Comparable], made: Board) -> dict[str, list[str]]:
+    """By criterion the studies that ran it."""
+    studies: dict[str, list[str]] = {}
+    for name in (standing.criterion for standing in made.lines):
+        slugs = (study.slug for comparable in found for study in comparable.studies.get(name, []))
+        studies[name] = list(dict.fromkeys(slugs))
+    return studies
 
 
 def _caption(made: Board) -> str:
     if not made.ranked:
         return "No block and sparsity is finished by every criterion: there is no ranking yet."
-    told = [
-        f"Mean rank over {made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}."
-    ]
-    return " ".join([*told, *caveats(made)])
-
-
-def _standings(made: Board) -> tuple[Standing, ...]:
-    return made.beside + made.ranked + made.unranked
+    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
+    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
 
 
 def _row(standing: Standing, shown: Shown) -> dict[str, Any]:
@@ -176,18 +193,13 @@ def _row(standing: Standing, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a table: intervals in columns of their own."""
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        if key == "top1":
-            for sparsity, interval in value.items():
-                flat |= {f"top1_{sparsity}{'' if k == 'mean' else f'_{k}'}": v for k, v in interval.items()}
-        elif key.startswith("difference"):
-            flat |= {f"{key}_{k}": v for k, v in (value or {}).items()}
-        else:
-            flat[key] = " ".join(value) if isinstance(value, list) else value
-    return flat
+def _flat(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The same for a table: intervals in columns of their own, a mean without its name."""
+    flat = pd.json_normalize([{**row, "studies": " ".join(row["studies"])} for row in rows], sep="_")
+    # nested entries are put behind all others, and one that is null leaves a column without a value
+    columns = [column for key in rows[0] for column in flat if column == key or column.startswith(f"{key}_")]
+    flat = flat[list(dict.fromkeys(columns))].drop(columns=f"difference_to_{REFERENCE}", errors="ignore")
+    return flat.rename(columns=lambda name: name.removesuffix("_mean") if name.startswith("top1_") else name)
 
 
 def _facts(comparable: Comparable) -> list[tuple[str, str]]:
@@ -213,18 +225,11 @@ def _word(value: Any) -> str:
 
 
 def _listed(studies: Sequence[Published]) -> list[dict[str, Any]]:
+    """The studies for programs, and for the table of the front page."""
     found = []
     for study in studies:
         statuses = Counter(study.study.frame["status"])
-        other = ", ".join(f"{statuses[s]} {s}" for s in ("failed", "skipped", "missing") if statuses[s])
-        environments = {
-            f"torch {plain(r['environment'].get('torch', '?'))}, {plain(r['environment'].get('device', '?'))}"
-            for r in study.study.records.values()
-        }
         levels = (study.verified or {}).get("levels", [])
-        passed = max((level["level"] for level in levels if level["passed"]), default=2)
-        sampled = {level["level"]: len(level["outcomes"]) for level in levels if level["level"] > 2}
-        detail = ", ".join(f"{n} sampled at level {level}" for level, n in sampled.items())
         found.append(
             {
                 "slug": study.slug,
@@ -232,10 +237,15 @@ def _listed(studies: Sequence[Published]) -> list[dict[str, Any]]:
                 "digest": study.digest,
                 "cells": len(study.study.frame),
                 "ok": statuses["ok"],
-                "other": other,
-                "level": max(2, passed),
-                "detail": detail,
-                "environment": "; ".join(sorted(environments)),
+                "other": ", ".join(f"{statuses[s]} {s}" for s in STATUSES[1:] if statuses[s]),
+                # no study is on the site that has not passed two levels
+                "level": max([2, *(level["level"] for level in levels if level["passed"])]),
+                "detail": ", ".join(
+                    f"{len(level['outcomes'])} sampled at level {level['level']}"
+                    for level in levels
+                    if level["level"] > 2
+                ),
+                "environment": ran_with([study]),
                 "verified": bool(study.verified),
                 "rejected": study.rejected,
             }

@@ -1,20 +1,77 @@
-"""The folder of a site: what an earlier one left, what is replaced, and what belongs to others."""
+"""Files of a site that are no pages (tables, JSON, citation, front matter), and its folder: what an earlier one left,
+what is replaced, and what belongs to others."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from pabench import durable
+from pabench.comparable import Published
 from pabench.errors import DataError, RefusedError
+from pabench.wording import plain
 
 MANIFEST = "data/v1/manifest.json"
+LARGEST = 2**28
+"""Bytes of a manifest that is read: what lies in the folder may be somebody else's."""
 KEPT = ("README.md",)
 """Files that stay as they are where somebody else wrote them: the front page of the repository around the site."""
+FORMULA = tuple("=+-@\t\r")
+"""What spreadsheets take for the beginning of a formula."""
+
+
+def table(frame: pd.DataFrame) -> bytes:
+    """A table whose texts, headers included, no spreadsheet takes for a formula."""
+    safe = frame.copy()
+    safe.columns = [_harmless(str(column)) for column in safe.columns]
+    for column in safe.columns[safe.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
+        safe[column] = safe[column].map(_harmless)
+    return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def document(value: Any) -> bytes:
+    """JSON with sorted keys."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
+    """Citation File Format 1.2.0; JSON strings are YAML strings."""
+    names = authors or [f"Contributors to {title}"]
+    lines = ["cff-version: 1.2.0", 'message: "Please cite the studies that you use, and this leaderboard."']
+    lines += ["type: dataset", f"title: {json.dumps(title)}", "authors:"]
+    lines += [f"  - name: {json.dumps(plain(name))}" for name in names]
+    lines += ["identifiers:"]
+    for study in studies:
+        lines += ["  - type: other", f"    value: {json.dumps(f'sha256:{study.digest}')}"]
+        lines += [f"    description: {json.dumps(f'The submission {study.slug}: {study.title}')}"]
+    return "\n".join([*lines, ""]).encode()
+
+
+def readme(title: str, links: Sequence[tuple[str, str]]) -> bytes:
+    """What Hugging Face reads to serve a static Space; on GitHub it is the front page of the repository."""
+    front = ["---", f"title: {json.dumps(title)}", "sdk: static", "app_file: index.html", "pinned: false", "---", ""]
+    body = [f"# {plain(title)}", "", "A static site made by `pabench publish`. Open `index.html`.", ""]
+    body += [f"- [{_escaped(name)}]({target})" for name, target in links]
+    return "\n".join([*front, *body, ""]).encode()
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\\[\]<>`*_])", r"\\\1", text)
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -47,7 +104,7 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     RefusedError: somebody else wrote or edited a file that this site needs.
     """
     before = _before(out)
-    others = {path for path in items if _differs(out / path, items[path]) and _sha(out / path) != before.get(path)}
+    others = {path for path, one in items.items() if _foreign(out / path, {one.sha256, before.get(path)})}
     for path in sorted(others.intersection(KEPT)):
         notes.append(f"{out / path}: written or edited by somebody else, left as it is")
         del items[path]
@@ -74,7 +131,7 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
 def _before(out: Path) -> dict[str, str]:
     """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
     try:
-        listed = json.loads(durable.read(out / MANIFEST, limit=2**28))["files"]
+        listed = json.loads(durable.read(out / MANIFEST, limit=LARGEST))["files"]
         return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
     except FileNotFoundError:
         return {}
@@ -84,8 +141,9 @@ def _before(out: Path) -> dict[str, str]:
         ) from None
 
 
-def _differs(path: Path, wanted: Item) -> bool:
-    return os.path.lexists(path) and _sha(path) != wanted.sha256
+def _foreign(path: Path, ours: Collection[str | None]) -> bool:
+    """Whether there is something that is neither of an earlier site nor what this one writes."""
+    return os.path.lexists(path) and _sha(path) not in ours
 
 
 def _sha(path: Path) -> str:

@@ -57,6 +57,16 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return stratified_interval([values], level)
 
 
+def interval_text(interval: Interval, sign: bool = False) -> str:
+    """What stands beside a mean: its half width, or its limits where they are not symmetric."""
+    if interval.low is None or interval.high is None or interval.half is None:
+        return ""
+    if interval.method == "bootstrap":
+        form = "{:+.2f}" if sign else "{:.2f}"
+        return f"[{form.format(interval.low)}, {form.format(interval.high)}]".replace("-", "−")
+    return f"± {interval.half:.2f}"
+
+
 def stratified_mean(strata: Sequence[Sequence[float]]) -> float:
     """The mean of the means of strata, so that each counts the same; NaN where one is empty."""
     return float(np.mean([np.mean(values) for values in strata])) if strata and all(map(len, strata)) else float("nan")

@@ -20,6 +20,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+# far above what any study writes: a file of a stranger is not read into memory however large it is
 MAX_MANIFEST_BYTES = 256 * 2**20
 MAX_MASK_BYTES = 2**30
 # What may differ between two executions of one cell. Everything else must not.
@@ -95,7 +97,7 @@ class Store:
         if data["key"] != key:
             raise ValueError(f"record of {data['key']} committed as {key}")
         path, sealed = self._path(kind, key), seal(data)
-        first = self._put(path, sealed, _record_of(key), MAX_BYTES)
+        first = self._put(path, sealed, partial(_record, key), MAX_BYTES)
         if first is None:
             return True
         if replace_failed and first["status"] == "failed":
@@ -105,7 +107,7 @@ class Store:
 
     def get(self, kind: Kind, key: str) -> dict[str, Any] | None:
         """The record of this key, or None. A broken file is moved to quarantine/ and counts as absent."""
-        return self._read(self._path(kind, key), _record_of(key), MAX_BYTES)
+        return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
     def records(self, kind: Kind = "records") -> dict[str, dict[str, Any]]:
         """All valid records by key, in the order of keys."""
@@ -124,19 +126,19 @@ class Store:
     def put_mask(self, data: bytes) -> str:
         """Keep a mask file; returns the SHA-256 it is known by."""
         sha = hashlib.sha256(data).hexdigest()
-        self._put(self._mask_path(sha), data, _mask_of(sha), MAX_MASK_BYTES)
+        self._put(self._mask_path(sha), data, partial(_mask, sha), MAX_MASK_BYTES)
         return sha
 
     def get_mask(self, sha: str) -> bytes:
         """The bytes of a mask file. DataError if there are none that match."""
-        data = self._read(self._mask_path(sha), _mask_of(sha), MAX_MASK_BYTES)
+        data = self._read(self._mask_path(sha), partial(_mask, sha), MAX_MASK_BYTES)
         if data is None:
             raise DataError(f"{self._mask_path(sha)}: no such mask; prune the cell again to make it")
         return data
 
     def has_mask(self, sha: str) -> bool:
         """Whether there is a mask file that matches its name."""
-        return self._read(self._mask_path(sha), _mask_of(sha), MAX_MASK_BYTES) is not None
+        return self._read(self._mask_path(sha), partial(_mask, sha), MAX_MASK_BYTES) is not None
 
     def quarantine(self, kind: Kind, key: str, reason: str) -> None:
         """Move a record away that turned out to be unusable: from now on it is absent."""
@@ -174,7 +176,7 @@ class Store:
 
     def _put(self, path: Path, data: bytes, decode: Callable[[bytes], T], limit: int) -> T | None:
         """None if this call gave the file its name, else the valid content that was there."""
-        for _ in range(3):
+        for _ in range(3):  # a broken file in its place is moved away; nobody puts three there in good faith
             if durable.write_once(path, data):
                 return None
             first = self._read(path, decode, limit)
@@ -225,25 +227,20 @@ class Store:
             self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
 
 
-def _record_of(key: str) -> Callable[[bytes], dict[str, Any]]:
-    def decode(data: bytes) -> dict[str, Any]:
-        record = unseal(data)
-        if record.get("key") != key:
-            raise DataError(f"is the record of {str(record.get('key'))[:80]}")
-        if not isinstance(record.get("status"), str):
-            raise DataError("has no status")
-        return record
-
-    return decode
+def _record(key: str, data: bytes) -> dict[str, Any]:
+    """The record of this key in a file's bytes; DataError: there is another, or none."""
+    record = unseal(data)
+    if record.get("key") != key:
+        raise DataError(f"is the record of {str(record.get('key'))[:80]}")
+    if not isinstance(record.get("status"), str):
+        raise DataError("has no status")
+    return record
 
 
-def _mask_of(sha: str) -> Callable[[bytes], bytes]:
-    def decode(data: bytes) -> bytes:
-        if hashlib.sha256(data).hexdigest() != sha:
-            raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
-        return data
-
-    return decode
+def _mask(sha: str, data: bytes) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha:
+        raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
+    return data
 
 
 def _hexadecimal(key: str) -> str:

@@ -1,23 +1,22 @@
-"""A suite as plain cells: counted by arithmetic, made one at a time, picked with `--only`, grouped into blocks."""
+"""A suite as plain cells: counted by arithmetic, made one at a time, picked with `--only`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, product
+from itertools import product
 from typing import Any, Protocol
 
-from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest, ordered
-from pabench.entry import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry
+from pabench.cell import DENSE, Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest, ordered
+from pabench.entry import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
 from pabench.errors import SuiteError, did_you_mean
 from pabench.measurement import MetricSpec
 from pabench.parameters import ParameterError
-from pabench.recipe import RecipeEntry
 from pabench.suite import Suite
 
 
-class Resolver(Protocol):
-    """Turns what a suite names into what a cell records; called once for each distinct thing.
+class Resolving(Protocol):
+    """What turns what a suite names into what a cell records; asked once for each distinct thing.
 
     An invalid entry is a `SuiteError` about the entry alone: `cells` adds file, line and column.
     """
@@ -40,7 +39,7 @@ def count(suite: Suite) -> int:
     return blocks * (pruned * (1 + len(suite.ablations)) + (0 in suite.sparsities))
 
 
-def cells(suite: Suite, resolve: Resolver) -> Iterator[Cell]:
+def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
     """The cells of a suite: seeds outermost, then datasets, models, the dense baseline, criteria, sparsities.
 
     The ablations of a block follow its plain cells, one ablation after the other.
@@ -49,22 +48,18 @@ def cells(suite: Suite, resolve: Resolver) -> Iterator[Cell]:
     block (criterion None) is there if the suite lists the sparsity 0.
     """
     findings: list[str] = []
-    criteria = [_told(findings, entry, resolve.criterion, entry) for entry in suite.criteria]
-    _distinct(findings, suite.criteria, criteria)
-    _metrics(findings, suite.metrics, resolve)
-    datasets = [_told(findings, entry, resolve.dataset, entry) for entry in suite.datasets]
-    _distinct(findings, suite.datasets, datasets)
-    groups = []
-    for dataset in filter(None, datasets):
-        models = [_told(findings, entry, resolve.model, entry, dataset) for entry in suite.models]
-        _distinct(findings, suite.models, models)
+    criteria = _resolved(findings, suite.criteria, resolving.criterion)
+    _check_metrics(findings, suite.metrics, resolving)
+    networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
+    for dataset in filter(None, _resolved(findings, suite.datasets, resolving.dataset)):
+        models = _resolved(findings, suite.models, resolving.model, dataset)
         try:
-            groups.append((dataset, resolve.recipe(suite.recipe, dataset), models))
+            networks.append((dataset, resolving.recipe(suite.recipe, dataset), models))
         except SuiteError as error:
             findings.append(f"{suite.where('recipe')}: recipe: {error}")
     if findings:
-        raise SuiteError("\n".join(dict.fromkeys(findings)))
-    return _expanded(suite, groups, criteria)
+        raise SuiteError("\n".join(dict.fromkeys(findings)))  # a model is refused once for each dataset
+    return _expanded(suite, networks, criteria)
 
 
 def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
@@ -73,23 +68,15 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     Several values of one key, in one `--only` or in several, widen it. A value is a bare name or a full label; dense
     cells have the criterion `dense`, plain ones the ablation `none`. A value that no cell has is an error.
     """
-    wanted: dict[str, set[str]] = {}
-    for option in only:
-        key, _, text = option.partition("=")
-        values = {value.strip() for value in re.split(r",(?![^(]*\))", text)}
-        if key not in _NAMES:
-            raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
-        if values == {""}:
-            raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
-        wanted.setdefault(key, set()).update(map(_WRITTEN.get(key, str), values))
+    wanted = _wanted(only)
     picked = []
     known: dict[str, set[str]] = {key: set() for key in wanted}
-    for one in cells:
-        names = {key: _NAMES[key](one) for key in wanted}
+    for cell in cells:
+        names = {key: _NAMES[key](cell) for key in wanted}
         for key in wanted:
             known[key] |= names[key]
         if all(names[key] & wanted[key] for key in wanted):
-            picked.append(one)
+            picked.append(cell)
     unknown = [
         f"--only {key}={value}: no cell has it; {did_you_mean(value, known[key])}"
         for key in wanted
@@ -102,35 +89,40 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     return picked
 
 
-def blocks(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
-    """The cells of each block (dataset, model, seed), which stand together in the order of `cells`."""
-    return (list(group) for _, group in groupby(cells, key=lambda one: one.block))
+def _wanted(only: Sequence[str]) -> dict[str, set[str]]:
+    """By key of `--only` the values it asks for, each in the one way of writing it."""
+    wanted: dict[str, set[str]] = {}
+    for option in only:
+        key, _, text = option.partition("=")
+        if key not in _NAMES:
+            raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
+        # a label may have commas of its own, between parentheses
+        values = {value.strip() for value in re.split(r",(?![^(]*\))", text)}
+        if values == {""}:
+            raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
+        wanted.setdefault(key, set()).update(map(_WRITTEN.get(key, str), values))
+    return wanted
 
 
-def _expanded(suite: Suite, groups: list[Any], criteria: list[Any]) -> Iterator[Cell]:
+def _expanded(
+    suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
+) -> Iterator[Cell]:
     scoring = Scoring(dtype=suite.scoring.dtype, degenerate=suite.scoring.degenerate)
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
     dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
     variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]
     for seed in suite.seed_values:
-        for dataset, recipe, models in groups:
+        for dataset, recipe, models in networks:
             for model, (ablation, (criterion, sparsity)) in product(models, variants):
                 yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
 
 
-def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
-    """What a resolver makes of an entry, or None and its findings with their places."""
-    try:
-        return resolve(*args)
-    except ParameterError as error:
-        findings += [str(entry.error(problem, key)) for key, problem in error.problems]
-    except SuiteError as error:
-        findings += [str(entry.error(line)) for line in str(error).splitlines()]
-    return None
+def _resolved(findings: list[str], entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:
+    """What each entry resolves to, None for an invalid one.
 
-
-def _distinct(findings: list[str], entries: Sequence[Entry], specs: Sequence[Any]) -> None:
-    """Two entries that mean the same cells, or that reports could not tell apart, are findings."""
+    Two entries that mean the same cells, or that reports could not tell apart, are findings, too.
+    """
+    specs = [_told(findings, entry, resolve, *args) for entry in entries]
     seen: dict[str, str] = {}
     for entry, spec in zip(entries, specs, strict=True):
         if spec is None:
@@ -142,13 +134,25 @@ def _distinct(findings: list[str], entries: Sequence[Entry], specs: Sequence[Any
             remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
             findings.append(str(entry.error(f"reports would call two things {spec.label!r}; {remedy}")))
         seen.setdefault(identity, spec.label)
+    return specs
 
 
-def _metrics(findings: list[str], entries: Sequence[MetricEntry], resolve: Resolver) -> None:
+def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
+    """What an entry resolves to, or None and its findings with their places."""
+    try:
+        return resolve(entry, *args)
+    except ParameterError as error:
+        findings += [str(entry.error(problem, key)) for key, problem in error.problems]
+    except SuiteError as error:
+        findings += [str(entry.error(line)) for line in str(error).splitlines()]
+    return None
+
+
+def _check_metrics(findings: list[str], entries: Sequence[MetricEntry], resolving: Resolving) -> None:
     """A metric is measured with one set of parameters, so that its name says which number a report shows."""
     names: set[str] = set()
     for entry in entries:
-        _told(findings, entry, resolve.metric, entry)
+        _told(findings, entry, resolving.metric)
         if entry.name in names:
             findings.append(str(entry.error(f"{entry.name} a second time; name each metric once")))
         names.add(entry.name)
@@ -164,7 +168,7 @@ def _number(text: str) -> str:
 _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
     "dataset": lambda cell: {cell.dataset.name, cell.dataset.label},
     "model": lambda cell: {cell.model.name, ordered(cell.model.label)},
-    "criterion": lambda cell: {cell.criterion.name, ordered(cell.criterion.label)} if cell.criterion else {"dense"},
+    "criterion": lambda cell: {cell.criterion.name, ordered(cell.criterion.label)} if cell.criterion else {DENSE},
     "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
     "ablation": lambda cell: {cell.ablation or "none"},
     "seed": lambda cell: {str(cell.seed)},

@@ -15,22 +15,27 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pabench import durable, scrub, sourcefile
+from pabench import durable, scrub
 from pabench.aggregates import aggregates
 from pabench.cell import Cell, canonical, digest
 from pabench.envelope import seal
 from pabench.errors import DataError, RefusedError
 from pabench.foreign import AGGREGATES, STUDY, SUBMISSION
-from pabench.store import Store
+from pabench.source import is_built_in, is_built_in_source
+from pabench.sources import find
+from pabench.store import Kind, Store
 
 SCHEMA = 1
 KIND = "pabench-submission"
 SHOWN = 8
+"""Cells without a record that an error names."""
 
 
 @dataclass(frozen=True)
@@ -48,94 +53,81 @@ class Submitted:
 def submit(folder: Path, out: Path, *, incomplete: bool = False, plugins: Iterable[Path] = ()) -> Submitted:
     """Make a submission of a results folder. RefusedError: cells are missing, a source is not found, `out` is taken."""
     store = Store(folder)
-    manifest = store.manifest()
+    manifest, records = store.manifest(), store.records()
     cells = [Cell.from_json(data) for data in manifest["cells"]]
-    records = store.records()
-    expected = [cell for cell in cells if cell.key in records]
     missing = [cell for cell in cells if cell.key not in records]
     if missing and not incomplete:
-        named = [f"  {cell.title}" for cell in missing[:SHOWN]]
-        more = [f"  and {len(missing) - SHOWN} more"] if len(missing) > SHOWN else []
-        told = (
-            f"{folder}: {len(missing)} of {len(cells)} cells have no record; run the suite to its end, or submit what "
-            "there is with --incomplete, which the leaderboard will show:"
-        )
-        raise RefusedError("\n".join([told, *named, *more]))
-    if not expected:
+        raise RefusedError(_incomplete(folder, missing, len(cells)))
+    if len(missing) == len(cells):
         raise RefusedError(f"{folder}: no cell of the study has a record; run the suite first")
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise RefusedError(f"{out}: there already; choose a folder that is new or empty with -o")
     _refuse_paths(cells)
-    sources, criteria, notes = _criteria(cells, manifest, plugins)
-    kept = {cell.key: _record(records[cell.key]) for cell in expected}
+    criteria = _criteria(cells, manifest, plugins)
+    kept = {cell.key: _record(records[cell.key]) for cell in cells if cell.key in records}
     files = {f"records/{key}.json": seal(record) for key, record in kept.items()}
-    files |= _beside(store, cells, {cell.key: cell for cell in expected})
-    files |= {f"criteria/{name}": data for name, data in sources.items()}
-    files[STUDY] = _manifest(manifest, cells)
+    files |= _beside(store, cells, kept)
+    files |= criteria.files
+    files[STUDY] = _manifest(manifest)
     files[AGGREGATES] = _json({"schema": SCHEMA, "rows": aggregates(cells, kept)})
-    masks, lost = _masks(store, kept.values())
-    if lost:
-        raise DataError(
-            f"{folder}: no mask file of {lost}; run the suite again to make it anew (where that gives another mask, "
-            "the run says so and what to do)"
-        )
-    return _written(out, folder, files, masks, manifest, cells, missing, criteria, notes)
+    masks = _masks(store, kept.values())
+    stated = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "study": manifest["name"],
+        "title": manifest.get("title", ""),
+        "pabench": manifest.get("pabench", ""),
+        "cells": len(cells),
+        "incomplete": [cell.key for cell in missing],
+        "criteria": criteria.stated,
+    }
+    # masks are read one at a time: together they may not fit into memory
+    contents = chain(files.items(), ((f"masks/{sha}.safetensors", store.get_mask(sha)) for sha in masks))
+    whole, size = _written(out, contents, stated)
+    return Submitted(out, whole, len(cells), len(missing), size, tuple(criteria.notes))
 
 
-def _written(
-    out: Path,
-    folder: Path,
-    files: dict[str, bytes],
-    masks: Mapping[str, str],
-    manifest: Mapping[str, Any],
-    cells: list[Cell],
-    missing: list[Cell],
-    criteria: list[dict[str, Any]],
-    notes: list[str],
-) -> Submitted:
-    """Everything in a temporary folder beside `out`, which takes its name at the end."""
+def _incomplete(folder: Path, missing: Sequence[Cell], every: int) -> str:
+    named = [f"  {cell.title}" for cell in missing[:SHOWN]]
+    more = [f"  and {len(missing) - SHOWN} more"] if len(missing) > SHOWN else []
+    told = (
+        f"{folder}: {len(missing)} of {every} cells have no record; run the suite to its end, or submit what "
+        "there is with --incomplete, which the leaderboard will show:"
+    )
+    return "\n".join([told, *named, *more])
+
+
+def _written(out: Path, contents: Iterable[tuple[str, bytes]], stated: Mapping[str, Any]) -> tuple[str, int]:
+    """Write a submission of these contents by path, with the list of them: its digest, and how many bytes they are."""
+    listed: dict[str, dict[str, Any]] = {}
+    with _in_place(out) as folder:
+        for path, data in contents:
+            (folder / path).parent.mkdir(exist_ok=True)
+            durable.write_once(folder / path, data)
+            listed[path] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        whole = digest({path: entry["sha256"] for path, entry in listed.items()})
+        durable.write_once(folder / SUBMISSION, _json({**stated, "digest": whole, "files": listed}))
+    return whole, sum(entry["bytes"] for entry in listed.values())
+
+
+@contextmanager
+def _in_place(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out`, which takes its name at the end: a submission is whole or not there."""
     durable.make_folders(out.parent)
     try:
         temporary = Path(tempfile.mkdtemp(prefix=durable.TEMPORARY, dir=out.parent))
     except OSError as error:
         raise RefusedError(f"{out.parent}: cannot be written ({error.strerror}); choose another folder") from None
     try:
-        total = 0
-        listed = {path: {"sha256": _sha(data), "bytes": len(data)} for path, data in files.items()}
-        for path, data in files.items():
-            (temporary / path).parent.mkdir(exist_ok=True)
-            durable.write_once(temporary / path, data)
-            total += len(data)
-        store = Store(folder)
-        for sha in masks:
-            data = store.get_mask(sha)
-            (temporary / "masks").mkdir(exist_ok=True)
-            durable.write_once(temporary / "masks" / f"{sha}.safetensors", data)
-            listed[f"masks/{sha}.safetensors"] = {"sha256": sha, "bytes": len(data)}
-            total += len(data)
-        whole = digest({path: entry["sha256"] for path, entry in listed.items()})
-        stated = {
-            "schema": SCHEMA,
-            "kind": KIND,
-            "study": manifest["name"],
-            "title": manifest.get("title", ""),
-            "pabench": manifest.get("pabench", ""),
-            "digest": whole,
-            "cells": len(cells),
-            "incomplete": [cell.key for cell in missing],
-            "criteria": criteria,
-            "files": dict(sorted(listed.items())),
-        }
-        durable.write_once(temporary / SUBMISSION, _json(stated))
+        yield temporary
         if out.is_dir():
             out.rmdir()
-        temporary.chmod(0o755)
+        temporary.chmod(0o755)  # mkdtemp's is its maker's alone, and others are to read it
         os.rename(temporary, out)
     except OSError as error:
         raise RefusedError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Submitted(out, whole, len(cells), len(missing), total, tuple(notes))
 
 
 def _record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,90 +146,93 @@ def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {**cell, "dataset": {**cell["dataset"], "path": "" if private else path}}
 
 
-def _manifest(manifest: Mapping[str, Any], cells: list[Cell]) -> bytes:
+def _manifest(manifest: Mapping[str, Any]) -> bytes:
     private = ("suite", "suite_path", "overrides", "command", "environment")
     kept = {key: scrub.everything(value) if key in private else value for key, value in manifest.items()}
     kept["cells"] = [_cell(data) for data in manifest["cells"]]
     return canonical({**kept, "sha256": digest(kept)}).encode() + b"\n"
 
 
-def _beside(store: Store, cells: list[Cell], finished: Mapping[str, Cell]) -> dict[str, bytes]:
+def _beside(store: Store, cells: list[Cell], finished: Container[str]) -> dict[str, bytes]:
     """Receipts, findings and figures of the cells; what is left from earlier states of the study stays behind."""
-    prunings = {cell.pruning_key for cell in finished.values() if cell.criterion}
-    checks = {cell.check_key for cell in cells if cell.criterion}
-    files: dict[str, bytes] = {}
-    for kind, keys in (("receipts", prunings), ("checks", checks)):
-        found = ((key, store.get(kind, key)) for key in sorted(keys))  # type: ignore[arg-type]
-        files |= {f"{kind}/{key}.json": seal(_record(data)) for key, data in found if data is not None}
-    known = prunings | set(finished)
+    pruned = [cell for cell in cells if cell.criterion]
+    prunings = {cell.pruning_key for cell in pruned if cell.key in finished}
+    checks = {cell.check_key for cell in pruned}
+    wanted: list[tuple[Kind, str]] = [*(("receipts", key) for key in prunings), *(("checks", key) for key in checks)]
+    files = {}
+    for kind, key in sorted(wanted):
+        if (data := store.get(kind, key)) is not None:
+            files[f"{kind}/{key}.json"] = seal(_record(data))
+    known = prunings | {cell.key for cell in cells if cell.key in finished}
     for key, data in store.records("metrics").items():
         if known.issuperset(of for entry in data["entries"] for of in entry["of"]):
             files[f"metrics/{key}.json"] = seal(_record(data))
     return files
 
 
-def _masks(store: Store, records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], str]:
-    """The masks that records name, and the cell of one that is not there."""
-    wanted: dict[str, str] = {}
+def _masks(store: Store, records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The masks that records name. DataError: one is not there."""
+    wanted: dict[str, None] = {}
     for record in records:
         sha = (record.get("receipt") or {}).get("mask")
+        if sha and sha not in wanted and not store.has_mask(sha):
+            raise DataError(
+                f"{store.folder}: no mask file of {Cell.from_json(record['cell']).title}; run the suite again to make "
+                "it anew (where that gives another mask, the run says so and what to do)"
+            )
         if sha:
-            wanted.setdefault(sha, Cell.from_json(record["cell"]).title)
-    lost = next((title for sha, title in wanted.items() if not store.has_mask(sha)), "")
-    return wanted, lost
+            wanted[sha] = None
+    return list(wanted)
 
 
-def _criteria(
-    cells: list[Cell], manifest: Mapping[str, Any], plugins: Iterable[Path]
-) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
-    """Source files by their name in the submission, what the submission says of each criterion, and notes."""
+@dataclass
+class _Criteria:
+    """Source `files` by their path in the submission, what it has `stated` of each criterion, and notes."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    stated: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _criteria(cells: list[Cell], manifest: Mapping[str, Any], plugins: Iterable[Path]) -> _Criteria:
     rules = {digest(cell.criterion.identity()): cell.criterion for cell in cells if cell.criterion}
-    foreign = {r.source: r for r in rules.values() if r.source not in sourcefile.built_in()}
-    found = sourcefile.find(foreign, manifest, plugins)
-    files: dict[str, bytes] = {}
-    stated, notes = [], []
+    found = find({r.source for r in rules.values() if not is_built_in_source(r.source)}, manifest, plugins)
+    made = _Criteria()
     for rule in rules.values():
-        entry = {"label": rule.label, "name": rule.name, "version": rule.version, "source": rule.source}
-        if rule.source in sourcefile.built_in():
-            stated.append({**entry, "origin": "pabench", "file": ""})
-        elif rule.source in found:
-            name = f"{_file_name(rule.name)}-{rule.source[:8]}.py"
-            files[name] = found[rule.source]
-            stated.append({**entry, "origin": "submission", "file": f"criteria/{name}"})
-        elif sourcefile.is_built_in(rule.name):
-            stated.append({**entry, "origin": "pabench, other source", "file": ""})
-            notes.append(f"{rule.label}: comes with pabench, but its file has changed since the study was run")
-        else:
+        origin, file = "pabench", ""
+        if rule.source in found:
+            origin, file = "submission", f"criteria/{_file_name(rule.name)}-{rule.source[:8]}.py"
+            made.files[file] = found[rule.source]
+        elif not is_built_in_source(rule.source) and is_built_in(rule.name):
+            origin = "pabench, other source"
+            made.notes.append(f"{rule.label}: comes with pabench, but its file has changed since the study was run")
+        elif not is_built_in_source(rule.source):
             raise RefusedError(
                 f"{rule.name}: the file that defines it (SHA-256 {rule.source[:12]}...) is not found; "
                 "name it with --plugin FILE, unchanged since the run"
             )
-    return files, stated, notes
+        entry = {"label": rule.label, "name": rule.name, "version": rule.version, "source": rule.source}
+        made.stated.append({**entry, "origin": origin, "file": file})
+    return made
 
 
 def _refuse_paths(cells: Iterable[Cell]) -> None:
     """Parameters are part of a key and cannot be cut; one that holds a path would tell where it lay."""
     for cell in cells:
-        for what, args in (("dataset", cell.dataset.args), ("model", cell.model.args), ("criterion", _args(cell))):
-            for key, value in args.items():
-                if isinstance(value, str) and value != scrub.text(value) and key != "title":
-                    raise RefusedError(
-                        f"{cell.title}: the {what}'s parameter {key} is the path {value!r}, part of the cell's key; "
-                        "give a relative path or one that starts with $VARIABLE, and run the suite again"
-                    )
-
-
-def _args(cell: Cell) -> Mapping[str, Any]:
-    return cell.criterion.args if cell.criterion else {}
+        criterion = cell.criterion.args if cell.criterion else {}
+        for what, args in (("dataset", cell.dataset.args), ("model", cell.model.args), ("criterion", criterion)):
+            private = [k for k, v in args.items() if isinstance(v, str) and v != scrub.text(v) and k != "title"]
+            if private:
+                raise RefusedError(
+                    f"{cell.title}: the {what}'s parameter {private[0]} is the path {args[private[0]]!r}, part of the "
+                    "cell's key; give a relative path or one that starts with $VARIABLE, and run the suite again"
+                )
 
 
 def _file_name(name: str) -> str:
+    # shorter than what a verification takes (`pabench.foreign.FOLDERS`), so that the source's hash has room behind it
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name.partition("@")[0])[:48] or "criterion"
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -9,13 +9,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag, ValidationError, WithJsonSchema
 
-from pabench.entry import STRICT, Criterion, Dataset, Metric, Model, ModelEntry
+from pabench.entry import (
+    STRICT,
+    AugmentEntry,
+    Criterion,
+    Dataset,
+    Metric,
+    Model,
+    ModelEntry,
+    RecipeEntry,
+    StepSchedule,
+)
 from pabench.errors import SuiteError, did_you_mean
 from pabench.finding import add_duplicates, add_findings
 from pabench.override import override
-from pabench.recipe import AugmentEntry, RecipeEntry, StepSchedule
-from pabench.yamlfile import MAX_BYTES, decode, read
-from pabench.yamltree import Tree, printable, shown
+from pabench.yamlfile import MAX_BYTES, Tree, decode, printable, read, shown
 
 SCHEMA_URI = "https://json-schema.org/draft/2020-12/schema"
 
@@ -97,11 +105,6 @@ class Suite(BaseModel):
         """The seeds themselves; a range where the suite gives their number."""
         return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
 
-    @property
-    def plugin_files(self) -> tuple[Path, ...]:
-        """The files of `plugins`, relative to the folder of the suite."""
-        return tuple(Path(self.file).parent / plugin for plugin in self.plugins)
-
     def where(self, *path: str | int) -> str:
         """`file:line:column` of a part of the suite, e.g. `where("criteria", 5, "steps")`; `--set a.b` if set there."""
         return self._tree.where(path)
@@ -147,18 +150,11 @@ def find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = {file.stem: file for file in _shipped().glob("*.yaml")}
+    shipped = {file.stem: file for file in Path(str(resources.files("pabench_suites"))).glob("*.yaml")}
     if name_or_path in shipped:
         return shipped[name_or_path]
     what = "file" if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 else "suite"
     raise SuiteError(printable(f"no {what} {name_or_path!r}; {did_you_mean(path.stem, shipped)}"))
-
-
-def _shipped() -> Path:
-    try:
-        return Path(str(resources.files("pabench_suites")))
-    except ModuleNotFoundError:  # a source checkout that is not installed
-        return Path(__file__).parent.parent / "suites"
 
 
 def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
@@ -167,8 +163,8 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         if not tree.findings:
             tree.find((), f"expected a mapping, not {shown(tree.value)}; a suite starts with `protocol: pai-v1`")
         tree.raise_findings()
-    for assignment in overrides:
-        override(tree, assignment)
+    for number, assignment in enumerate(overrides, 1):
+        override(tree, assignment, number)
     suite = None
     try:
         suite = Suite.model_validate(tree.value)

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pabench import consistent, durable, wellformed
 from pabench.envelope import seal
-from pabench.flaw import Flaw
-from pabench.foreign import read
+from pabench.errors import MissingError, PluginError, RefusedError
+from pabench.foreign import Flaw, read
 from pabench.judgement import KIND, refuse_target
+from pabench.level import NAMES, Level
 from pabench.record import now
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
@@ -23,34 +25,9 @@ from pabench.wording import count, plain
 if TYPE_CHECKING:
     from pabench.rerun import Where
 
-NAMES = {1: "well-formed", 2: "consistent", 3: "masks re-derived", 4: "reproduced"}
-REJECTED, UNABLE = 4, 5
+REJECTED, UNABLE = RefusedError.exit_code, MissingError.exit_code
 SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Level:
-    """What one level found. `outcomes` are of the cells (3) or settings (4) that were sampled."""
-
-    number: int
-    flaws: tuple[Flaw, ...] = ()
-    notes: tuple[str, ...] = ()
-    outcomes: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Nothing is wrong, and where cells are sampled there are some."""
-        return not self.flaws and (self.number < 3 or bool(self.outcomes))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "level": self.number,
-            "name": NAMES[self.number],
-            "passed": self.passed,
-            "flaws": [flaw.to_json() for flaw in self.flaws],
-            "notes": list(self.notes),
-            "outcomes": [dict(outcome) for outcome in self.outcomes],
-        }
+"""Flaws that a person is shown: one lie may be found in every file."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +126,20 @@ def verify(
     from pabench.rerun import Where
 
     where = where or Where()
-    flaws, outcomes, notes = rederived.check(found, sample, seed, where)
-    levels.append(Level(3, tuple(flaws), tuple(notes), tuple(outcomes)))
+    levels.append(_run(3, partial(rederived.check, found, sample, seed, where)))
     if level >= 4 and levels[-1].passed:
-        flaws, outcomes, notes = reproduced.check(found, sample, seed, fresh, where)
-        levels.append(Level(4, tuple(flaws), tuple(notes), tuple(outcomes)))
+        levels.append(_run(4, partial(reproduced.check, found, sample, seed, fresh, where)))
     return Verification(folder, found, tuple(levels), seed, level, where.environment(), where.trust)
+
+
+def _run(number: int, check: Callable[[], Level]) -> Level:
+    """A level that runs code; where that is not to be had, or cannot be run, it says so."""
+    try:
+        return check()
+    except MissingError as error:
+        return Level(number, (Flaw(number, "criteria", "all that its cells need", str(error), unable=True),))
+    except PluginError as error:
+        return Level(number, (Flaw(number, "criteria", "code that can be run", str(error)),))
 
 
 def record(verification: Verification, path: Path) -> None:

@@ -1,15 +1,17 @@
-"""YAML text to a `Tree`: a safe part of YAML 1.2, read once, every position kept.
+"""YAML text to a `Tree`: plain values that remember where in a file they stand, and what is wrong with them.
 
-`1e-3` is a number and `no` is a string. Tags, anchors, aliases, directives, further documents, duplicate keys, keys
-that are not text, numbers that are not finite, more than 1 MiB and more than 32 levels are findings.
+A safe part of YAML 1.2 is read, once: `1e-3` is a number and `no` is a string. Tags, anchors, aliases, directives,
+further documents, duplicate keys, keys that are not text, numbers that are not finite, more than 1 MiB and more than 32
+levels are findings.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -25,11 +27,13 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from pabench.yamltree import Path, Place, Tree, shown
+from pabench.errors import SuiteError
 
+# Bounds of what a hostile file costs: no suite is near them.
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
-MAX_DIGITS = 18
+MAX_DIGITS = 18  # what fits into 64 bits; int() of a million digits takes minutes
+Path = tuple[str | int, ...]
 
 # The core schema (YAML 1.2.2, section 10.3.2). ruamel's own resolver adds dates and `1_000`.
 _CONSTANTS: dict[str, bool | None] = {
@@ -52,10 +56,80 @@ _REMEDIES = {
 }
 
 
+class Place(NamedTuple):
+    """Where something stands: line and column of the file, both from 1, or in the n-th `--set`.
+
+    Places sort as findings are told: in the order of the file, and overrides after it.
+    """
+
+    override: int
+    line: int
+    column: int
+
+
+START = Place(0, 1, 1)
+
+
+@dataclass
+class Tree:
+    """A document: its plain `value`, the place of each path (of the key, for a key of a mapping), and the findings.
+
+    A path that is `refused` has a finding, and what stands there is not judged further.
+    """
+
+    file: str
+    value: Any = None
+    places: dict[Path, Place] = field(default_factory=lambda: {(): START})
+    refused: set[Path] = field(default_factory=set)
+    findings: list[tuple[Place, str]] = field(default_factory=list)
+
+    def place(self, path: Path) -> Place:
+        """The place of a path, or of the nearest thing around it."""
+        return next(self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places)
+
+    def where(self, path: Path) -> str:
+        """`file:line:column` of a path or of the nearest thing around it; `--set a.b` for what an override wrote."""
+        place = self.place(path)
+        return f"--set {dotted(path)}" if place.override else self._in_file(place)
+
+    def line(self, path: Path, problem: str) -> str:
+        """The one line a user meets: where, what, problem."""
+        named = path and not self.place(path).override
+        return printable(": ".join([self.where(path), *([dotted(path)] if named else []), problem]))
+
+    def find(self, path: Path, problem: str) -> None:
+        """Add a finding about a value; nothing is told twice of a value that is refused already."""
+        if any(path[:n] in self.refused for n in range(len(path) + 1)):
+            return
+        self.findings.append((self.place(path), self.line(path, problem)))
+        self.refused.add(path)
+
+    def find_at(self, place: Place, path: Path, problem: str) -> None:
+        """Add a finding about the text; what stands at the path, unless it is the document, is not judged further."""
+        what = [dotted(path)] if path else []
+        self.findings.append((place, printable(": ".join([self._in_file(place), *what, problem]))))
+        if path:
+            self.refused.add(path)
+
+    def overridden(self, path: Path, number: int) -> None:
+        """What the n-th `--set` wrote at a path: what stood there before, with its findings, is forgotten."""
+        self.places = {known: place for known, place in self.places.items() if known[: len(path)] != path}
+        self.refused = {known for known in self.refused if known[: len(path)] != path}
+        self.places[path] = Place(number, 0, 0)
+
+    def raise_findings(self) -> None:
+        """Raise all findings, one a line."""
+        if self.findings:
+            raise SuiteError("\n".join(line for _, line in sorted(self.findings)))
+
+    def _in_file(self, place: Place) -> str:
+        return f"{self.file}:{place.line}:{place.column}"
+
+
 def decode(data: bytes, tree: Tree) -> str:
     """The text of a file; too many bytes and a byte that is not UTF-8 are findings."""
     if len(data) > MAX_BYTES:
-        tree.find_at((1, 1), (), _TOO_LARGE)
+        tree.find_at(START, (), _TOO_LARGE)
         return ""
     try:
         return data.decode("utf-8")
@@ -68,12 +142,12 @@ def decode(data: bytes, tree: Tree) -> str:
 def read(text: str, tree: Tree) -> None:
     """Fill a tree from YAML text; what cannot be read is a finding."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        tree.find_at((1, 1), (), _TOO_LARGE)
+        tree.find_at(START, (), _TOO_LARGE)
         return
     for number, line in enumerate(text.split("\n"), 1):
         indent = line[: len(line) - len(line.lstrip())]
         if "\t" in indent and line.strip():
-            tree.find_at((number, indent.index("\t") + 1), (), "a tab in the indentation; use spaces")
+            tree.find_at(Place(0, number, indent.index("\t") + 1), (), "a tab in the indentation; use spaces")
     if not tree.findings:
         _Reader(text, tree).read()
 
@@ -88,7 +162,7 @@ class _Reader:
     def __init__(self, text: str, tree: Tree) -> None:
         self.text = text
         self.tree = tree
-        self.place: Place = (1, 1)
+        self.place = START
         self.events = self._events()
 
     def read(self) -> None:
@@ -101,7 +175,7 @@ class _Reader:
             self.tree.find_at(_place_in(self.text[: error.position]), (), problem)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = (mark.line + 1, mark.column + 1) if mark else self.place
+            place = _place_of(mark) if mark else self.place
             problem = " ".join(str(error.problem or error.context).split())
             hints = (remedy for part, remedy in _REMEDIES.items() if part in problem)
             hint = next(hints, "check the indentation, quotes and brackets")
@@ -112,14 +186,14 @@ class _Reader:
 
     def _events(self) -> Iterator[Event]:
         for event in YAML(typ="safe", pure=True).parse(self.text):
-            self.place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            self.place = _place_of(event.start_mark)
             yield event
 
     def _documents(self) -> None:
         next(self.events)
         start: Any = next(self.events)
         if isinstance(start, StreamEndEvent):
-            self.tree.find_at((1, 1), (), "the file is empty; a suite starts with `protocol: pai-v1`")
+            self.tree.find_at(START, (), "the file is empty; a suite starts with `protocol: pai-v1`")
             return
         if start.version or start.tags:
             self.tree.find_at(self.place, (), "a % directive; remove it, suites are YAML 1.2")
@@ -161,7 +235,7 @@ class _Reader:
                 self._node(next(self.events), (*path, "?"))
                 continue
             if key in values:
-                first = self.tree.places[*path, key][0]
+                first = self.tree.places[*path, key].line
                 self.tree.find_at(place, (*path, key), f"duplicate key; it stands in line {first} already")
             else:
                 self.tree.places[*path, key] = place
@@ -189,5 +263,54 @@ class _Reader:
 
 
 def _place_in(before: str) -> Place:
-    line = before.count("\n") + 1
-    return line, len(before) - before.rfind("\n")
+    """Where a text goes on after `before`."""
+    return Place(0, before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _place_of(mark: Any) -> Place:
+    return Place(0, mark.line + 1, mark.column + 1)
+
+
+# --- In words -------------------------------------------------------------------------------------------------------
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as messages and `--set` write it.
+
+    >>> dotted(("criteria", 5, "steps"))
+    'criteria.5.steps'
+    """
+    return ".".join(_short(str(part)) for part in path)
+
+
+def shown(value: Any) -> str:
+    """A value as messages name it.
+
+    >>> shown("3"), shown(True), shown(None), shown([1])
+    ('"3"', 'true', 'nothing', 'a list')
+    """
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{_short(value)}"'
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+    return _short(str(value))
+
+
+def printable(text: str) -> str:
+    r"""The text on one line and without terminal escapes.
+
+    >>> printable("a\nb\x1b[31m")
+    'a\\nb\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -34,6 +34,10 @@ class Checklist(Section):
             file=plain(study.manifest["name"]),
         )
 
+    def table(self, study: Study) -> str:
+        """What `pabench report --checklist` writes."""
+        return table(study)
+
 
 def answers(study: Study) -> list[Answer]:
     """Every question with its answer."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from pabench.board import board
 from pabench.frame import DENSE
 from pabench.paired import block_means, by_task, stratified
 from pabench.ranktest import Friedman, friedman, smallest_p
@@ -16,7 +17,6 @@ from pabench.section import Section, Study
 from pabench.statistics import LEVEL, Interval
 from pabench.wording import count, number
 
-from .board import board
 from .diagram import diagram
 from .duels import Duel, duels, grids
 from .figure import Look, looks

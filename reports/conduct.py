@@ -9,13 +9,15 @@ from typing import Any
 from pabench.ablation import INAPPLICABLE
 from pabench.cell import PROTOCOL, canonical
 from pabench.frame import DENSE
+from pabench.record import ENVIRONMENT
 from pabench.section import Study
 from pabench.wording import count, plain
 
 from .answer import BLALOCK, BOTH, OWN, Answer, answer
 from .protocol import pairing
 
-VERSIONS = ("pabench", "torch", "timm")
+VERSIONS = [name for name in ENVIRONMENT if name != "device"]
+"""Hardware is asked for by a question of its own."""
 
 
 def answers(study: Study) -> Iterator[Answer]:

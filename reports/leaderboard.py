@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pabench.board import REFERENCE, Board, board, caveats
 from pabench.frame import DENSE
 from pabench.section import Section, Study
-from pabench.statistics import Interval, mean_interval
+from pabench.statistics import Interval, interval_text, mean_interval
 
 from .battery import Judgement, changes, judged
-from .board import REFERENCE, Board, board, caveats
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,10 @@ class Leaderboard(Section):
         return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
 
 
-def interval_text(interval: Interval, sign: bool = False) -> str:
-    """What stands beside a mean: its half width, or its limits where they are not symmetric."""
-    if interval.low is None or interval.high is None or interval.half is None:
-        return ""
-    if interval.method == "bootstrap":
-        form = "{:+.2f}" if sign else "{:.2f}"
-        return f"[{form.format(interval.low)}, {form.format(interval.high)}]".replace("-", "−")
-    return f"± {interval.half:.2f}"
-
-
 def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
     frame = rows[rows["ablation"] == ""]
     made = board(frame)
-    criteria = [standing.criterion for standing in made.beside + made.ranked + made.unranked]
+    criteria = [standing.criterion for standing in made.lines]
     dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
     return Shown(
         title=title,

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pabench.section import Section, Study
-from pabench.statistics import Interval, mean_interval, welch
+from pabench.statistics import Interval, interval_text, mean_interval, welch
 from pabench.wording import percent
 
 from .correspondence import (
@@ -22,7 +22,6 @@ from .correspondence import (
     same_dataset,
     shared,
 )
-from .leaderboard import interval_text
 from .publication import Figure, Literature, shipped
 
 READINGS = {

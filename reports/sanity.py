@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from pabench.ablation import ABLATIONS
 from pabench.frame import DENSE
 from pabench.section import Section, Study
-from pabench.statistics import Interval, mean_interval
+from pabench.statistics import Interval, interval_text, mean_interval
 from pabench.wording import number, percent, signed
 
 from .battery import Judgement, changes, judged
 from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg
-from .leaderboard import interval_text
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
 # ablation: what is said where the criterion's own cells are better, where they are worse, and what is not separable

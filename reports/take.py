@@ -11,9 +11,8 @@ from typing import Any
 from pabench.cell import CriterionSpec, digest
 from pabench.frame import DENSE
 from pabench.section import Section, Study
+from pabench.source import declared
 from pabench.wording import count, plain
-
-from .papers import papers
 
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
@@ -55,6 +54,7 @@ def identity(study: Study) -> list[tuple[str, str]]:
     keys = sorted(study.frame["key"])
     expected = [key for key in keys if key in study.records]
     environment = manifest.get("environment", {})
+    # pabench itself is told from the manifest, which always names it
     named = [n for n in ("python", "torch", "timm", "numpy") if n in environment]
     versions = ", ".join(f"{n} {plain(environment[n])}" for n in named)
     return [
@@ -74,12 +74,13 @@ def suite_digest(manifest: Mapping[str, Any]) -> str:
 
 def sources(study: Study) -> list[Source]:
     """The criteria of the study, reference lines among them, in its order."""
-    known, found = papers(), []
+    known, found = declared(), []
     pruned = study.plain[study.plain["criterion"] != DENSE]
     specs = [cell["criterion"] for cell in study.manifest["cells"] if cell["criterion"]]
     names = {plain(CriterionSpec(**spec).label): str(spec["name"]).partition("@")[0] for spec in specs}
     for label, rows in pruned.groupby("criterion", sort=False):
-        paper = known.get(names.get(str(label), ""), "")
+        name = names.get(str(label), "")
+        paper = known[name].paper if name in known else ""
         found.append(Source(str(label), paper, address(paper), tuple(sorted({d[:16] for d in rows["source"] if d}))))
     return found
 

@@ -131,8 +131,8 @@ class Steep(ScoreCriterion):
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of 14 cells, one of its criteria in a file beside the suite. Copy it before changing it."""
-    from pabench.options import Options
-    from pabench.session import Session
+    from pabench.commands.running import carry_out
+    from pabench.session import Options, Session
 
     folder = tmp_path_factory.mktemp("small")
     (folder / "small.yaml").write_text(PUBLIC)
@@ -140,7 +140,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "criteria" / "steep.py").write_text(STEEP)
     forget_plugins()
     options = Options(suite=str(folder / "small.yaml"), output=folder / "out", engine="inline", device="cpu")
-    assert Session.open(options).run() == 0
+    assert carry_out(Session.open(options)) == 0
     forget_plugins()
     return folder / "out"
 

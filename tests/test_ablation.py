@@ -16,15 +16,15 @@ from pabench import suite as suites
 from pabench.ablation import ABLATIONS
 from pabench.block import Block
 from pabench.cell import Cell
+from pabench.commands.forecast import dry_run
+from pabench.commands.running import carry_out
 from pabench.criterion import Criterion, ScoreCriterion
 from pabench.execution import plan
 from pabench.masking import unpack
 from pabench.network import Network
-from pabench.options import Options
-from pabench.preview import preview
 from pabench.pruning import InapplicableError, prune_all
 from pabench.report import read
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.status import counts, describe, pairings
 from pabench.store import VOLATILE, Store
 
@@ -62,7 +62,7 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablations")
     opened = session(folder)
-    assert opened.run() == 0
+    assert carry_out(opened) == 0
     return folder / "out", named(folder / "out"), opened.cells
 
 
@@ -360,7 +360,7 @@ def test_nothing_is_scored_for_a_shuffle_or_for_re_drawn_weights(tmp_path, monke
     monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(1) or score(self, ctx))
     text = SUITE.replace("[random, snip]", "[snip]").replace(", invert, random_labels, shuffled_pixels]", "]")
 
-    assert session(tmp_path, text).run() == 0
+    assert carry_out(session(tmp_path, text)) == 0
 
     assert len(calls) == 1 + 1
     assert len(Store(tmp_path / "out").records()) == 7
@@ -371,7 +371,7 @@ def test_the_mask_of_a_parent_that_is_not_chosen_is_made_first(study, tmp_path, 
     _, records, _ = study
     only = ("criterion=snip", "sparsity=0.9", f"ablation={name}")
 
-    assert session(tmp_path, only=only).run() == 0
+    assert carry_out(session(tmp_path, only=only)) == 0
 
     (record,) = Store(tmp_path / "out").records().values()
     assert {k: v for k, v in record.items() if k not in VOLATILE} == {
@@ -381,11 +381,11 @@ def test_the_mask_of_a_parent_that_is_not_chosen_is_made_first(study, tmp_path, 
 
 def test_a_lost_mask_of_the_parent_is_made_again(tmp_path):
     chosen = {"only": ("criterion=snip", "sparsity=0.9", "ablation=none")}
-    assert session(tmp_path, **chosen).run() == 0
+    assert carry_out(session(tmp_path, **chosen)) == 0
     for mask in (tmp_path / "out" / "masks").iterdir():
         mask.unlink()
 
-    assert session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle")).run() == 0
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle"))) == 0
 
     assert named(tmp_path / "out")["snip", 0.9, "shuffle"]["status"] == "ok"
 
@@ -414,20 +414,20 @@ def test_a_parent_that_failed_fails_its_shuffle_and_says_why(tmp_path, monkeypat
 
     monkeypatch.setattr(snip, "score", full)
     only = ("criterion=snip", "sparsity=0.9", "ablation=none,shuffle,reinit")
-    assert session(tmp_path, only=only).run() == 3
+    assert carry_out(session(tmp_path, only=only)) == 3
     failed = named(tmp_path / "out")
     assert failed["snip", 0.9, "reinit"]["kind"] == failed["snip", 0.9, ""]["kind"] == "oom"
     assert failed["snip", 0.9, "shuffle"]["message"] == "DataError: no mask to shuffle: MemoryError: out of memory"
 
     monkeypatch.setattr(snip, "score", score)
 
-    assert session(tmp_path, only=only, retry=True).run() == 0
+    assert carry_out(session(tmp_path, only=only, retry=True)) == 0
 
 
 def test_a_parent_that_declines_skips_its_ablations(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.plugin("criteria", "snip"), "declines", lambda self, ctx: "no, thanks")
 
-    assert session(tmp_path, only=("criterion=snip", "sparsity=0.9")).run() == 0
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9"))) == 0
 
     skipped = {(r["status"], r["kind"], r["message"]) for r in Store(tmp_path / "out").records().values()}
     assert skipped == {("skipped", "declined", "snip declines this network: no, thanks")}
@@ -435,23 +435,23 @@ def test_a_parent_that_declines_skips_its_ablations(tmp_path, monkeypatch):
 
 def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
     """The receipt of the parent names the weights it was made for."""
-    assert session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=none")).run() == 0
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=none"))) == 0
     store = Store(tmp_path / "out")
     cell = next(c for c in session(tmp_path).cells if c.title.endswith("snip 0.9 / seed 0"))
     receipt = store.get("receipts", cell.pruning_key)
     store.quarantine("receipts", cell.pruning_key, "test")
     store.commit("receipts", cell.pruning_key, {**receipt, "pairing": {**receipt["pairing"], "weights": "f" * 64}})
 
-    assert session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle,reinit")).run() == 3
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle,reinit"))) == 3
 
     found = named(tmp_path / "out")
     assert "other weights or images" in found["snip", 0.9, "shuffle"]["message"]
 
 
 def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pabench.estimate.training_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("pabench.estimate.Clock.together", lambda *_: 0.0)
 
-    preview(session(tmp_path))
+    dry_run(session(tmp_path))
 
     said = " ".join(capsys.readouterr().out.split())
     assert "ablations: none (5), shuffle (4), reinit (4), invert (4), random_labels (4), shuffled_pixels (4)" in said

@@ -10,13 +10,13 @@ import pytest
 
 from pabench import bank
 from pabench.cell import Cell
+from pabench.commands.forecast import dry_run
+from pabench.commands.running import carry_out
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.masking import pack
-from pabench.options import Options
-from pabench.preview import preview
 from pabench.publish import publish
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.status import counts, describe
 from pabench.store import Store
 from pabench.submission import submit
@@ -36,11 +36,13 @@ def written(folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def quick_reports(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def quick_reports():
     """A study's page takes seconds, and is tested in test_report.py."""
-    monkeypatch.setattr("pabench.site.render", lambda study: "")
-    monkeypatch.setattr("pabench.session.write", lambda folder: folder / "report.html")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.site.render", lambda study: "")
+        patch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
+        yield
 
 
 @pytest.fixture
@@ -55,9 +57,25 @@ def ran(submission, tmp_path_factory):
     """The results of that suite, run with the bank."""
     forget_plugins()
     suite = written(tmp_path_factory.mktemp("newcomer"))
-    assert session(suite, submission).run() == 0
+    assert carry_out(session(suite, submission)) == 0
     forget_plugins()
     return suite.parent / "out"
+
+
+def banks(opened: Session) -> list[bank.Bank]:
+    return bank.open_banks(opened.options.banks)
+
+
+@pytest.fixture(scope="module")
+def site(submission, tmp_path_factory):
+    """A published site of the bank, which keeps no masks."""
+    folder = tmp_path_factory.mktemp("published") / "site"
+    publish([str(submission)], folder, masks=False)
+    return folder
+
+
+SMALL = ("seeds=1", "sparsities=[0, 0.8]")
+"""Dense and three criteria at one sparsity: 4 cells, of which the bank has 3, two of them with a mask."""
 
 
 def session(suite: Path, *banks: Path, **options) -> Session:
@@ -102,7 +120,7 @@ def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran)
 
 
 def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsys):
-    assert preview(session(suite, submission)) == 0
+    assert dry_run(session(suite, submission)) == 0
 
     shown = capsys.readouterr().out
     assert "cells: 14; done: none; from banks: 10; to do: 4" in shown
@@ -110,37 +128,33 @@ def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsy
     assert not (suite.parent / "out").exists()
 
 
-def test_a_published_site_is_a_bank(suite, submission, tmp_path):
-    publish([str(submission)], tmp_path / "site", masks=False)
-
-    opened = session(suite, tmp_path / "site")
-    assert len(bank.offered(opened.banks, opened.cells)) == 10
+def test_a_published_site_is_a_bank(suite, site):
+    opened = session(suite, site)
+    assert len(bank.offered(banks(opened), opened.cells)) == 10
 
 
-def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission(suite, submission, tmp_path, capsys):
-    """10 cells of the bank, of which 8 have a mask; the masks are those that their records name."""
-    publish([str(submission)], tmp_path / "site", masks=False)
-
-    assert session(suite, tmp_path / "site").run() == 0
+def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission(
+    suite, site, submission, tmp_path, capsys
+):
+    """The masks are those that the bank's records name, and nothing is trained that the bank has."""
+    assert carry_out(session(suite, site, overrides=SMALL)) == 0
 
     shown = capsys.readouterr().out
-    assert "without 8 masks, which a submission needs and the run makes again" in shown
-    assert "14 cells, 10 done, 4 to do, 8 masks to make again" in shown
+    assert "without 2 masks, which a submission needs and the run makes again" in shown
+    assert "4 cells, 3 done, 1 to do, 2 masks to make again" in shown
     made = submit(suite.parent / "out", tmp_path / "made").folder
     assert verify(made).passed == 2
-    assert len(list(made.glob("masks/*"))) == 12
-    # nothing was trained that the bank had
+    assert len(list(made.glob("masks/*"))) == 3
     theirs, mine = Store(submission).records(), Store(made).records()
-    assert sum(mine[key]["result"] == theirs[key]["result"] for key in mine if key in theirs) == 10
+    assert sum(mine[key]["result"] == theirs[key]["result"] for key in mine if key in theirs) == 3
 
 
-def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, submission, tmp_path, capsys, monkeypatch):
-    publish([str(submission)], tmp_path / "site", masks=False)
+def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, site, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pabench.run.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
 
-    assert session(suite, tmp_path / "site").run() == 0
+    assert carry_out(session(suite, site, overrides=SMALL)) == 0
 
-    assert "masks: 8 of the 8 that were made again are not those that the records name" in capsys.readouterr().out
+    assert "masks: 2 of the 2 that were made again are not those that the records name" in capsys.readouterr().out
     with pytest.raises(DataError, match="run the suite again to make it anew"):
         submit(suite.parent / "out", tmp_path / "made")
 
@@ -150,7 +164,7 @@ def test_a_bank_that_contradicts_itself_is_refused(suite, submission, tmp_path):
     theirs = altered(submission, tmp_path / "bank", lambda r: r["result"].update(top1=99.9, top5=1.0))
 
     with pytest.raises(DataError, match=r"result.top5: expected at least top-1.*`pabench verify .*` says all"):
-        session(suite, theirs)
+        carry_out(session(suite, theirs))
 
 
 def test_a_results_folder_in_the_making_is_a_bank_of_what_it_has(suite, results, tmp_path):
@@ -159,7 +173,7 @@ def test_a_results_folder_in_the_making_is_a_bank_of_what_it_has(suite, results,
         path.unlink()
 
     opened = session(suite, folder)
-    assert 5 <= len(bank.offered(opened.banks, opened.cells)) < 10
+    assert 5 <= len(bank.offered(banks(opened), opened.cells)) < 10
 
 
 def test_other_initial_weights_are_refused_before_anything_is_taken(suite, submission, tmp_path):
@@ -174,7 +188,7 @@ def test_other_initial_weights_are_refused_before_anything_is_taken(suite, submi
         path.write_bytes(seal(data))
 
     with pytest.raises(RefusedError, match=r"its weights are not what this machine makes \(torch 1.0 there"):
-        session(suite, theirs).run()
+        carry_out(session(suite, theirs))
     assert Store(suite.parent / "out").records() == {}
 
 
@@ -182,7 +196,7 @@ def test_another_environment_is_flagged_in_every_record_that_comes_from_it(suite
     theirs = altered(submission, tmp_path / "bank", lambda r: r["environment"].update(device="cuda: Example 9"))
 
     opened = session(suite, theirs, only=("criterion=random",))
-    assert opened.run() == 0
+    assert carry_out(opened) == 0
 
     records = Store(suite.parent / "out").records().values()
     flags = [flag for record in records for flag in record["flags"] if flag["flag"] == "other-environment"]
@@ -193,8 +207,8 @@ def test_another_environment_is_flagged_in_every_record_that_comes_from_it(suite
 def test_a_cell_with_another_key_is_not_taken_and_the_reason_is_said(suite, submission, capsys):
     opened = session(suite, submission, overrides=("recipe.lr=0.01",))
 
-    assert bank.offered(opened.banks, opened.cells) == {}
-    assert bank.reasons(opened.banks, opened.cells) == [
+    assert bank.offered(banks(opened), opened.cells) == {}
+    assert bank.reasons(banks(opened), opened.cells) == [
         "2 cells of dense: the bank's has another recipe.lr",
         "4 cells of random: the bank's has another recipe.lr",
         "4 cells of snip: the bank's has another recipe.lr",
@@ -210,12 +224,12 @@ def test_a_bank_with_a_forged_key_is_refused(suite, submission, tmp_path):
     assert Cell.from_json(data["cell"]).key != path.stem
 
     with pytest.raises(DataError, match=r"derived from the cell.*`pabench verify .*` says all"):
-        session(suite, theirs)
+        carry_out(session(suite, theirs))
 
 
 def test_a_folder_that_is_no_bank_is_refused_in_one_line(suite, tmp_path):
     with pytest.raises(MissingError, match="expected a results folder, a submission or a published site"):
-        session(suite, tmp_path / "criteria")
+        carry_out(session(suite, tmp_path / "criteria"))
 
 
 def test_failed_cells_are_not_taken(suite, submission, tmp_path):
@@ -226,7 +240,7 @@ def test_failed_cells_are_not_taken(suite, submission, tmp_path):
     )
 
     opened = session(suite, theirs)
-    assert {opened.banks[0].found.cells[key].criterion for key in bank.offered(opened.banks, opened.cells)} == {None}
+    assert {banks(opened)[0].found.cells[key].criterion for key in bank.offered(banks(opened), opened.cells)} == {None}
 
 
 def test_a_study_that_used_a_bank_can_be_submitted_and_names_it(ran, tmp_path):

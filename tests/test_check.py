@@ -9,10 +9,10 @@ import timm
 import torch
 from torch import nn
 
-from pabench import registry, session
-from pabench.options import Options
-from pabench.preview import preview
-from pabench.session import Session
+from pabench import registry
+from pabench.commands.forecast import dry_run
+from pabench.commands.running import carry_out
+from pabench.session import Options, Session
 from pabench.store import Store
 
 SUITE = """
@@ -60,7 +60,7 @@ def opened(folder: Path, text: str = SUITE, **options) -> Session:
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
     """No page: drawing it would be three quarters of the time, and nothing here looks at it."""
-    monkeypatch.setattr(session, "write", lambda folder: folder / "report.html")
+    monkeypatch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_degenerate_ranking_is_refused_before_any_round_and_said_with_its_reme
     """One check serves two sparsities and two seeds; the rounds, 5 for each of 4 cells, are never computed."""
     study = opened(tmp_path, SUITE + "scoring: {degenerate: refuse}\n")
 
-    code = study.run()
+    code = carry_out(study)
 
     assert code == 0
     said = capsys.readouterr().out.splitlines()
@@ -97,10 +97,10 @@ def test_a_degenerate_ranking_is_refused_before_any_round_and_said_with_its_reme
 def test_the_default_marks_and_a_refused_cell_can_be_marked_later(tmp_path):
     text = SUITE.replace("seeds: 2", "seeds: 1").replace("[0.5, 0.9]", "[0.9]").replace("random, ", "")
     text = text.replace("steps: 5", "steps: 1")
-    opened(tmp_path, text + "scoring: {degenerate: refuse}\n").run()
+    carry_out(opened(tmp_path, text + "scoring: {degenerate: refuse}\n"))
 
     study = opened(tmp_path, text)
-    study.run()
+    carry_out(study)
 
     (found,) = [study.store.get("records", c.key) for c in study.cells]
     assert found["status"] == "ok"
@@ -109,12 +109,12 @@ def test_the_default_marks_and_a_refused_cell_can_be_marked_later(tmp_path):
 
 def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
     text = SUITE.replace("seeds: 2", "seeds: 1")
-    opened(tmp_path, text, only=("criterion=random",)).run()
-    opened(tmp_path, text, only=("sparsity=0.5",)).run()
+    carry_out(opened(tmp_path, text, only=("criterion=random",)))
+    carry_out(opened(tmp_path, text, only=("sparsity=0.5",)))
     first = len(scorings)
 
     study = opened(tmp_path, text)
-    study.run()
+    carry_out(study)
 
     # the second run checked SNIP with its remedies and scored 5 rounds; the third only scores 5 rounds of 0.9
     assert first > 5
@@ -123,7 +123,7 @@ def test_a_resumed_study_does_not_check_again(tmp_path, scorings):
 
 
 def test_a_dry_run_checks_and_writes_nothing(tmp_path, capsys):
-    preview(opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")))
+    dry_run(opened(tmp_path, SUITE.replace("steps: 5", "steps: 1")))
 
     said = capsys.readouterr().out
     assert (
@@ -160,7 +160,7 @@ def branching_of_the_check(
 def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_path, capsys):
     text = SUITE.replace("zero_head_of_the_check", "branching_of_the_check").replace("{name: snip, steps: 5}", "px")
 
-    preview(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
+    dry_run(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
 
     assert "; use branching_of_the_check with px and scoring: {dtype: float64}" in capsys.readouterr().out
 
@@ -193,7 +193,7 @@ def test_a_check_that_fails_does_not_stop_the_study_and_is_tried_again(tmp_path,
     text = text.replace("[0.5, 0.9]", "[0.9]").replace("[zero_head_of_the_check]", "[lenet_300_100]")
     study = opened(tmp_path, text + "plugins: [theirs.py]\n", engine="processes", jobs=1)
 
-    code = study.run()
+    code = carry_out(study)
 
     assert code == 3
     said = capsys.readouterr().out

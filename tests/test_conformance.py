@@ -6,6 +6,8 @@ import doctest
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -271,7 +273,7 @@ def test_all_of_them_are_examined_and_their_masks_compared(tmp_path):
     began = os.times().children_user
 
     done = subprocess.run(
-        [sys.executable, "-m", "pabench.cli", "conformance", "--all"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "pabench", "conformance", "--all"], cwd=tmp_path, capture_output=True, text=True
     )
 
     lines = done.stdout.splitlines()

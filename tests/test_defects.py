@@ -20,10 +20,10 @@ from torch.func import grad
 import pabench
 from pabench import block
 from pabench import run as stages
+from pabench.commands.running import carry_out
 from pabench.criterion import ScoreCriterion
-from pabench.options import Options
 from pabench.selection import kept_count, layer_counts, round_densities
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.store import Store
 
 TESTS = Path(__file__).parent
@@ -225,7 +225,8 @@ def test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result(tmp
     monkeypatch.setattr(stages.Block, "test", property(read))
     (tmp_path / "suite.yaml").write_text(SUITE)
 
-    code = Session.open(Options(suite=str(tmp_path / "suite.yaml"), output=tmp_path / "out", engine="inline")).run()
+    options = Options(suite=str(tmp_path / "suite.yaml"), output=tmp_path / "out", engine="inline")
+    code = carry_out(Session.open(options))
 
     (record,) = Store(tmp_path / "out").records().values()
     assert code == 0

@@ -14,8 +14,7 @@ from pabench.cell import Cell
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
 from pabench.masking import unpack
-from pabench.options import Options
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.store import Store
 
 SUITE = """

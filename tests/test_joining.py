@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 from pabench_reports.battery import changes, judged
-from pabench_reports.board import board
 from pabench_reports.cells import table
 from pabench_reports.comparison import compared
 from pabench_reports.duels import duels, grids
@@ -15,6 +14,7 @@ from pabench_reports.figure import looks
 from pabench_reports.studies import Studies
 
 from pabench import report
+from pabench.board import board
 from pabench.cell import Augment, CriterionSpec, DatasetSpec, ModelSpec, Scoring
 from pabench.errors import RefusedError
 from pabench.joining import join

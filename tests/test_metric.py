@@ -14,13 +14,13 @@ from torch import nn
 import pabench
 from pabench import execution, listing, registry, report
 from pabench.cell import Cell
+from pabench.commands.running import carry_out
 from pabench.engine import Outcome
 from pabench.errors import PluginError, SuiteError
 from pabench.masking import unpack
 from pabench.metric import MetricContext, checked
 from pabench.metrics.synflow_r import SynflowR
-from pabench.options import Options
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.store import Store
 
 from .conftest import forget_plugins
@@ -63,7 +63,7 @@ SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.session.write", lambda folder: folder)
+        patch.setattr("pabench.commands.running.write", lambda folder: folder)
         yield
 
 
@@ -75,7 +75,7 @@ def session(folder: Path, text: str = SUITE, **options) -> Session:
 
 def run(folder: Path, text: str = SUITE, **options) -> pd.DataFrame:
     """The frame of a study that was run without a failure."""
-    assert session(folder, text, **options).run() == 0
+    assert carry_out(session(folder, text, **options)) == 0
     return report.read(folder / "out").frame
 
 

@@ -80,7 +80,7 @@ def test_the_wheel_runs_away_from_the_clone(wheel, tmp_path):
     assert where.stdout.startswith(str(tmp_path))
 
     done = subprocess.run(
-        [sys.executable, "-m", "pabench.cli", "run", "quickstart", *options],
+        [sys.executable, "-m", "pabench", "run", "quickstart", *options],
         env=env,
         cwd=tmp_path,
         capture_output=True,

@@ -11,10 +11,10 @@ import pytest
 
 from pabench import estimate, plan
 from pabench.cell import Cell
+from pabench.commands import forecast
 from pabench.estimate import Clock
-from pabench.options import Options
 from pabench.power import Comparison, paired_sd
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.store import Store
 
 from .synthetic import CRITERIA, cells, manifest, record
@@ -82,14 +82,14 @@ def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
     assert (found["cells"], found["dense_again"], found["trainings"]) == (88, 8, 96)
     assert found["hours"] == pytest.approx(96)
     assert {reach["pairs"] for reach in found["reaches"]} == {1, 3}  # lines are not compared
-    told = plan.describe(
+    told = forecast.describe(
         plan.Outlook(**{**found, "spread": plan.Spread(**found["spread"]), "wish": plan.Wish(), "reaches": ()})
     )
     assert "trainings: 96, 8 dense ones for reference lines among them" in told
 
 
 def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(Session, "check_criteria", lambda *_, **__: None)
+    monkeypatch.setattr(Session, "check_criteria", lambda *_, **__: ())
     text = LINES.replace("seeds: 4", "seeds: 1\nmetrics: [ntk]")
 
     said = " ".join(ask(tmp_path, "--dry-run", text=text, command=("run",)).stdout.split())
@@ -169,7 +169,7 @@ def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json(
 def test_a_clock_counts_what_it_timed_and_what_it_knew(tmp_path):
     folder = results(tmp_path / "before", {0: 0.1})
     known = cells(models=["resnet20"])[0]
-    clock = Clock([Store(folder)], None)
+    clock = Clock(Store(folder), None)
 
     assert 61.0 <= clock.seconds(known) <= 62.0
     assert clock.seconds(replace(known, recipe=replace(known.recipe, epochs=3))) == HOUR
@@ -240,4 +240,4 @@ def test_missing_data_leaves_the_time_unknown_and_the_rest_told(tmp_path, monkey
 
 
 def test_doctests_hold():
-    assert doctest.testmod(plan).failed == 0
+    assert doctest.testmod(forecast).failed == 0

@@ -14,10 +14,10 @@ import pabench
 from pabench import block, scoring
 from pabench import model as models
 from pabench.cell import Cell, ModelSpec
+from pabench.commands.running import carry_out
 from pabench.errors import SuiteError
 from pabench.masking import unpack
-from pabench.options import Options
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.status import counts, pairings
 from pabench.store import Store
 
@@ -81,7 +81,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lines")
     with pytest.MonkeyPatch.context() as patch:
         watched = Watched(patch)
-        code = session(folder).run()
+        code = carry_out(session(folder))
     assert code == 0
     return folder, named(folder), watched.runs, watched.seconds
 
@@ -192,11 +192,11 @@ def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(stu
     folder, records, *_ = study
     watched = Watched(monkeypatch)
 
-    assert session(folder).run() == 0
+    assert carry_out(session(folder)) == 0
     assert watched.runs == []
     for name in (REWOUND, "small_dense"):
         (folder / "out" / "records" / f"{records[name, 0.9]['key']}.json").unlink()
-    assert session(folder).run() == 0
+    assert carry_out(session(folder)) == 0
 
     assert [one["dense_epochs"] for one in watched.runs] == [2, 0]
     for name in (REWOUND, "small_dense"):
@@ -211,12 +211,12 @@ def test_a_dense_training_that_failed_is_tried_again_when_asked(tmp_path, monkey
         raise MemoryError("out of memory")
 
     monkeypatch.setattr(scoring, "trained_weights", full)
-    assert session(tmp_path, text, only=LATE_ONLY).run() == 3
+    assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert named(tmp_path)[LATE, 0.9]["kind"] == "oom"
     monkeypatch.setattr(scoring, "trained_weights", weights)
 
-    assert session(tmp_path, text, only=LATE_ONLY).run() == 3
-    assert session(tmp_path, text, only=LATE_ONLY, retry=True).run() == 0
+    assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
+    assert carry_out(session(tmp_path, text, only=LATE_ONLY, retry=True)) == 0
     assert named(tmp_path)[LATE, 0.9]["status"] == "ok"
 
 
@@ -224,7 +224,7 @@ def test_a_recipe_too_short_to_rewind_is_declined_before_anything_is_trained(tmp
     watched = Watched(monkeypatch)
     text = QUICK.replace("epochs: 3", "epochs: 2").replace("[0, 0.5, 0.9]", "[0.9]")
 
-    session(tmp_path, text, only=(f"criterion={REWOUND}",)).run()
+    carry_out(session(tmp_path, text, only=(f"criterion={REWOUND}",)))
 
     record = named(tmp_path)[REWOUND, 0.9]
     assert (record["status"], record["kind"]) == ("skipped", "declined")
@@ -273,7 +273,7 @@ def test_a_network_that_cannot_be_narrowed_is_skipped_with_the_reason(tmp_path):
     """EfficientNets of timm have their multiplier in the name and not among their arguments."""
     text = SUITE.replace("resnet8", "test_efficientnet")
 
-    assert session(tmp_path, text, only=("criterion=small_dense",)).run() == 0
+    assert carry_out(session(tmp_path, text, only=("criterion=small_dense",))) == 0
 
     record = named(tmp_path)["small_dense", 0.9]
     assert (record["status"], record["kind"]) == ("skipped", "declined")
@@ -302,7 +302,7 @@ def test_the_library_says_what_trained_weights_are_needed_for():
 
 
 def test_a_study_of_nothing_but_reference_lines_has_a_report(tmp_path):
-    assert session(tmp_path, QUICK, only=("criterion=small_dense", "sparsity=0.9")).run() == 0
+    assert carry_out(session(tmp_path, QUICK, only=("criterion=small_dense", "sparsity=0.9"))) == 0
 
     page = (tmp_path / "out" / "report.html").read_text()
     assert "This section could not be made" not in page

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from pabench_reports import cells as cells_section
-from pabench_reports.board import board
 from pabench_reports.cells import DIGITS, STEPS, table
 from pabench_reports.figure import INK, looks
 from pabench_reports.leaderboard import _remarks
@@ -24,6 +23,7 @@ from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 
 from pabench import frame, registry, report, wording
+from pabench.board import board
 from pabench.cell import CriterionSpec
 from pabench.section import Section, Study, script_json
 from pabench.store import Store

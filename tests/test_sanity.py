@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from pabench_reports.accuracy import Accuracy
 from pabench_reports.battery import changes, judged
-from pabench_reports.board import board
 from pabench_reports.cells import Cells, table
 from pabench_reports.checklist import answers
 from pabench_reports.cost import ScoringCost
@@ -21,6 +20,7 @@ from pabench_reports.sanity import Sanity, verdicts
 
 from pabench import frame, report
 from pabench.ablation import ABLATIONS, IN_BATCH
+from pabench.board import board
 from pabench.cell import CriterionSpec
 from pabench.section import Study
 

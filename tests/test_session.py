@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from pabench import registry
+from pabench.commands.running import carry_out
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.masking import unpack
-from pabench.options import Options
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.status import counts, pairings
 from pabench.store import VOLATILE, Store
 
@@ -44,7 +44,7 @@ def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
 def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
     """Exit code and records by (criterion, sparsity, seed)."""
     options = {"engine": "inline", "device": "cpu"} | options
-    code = Session.open(Options(suite=str(suite), output=output, **options)).run()
+    code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
     return code, named(output)
 
 
@@ -439,7 +439,7 @@ def test_parameter_errors_name_the_line_of_the_suite(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_an_interrupted_run_resumes_to_the_uninterrupted_result(study, tmp_path, number, code):
     folder, records = study
-    command = [sys.executable, "-m", "pabench.cli", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "pabench", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
     command += ["--device", "cpu", "-j", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -467,7 +467,7 @@ def test_an_interrupted_run_resumes_to_the_uninterrupted_result(study, tmp_path,
 def test_a_worker_killed_in_mid_cell_costs_nothing(study, tmp_path):
     """kill -9 of a worker: its cell runs again, the others are untouched."""
     folder, _records = study
-    command = [sys.executable, "-m", "pabench.cli", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "pabench", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
     command += ["--device", "cpu", "-j", "2", "--set", "recipe.epochs=40", "--only", "criterion=random"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:

@@ -32,7 +32,7 @@ class Resolve:
 
     def dataset(self, entry):
         self.calls.append(entry.name)
-        return DatasetSpec(entry.name, entry.args, entry.path, fingerprint=entry.name)
+        return DatasetSpec(entry.name, entry.params, entry.path, fingerprint=entry.name)
 
     def model(self, entry, dataset):
         self.calls.append(f"{entry.name} on {dataset.name}")
@@ -53,6 +53,11 @@ class Resolve:
 
 def cells(text: str = TEXT) -> list[Cell]:
     return list(study.cells(suite.parse(text, "s.yaml"), Resolve()))
+
+
+def blocks(found: list[Cell]) -> list[list[Cell]]:
+    """The cells of each block, if they stand together."""
+    return [list(group) for _, group in itertools.groupby(found, key=lambda cell: cell.block)]
 
 
 def test_a_study_is_seeds_then_datasets_models_dense_criteria_and_sparsities():
@@ -83,7 +88,7 @@ def test_the_ablations_of_a_block_follow_its_plain_cells():
         "digits / resnet20 / snip 0.9 / shuffle / seed 0",
         "digits / resnet20 / snip 0.98 / shuffle / seed 0",
     ]
-    assert [len(block) for block in study.blocks(found)] == [13] * 8
+    assert [len(block) for block in blocks(found)] == [13] * 8
     assert [cell for cell in found if not cell.ablation] == cells()
 
 
@@ -239,7 +244,7 @@ def test_onlys_that_exclude_each_other_are_told():
 
 
 def test_blocks_hold_the_cells_of_one_dataset_model_and_seed():
-    grouped = list(study.blocks(cells()))
+    grouped = blocks(cells())
 
     assert [len(block) for block in grouped] == [5] * 8
     assert grouped[3][0].title == "cifar10 / vgg (width=8) / dense / seed 0"

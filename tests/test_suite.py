@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pabench import suite, yamltree
+from pabench import suite, yamlfile
 from pabench.cell import Augment, Recipe
 from pabench.errors import SuiteError
 
@@ -54,7 +54,7 @@ def changed(old: str, new: str) -> str:
 def test_reads_names_and_mappings_alike():
     read = suite.parse(GOOD, "s.yaml")
 
-    assert [(d.name, d.path, d.args) for d in read.datasets] == [
+    assert [(d.name, d.path, d.params) for d in read.datasets] == [
         ("digits", "", {}),
         ("parquet", "/data", {"per_class": 5}),
     ]
@@ -121,10 +121,6 @@ def test_augment_of_the_recipe_wins_over_that_of_the_dataset(written, built):
     recipe = read.recipe.build(augment=Augment(crop=4, flip=True), precision="bfloat16")
 
     assert (recipe.augment, recipe.precision) == (built, "float32")
-
-
-def test_plugins_lie_beside_the_suite():
-    assert suite.parse(GOOD + "plugins: [mine.py]\n", "a/s.yaml").plugin_files == (Path("a/mine.py"),)
 
 
 BAD = {
@@ -340,8 +336,8 @@ def test_the_schema_in_the_repository_is_current():
     assert written == suite.json_schema(), "write pabench.schema.json again: pabench schema > pabench.schema.json"
 
 
-def test_the_examples_of_yamltree_hold():
-    assert tuple(doctest.testmod(yamltree)) == (0, 3)  # failed, tried
+def test_the_examples_of_yamlfile_hold():
+    assert tuple(doctest.testmod(yamlfile)) == (0, 3)  # failed, tried
 
 
 def test_importing_suite_and_study_loads_no_torch_and_no_timm():

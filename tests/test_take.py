@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 from pabench_reports import take
-from pabench_reports.papers import papers
 
 from pabench import frame, glyphs, registry
 from pabench.cell import CriterionSpec
+from pabench.source import declared
 
 from .synthetic import CRITERIA, cells, manifest, record
 
@@ -48,13 +48,12 @@ def test_papers_are_those_that_the_criteria_name():
     """Read without importing a criterion, and equal to what importing them gives."""
     classes = registry.group("criteria").classes
 
-    assert papers() == {name: cls.paper for name, cls in classes.items() if name in papers()}
-    assert set(papers()) == set(classes)
-    assert papers()["snip"] == "arXiv:1810.02340"
+    assert {name: found.paper for name, found in declared().items()} == {name: c.paper for name, c in classes.items()}
+    assert declared()["snip"].paper == "arXiv:1810.02340"
 
 
 def test_papers_are_read_without_torch():
-    code = "import sys; from pabench_reports.papers import papers; papers(); print('torch' in sys.modules)"
+    code = "import sys; from pabench.source import declared; declared(); print('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 

@@ -15,16 +15,17 @@ import pytest
 from pabench import consistent, judgement, rederived, sampling, verification, wellformed
 from pabench.cell import Cell, digest
 from pabench.cli import app
+from pabench.commands.running import carry_out
 from pabench.envelope import seal, unseal
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import read
-from pabench.options import Options
+from pabench.level import Level
 from pabench.rederived import overlap
-from pabench.replication import agreements, enough
+from pabench.reproduced import agreements, enough
 from pabench.rerun import Where
-from pabench.session import Session
+from pabench.session import Options, Session
 from pabench.submission import submit
-from pabench.verification import Level, verify
+from pabench.verification import verify
 
 from .conftest import STEEP, forget_plugins
 from .forgery import Forgery
@@ -727,7 +728,7 @@ def test_a_cell_that_was_refused_as_degenerate_is_so_here_and_a_donor_is_found(t
     zero = STEEP.replace("Steep", "Zero").replace('"steep"', '"zero"').replace("w.abs()", "w.abs() * 0")
     (tmp_path / "criteria" / "zero.py").write_text(zero)
     options = Options(suite=str(tmp_path / "zero.yaml"), output=tmp_path / "out", engine="inline", device="cpu")
-    Session.open(options).run()
+    carry_out(Session.open(options))
     forget_plugins()
 
     found = verify(submit(tmp_path / "out", tmp_path / "made").folder, 3, where=Where(trust=("zero",)))

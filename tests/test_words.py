@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pabench import maskbits, registry, schema, sitefile
+from pabench import maskbits, registry, schema, sitefolder
 from pabench.cell import Cell
+from pabench.commands.running import carry_out
 from pabench.control import Control
-from pabench.declared import declared
 from pabench.envelope import unseal
 from pabench.errors import DataError, RefusedError
 from pabench.foreign import read
-from pabench.options import Options
 from pabench.publish import publish
 from pabench.record import same_labels
 from pabench.rerun import Where
-from pabench.session import Session
+from pabench.session import Options, Session
+from pabench.source import declared
 from pabench.submission import submit
 from pabench.verification import verify
 
@@ -53,7 +53,7 @@ def references(tmp_path_factory) -> Path:
     (folder / "lines.yaml").write_text(REFERENCE)
     forget_plugins()
     options = Options(suite=str(folder / "lines.yaml"), output=folder / "out", engine="inline", device="cpu")
-    assert Session.open(options).run() == 0
+    assert carry_out(Session.open(options)) == 0
     return submit(folder / "out", folder / "submission").folder
 
 
@@ -528,7 +528,7 @@ def test_a_mask_of_no_weights_and_an_endless_side_is_no_mask():
 def test_neither_a_cell_nor_a_header_of_a_table_is_a_formula():
     frame = pd.DataFrame({"=HYPERLINK(1)": ["@x", "y"], "top1": [-1.0, 2.0]})
 
-    assert sitefile.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
+    assert sitefolder.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
 
 
 def test_who_publishes_is_told_which_folder_breaks_the_page_and_where(forgery, tmp_path):

@@ -86,8 +86,7 @@ def load_plugins(paths: Iterable[Path] | None) -> None:
 
 
 def _value(where: str, text: str) -> Any:
-    from pabench.yamlfile import read
-    from pabench.yamltree import Tree
+    from pabench.yamlfile import Tree, read
 
     tree = Tree(file=where)
     read(text, tree)

@@ -46,7 +46,7 @@ def score(
         raise SuiteError(f"--sparsity {sparsity:g}: not in [0, 1); 0.9 removes 90 % of the weights")
     from pabench import trial
     from pabench.cell import ModelSpec
-    from pabench.machine import pick_device
+    from pabench.environment import pick_device
 
     arguments.load_plugins(plugin)
     rules = trial.criteria(arguments.criteria(criterion, param))

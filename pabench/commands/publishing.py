@@ -62,7 +62,7 @@ def verify(
         judgement.refuse_target(folder, record)  # before what may take hours
     where = None
     if level > 2:
-        from pabench.machine import pick_device
+        from pabench.environment import pick_device
         from pabench.rerun import Where
 
         where = Where(tuple(trust or ()), paths, pick_device(device), engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,11 +37,11 @@ def report(
     for one in joint.left_out if joint else ():
         typer.echo(f"note: {one.text}", err=True)
     if checklist:
-        from pabench_reports.checklist import table
-
+        from pabench import registry
         from pabench.durable import replace
 
-        text = table(joint or read(folders[0]))
+        section: Any = registry.plugin("sections", "checklist")
+        text = section().table(joint or read(folders[0]))
         checklist.parent.mkdir(parents=True, exist_ok=True)
         replace(checklist, text.encode())
         typer.echo(f"checklist: {checklist}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pabench.commands.arguments import AsJson, Device, Plugin, Set, SuiteName
 from pabench.errors import MissingError, SuiteError
+
+if TYPE_CHECKING:
+    from pabench.session import Session
 
 app = typer.Typer()
 
@@ -40,8 +43,8 @@ def run(
     """Run a suite; resumes by default. Writes one record a cell, and a report."""
     if retry not in ("", "failed"):
         raise SuiteError(f"--retry {retry}: expected `--retry failed`")
-    from pabench.options import Options
-    from pabench.session import Session
+    from pabench.commands import forecast, running
+    from pabench.session import Options, Session
 
     options = Options(
         suite=suite,
@@ -58,11 +61,7 @@ def run(
         banks=tuple(bank or ()),
     )
     session = Session.open(options)
-    if dry_run:
-        from pabench.preview import preview
-
-        raise typer.Exit(preview(session))
-    raise typer.Exit(session.run())
+    raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))
 
 
 @app.command()
@@ -85,9 +84,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
-    from pabench.options import Options
-    from pabench.plan import Wish, describe, outlook
-    from pabench.session import Session
+    from pabench.commands.forecast import describe
+    from pabench.plan import Wish, outlook
+    from pabench.session import Options, Session
 
     wish = Wish(mde, power, alpha)
     options = Options(
@@ -102,9 +101,7 @@ def plan(
     session = Session.open(options)
     found = outlook(session, wish, records)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
-    for gap in session.gaps:
-        typer.echo(f"missing data: {gap}", err=True)
-    raise typer.Exit(MissingError.exit_code if session.gaps else 0)
+    raise typer.Exit(_missing(session))
 
 
 @app.command()
@@ -115,14 +112,11 @@ def validate(
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
 ) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
-    from pabench.options import Options
-    from pabench.session import Session
+    from pabench.session import Options, Session
 
     session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
-    for gap in session.gaps:
-        typer.echo(f"missing data: {gap}", err=True)
-    raise typer.Exit(MissingError.exit_code if session.gaps else 0)
+    raise typer.Exit(_missing(session))
 
 
 @app.command()
@@ -146,3 +140,10 @@ def fetch(
     if found.missing():
         found.fetch()
     typer.echo(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")
+
+
+def _missing(session: Session) -> int:
+    """Print what data is missing; returns the exit code."""
+    for gap in session.gaps:
+        typer.echo(f"missing data: {gap}", err=True)
+    return MissingError.exit_code if session.gaps else 0

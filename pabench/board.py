@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from pabench.frame import DENSE
+from pabench.cell import DENSE
 from pabench.paired import Differences, by_task, differences, stratified
 from pabench.ranking import ordered, rank_range, tie_groups
 from pabench.statistics import Interval, mean_interval, separated_pairs, stratified_interval, stratified_mean
@@ -66,6 +66,11 @@ class Board:
     most: int
     seeds: int
     beside: tuple[Standing, ...] = ()
+
+    @property
+    def lines(self) -> tuple[Standing, ...]:
+        """Every line of the table, from the top."""
+        return self.beside + self.ranked + self.unranked
 
     @property
     def separable(self) -> bool:

@@ -1,33 +1,21 @@
-"""Which file defines a criterion: found by its SHA-256, without importing anything."""
+"""Which files define the criteria of a study: found by their SHA-256, without importing anything."""
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from importlib.metadata import entry_points
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pabench.errors import SuiteError
+from pabench.source import digest_of
+from pabench.suite import parse
 
 GROUP = "pabench.criteria"
 LARGEST = 2**20
-
-
-@cache
-def built_in() -> dict[str, str]:
-    """The files of the built-in criteria by SHA-256: the names they define criteria by."""
-    folder = Path(str(files("pabench_criteria")))
-    return {digest_of(path.read_bytes()): path.stem for path in sorted(folder.glob("*.py"))}
-
-
-def is_built_in(name: str) -> bool:
-    """Whether a criterion of this name comes with pabench, of this version or of another."""
-    return name.partition("@")[0] in built_in().values()
+"""Bytes of a file that is read: no criterion is longer, and a folder may hold anything."""
 
 
 def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Path]) -> dict[str, bytes]:
@@ -56,8 +44,6 @@ def _of_study(manifest: Mapping[str, Any]) -> Iterator[Path]:
     suite = Path(str(manifest.get("suite_path") or "."))
     yield from sorted((suite.parent / "criteria").glob("*.py"))
     try:
-        from pabench.suite import parse
-
         listed = parse(str(manifest.get("suite", "")), str(suite), manifest.get("overrides", ())).plugins
     except SuiteError:
         listed = ()
@@ -71,8 +57,3 @@ def _installed() -> Iterator[Path]:
             for file in entry.dist.files or ():
                 if file.suffix == ".py":
                     yield Path(str(file.locate()))
-
-
-def digest_of(data: bytes) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(data).hexdigest()
