@@ -32,7 +32,7 @@ from pabench.errors import SuiteError
 # Bounds of what a hostile file costs: no suite is near them.
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
-MAX_DIGITS = 18  # what fits into 64 bits; int() of a million digits takes minutes
+MAX_DIGITS = 18  # what 64 bits with a sign hold, as readers of JSON and numpy do
 Path = tuple[str | int, ...]
 
 # The core schema (YAML 1.2.2, section 10.3.2). ruamel's own resolver adds dates and `1_000`.
