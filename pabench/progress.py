@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,59 +23,41 @@ from pabench.engine import Event, Outcome
 from pabench.errors import Aborted
 
 
-class Display(Protocol):
-    """Where news of a run goes."""
-
-    def event(self, event: Event) -> None: ...
-
-    def ended(self, outcome: Outcome, line: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Pace:
-    """Time left, from the pace so far: the mean time of a cell among those that ended in this run."""
-
-    def __init__(self, cells: int) -> None:
-        self.began = time.monotonic()
-        self.cells = cells
-        self.done = 0
-
-    def left(self) -> str:
-        if not self.done:
-            return "time left unknown"
-        seconds = (time.monotonic() - self.began) / self.done * (self.cells - self.done)
-        return f"{timedelta(seconds=round(seconds))} left"
-
-
 class Lines:
-    """One line a finished cell, for logs and pipes."""
+    """One line a finished cell, for logs and pipes. `cells` are to be computed, `finished` of `total` were before."""
 
     def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        self._console, self._pace = console, Pace(cells)
-        self._finished, self._total = finished, total
+        self._console, self._titles = console, titles
+        self._cells, self._finished, self._total = cells, finished, total
+        self._done = 0
+        self._began = time.monotonic()
 
     def event(self, event: Event) -> None:
         if event.kind == "crashed":
             self._console.print(f"  a process died and is tried again: {event.data}", markup=False, highlight=False)
 
     def ended(self, outcome: Outcome, line: str) -> None:
-        if not line:
-            return
-        self._pace.done += 1
-        self._finished += 1
-        text = f"[{self._finished}/{self._total}] {line} ({outcome.seconds:.1f} s; {self._pace.left()})"
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """A task ended; the line of a cell, or "" where it was none."""
+        if line:
+            left = self._left()
+            text = f"[{self._finished + self._done}/{self._total}] {line} ({outcome.seconds:.1f} s; {left})"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         pass
 
+    def _left(self) -> str:
+        """Time left when one more cell has ended, from the pace of those that ended in this run."""
+        self._done += 1
+        seconds = (time.monotonic() - self._began) / self._done * (self._cells - self._done)
+        return f"{timedelta(seconds=round(seconds))} left"
 
-class Bars:
-    """Bars: the study's cells, and each running cell's epochs with its loss."""
+
+class Bars(Lines):
+    """For a terminal: a bar of the study's cells, and one of each running cell's epochs with its loss."""
 
     def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        self._console, self._titles, self._pace = console, titles, Pace(cells)
+        super().__init__(console, titles, cells, finished, total)
         self._study = Progress(
             TextColumn("[bold]cells"), BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
@@ -100,8 +82,7 @@ class Bars:
         if outcome.key in self._rows:
             self._running.remove_task(self._rows.pop(outcome.key))
         if line:
-            self._pace.done += 1
-            self._study.update(self._bar, advance=1, left=self._pace.left())
+            self._study.update(self._bar, advance=1, left=self._left())
             self._live.console.print(line, markup=False, highlight=False)
 
     def close(self) -> None:
@@ -113,12 +94,6 @@ def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
         text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {data['top1']:.1f} %"
         return {"description": text, "completed": data["epoch"], "total": data["epochs"]}
     return {"description": f"{title}: {data['stage']}"} if "stage" in data else {}
-
-
-def display(console: Console, titles: Mapping[str, str], *, cells: int, finished: int, total: int) -> Display:
-    """`cells` are to be computed now, `finished` of `total` were there before."""
-    kind = Bars if console.is_terminal else Lines
-    return kind(console, titles, cells, finished, total)
 
 
 class Stop:

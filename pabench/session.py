@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from pabench import check, durable, execution, registry, study
 from pabench.block import Block
 from pabench.cell import Cell
-from pabench.engine import Engine, Event, Outcome, StopFlag
+from pabench.engine import Engine, Event, Outcome, StopFlag, Task
 from pabench.engines import Inline, Processes
 from pabench.environment import cores, environment, pick_device
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
@@ -29,6 +29,7 @@ MANY = 10_000
 SMALL_PIXELS = 64
 """Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
+OnEvent = Callable[[Event], None]
 
 _FLAGS = {
     "overrides": "--set",
@@ -145,46 +146,41 @@ class Session:
     def plan(self, banked: Collection[str] = ()) -> execution.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
-        return execution.plan(
-            self.store, cells, device=str(self.device), plugins=self.plugins, retry=self.options.retry
-        )
+        return execution.plan(self.store, cells, **self._how)
 
     def survey(self, plan: execution.Plan) -> Survey:
         """Adds the measurements to a plan that its cells lack."""
-        how: dict[str, Any] = {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
-        return Survey.of(self.store, plan, self.metrics, **how)
+        return Survey.of(self.store, plan, self.metrics, **self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
 
     def check_criteria(self, plan: execution.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
         """Each criterion on each network once, before training; a line for what is not healthy, with its remedy."""
         durable.make_folders(into.folder / "checks")
         tasks = check.tasks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in tasks}
-        engine = ENGINES[self.options.engine]()
-        for outcome in engine.run(
-            tasks, workers=self.workers, threads=self.threads, on_event=lambda _: None, stop=stop
-        ):
+        for outcome in self._run(tasks, lambda _: None, stop):
             if not outcome.ok and outcome.kind != "stopped":
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
     def run(
-        self,
-        plan: execution.Plan,
-        survey: Survey,
-        here: dict[str, Any],
-        *,
-        on_event: Callable[[Event], None],
-        stop: StopFlag,
+        self, plan: execution.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
         """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
-        engine = ENGINES[self.options.engine]()
-        outcomes = engine.run(plan.tasks, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+        outcomes = self._run(plan.tasks, on_event, stop)
         return survey.settle(execution.settle(self.store, plan, outcomes, here))
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
         block = Block(cell, self.device)
         return block.pairing(block.network())
+
+    def _run(self, tasks: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
+        engine = ENGINES[self.options.engine]()
+        return engine.run(tasks, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {

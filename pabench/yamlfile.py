@@ -32,7 +32,7 @@ from pabench.errors import SuiteError
 # Bounds of what a hostile file costs: no suite is near them.
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
-MAX_DIGITS = 18  # what fits into 64 bits; int() of a million digits takes minutes
+MAX_DIGITS = 18  # what 64 bits with a sign hold, as readers of JSON and numpy do
 Path = tuple[str | int, ...]
 
 # The core schema (YAML 1.2.2, section 10.3.2). ruamel's own resolver adds dates and `1_000`.
@@ -90,12 +90,12 @@ class Tree:
     def where(self, path: Path) -> str:
         """`file:line:column` of a path or of the nearest thing around it; `--set a.b` for what an override wrote."""
         place = self.place(path)
-        return f"--set {dotted(path)}" if place.override else self._in_file(place)
+        return f"--set {dotted(path)}" if place.override else f"{self.file}:{place.line}:{place.column}"
 
     def line(self, path: Path, problem: str) -> str:
         """The one line a user meets: where, what, problem."""
-        named = path and not self.place(path).override
-        return printable(": ".join([self.where(path), *([dotted(path)] if named else []), problem]))
+        what = f"{dotted(path)}: " if path and not self.place(path).override else ""
+        return printable(f"{self.where(path)}: {what}{problem}")
 
     def find(self, path: Path, problem: str) -> None:
         """Add a finding about a value; nothing is told twice of a value that is refused already."""
@@ -106,8 +106,8 @@ class Tree:
 
     def find_at(self, place: Place, path: Path, problem: str) -> None:
         """Add a finding about the text; what stands at the path, unless it is the document, is not judged further."""
-        what = [dotted(path)] if path else []
-        self.findings.append((place, printable(": ".join([self._in_file(place), *what, problem]))))
+        what = f"{dotted(path)}: " if path else ""
+        self.findings.append((place, printable(f"{self.file}:{place.line}:{place.column}: {what}{problem}")))
         if path:
             self.refused.add(path)
 
@@ -121,9 +121,6 @@ class Tree:
         """Raise all findings, one a line."""
         if self.findings:
             raise SuiteError("\n".join(line for _, line in sorted(self.findings)))
-
-    def _in_file(self, place: Place) -> str:
-        return f"{self.file}:{place.line}:{place.column}"
 
 
 def decode(data: bytes, tree: Tree) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pabench import __version__
 from pabench.cli import app, main
 from pabench.masking import Masks, unpack
 from pabench.store import Store
@@ -311,6 +312,12 @@ def test_help_imports_nothing_heavy():
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_module_is_the_command_and_tells_its_version():
+    told = subprocess.run([sys.executable, "-m", "pabench", "--version"], capture_output=True, text=True, check=True)
+
+    assert told.stdout == pabench("--version").stdout == f"pabench {__version__}\n"
 
 
 def test_help_lists_the_commands():

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,7 +46,9 @@ def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
 def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
     """Exit code and records by (criterion, sparsity, seed)."""
     options = {"engine": "inline", "device": "cpu"} | options
-    code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.commands.running.write", lambda folder: folder)  # the page has tests of its own
+        code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
     return code, named(output)
 
 
@@ -269,30 +273,42 @@ class Theirs(ScoreCriterion):
 """
 
 
-@pytest.mark.usefixtures("fresh_registry")
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("raise ValueError('no luck')", "ValueError: no luck"),
-        ("raise SystemExit(0)", "SystemExit: 0"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("return {n: w / 0 * 0 for n, w in ctx.kept.items()}", "scores are not a number"),
-    ],
-)
-def test_a_plugin_that_fails_costs_its_own_cells_only(tmp_path, body, message):
-    (tmp_path / "criteria").mkdir()
-    (tmp_path / "criteria" / "theirs.py").write_text(PLUGIN.format(body=body))
-    text = SUITE.replace(FOUR, "random, theirs")
+FAILURES = {
+    "unlucky": ("raise ValueError('no luck')", "ValueError: no luck"),
+    "leaving": ("raise SystemExit(0)", "SystemExit: 0"),
+    "interrupting": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "undefined": ("return {n: w / 0 * 0 for n, w in ctx.kept.items()}", "scores are not a number"),
+}
 
-    code, records = run(write(tmp_path, text), tmp_path / "out", engine="processes", jobs=2)
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """One study of four plugins that fail, each in its own way, beside a criterion that does not."""
+    folder = tmp_path_factory.mktemp("failed")
+    (folder / "criteria").mkdir()
+    for name, (body, _) in FAILURES.items():
+        (folder / "criteria" / f"{name}.py").write_text(
+            PLUGIN.format(body=body).replace("theirs", name).replace("Theirs", name.capitalize())
+        )
+    forget_plugins()
+    text = SUITE.replace(FOUR, f"random, {', '.join(FAILURES)}")
+    found = run(write(folder, text), folder / "out", engine="processes", jobs=2)
+    forget_plugins()
+    return found
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_plugin_that_fails_costs_its_own_cells_only(failed, name):
+    code, records = failed
 
     assert code == 3
-    for (criterion, _, _), record in records.items():
-        assert record["status"] == ("failed" if criterion == "theirs" else "ok")
-        if criterion == "theirs":
-            assert record["kind"] == "plugin-error"
-            assert message in record["message"]
-            assert "theirs.py" in record["traceback"] or "selection" in record["traceback"]
+    assert {r["status"] for (criterion, _, _), r in records.items() if criterion in ("random", "dense")} == {"ok"}
+    theirs = [r for (criterion, _, _), r in records.items() if criterion == name]
+    assert len(theirs) == 4
+    for record in theirs:
+        assert (record["status"], record["kind"]) == ("failed", "plugin-error")
+        assert FAILURES[name][1] in record["message"]
+        assert f"{name}.py" in record["traceback"] or "selection" in record["traceback"]
 
 
 @pytest.mark.usefixtures("fresh_registry")
@@ -333,7 +349,7 @@ def test_a_mended_plugin_is_another_criterion_and_its_cells_run(tmp_path):
     assert counts(tmp_path / "out")["failures"] == []
 
 
-def test_failed_cells_run_again_only_when_asked(tmp_path):
+def test_failed_cells_run_again_only_when_asked(tmp_path, monkeypatch):
     text = SUITE.replace("lr: 0.05", "lr: 1e30").replace(FOUR, "random")
     suite = write(tmp_path, text)
     code, records = run(suite, tmp_path / "out")
@@ -341,7 +357,8 @@ def test_failed_cells_run_again_only_when_asked(tmp_path):
     assert code == 3
     assert all(r["kind"] == "diverged" and "epoch 1" in r["message"] for r in records.values())
 
-    time.sleep(1.1)  # the records' clock has seconds
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("pabench.record.datetime", Mock(now=lambda _: later))
     _, untouched = run(suite, tmp_path / "out")
     _, retried = run(suite, tmp_path / "out", retry=True)
 

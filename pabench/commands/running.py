@@ -17,7 +17,7 @@ from pabench.bank import Bank
 from pabench.cell import Cell
 from pabench.engine import Outcome
 from pabench.errors import MissingError
-from pabench.progress import Stop, display, stoppable
+from pabench.progress import Bars, Lines, Stop, stoppable
 from pabench.report import write
 from pabench.session import Session
 from pabench.store import Store
@@ -53,9 +53,9 @@ def _watch(
 ) -> None:
     """Show how the tasks go until the last has ended, or until the run is stopped."""
     titles = {task.key: task.title for task in plan.tasks}
-    shown = display(console, titles, cells=len(plan.open), finished=len(plan.done), total=len(plan.cells))
-    with closing(shown):
-        for outcome in session.run(plan, survey, here, on_event=shown.event, stop=stop):
+    display = Bars if console.is_terminal else Lines
+    with closing(display(console, titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
+        for outcome in session.run(plan, survey, here, shown.event, stop):
             shown.ended(outcome, _line(session.store, plan, outcome))
 
 
@@ -74,10 +74,10 @@ def say(console: Console, text: str, *, wrap: bool = False) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=not wrap)
 
 
-def tell_missing(session: Session) -> int:
+def tell_missing(session: Session, words: str = "missing data, its cells are left out") -> int:
     """Print what data is missing; returns the exit code."""
     for gap in session.gaps:
-        print(f"missing data, its cells are left out: {gap}", file=sys.stderr)
+        print(f"{words}: {gap}", file=sys.stderr)
     return MissingError.exit_code if session.gaps else 0
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pabench.commands.arguments import AsJson, Device, Plugin, Set, SuiteName
-from pabench.errors import MissingError, SuiteError
-
-if TYPE_CHECKING:
-    from pabench.session import Session
+from pabench.errors import SuiteError
 
 app = typer.Typer()
 
@@ -85,6 +82,7 @@ def plan(
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
     from pabench.commands.forecast import describe
+    from pabench.commands.running import tell_missing
     from pabench.plan import Wish, outlook
     from pabench.session import Options, Session
 
@@ -101,7 +99,7 @@ def plan(
     session = Session.open(options)
     found = outlook(session, wish, records)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
-    raise typer.Exit(_missing(session))
+    raise typer.Exit(tell_missing(session, "missing data"))
 
 
 @app.command()
@@ -112,11 +110,12 @@ def validate(
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
 ) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
+    from pabench.commands.running import tell_missing
     from pabench.session import Options, Session
 
     session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
-    raise typer.Exit(_missing(session))
+    raise typer.Exit(tell_missing(session, "missing data"))
 
 
 @app.command()
@@ -140,10 +139,3 @@ def fetch(
     if found.missing():
         found.fetch()
     typer.echo(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")
-
-
-def _missing(session: Session) -> int:
-    """Print what data is missing; returns the exit code."""
-    for gap in session.gaps:
-        typer.echo(f"missing data: {gap}", err=True)
-    return MissingError.exit_code if session.gaps else 0
