@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pabench.cell import Cell
@@ -26,6 +26,10 @@ class Recheck:
     flaws: Sequence[Flaw] = ()
     ended: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    def behind(self, flaws: Sequence[Flaw]) -> Recheck:
+        """The same with these flaws before its own."""
+        return replace(self, flaws=[*flaws, *self.flaws])
 
     def to_json(self) -> dict[str, Any]:
         ended = {"ended": True} if self.ended else {}

@@ -81,6 +81,10 @@ class _Again:
     def flaw(self, field: str, expected: str, found: str, *, unable: bool = False) -> Flaw:
         return _flaw(LEVEL, self.cell, field, expected, found, unable)
 
+    def recheck(self, outcome: str, expected: str, found: str, *, unable: bool = False) -> Recheck:
+        """What came of it, with what is wrong with its mask."""
+        return Recheck(self.cell, outcome, [self.flaw("receipt.mask", expected, found, unable=unable)])
+
     def content(self) -> bytes:
         """The submitted mask file, as level 1 read it."""
         sha = self.record["receipt"].get("mask")
@@ -99,8 +103,7 @@ def _compared(found: Wellformed, cell: Cell, made: Rerun, where: Where) -> Reche
     if "model" in again.record["receipt"]:
         outcome = "other network" if flaws else "the same network"
         return Recheck(cell, outcome, [*flaws, *_network_sizes(again)])
-    more, outcome = _masks(again, made)
-    return Recheck(cell, outcome, [*flaws, *more])
+    return _masks(again, made).behind(flaws)
 
 
 def _other_kind(again: _Again) -> Recheck | None:
@@ -123,36 +126,36 @@ def _unpaired(again: _Again) -> Recheck | None:
     return Recheck(again.cell, f"other {part}", [again.flaw(f"pairing.{part}", expected, told, unable=not again.alike)])
 
 
-def _masks(again: _Again, made: Rerun) -> tuple[list[Flaw], str]:
-    """The submitted mask against the one that was made here: flaws, and what came of it."""
+def _masks(again: _Again, made: Rerun) -> Recheck:
+    """The submitted mask against the one that was made here."""
     try:
         submitted = maskbits.read(again.content())[0]
     except DataError as error:
-        return [again.flaw("receipt.mask", "the mask that level 1 read", str(error))], "no mask"
+        return again.recheck("no mask", "the mask that level 1 read", str(error))
     try:
         derived = made.mask(again.receipt)
     except DataError as error:
-        return [again.flaw("receipt.mask", "a mask", str(error))], "no mask"
-    unequal, outcome = _unequal(again, overlap(submitted, derived))
-    return [*_mask_sizes(again, submitted), *unequal], outcome
+        return again.recheck("no mask", "a mask", str(error))
+    return _equal(again, overlap(submitted, derived)).behind(_mask_sizes(again, submitted))
 
 
-def _unequal(again: _Again, common: float) -> tuple[list[Flaw], str]:
-    """Whether a share of common weights is enough: flaws, and what came of it."""
+def _equal(again: _Again, common: float) -> Recheck:
+    """Whether a share of common weights is enough."""
     if common == 1.0:
-        return [], "equal"
+        return Recheck(again.cell, "equal")
     # how often it was scored is not for the submitter to say
     once = again.receipt["receipt"]["rounds"] == 1
     least = 1.0 if again.alike else OVERLAP.get((again.cell.scoring.dtype, once))
     share = f"{common:.4f} of the kept weights in common"
     if least is None:
         expected = "equal masks: iterative float32 scores differ between machines, and only the same one can tell"
-        return [again.flaw("receipt.mask", expected, share, unable=True)], "not equal"
+        return again.recheck("not equal", expected, share, unable=True)
+    outcome = f"overlap {common:.4f}"
     if common >= least:
-        return [], f"overlap {common:.4f}"
+        return Recheck(again.cell, outcome)
     same = "equal masks (same torch, timm and device)"
     expected = same if again.alike else f"at least {least} of the kept weights in common"
-    return [again.flaw("receipt.mask", expected, share)], f"overlap {common:.4f}"
+    return again.recheck(outcome, expected, share)
 
 
 def overlap(one: Bits, other: Bits) -> float:

@@ -17,7 +17,7 @@ from pabench.envelope import seal
 from pabench.errors import MissingError, PluginError, RefusedError
 from pabench.foreign import Flaw, read
 from pabench.judgement import KIND, refuse_target
-from pabench.level import NAMES, Level
+from pabench.level import Level
 from pabench.record import now
 from pabench.wellformed import Wellformed
 from pabench.wording import count, plain
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pabench.rerun import Where
 
 REJECTED, UNABLE = RefusedError.exit_code, MissingError.exit_code
-SHOWN = 20
-"""Flaws that a person is shown: one lie may be found in every file."""
 
 
 @dataclass(frozen=True)
@@ -76,29 +74,6 @@ class Verification:
             "environment": dict(self.environment),
             "pabench": __version__,
         }
-
-    def lines(self) -> list[str]:
-        """What a person reads."""
-        study, records = self.found.foreign.study or {}, self.found.records.values()
-        ended = ", ".join(
-            f"{n} {status}"
-            for status in ("ok", "failed", "skipped")
-            if (n := sum(r["status"] == status for r in records))
-        )
-        kind = "submission" if self.found.foreign.is_submission else "results folder"
-        lines = [f"{plain(study.get('name', self.folder))}: {kind}, digest {self.digest}"]
-        lines += [
-            f"  {count(len(self.found.cells), 'cell')}: {ended or 'no record'}, {len(self.found.missing)} missing"
-        ]
-        for level in self.levels:
-            unable = all(flaw.unable for flaw in level.flaws)
-            verdict = "passed" if level.passed else "could not be checked" if unable else "FAILED"
-            lines.append(f"level {level.number}, {NAMES[level.number]}: {verdict}")
-            lines += [f"  {plain(o['title'])}: {o['outcome']}" for o in level.outcomes]
-            lines += [f"  {flaw}" for flaw in level.flaws[:SHOWN]]
-            lines += [f"  and {len(level.flaws) - SHOWN} more (--json has all)"] * (len(level.flaws) > SHOWN)
-            lines += [f"  note: {plain(note)}" for note in level.notes]
-        return lines
 
 
 def verify(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pabench.commands.arguments import AsJson, Folder, Plugin, datasets
 from pabench.errors import SuiteError
+
+if TYPE_CHECKING:
+    from pabench.verification import Verification
+
+SHOWN = 20
+"""Flaws that a person is shown: one lie may be found in every file."""
 
 app = typer.Typer()
 
@@ -67,7 +73,7 @@ def verify(
 
         where = Where(tuple(trust or ()), paths, pick_device(device), engine)
     found = verification.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
     if record:
         verification.record(found, record)
         typer.echo(f"record: {record}", err=as_json)
@@ -105,3 +111,26 @@ def publish(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
     typer.echo(f"changed: {made.changed}, removed: {made.removed}")
+
+
+def _lines(found: Verification) -> list[str]:
+    """What a person reads."""
+    from pabench.level import NAMES
+    from pabench.wording import count, plain
+
+    study, records = found.found.foreign.study or {}, found.found.records.values()
+    ended = ", ".join(
+        f"{n} {status}" for status in ("ok", "failed", "skipped") if (n := sum(r["status"] == status for r in records))
+    )
+    kind = "submission" if found.found.foreign.is_submission else "results folder"
+    lines = [f"{plain(study.get('name', found.folder))}: {kind}, digest {found.digest}"]
+    lines += [f"  {count(len(found.found.cells), 'cell')}: {ended or 'no record'}, {len(found.found.missing)} missing"]
+    for level in found.levels:
+        unable = all(flaw.unable for flaw in level.flaws)
+        verdict = "passed" if level.passed else "could not be checked" if unable else "FAILED"
+        lines.append(f"level {level.number}, {NAMES[level.number]}: {verdict}")
+        lines += [f"  {plain(o['title'])}: {o['outcome']}" for o in level.outcomes]
+        lines += [f"  {flaw}" for flaw in level.flaws[:SHOWN]]
+        lines += [f"  and {len(level.flaws) - SHOWN} more (--json has all)"] * (len(level.flaws) > SHOWN)
+        lines += [f"  note: {plain(note)}" for note in level.notes]
+    return lines
