@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pabench.cell import Cell, canonical
 from pabench.contrast import Contrast, contrasts, seed_noise
 from pabench.frame import at
 from pabench.joining import outcome
+from pabench.likeness import facts, facts_of
 from pabench.opening import Opened, labelled, opened
 from pabench.record import SOFTWARE
 from pabench.wording import plain
@@ -195,31 +197,25 @@ def _axes(part: Opened) -> dict[str, list[str]]:
 
 def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
     """By thing (a recipe, dataset, model, criterion, metric) and key: all values that cells give it."""
-    found: dict[str, dict[str, set[str]]] = {}
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
     def say(thing: str, entries: Mapping[str, Any]) -> None:
         for key, value in entries.items():
             text = value if isinstance(value, str) else canonical(value)
-            found.setdefault(plain(thing), {}).setdefault(plain(key), set()).add(_short(plain(text)))
+            found[plain(thing)][plain(key)].add(_short(plain(text)))
 
-    for cell in _cells(part).values():
-        dataset, model = cell.dataset.label, cell.model.label
-        data = cell.to_json()
+    for cell in part.cells:
+        told, dataset = facts(cell), cell.dataset.label
         say("protocol", {"name": cell.protocol})
-        say("scoring", data["scoring"])
-        say(f"recipe on {dataset}", data["recipe"])
-        say(f"dataset {dataset}", {**cell.dataset.identity()["args"], **_flat(cell.dataset.identity())})
-        say(f"model {model} on {dataset}", {**cell.model.identity()["args"], **_flat(cell.model.identity())})
+        say("scoring", facts_of("scoring", told))
+        say(f"recipe on {dataset}", facts_of("recipe", told))
+        say(f"dataset {dataset}", facts_of("dataset", told))
+        say(f"model {cell.model.label} on {dataset}", facts_of("model", told))
         if cell.criterion:
-            identity = cell.criterion.identity()
-            say(f"criterion {cell.criterion.label}", {**identity["args"], **_flat(identity)})
+            say(f"criterion {cell.criterion.label}", facts_of("criterion", told))
     for spec in part.study.metrics:
         say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
     return found
-
-
-def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in identity.items() if key != "args"}
 
 
 def _short(text: str) -> str:
