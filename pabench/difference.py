@@ -14,7 +14,7 @@ from pabench.contrast import Contrast, contrasts, seed_noise
 from pabench.frame import at
 from pabench.joining import outcome
 from pabench.likeness import facts, facts_of
-from pabench.opening import Opened, labelled, opened
+from pabench.opening import Opened, opened, told_apart
 from pabench.record import SOFTWARE
 from pabench.wording import plain
 
@@ -103,10 +103,11 @@ class Difference:
 
 def difference(first: Path, second: Path) -> Difference:
     """Of two results folders, the second against the first."""
-    (a, name_a), (b, name_b) = labelled([opened(first), opened(second)])
-    cells_a, cells_b = _cells(a), _cells(b)
-    both = [key for key in cells_a if key in cells_b]
-    finished = [key for key in both if _ok(a, key) and _ok(b, key)]
+    a, b = told_apart([opened(first), opened(second)])
+    cells_a, cells_b = a.by_key, b.by_key
+    both = {key: (_status(a, key), _status(b, key)) for key in cells_a if key in cells_b}
+    finished = [key for key, became in both.items() if became == ("ok", "ok")]
+    in_one = [(cells_a[key], became) for key, became in both.items() if (became[0] == "ok") != (became[1] == "ok")]
     noise = seed_noise(a.study.frame, b.study.frame)
     altered = tuple(
         _altered(cells_a[key], a, b, noise)
@@ -116,15 +117,15 @@ def difference(first: Path, second: Path) -> Difference:
     only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
     only_b = [cell for key, cell in cells_b.items() if key not in cells_a]
     return Difference(
-        first=name_a,
-        second=name_b,
+        first=a.label,
+        second=b.label,
         changes=tuple(_changes(a, b)),
         suite=tuple(_suite(a, b)),
         broken=(a.broken, b.broken),
         shared=len(both),
         equal=len(finished) - len(altered),
         altered=altered,
-        unlike=tuple(_unlike(cells_a[key], key, a, b) for key in both if _ok(a, key) != _ok(b, key)),
+        unlike=tuple(plain(f"{cell.title}: {one} and {other}") for cell, (one, other) in in_one),
         only_first=tuple(plain(cell.title) for cell in only_a),
         only_second=tuple(plain(cell.title) for cell in only_b),
         corresponding=len({cell.title for cell in only_a} & {cell.title for cell in only_b}),
@@ -132,20 +133,8 @@ def difference(first: Path, second: Path) -> Difference:
     )
 
 
-def _cells(part: Opened) -> dict[str, Cell]:
-    return dict(zip(part.study.frame["key"], part.cells, strict=True))
-
-
 def _status(part: Opened, key: str) -> str:
     return str(part.study.records.get(key, {}).get("status", "missing"))
-
-
-def _ok(part: Opened, key: str) -> bool:
-    return _status(part, key) == "ok"
-
-
-def _unlike(cell: Cell, key: str, a: Opened, b: Opened) -> str:
-    return f"{plain(cell.title)}: {plain(_status(a, key))} and {plain(_status(b, key))}"
 
 
 def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], float]) -> Altered:

@@ -137,6 +137,12 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
     }
 
 
+def title(row: Any) -> str:
+    """How a row of the frame is named in lines of text."""
+    ablation = f" / {row.ablation}" if row.ablation else ""
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
+
+
 def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
     """One row a cell, in the order of `rows`: that of a finished cell before a failed, skipped or missing one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -51,15 +51,10 @@ def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dic
     lines = set(changed.loc[changed["reference_line"] != "", "criterion"])
     tests = {name: stratified_test(values).p for name, values in strata.items() if values}
     families = [{n: p for n, p in tests.items() if (n in lines) == beside} for beside in (False, True)]
-    adjusted = {name: p for family in families for name, p in _corrected(family).items()}
-    return {
-        name: Judgement(stratified_interval(values), None if tests.get(name) is None else adjusted[name])
-        for name, values in strata.items()
-    }
-
-
-def _corrected(tests: Mapping[str, float | None]) -> dict[str, float]:
-    return dict(zip(tests, holm([1.0 if p is None else p for p in tests.values()]), strict=True))
+    adjusted: dict[str, float | None] = {}
+    for family in families:
+        adjusted |= zip(family, holm(list(family.values())), strict=True)
+    return {name: Judgement(stratified_interval(values), adjusted.get(name)) for name, values in strata.items()}
 
 
 def _strata(rows: pd.DataFrame) -> list[list[float]]:
