@@ -213,9 +213,7 @@ def _short(text: str) -> str:
 
 
 def _environment(part: Opened, name: str) -> list[str]:
-    records = part.study.records.values()
-    found = [record.get("environment") or {} for record in records] or [part.study.manifest.get("environment") or {}]
-    return sorted({plain(one.get(name, "?")) for one in found})
+    return sorted({plain(one.get(name, "?")) for one in part.study.environments})
 
 
 def _suite(a: Opened, b: Opened) -> Iterator[str]:

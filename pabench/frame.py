@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -135,6 +135,22 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
         "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
     }
+
+
+def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each dataset and model, in their order, with what a heading calls them."""
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        yield f"{dataset} · {model}", rows
+
+
+def pruned(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are no dense baseline."""
+    return frame[frame["criterion"] != DENSE]
+
+
+def reference_lines(frame: pd.DataFrame) -> set[str]:
+    """What stands beside the criteria and takes no part in their ranks and tests."""
+    return set(frame.loc[frame["reference_line"] != "", "criterion"])
 
 
 def title(row: Any) -> str:

@@ -36,6 +36,12 @@ class Study:
     measured: Measurements = field(default_factory=Measurements)
 
     @property
+    def environments(self) -> list[Mapping[str, Any]]:
+        """Those of the records; the study's own where there are none."""
+        found = [record.get("environment") or {} for record in self.records.values()]
+        return found or [self.manifest.get("environment") or {}]
+
+    @property
     def plain(self) -> pd.DataFrame:
         """The rows of `frame` that are no ablation: what criteria are compared by."""
         return self.frame[self.frame["ablation"] == ""]

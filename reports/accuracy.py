@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import DENSE, strata
 from pabench.section import Section, Study
 from pabench.statistics import mean_interval
-from pabench.wording import count, number, percent
+from pabench.wording import count, percent, span
 
-from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, looks, short, svg
+from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
 
 EFFECTIVE = "effective_density"
 
@@ -42,14 +42,11 @@ class Accuracy(Section):
     order = 30
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        lines = set(frame.loc[frame["reference_line"] != "", "criterion"])
-        styles = looks([c for c in frame["criterion"].unique() if c != DENSE], lines)
+        styles = looks_of(study.plain)
         figures = []
-        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        for title, rows in strata(study.plain):
             if not rows.loc[rows["sparsity"] > 0, "top1"].notna().any():
                 continue
-            title = f"{dataset} · {model}"
             drawn = (draw(rows, styles, title), _effective(rows, styles, title), _flops(study, rows, styles, title))
             figures += [figure for figure in drawn if figure]
         return self.fill("figures.html.j2", intro=(), figures=figures) if figures else None
@@ -138,13 +135,10 @@ def _against(
     def horizontal(axes) -> None:
         values = [point.x for line in points.values() for point in line]
         axes.set_xlim(min(values) / 1.25, min(1.0, max(values) * 1.25))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.minorticks_off()
+        # 2 and 5 between powers of ten would touch each other over more than two of them
+        ticks = LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,))
+        log_axis(axes, ticks, percent, axis)
         axes.invert_xaxis()
-        axes.set_xlabel(axis)
 
     label = f"Top-1 accuracy {title.rpartition(', ')[2]}, {title.rpartition(', ')[0]}"
     drawing = _curves(points, seen, styles, horizontal, name=name, label=label, dodge=False)
@@ -236,15 +230,13 @@ def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
 
 
 def _told(point: Point, axis: str) -> str:
-    interval = f" [{number(point.low)}, {number(point.high)}]" if point.low is not None else ""
-    return f"{number(point.mean)}{interval}" + (f" at {100 * point.x:.3g} %" if axis else "")
+    return with_limits(point.mean, point.low, point.high) + (f" at {100 * point.x:.3g} %" if axis else "")
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     pruned = rows[rows["sparsity"] > 0]
     sizes = pruned[pruned["top1"].notna()].groupby(["criterion", "sparsity"]).size()
-    n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-    notes = [f"Points: mean over seeds (n = {n}), test data, last epoch."]
+    notes = [f"Points: mean over seeds (n = {span(sizes)}), test data, last epoch."]
     if sizes.max() > 1:
         notes.append(f"Bars and band: {interval_name(sizes)}; a bar that leaves the frame is longer than shown.")
     else:

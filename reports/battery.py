@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pabench.frame import reference_lines
+from pabench.paired import stratified
 from pabench.statistics import DIGITS, LEVEL, Interval, holm, stratified_interval, stratified_test
 
 
@@ -37,7 +39,7 @@ def changes(frame: pd.DataFrame) -> pd.DataFrame:
     top1 = frame.set_index("key")["top1"]
     ablated = frame[frame["ablation"] != ""]
     change = ablated["parent"].map(top1).astype(float) - ablated["top1"]
-    return ablated.assign(change=change, stratum=ablated["dataset"] + " · " + ablated["model"])
+    return stratified(ablated.assign(change=change))
 
 
 def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dict[str, Judgement]:
@@ -48,7 +50,7 @@ def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dic
     """
     rows = changed[changed["ablation"] == ablation]
     strata = {name: _strata(rows[rows["criterion"] == name]) for name in criteria}
-    lines = set(changed.loc[changed["reference_line"] != "", "criterion"])
+    lines = reference_lines(changed)
     tests = {name: stratified_test(values).p for name, values in strata.items() if values}
     families = [{n: p for n, p in tests.items() if (n in lines) == beside} for beside in (False, True)]
     adjusted: dict[str, float | None] = {}

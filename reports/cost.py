@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 
 from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import seconds, size
 
-from .figure import COLORS, MARKERS, Drawn, legend_text, short, svg
+from .figure import COLORS, MARKERS, Drawn, legend_text, log_axis, short, svg
 from .pareto import pareto
 
 
@@ -48,8 +48,8 @@ class ScoringCost(Section):
     order = 50
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        scored = frame[(frame["criterion"] != DENSE) & frame["scoring_seconds"].notna()]
+        masked = pruned(study.plain)
+        scored = masked[masked["scoring_seconds"].notna()]
         if scored.empty:
             return None
         epochs = _epochs(study.manifest)
@@ -58,10 +58,8 @@ class ScoringCost(Section):
             _cost(f"{dataset} · {model}", str(criterion), rows)
             for (dataset, model, criterion), rows in scored.groupby(["dataset", "model", "criterion"], sort=False)
         ]
-        figures = [draw(lines)]
-        for (dataset, model), rows in scored.groupby(["dataset", "model"], sort=False):
-            if (front := pareto(rows, f"{dataset} · {model}")) is not None:
-                figures.append(front)
+        fronts = [pareto(rows, title) for title, rows in strata(scored)]
+        figures = [draw(lines), *(front for front in fronts if front)]
         devices = sorted(x for x in scored["device"].unique() if x)
         known = any(math.isfinite(line.passes) for line in lines)
         return self.fill("cost.html.j2", intro=(), lines=lines, figures=figures, devices=devices, known=known)
@@ -117,12 +115,8 @@ def draw(lines: list[Cost]) -> Drawn:
                 axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
                 if attribute == "time":
                     axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
-            axes.set_xscale("log")
             values = [getattr(line, attribute) for line in lines if getattr(line, attribute) > 0]
-            axes.xaxis.set_major_locator(_ticks(max(values) / min(values), binary=attribute == "peak"))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, wording=wording: wording(value)))
-            axes.minorticks_off()
-            axes.set_xlabel(label)
+            log_axis(axes, _ticks(max(values) / min(values), binary=attribute == "peak"), wording, label)
             axes.grid(axis="x")
             axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
             axes.tick_params(axis="y", length=0)

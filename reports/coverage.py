@@ -11,9 +11,9 @@ import pandas as pd
 
 from pabench.ablation import INAPPLICABLE
 from pabench.cell import ModelSpec
-from pabench.frame import DENSE
+from pabench.frame import DENSE, pruned
 from pabench.section import Study
-from pabench.wording import count, percent, plain
+from pabench.wording import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
 
@@ -43,8 +43,7 @@ class Scope:
     @cached_property
     def pruned(self) -> pd.DataFrame:
         """Plain cells of criteria, without dense baselines and reference lines."""
-        frame = self.frame
-        return frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")]
+        return pruned(self.frame[self.frame["reference_line"] == ""])
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -141,10 +140,9 @@ def _seeds(scope: Scope) -> Answer:
     if sizes.empty:
         return answer(question, BOTH, "no pruned cell is expected", None)
     short = int((sizes < SEEDS).sum())
-    seeds = f"{sizes.min()} to {sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.min()}"
     spread = "means stand with their interval and n" if sizes.max() > 1 else "no interval can be given"
     some = f"; {short} of {len(sizes)} points have fewer than {SEEDS}" if short else ""
-    return answer(question, BOTH, f"{seeds} finished seeds a point{some}; {spread}", not short)
+    return answer(question, BOTH, f"{span(sizes)} finished seeds a point{some}; {spread}", not short)
 
 
 def _criterion(scope: Scope, name: str, question: str, source: str) -> Answer:

@@ -12,11 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import NOTHING, count, plain
 
-from .figure import Drawn
 from .overlaps import draw, overlaps
 
 # column of the frame: what the page calls it
@@ -77,16 +76,12 @@ class Diagnostics(Section):
     def render(self, study: Study) -> str | None:
         columns = shown(study)
         tables = [
-            Table(f"{dataset} · {model}", tuple(_lines(rows, columns)))
-            for (dataset, model), rows in study.plain.groupby(["dataset", "model"], sort=False)
+            Table(title, tuple(_lines(rows, columns)))
+            for title, rows in strata(study.plain)
             if columns and rows[columns].notna().any(axis=None)
         ]
-        figures: list[Drawn] = []
-        pairs = overlaps(study)
-        if len(pairs):
-            criteria = [c for c in study.plain["criterion"].unique() if c != DENSE]
-            for (dataset, model), some in pairs.groupby(["dataset", "model"], sort=False):
-                figures.append(draw(some, criteria, f"{dataset} · {model}"))
+        criteria = list(pruned(study.plain)["criterion"].unique())
+        figures = [draw(pairs, criteria, title) for title, pairs in strata(overlaps(study))]
         problems = missing(study)
         if not (tables or figures or problems):
             return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned
+from pabench.measurement import MetricSpec
 from pabench.section import Study
-from pabench.wording import percent, plain
+from pabench.wording import percent, plain, span
 
 from .figure import Drawn, Numbers, short, svg
 
@@ -25,20 +28,23 @@ WRITTEN = 12
 
 def overlaps(study: Study) -> pd.DataFrame:
     """One row per pair of criteria, sparsity, model and seed: jaccard, chance and chance_in_layers, where known."""
-    spec = next((m for m in study.metrics if m.name == "overlap"), None)
-    found = []
+    spec = next((metric for metric in study.metrics if metric.name == "overlap"), None)
+    place = ["dataset", "model", "sparsity", "seed"]
+    found: list[tuple[Any, ...]] = []
     if spec is not None:
-        cells = [Cell.from_json(c) for c in study.manifest["cells"]]
-        keys = {cell.key: cell.pruning_key for cell in cells if cell.criterion}
-        pruned = study.plain[study.plain["criterion"] != DENSE]
-        names = ["dataset", "model", "sparsity", "seed"]
-        for place, rows in pruned.groupby(names, sort=False):
-            masks = [(keys[key], criterion) for key, criterion in zip(rows["key"], rows["criterion"], strict=True)]
-            for (a, first), (b, second) in combinations(masks, 2):
-                numbers = study.measured.numbers(sorted((a, b)), spec)
-                if numbers.get("jaccard") is not None:
-                    found.append((*place, first, second, *(numbers[n] for n in NUMBERS)))
-    return pd.DataFrame(found, columns=["dataset", "model", "sparsity", "seed", "first", "second", *NUMBERS])
+        masks = {cell.key: cell.pruning_key for cell in map(Cell.from_json, study.manifest["cells"])}
+        rows = pruned(study.plain)
+        for where, some in rows.assign(mask=rows["key"].map(masks)).groupby(place, sort=False):
+            found += [(*where, *pair) for pair in _pairs(study, spec, some)]
+    return pd.DataFrame(found, columns=[*place, "first", "second", *NUMBERS])
+
+
+def _pairs(study: Study, spec: MetricSpec, rows: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The criteria and numbers of each two masks of one block and sparsity that were compared."""
+    for one, other in combinations(rows.itertuples(), 2):
+        numbers = study.measured.numbers(sorted((one.mask, other.mask)), spec)
+        if numbers.get("jaccard") is not None:
+            yield one.criterion, other.criterion, *(numbers[name] for name in NUMBERS)
 
 
 NUMBERS = ("jaccard", "chance", "chance_in_layers")
@@ -72,8 +78,8 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     label = f"Mask overlap of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
     drawing = svg(paint, width=12, height=down * (side + 0.4) + 1.5, name=f"overlap-{title}", label=label)
     seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
-    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return Drawn(f"Mask overlap, {title}", drawing, (f"Mean over seeds (n = {n}).",), _numbers(pairs))
+    notes = (f"Mean over seeds (n = {span(seeds)}).",)
+    return Drawn(f"Mask overlap, {title}", drawing, notes, _numbers(pairs))
 
 
 def _numbers(pairs: pd.DataFrame) -> Numbers:
