@@ -159,21 +159,23 @@ def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], f
 
 def _changes(a: Opened, b: Opened) -> Iterator[Change]:
     """First the axes, then what each thing that both have says of itself, then what it all ran on."""
-    axes_a, axes_b = _axes(a), _axes(b)
-    for name, values in axes_a.items():
-        more, less = [x for x in values if x not in axes_b[name]], [x for x in axes_b[name] if x not in values]
-        if more or less:
-            yield Change(f"{name} of one alone", ", ".join(more), ", ".join(less))
+    axes, others = _axes(a), _axes(b)
+    for name, values in axes.items():
+        more, less = [x for x in values if x not in others[name]], [x for x in others[name] if x not in values]
+        yield from _change(f"{name} of one alone", ", ".join(more), ", ".join(less))
     facts_a, facts_b = _facts(a), _facts(b)
-    for thing in [thing for thing in facts_a if thing in facts_b]:
-        for key in sorted(facts_a[thing].keys() | facts_b[thing].keys()):
-            old, new = (" or ".join(sorted(facts[thing].get(key, ()))) for facts in (facts_a, facts_b))
-            if old != new:
-                yield Change(f"{thing}: {key}", old, new)
+    for thing in filter(facts_b.__contains__, facts_a):
+        mine, theirs = facts_a[thing], facts_b[thing]
+        for key in sorted(mine.keys() | theirs.keys()):
+            told = [" or ".join(sorted(values.get(key, ()))) for values in (mine, theirs)]
+            yield from _change(f"{thing}: {key}", *told)
     for name in ENVIRONMENT:
-        old, new = (", ".join(_environment(part, name)) for part in (a, b))
-        if old != new:
-            yield Change(f"environment: {name}", old, new)
+        yield from _change(f"environment: {name}", _environment(a, name), _environment(b, name))
+
+
+def _change(what: str, first: str, second: str) -> Iterator[Change]:
+    if first != second:
+        yield Change(what, first, second)
 
 
 def _axes(part: Opened) -> dict[str, list[str]]:
@@ -212,8 +214,8 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text[:120]
 
 
-def _environment(part: Opened, name: str) -> list[str]:
-    return sorted({plain(one.get(name, "?")) for one in part.study.environments})
+def _environment(part: Opened, name: str) -> str:
+    return ", ".join(sorted({plain(one.get(name, "?")) for one in part.study.environments}))
 
 
 def _suite(a: Opened, b: Opened) -> Iterator[str]:

@@ -41,6 +41,10 @@ class Study:
         found = [record.get("environment") or {} for record in self.records.values()]
         return found or [self.manifest.get("environment") or {}]
 
+    def columns(self, metric: str) -> list[str]:
+        """The frame's columns with the numbers of a metric."""
+        return [name for name in self.frame.columns if name == metric or name.startswith(f"{metric}.")]
+
     @property
     def plain(self) -> pd.DataFrame:
         """The rows of `frame` that are no ablation: what criteria are compared by."""

@@ -83,8 +83,7 @@ def table(study: Study) -> dict[str, Any]:
 
 def measured(study: Study) -> list[str]:
     """Columns of the frame that metrics brought and that are none of `FACTS` already."""
-    names = tuple(spec.name for spec in study.metrics)
-    columns = [c for c in study.frame.columns if c in names or c.startswith(tuple(f"{name}." for name in names))]
+    columns = [column for spec in study.metrics for column in study.columns(spec.name)]
     known = (*FACTS, "gradient_norm.before", "gradient_norm.after")
     return [c for c in columns if c not in known and study.frame[c].notna().any()]
 

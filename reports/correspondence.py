@@ -199,25 +199,27 @@ def _network(figure: Figure, cell: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scores(figure: Figure, recipe: Recipe | None, cell: Mapping[str, Any]) -> Iterator[str]:
-    if cell["criterion"] is None:
-        if reason := criterion_of(figure).reason:
-            yield reason
-        return
-    name, args = criterion_of(figure).ours, cell["criterion"].get("args") or {}
     if reason := criterion_of(figure).reason:
         yield reason
+    if cell["criterion"] is None:
+        return
+    name, args = criterion_of(figure).ours, cell["criterion"].get("args") or {}
     if not same_written(figure.sparsity, float(cell["sparsity"])):
         yield f"sparsity {percent(figure.sparsity or 0)} there, {percent(float(cell['sparsity']))} here"
-    known = recipe.scoring.get(name) if recipe else None
-    for key, value in (known or {}).items():
-        ours = args.get(key, 1 if key == "steps" else None)
-        if ours != value:
-            yield f"{SCORING.get(key, key)}: {_text(value)} there, {_text(ours)} here"
-    if known is None and name not in ("random", "magnitude"):
+    if recipe and name in recipe.scoring:
+        yield from _parameters(recipe.scoring[name], args)
+    elif name not in ("random", "magnitude"):  # of which there is nothing to tell
         seen = [f"{SCORING[key]} {_text(args[key])}" for key in SCORING if args.get(key) not in (None, "", 0)]
         yield f"how the paper scored is not in our table; here: {', '.join(seen) or 'no scoring batch'}"
     if args.get("allocation", "global") != "global":
         yield f"allocation over layers: one ranking of all weights there, {plain(args['allocation'])} here"
+
+
+def _parameters(theirs: Mapping[str, Any], args: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in theirs.items():
+        ours = args.get(key, 1 if key == "steps" else None)  # a criterion without rounds scores once
+        if ours != value:
+            yield f"{SCORING.get(key, key)}: {_text(value)} there, {_text(ours)} here"
 
 
 def same_written(published: float | None, ours: float) -> bool:

@@ -98,7 +98,6 @@ def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
 def draw(lines: list[Cost]) -> Drawn:
     """Time, and memory where it was measured: criteria downwards, one marker per model."""
     criteria = list(dict.fromkeys(line.criterion for line in lines))
-    models = list(dict.fromkeys(line.model for line in lines))
     panels = [("time", "scoring time", seconds)]
     if any(line.peak > 0 for line in lines):
         panels.append(("peak", "peak memory while scoring", size))
@@ -106,15 +105,7 @@ def draw(lines: list[Cost]) -> Drawn:
     def paint(figure: Figure) -> None:
         all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (attribute, label, wording) in zip(all_axes, panels, strict=True):
-            for place, model in enumerate(models):
-                own = [line for line in lines if line.model == model and getattr(line, attribute) > 0]
-                shift = 0.2 * (place - (len(models) - 1) / 2)
-                y = [criteria.index(line.criterion) + shift for line in own]
-                color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
-                x = [getattr(line, attribute) for line in own]
-                axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
-                if attribute == "time":
-                    axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
+            _panel(axes, lines, attribute)
             values = [getattr(line, attribute) for line in lines if getattr(line, attribute) > 0]
             log_axis(axes, _ticks(max(values) / min(values), binary=attribute == "peak"), wording, label)
             axes.grid(axis="x")
@@ -126,6 +117,21 @@ def draw(lines: list[Cost]) -> Drawn:
     height = 1.1 + 0.36 * len(criteria)
     drawing = svg(paint, width=12, height=height, name="cost", label="Scoring time and peak memory by criterion")
     return Drawn("Time and memory", drawing, ("Points: means over cells; lines: fastest to slowest; numbers below.",))
+
+
+def _panel(axes: Any, lines: list[Cost], attribute: str) -> None:
+    """The models side by side at the place of each criterion, as far as `attribute` was measured."""
+    criteria = list(dict.fromkeys(line.criterion for line in lines))
+    models = list(dict.fromkeys(line.model for line in lines))
+    for place, model in enumerate(models):
+        own = [line for line in lines if line.model == model and getattr(line, attribute) > 0]
+        shift = 0.2 * (place - (len(models) - 1) / 2)
+        y = [criteria.index(line.criterion) + shift for line in own]
+        color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
+        x = [getattr(line, attribute) for line in own]
+        axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
+        if attribute == "time":
+            axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
 
 
 def _ticks(spread: float, *, binary: bool) -> LogLocator:

@@ -98,14 +98,8 @@ def shown(study: Study) -> list[str]:
     known = [c for c in TITLES if c in frame.columns]
     epochs = [c for c in frame.columns if c.startswith("steps_to.epochs_")]
     epochs.sort(key=lambda c: float(c.rpartition("_")[2]))
-    others = [
-        c
-        for spec in study.metrics
-        if spec.name not in OWN
-        for c in frame.columns
-        if c == spec.name or c.startswith(f"{spec.name}.")
-    ]
-    return known + epochs + others
+    others = [study.columns(spec.name) for spec in study.metrics if spec.name not in OWN]
+    return known + epochs + [column for columns in others for column in columns]
 
 
 def missing(study: Study) -> list[str]:

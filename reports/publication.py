@@ -123,17 +123,19 @@ def _usable(
             wrong = sorted(set(columns) ^ set(header)) or ["one of them twice"]
             problems.append(f"{name}:1: expected the columns {', '.join(columns)}; wrong: {', '.join(wrong)}")
             return
-        for fields in lines:
-            if not any(fields):
-                continue
+        for fields in filter(any, lines):
             try:
-                if len(fields) != len(header):
-                    raise ValueError(f"{len(fields)} fields, expected {len(header)}")
-                yield make(lines.line_num, dict(zip(header, map(str.strip, fields), strict=True)))
+                yield make(lines.line_num, _row(header, fields))
             except ValueError as error:
                 problems.append(f"{name}:{lines.line_num}: {error}")
     except csv.Error as error:
         problems.append(f"{name}:{lines.line_num}: {error}; the lines after it are not read")
+
+
+def _row(header: list[str], fields: list[str]) -> dict[str, str]:
+    if len(fields) != len(header):
+        raise ValueError(f"{len(fields)} fields, expected {len(header)}")
+    return dict(zip(header, map(str.strip, fields), strict=True))
 
 
 def _figure(line: int, row: dict[str, str]) -> Figure:

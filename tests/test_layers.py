@@ -20,7 +20,7 @@ ROOMS = [
     *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
     *["yamltree", "yamlfile", "override", "entry", "recipe", "finding", "suite", "study"],
     *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["workload", "wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
+    *["workload", "wording", "latex", "section", "ranking", "statistics", "resampling", "ranktest", "power"],
     *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
     *["flaw", "maskbits", "foreign", "grid", "scrub", "aggregates", "sourcefile", "declared", "submission", "fields"],
     *["schema", "judgement", "wellformed", "counted", "rules", "stated", "consistent", "sampling", "replication"],
