@@ -24,6 +24,7 @@ NAME = "report.html"
 SCRIPTS = ("page", "figures", "pdf", "cells", "exports", "detail", "table")
 """Files of the page's one script, in this order: later ones use the names of earlier ones."""
 
+# what the letters of figures are found by: all that matplotlib writes, after `figure` has made it the page's
 TEXT = re.compile(r"<text([^>]*)>([^<]*)</text>")
 FIGURE = re.compile(r'<svg[^>]*class="figure".*?</svg>', re.S)
 BOLD = re.compile(r'font-weight="(?:600|700|bold)"')
@@ -140,7 +141,7 @@ def _outlines(file: str, characters: set[str]) -> dict[str, tuple[int, str]]:
     from matplotlib.ft2font import FT2Font, LoadFlags
 
     font = FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / file))
-    font.set_size(1000, 72)
+    font.set_size(1000, 72)  # 1000 points of 1/72 inch at 72 dots an inch: one unit is a thousandth of the size
     found = {}
     for character in sorted(characters):
         glyph = font.load_char(ord(character), flags=LoadFlags.NO_HINTING)

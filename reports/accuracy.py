@@ -16,7 +16,19 @@ from pabench.section import Section, Study
 from pabench.statistics import mean_interval
 from pabench.wording import count, percent, span
 
-from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
+from .figure import (
+    INK,
+    Drawn,
+    Look,
+    Tabled,
+    interval_name,
+    legend_text,
+    log_axis,
+    looks_of,
+    short,
+    svg,
+    with_limits,
+)
 
 EFFECTIVE = "effective_density"
 
@@ -208,17 +220,22 @@ def _dense(axes, top1: pd.Series) -> None:
 def _windows(seen: pd.DataFrame) -> list[tuple[float, float]]:
     """The range of accuracies to show; where collapsed networks squeeze all others together, those once more."""
     high, middle = seen["top1"].max(), seen["top1"].median()
+    # five times as far below the best as half of all cells: one more panel, without it, is worth its room
     usual = seen.loc[seen["top1"] >= high - 5 * (high - middle), "top1"]
-    bounds = sorted({seen["top1"].min(), usual.min()})
-    return [(bound - max(0.3, 0.08 * (high - bound)), high + max(0.3, 0.08 * (high - bound))) for bound in bounds]
+    windows = []
+    for bound in sorted({seen["top1"].min(), usual.min()}):
+        margin = max(0.3, 0.08 * (high - bound))  # points: so that equal accuracies have an axis, too
+        windows.append((bound - margin, high + margin))
+    return windows
 
 
 def _dodge(place: int, count: int) -> float:
-    """Criteria stand side by side, so that intervals do not hide each other."""
+    """Criteria stand side by side, so that intervals do not hide each other: 1.8 % of the density from one to the next,
+    about a line's width, and a dozen of them over a fifth of it."""
     return float(1.018 ** ((count - 1) / 2 - place))
 
 
-def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
+def _numbers(points: dict[str, list[Point]], axis: str = "") -> Tabled:
     """A line for each criterion: mean and interval at each sparsity, after it the place on another axis."""
     sparsities = sorted({point.sparsity for line in points.values() for point in line})
     lines = []
@@ -226,7 +243,7 @@ def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
         at = {point.sparsity: point for point in line}
         lines.append((name, tuple(_told(at[s], axis) if s in at else "–" for s in sparsities)))
     head = f"Criterion, top-1 % [95 % interval]{f' at {axis}' if axis else ''}"
-    return Numbers((head, *(percent(s) for s in sparsities)), tuple(lines))
+    return Tabled((head, *(percent(s) for s in sparsities)), tuple(lines))
 
 
 def _told(point: Point, axis: str) -> str:

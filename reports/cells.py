@@ -15,9 +15,12 @@ from pabench.section import Section, Study, script_json
 from pabench.wording import plain
 
 CURVE_POINTS = 24
+"""Epochs of a cell's curve: one for each 11 of the 252 pixels it is drawn on; 10,000 cells stay one small page."""
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 STEPS = len(DIGITS) ** 2 - 1
+"""What two such digits count to: finer than a pixel of the curve."""
 TRACEBACK_CHARACTERS = 4000
+"""Of a traceback, from its end, where the error is."""
 NAMES = ("dataset", "model", "criterion", "ablation")
 FACTS = (
     "top1", "top5", "loss", "sparsity_reached", "weights_kept", "weights_total", "tied_at_threshold", "kept_of_tied",

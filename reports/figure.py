@@ -68,7 +68,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Tabled:
     """A figure's numbers as a table: the headings, and lines of a name and as many texts as headings follow it."""
 
     heads: tuple[str, ...]
@@ -82,7 +82,7 @@ class Drawn:
     title: str
     svg: Markup
     notes: tuple[str, ...]
-    numbers: Numbers | None = None
+    numbers: Tabled | None = None
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:

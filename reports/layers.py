@@ -14,7 +14,7 @@ from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import percent, plain, span
 
-from .figure import INK, Drawn, Numbers, short, svg
+from .figure import INK, Drawn, Tabled, short, svg
 
 INTRO = (
     "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",
@@ -84,7 +84,7 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     return Drawn(title, drawing, (f"Mean over seeds (n = {span(seeds)}).",), _numbers(densities, present, layers))
 
 
-def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Numbers | None:
+def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Tabled | None:
     """A line for each criterion and sparsity; None for more numbers than a page should carry twice."""
     lines = []
     for sparsity in sorted(densities["sparsity"].unique()):
@@ -95,7 +95,7 @@ def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) ->
             lines.append((f"{name}, {percent(sparsity)}", values))
     if len(lines) * len(layers) > NUMBERS:
         return None
-    return Numbers(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
+    return Tabled(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
 
 
 def _panel(axes, some: pd.DataFrame, criteria: list[str], depth: int, norm: LogNorm):

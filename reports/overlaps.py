@@ -18,7 +18,7 @@ from pabench.measurement import MetricSpec
 from pabench.section import Study
 from pabench.wording import percent, plain, span
 
-from .figure import Drawn, Numbers, short, svg
+from .figure import Drawn, Tabled, short, svg
 
 PANELS = 3
 """Sparsities side by side."""
@@ -82,7 +82,7 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     return Drawn(f"Mask overlap, {title}", drawing, notes, _numbers(pairs))
 
 
-def _numbers(pairs: pd.DataFrame) -> Numbers:
+def _numbers(pairs: pd.DataFrame) -> Tabled:
     """A line for each pair: Jaccard index and what its layer counts explain, at each sparsity."""
     sparsities = sorted(pairs["sparsity"].unique())
     means = pairs.groupby(["first", "second", "sparsity"], sort=False)[["jaccard", "chance_in_layers"]].mean()
@@ -92,7 +92,7 @@ def _numbers(pairs: pd.DataFrame) -> Numbers:
         values = ("–" if row is None else f"{row.iloc[0]:.3f} / {row.iloc[1]:.3f}" for row in known)
         lines.append((f"{plain(first)}, {plain(second)}", tuple(values)))
     heads = ("Masks of, overlap / explained by layers", *(percent(s) for s in sparsities))
-    return Numbers(heads, tuple(lines))
+    return Tabled(heads, tuple(lines))
 
 
 def matrix(pairs: pd.DataFrame, criteria: list[str]) -> np.ndarray:
@@ -113,7 +113,7 @@ def _panel(axes, pairs: pd.DataFrame, criteria: list[str]):
     if len(criteria) <= WRITTEN:
         for (i, j), value in np.ndenumerate(values):
             if math.isfinite(value):
-                ink = "#101418" if value > 0.45 else "#f4f6f8"
+                ink = "#101418" if value > 0.45 else "#f4f6f8"  # viridis is light from there on
                 axes.text(j, i, f"{value:.2f}".lstrip("0"), ha="center", va="center", color=ink, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

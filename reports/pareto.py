@@ -15,7 +15,7 @@ from pabench.frame import reference_lines
 from pabench.statistics import Interval, mean_interval
 from pabench.wording import count, seconds
 
-from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, log_axis, looks, short, svg, with_limits
+from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks, short, svg, with_limits
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ def _notes(market: Market) -> Iterator[str]:
         yield "Reference lines stand beside and are not on the front."
 
 
-def _numbers(market: Market) -> Numbers:
+def _numbers(market: Market) -> Tabled:
     lines = []
     for offer in market.offers:
         top1 = with_limits(offer.top1.mean, offer.top1.low, offer.top1.high)
         lines.append((offer.criterion, (seconds(offer.time), top1, "yes" if offer in market.front else "")))
-    return Numbers(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
+    return Tabled(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
 
 
 def offers(rows: pd.DataFrame) -> Market:
