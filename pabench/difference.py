@@ -104,7 +104,7 @@ class Difference:
 def difference(first: Path, second: Path) -> Difference:
     """Of two results folders, the second against the first."""
     a, b = told_apart([opened(first), opened(second)])
-    cells_a, cells_b = a.by_key, b.by_key
+    cells_a, cells_b = a.study.cells, b.study.cells
     both = {key: (_status(a, key), _status(b, key)) for key in cells_a if key in cells_b}
     finished = [key for key, became in both.items() if became == ("ok", "ok")]
     in_one = [(cells_a[key], became) for key, became in both.items() if (became[0] == "ok") != (became[1] == "ok")]

@@ -92,18 +92,8 @@ def _measured(
 
 
 IDENTITY = (
-    "key",
-    "block",
-    "dataset",
-    "model",
-    "criterion",
-    "reference_line",
-    "sparsity",
-    "seed",
-    "batch",
-    "status",
-    "ablation",
-    "parent",
+    *("key", "block", "dataset", "model", "criterion", "reference_line"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
 )
 LAST = ("flags", "rerun")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))

@@ -127,7 +127,7 @@ def _manifest(parts: Sequence[Opened], frame: pd.DataFrame, metrics: Iterable[Me
     manifests = [part.study.manifest for part in parts]
     cells: dict[str, Any] = {}
     for part in parts:
-        cells |= zip(part.study.frame["key"], part.study.manifest["cells"], strict=True)
+        cells |= zip(part.study.cells, part.study.manifest["cells"], strict=True)
     return {
         "schema": manifests[0].get("schema", 1),
         "name": " + ".join(part.label for part in parts),

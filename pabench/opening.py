@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,9 @@ class Opened:
     def name(self) -> str:
         return plain(self.study.manifest["name"])
 
-    @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """In the order of the frame; what an older schema does not have is at its default."""
-        return tuple(map(Cell.from_json, self.study.manifest["cells"]))
-
     @property
-    def by_key(self) -> dict[str, Cell]:
-        return dict(zip(self.study.frame["key"], self.cells, strict=True))
+    def cells(self) -> Collection[Cell]:
+        return self.study.cells.values()
 
 
 def opened(folder: Path) -> Opened:

@@ -119,11 +119,5 @@ def environment_text(names: Iterable[str], environment: Mapping[str, Any]) -> st
     return ", ".join(f"{name} {plain(environment.get(name, '?'))}" for name in names)
 
 
-FILTERS = {
-    "number": number,
-    "signed": signed,
-    "percent": percent,
-    "seconds": seconds,
-    "size": size,
-    "count": count,
-}
+FILTERS = {function.__name__: function for function in (number, signed, percent, seconds, size, count)}
+"""What templates call them by."""

@@ -10,39 +10,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.cell import Cell
 from pabench.frame import DENSE, strata
 from pabench.section import Section, Study
-from pabench.statistics import mean_interval
+from pabench.statistics import Interval, mean_interval
 from pabench.wording import count, percent, span
 
-from .figure import (
-    INK,
-    Drawn,
-    Look,
-    Tabled,
-    interval_name,
-    legend_text,
-    log_axis,
-    looks_of,
-    short,
-    svg,
-    with_limits,
-)
+from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
 
 EFFECTIVE = "effective_density"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1 with the interval's limits."""
+    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1, and whether a cell is flagged."""
 
     sparsity: float
     x: float
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
+    top1: Interval
     flagged: bool
 
 
@@ -110,8 +94,8 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
 def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
     """Top-1 against training FLOPs, in parts of the dense network's; None where FLOPs are not known."""
     seen = rows[rows["top1"].notna()]
-    cells = [c for c in study.manifest["cells"] if c["criterion"] and c["criterion"].get("trains")]
-    trains = seen["key"].isin([Cell.from_json(c).key for c in cells])
+    trained = [key for key, cell in study.cells.items() if cell.criterion and cell.criterion.trains]
+    trains = seen["key"].isin(trained)
     known = seen[(seen["sparsity"] > 0) & (seen["flops_pruned"] > 0) & (seen["flops_dense"] > 0) & ~trains]
     if known.empty:
         return None
@@ -158,13 +142,10 @@ def _against(
 
 
 def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> list[Point]:
-    found = []
-    for sparsity, group in cells.groupby("sparsity"):
-        interval, x = mean_interval(group["top1"]), float(where(group).mean())
-        found.append(
-            Point(float(sparsity), x, interval.mean, interval.low, interval.high, len(group), any(group["flags"]))
-        )
-    return found
+    return [
+        Point(float(sparsity), float(where(group).mean()), mean_interval(group["top1"]), any(group["flags"]))
+        for sparsity, group in cells.groupby("sparsity")
+    ]
 
 
 def _curves(
@@ -199,13 +180,15 @@ def _curves(
 def _line(axes, line: list[Point], look: Look, name: str, dodge: float) -> None:
     """A criterion: its means joined, an interval at each, a ring where a cell is flagged."""
     style = {"color": look.color, "marker": look.marker, "markersize": 5, "linewidth": 1.6}
-    x, y = np.array([p.x for p in line]) * dodge, [p.mean for p in line]
+    x, y = np.array([p.x for p in line]) * dodge, [p.top1.mean for p in line]
     axes.plot(x, y, linestyle=look.line, label=legend_text(short(name)), zorder=3, **style)
     for at, point in zip(x, line, strict=True):
-        if point.low is not None:
-            axes.plot([at, at], [point.low, point.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
+        if point.top1.low is not None:
+            axes.plot(
+                [at, at], [point.top1.low, point.top1.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2
+            )
         if point.flagged:
-            axes.plot([at], [point.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
+            axes.plot([at], [point.top1.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
 
 
 def _dense(axes, top1: pd.Series) -> None:
@@ -247,7 +230,7 @@ def _numbers(points: dict[str, list[Point]], axis: str = "") -> Tabled:
 
 
 def _told(point: Point, axis: str) -> str:
-    return with_limits(point.mean, point.low, point.high) + (f" at {100 * point.x:.3g} %" if axis else "")
+    return with_limits(point.top1) + (f" at {100 * point.x:.3g} %" if axis else "")
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.cell import Cell
 from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import seconds, size
@@ -52,7 +50,7 @@ class ScoringCost(Section):
         scored = masked[masked["scoring_seconds"].notna()]
         if scored.empty:
             return None
-        epochs = _epochs(study.manifest)
+        epochs = {key: cell.recipe.epochs for key, cell in study.cells.items()}
         scored = scored.assign(passes=passes(scored), epoch=scored["training_seconds"] / scored["key"].map(epochs))
         lines = [
             _cost(f"{dataset} · {model}", str(criterion), rows)
@@ -73,10 +71,6 @@ def passes(rows: pd.DataFrame) -> pd.Series:
     """
     images = rows["scoring_images"].where(rows["scoring_images"] > 0, rows["gradient_images"])
     return rows["scoring_seconds"] / (rows["gradient_seconds"] * images / rows["gradient_images"])
-
-
-def _epochs(manifest: Mapping[str, Any]) -> dict[str, int]:
-    return {cell.key: cell.recipe.epochs for cell in map(Cell.from_json, manifest["cells"])}
 
 
 def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:

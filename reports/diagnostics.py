@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pabench.cell import Cell
 from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import NOTHING, count, plain
@@ -105,8 +104,7 @@ def shown(study: Study) -> list[str]:
 def missing(study: Study) -> list[str]:
     """Metrics that raised, with their reasons and how often."""
     errors = list(study.measured.errors(study.metrics))
-    cells = [Cell.from_json(c) for c in study.manifest["cells"]] if errors else []
-    expected = {key for cell in cells for key in (cell.key, cell.pruning_key)}
+    expected = study.cells.keys() | {cell.pruning_key for cell in study.cells.values()} if errors else set()
     found = Counter((plain(spec.title), plain(why)) for of, spec, why in errors if expected.issuperset(of))
     return [f"{title}: missing {count(n, 'time')}: {why}" for (title, why), n in sorted(found.items())]
 

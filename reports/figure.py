@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from pabench.frame import pruned, reference_lines
-from pabench.statistics import BOOTSTRAP_FROM
+from pabench.statistics import BOOTSTRAP_FROM, Interval
 from pabench.wording import number
 
 INK = "#010203"
@@ -127,12 +127,12 @@ def interval_name(sizes: Iterable[int]) -> str:
     return f"95 % {'BCa bootstrap' if True in kinds else 't'} interval of the mean"
 
 
-def with_limits(mean: float, low: float | None, high: float | None) -> str:
+def with_limits(mean: Interval) -> str:
     """
-    >>> with_limits(90.0, 89.5, 90.5), with_limits(90.0, None, None)
+    >>> with_limits(Interval(90.0, 89.5, 90.5, 3, "t")), with_limits(Interval(90.0, None, None, 1, "none"))
     ('90.00 [89.50, 90.50]', '90.00')
     """
-    return number(mean) + (f" [{number(low)}, {number(high)}]" if low is not None else "")
+    return number(mean.mean) + (f" [{number(mean.low)}, {number(mean.high)}]" if mean.low is not None else "")
 
 
 def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: str) -> None:

@@ -113,22 +113,17 @@ class Published(Section):
 
 def beside(study: Study, literature: Literature) -> list[Source]:
     """Every figure that corresponds to cells of the study, by network, source and how it was read."""
-    cells = {cell["key"]: cell for cell in _cells(study)}
+    cells = dict(zip(study.cells, study.manifest["cells"], strict=True))
     found: dict[tuple[str, ...], list[tuple[Quoted, pd.DataFrame, Mapping[str, Any]]]] = {}
     places = ["dataset", "model", "criterion", "sparsity"]
     for (dataset, model, _, _), rows in study.plain.groupby(places, sort=False):
-        cell = cells[rows["key"].iloc[0]]["cell"]
+        cell = cells[rows["key"].iloc[0]]
         for figure in literature.figures:
             if corresponds(figure, cell):
                 place = (f"{dataset} · {model}", figure.source, figure.table, figure.reading)
                 found.setdefault(place, []).append((figure, rows, cell))
     sources = [_source(place, matched, literature) for place, matched in found.items()]
     return sorted(sources, key=lambda source: (source.title, source.source, list(READINGS).index(source.reading)))
-
-
-def _cells(study: Study) -> list[dict[str, Any]]:
-    """The cells of the manifest with their keys, in the order of the frame."""
-    return [{"key": key, "cell": cell} for key, cell in zip(study.frame["key"], study.manifest["cells"], strict=True)]
 
 
 def _source(

@@ -12,7 +12,6 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from pabench.cell import Cell
 from pabench.frame import pruned
 from pabench.measurement import MetricSpec
 from pabench.section import Study
@@ -32,7 +31,7 @@ def overlaps(study: Study) -> pd.DataFrame:
     place = ["dataset", "model", "sparsity", "seed"]
     found: list[tuple[Any, ...]] = []
     if spec is not None:
-        masks = {cell.key: cell.pruning_key for cell in map(Cell.from_json, study.manifest["cells"])}
+        masks = {key: cell.pruning_key for key, cell in study.cells.items()}
         rows = pruned(study.plain)
         for where, some in rows.assign(mask=rows["key"].map(masks)).groupby(place, sort=False):
             found += [(*where, *pair) for pair in _pairs(study, spec, some)]

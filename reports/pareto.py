@@ -118,8 +118,8 @@ def _notes(market: Market) -> Iterator[str]:
 def _numbers(market: Market) -> Tabled:
     lines = []
     for offer in market.offers:
-        top1 = with_limits(offer.top1.mean, offer.top1.low, offer.top1.high)
-        lines.append((offer.criterion, (seconds(offer.time), top1, "yes" if offer in market.front else "")))
+        best = "yes" if offer in market.front else ""
+        lines.append((offer.criterion, (seconds(offer.time), with_limits(offer.top1), best)))
     return Tabled(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
 
 
