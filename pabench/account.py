@@ -12,13 +12,13 @@ SHOWN = 12
 """Lines of one kind that a terminal gets; `--json` has all."""
 
 
-def describe(found: Difference) -> str:
+def difference_text(found: Difference) -> str:
     """How the second study differs from the first."""
     lines = [f"{found.first} and {found.second}", *_made(found), *_cells(found), *_altered(found), *_changes(found)]
-    return "\n".join(line.replace("\n", " ") for line in [*lines, verdict(found)])
+    return "\n".join(line.replace("\n", " ") for line in [*lines, _verdict(found)])
 
 
-def verdict(found: Difference) -> str:
+def _verdict(found: Difference) -> str:
     """One sentence that the exit code stands for."""
     untested = sum(one.verdict == "not tested" for one in found.contrasts)
     rest = f"; {count(untested, 'comparison')} could not be tested" if untested else ""

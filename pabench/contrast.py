@@ -50,13 +50,8 @@ def contrasts(first: pd.DataFrame, second: pd.DataFrame) -> list[Contrast]:
     for the same seed) the studies are two independent samples, and all their finished seeds count.
     """
     found = list(_untested(_finished(first), _finished(second)))
-    tested = [one for one in found if not one.identical]
-    adjusted = iter(holm([1.0 if one.p is None else one.p for one in tested]))
-    return [one if one.identical else replace(one, p=_kept(one.p, next(adjusted))) for one in found]
-
-
-def _kept(p: float | None, adjusted: float) -> float | None:
-    return None if p is None else adjusted
+    adjusted = iter(holm([one.p for one in found if not one.identical]))
+    return [one if one.identical else replace(one, p=next(adjusted)) for one in found]
 
 
 def _finished(frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,19 +64,16 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
     for place, a in first.groupby(PLACE, sort=False):
         if place not in others:
             continue
-        b = others[place]
-        both = a.merge(b, on="seed", suffixes=("_a", "_b"))
+        both = a.merge(others[place], on="seed", suffixes=("_a", "_b"))
         paired = len(both) > 0 and bool((both["block_a"] == both["block_b"]).all())
-        dataset, model, criterion, ablation, sparsity = place
         if paired:
             values = list(both["top1_b"] - both["top1_a"])
             change, p, identical = mean_interval(values), stratified_test([values]).p, not any(values)
         else:
-            change, p = _unpaired(list(a["top1"]), list(b["top1"]))
+            change, p = _unpaired(list(a["top1"]), list(others[place]["top1"]))
             identical = False
-        yield Contrast(
-            str(dataset), str(model), str(criterion), str(ablation), float(sparsity), change, paired, identical, p
-        )
+        dataset, model, criterion, ablation, sparsity = place
+        yield Contrast(dataset, model, criterion, ablation, sparsity, change, paired, identical, p)
 
 
 def _unpaired(a: list[float], b: list[float]) -> tuple[Interval, float | None]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pabench.cell import Cell, canonical
+from pabench.cell import Cell, canonical, facts
 from pabench.contrast import Contrast, contrasts, seed_noise
 from pabench.frame import at
 from pabench.joining import outcome
-from pabench.opening import Opened, labelled, opened
+from pabench.likeness import facts_of
+from pabench.opening import Opened, opened, told_apart
 from pabench.record import RECORDED
 from pabench.wording import plain
 
@@ -100,10 +102,11 @@ class Difference:
 
 def difference(first: Path, second: Path) -> Difference:
     """Of two results folders, the second against the first."""
-    (a, name_a), (b, name_b) = labelled([opened(first), opened(second)])
-    cells_a, cells_b = _cells(a), _cells(b)
-    both = [key for key in cells_a if key in cells_b]
-    finished = [key for key in both if _ok(a, key) and _ok(b, key)]
+    a, b = told_apart([opened(first), opened(second)])
+    cells_a, cells_b = a.study.cells, b.study.cells
+    both = {key: (_status(a, key), _status(b, key)) for key in cells_a if key in cells_b}
+    finished = [key for key, became in both.items() if became == ("ok", "ok")]
+    in_one = [(cells_a[key], became) for key, became in both.items() if (became[0] == "ok") != (became[1] == "ok")]
     noise = seed_noise(a.study.frame, b.study.frame)
     altered = tuple(
         _altered(cells_a[key], a, b, noise)
@@ -113,15 +116,15 @@ def difference(first: Path, second: Path) -> Difference:
     only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
     only_b = [cell for key, cell in cells_b.items() if key not in cells_a]
     return Difference(
-        first=name_a,
-        second=name_b,
+        first=a.label,
+        second=b.label,
         changes=tuple(_changes(a, b)),
         suite=tuple(_suite(a, b)),
         broken=(a.broken, b.broken),
         shared=len(both),
         equal=len(finished) - len(altered),
         altered=altered,
-        unlike=tuple(_unlike(cells_a[key], key, a, b) for key in both if _ok(a, key) != _ok(b, key)),
+        unlike=tuple(plain(f"{cell.title}: {one} and {other}") for cell, (one, other) in in_one),
         only_first=tuple(plain(cell.title) for cell in only_a),
         only_second=tuple(plain(cell.title) for cell in only_b),
         corresponding=len({cell.title for cell in only_a} & {cell.title for cell in only_b}),
@@ -129,20 +132,8 @@ def difference(first: Path, second: Path) -> Difference:
     )
 
 
-def _cells(part: Opened) -> dict[str, Cell]:
-    return dict(zip(part.study.frame["key"], part.cells, strict=True))
-
-
 def _status(part: Opened, key: str) -> str:
     return str(part.study.records.get(key, {}).get("status", "missing"))
-
-
-def _ok(part: Opened, key: str) -> bool:
-    return _status(part, key) == "ok"
-
-
-def _unlike(cell: Cell, key: str, a: Opened, b: Opened) -> str:
-    return f"{plain(cell.title)}: {plain(_status(a, key))} and {plain(_status(b, key))}"
 
 
 def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], float]) -> Altered:
@@ -167,21 +158,23 @@ def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], f
 
 def _changes(a: Opened, b: Opened) -> Iterator[Change]:
     """First the axes, then what each thing that both have says of itself, then what it all ran on."""
-    axes_a, axes_b = _axes(a), _axes(b)
-    for name, values in axes_a.items():
-        more, less = [x for x in values if x not in axes_b[name]], [x for x in axes_b[name] if x not in values]
-        if more or less:
-            yield Change(f"{name} of one alone", ", ".join(more), ", ".join(less))
+    axes, others = _axes(a), _axes(b)
+    for name, values in axes.items():
+        more, less = [x for x in values if x not in others[name]], [x for x in others[name] if x not in values]
+        yield from _change(f"{name} of one alone", ", ".join(more), ", ".join(less))
     facts_a, facts_b = _facts(a), _facts(b)
-    for thing in [thing for thing in facts_a if thing in facts_b]:
-        for key in sorted(facts_a[thing].keys() | facts_b[thing].keys()):
-            old, new = (" or ".join(sorted(facts[thing].get(key, ()))) for facts in (facts_a, facts_b))
-            if old != new:
-                yield Change(f"{thing}: {key}", old, new)
+    for thing in filter(facts_b.__contains__, facts_a):
+        mine, theirs = facts_a[thing], facts_b[thing]
+        for key in sorted(mine.keys() | theirs.keys()):
+            told = [" or ".join(sorted(values.get(key, ()))) for values in (mine, theirs)]
+            yield from _change(f"{thing}: {key}", *told)
     for name in RECORDED:
-        old, new = (", ".join(_environment(part, name)) for part in (a, b))
-        if old != new:
-            yield Change(f"environment: {name}", old, new)
+        yield from _change(f"environment: {name}", _environment(a, name), _environment(b, name))
+
+
+def _change(what: str, first: str, second: str) -> Iterator[Change]:
+    if first != second:
+        yield Change(what, first, second)
 
 
 def _axes(part: Opened) -> dict[str, list[str]]:
@@ -194,31 +187,25 @@ def _axes(part: Opened) -> dict[str, list[str]]:
 
 def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
     """By thing (a recipe, dataset, model, criterion, metric) and key: all values that cells give it."""
-    found: dict[str, dict[str, set[str]]] = {}
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
     def say(thing: str, entries: Mapping[str, Any]) -> None:
         for key, value in entries.items():
             text = value if isinstance(value, str) else canonical(value)
-            found.setdefault(plain(thing), {}).setdefault(plain(key), set()).add(_short(plain(text)))
+            found[plain(thing)][plain(key)].add(_short(plain(text)))
 
-    for cell in _cells(part).values():
-        dataset, model = cell.dataset.label, cell.model.label
-        data = cell.to_json()
+    for cell in part.cells:
+        told, dataset = facts(cell), cell.dataset.label
         say("protocol", {"name": cell.protocol})
-        say("scoring", data["scoring"])
-        say(f"recipe on {dataset}", data["recipe"])
-        say(f"dataset {dataset}", {**cell.dataset.identity()["args"], **_flat(cell.dataset.identity())})
-        say(f"model {model} on {dataset}", {**cell.model.identity()["args"], **_flat(cell.model.identity())})
+        say("scoring", facts_of("scoring", told))
+        say(f"recipe on {dataset}", facts_of("recipe", told))
+        say(f"dataset {dataset}", facts_of("dataset", told))
+        say(f"model {cell.model.label} on {dataset}", facts_of("model", told))
         if cell.criterion:
-            identity = cell.criterion.identity()
-            say(f"criterion {cell.criterion.label}", {**identity["args"], **_flat(identity)})
+            say(f"criterion {cell.criterion.label}", facts_of("criterion", told))
     for spec in part.study.metrics:
         say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
     return found
-
-
-def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in identity.items() if key != "args"}
 
 
 def _short(text: str) -> str:
@@ -226,10 +213,8 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text[:120]
 
 
-def _environment(part: Opened, name: str) -> list[str]:
-    records = part.study.records.values()
-    found = [record.get("environment") or {} for record in records] or [part.study.manifest.get("environment") or {}]
-    return sorted({plain(one.get(name, "?")) for one in found})
+def _environment(part: Opened, name: str) -> str:
+    return ", ".join(sorted({plain(one.get(name, "?")) for one in part.study.environments}))
 
 
 def _suite(a: Opened, b: Opened) -> Iterator[str]:

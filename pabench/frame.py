@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -61,45 +61,39 @@ def study(
     """
     cells = [Cell.from_json(data) for data in manifest["cells"]]
     ablated = any(cell.ablation for cell in cells)
-    rows = [row(cell, records.get(cell.key, {}), manifest, ablated=ablated) for cell in cells]
     metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
     measured = Measurements(measurements)
-    figures = [_measured(cell, metrics, measured) for cell in cells] if metrics else [{} for _ in cells]
-    columns = [c for spec in metrics for c in sorted({c for f in figures for c in f.get(spec.name, {})})]
-    flat = [{c: v for found in f.values() for c, v in found.items()} for f in figures]
-    rows = [{**one, **more} for one, more in zip(rows, flat, strict=True)]
+    rows, of_metric = [], {spec.name: set[str]() for spec in metrics}
+    for cell in cells:
+        one = row(cell, records.get(cell.key, {}), manifest, ablated=ablated)
+        for name, numbers in _measured(cell, metrics, measured):
+            one |= numbers
+            of_metric[name] |= numbers.keys()
+        rows.append(one)
+    columns = [column for found in of_metric.values() for column in sorted(found)]
     frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
     strays = tuple(sorted(set(records) - set(frame["key"])))
     return Study(manifest, frame, records, strays, metrics, measured)
 
 
-def _measured(cell: Cell, metrics: Iterable[MetricSpec], measured: Measurements) -> dict[str, dict[str, float | None]]:
-    """By metric: the numbers of a cell's mask and of its training, by column.
+def _measured(
+    cell: Cell, metrics: Iterable[MetricSpec], measured: Measurements
+) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """For each metric its name, and the numbers of the cell's mask or training by column.
 
     What was measured of a mask was measured on the weights that were scored, which a re-drawn network does not have.
     """
     keys = {"training": cell.key} if cell.ablation == "reinit" else {"mask": cell.pruning_key, "training": cell.key}
-    return {
-        spec.name: {spec.column(n): v for n, v in measured.numbers((keys[spec.stage],), spec).items()}
-        for spec in metrics
-        if spec.stage in keys
-    }
+    for spec in metrics:
+        if spec.stage in keys:
+            numbers = measured.numbers((keys[spec.stage],), spec)
+            yield spec.name, {spec.column(name): value for name, value in numbers.items()}
 
 
 IDENTITY = (
-    "key",
-    "block",
-    "dataset",
-    "model",
-    "criterion",
-    "reference_line",
-    "sparsity",
-    "seed",
-    "batch",
-    "status",
-    "ablation",
-    "parent",
+    *("key", "block", "dataset", "model", "criterion", "reference_line"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
 )
 LAST = ("flags", "rerun")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
@@ -135,6 +129,28 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
         "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
     }
+
+
+def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each dataset and model, in their order, with what a heading calls them."""
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        yield f"{dataset} · {model}", rows
+
+
+def pruned(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are no dense baseline."""
+    return frame[frame["criterion"] != DENSE]
+
+
+def reference_lines(frame: pd.DataFrame) -> set[str]:
+    """What stands beside the criteria and takes no part in their ranks and tests."""
+    return set(frame.loc[frame["reference_line"] != "", "criterion"])
+
+
+def title(row: Any) -> str:
+    """How a row of the frame is named in lines of text."""
+    ablation = f" / {row.ablation}" if row.ablation else ""
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
 
 
 def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pabench.cell import DENSE, STATUSES, canonical, digest
 from pabench.errors import RefusedError
-from pabench.frame import chosen
+from pabench.frame import chosen, title
 from pabench.frame import study as make_study
 from pabench.likeness import unlike
 from pabench.measurement import Measurements, MetricSpec
@@ -22,6 +22,10 @@ from pabench.opening import Opened, open_all
 from pabench.section import Study
 from pabench.store import VOLATILE
 from pabench.wording import count, percent, plain
+
+Record = Mapping[str, Any]
+MEANT = "criterion meant"
+"""A column for the time of joining; no metric, whose columns are beside it, has a name with a space."""
 
 
 @dataclass(frozen=True)
@@ -82,40 +86,58 @@ def join(folders: Sequence[Path]) -> Joint:
     if reasons := list(unlike(parts)):
         raise _refused(reasons, "`pabench diff` compares two studies that are made differently")
     metrics, unmeasured = _metrics(parts)
-    frames = [_framed(part, metrics) for part in parts]
+    every = pd.concat([_framed(part, metrics) for part in parts], ignore_index=True)
     # of several that finished the earliest: what is made later was a repetition
-    frame, renamed = _renamed(chosen(pd.concat(frames, ignore_index=True), "created", "study"), parts)
+    frame, renamed = _renamed(chosen(every, "created", "study"), every)
     frame, left_out = _narrowed(frame)
-    cells = {key: cell for part in parts for key, cell in _cells(part).items()}
-    of = {part.label: part.study.records for part in parts}
-    records = {key: of[label][key] for key, label in zip(frame["key"], frame["study"], strict=True) if key in of[label]}
-    away = {key for part in parts for key in part.study.strays} | {key for left in left_out for key in left.keys}
-    away -= set(frame["key"])
-    apart = {k: record for part in reversed(parts) for k, record in part.study.records.items() if k in away}
-    title = " + ".join(part.label for part in parts)
-    manifest = {
-        "schema": parts[0].study.manifest.get("schema", 1),
-        "name": title,
-        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
-        "command": "",
-        "cells": [cells[key] for key in frame["key"]],
-        "environment": _either([part.study.manifest.get("environment") or {} for part in parts]),
-        "pabench": _either([{"pabench": part.study.manifest.get("pabench", "?")} for part in parts])["pabench"],
-        "metrics": [spec.to_json() for spec in metrics],
-    }
+    records, strays = _records(parts, frame, left_out)
     return Joint(
-        manifest,
-        frame,
-        records | apart,
-        tuple(sorted(apart)),
-        metrics,
-        Measurements(file for part in parts for file in part.measurements),
+        manifest=_manifest(parts, frame, metrics),
+        frame=frame,
+        records=records | strays,
+        strays=tuple(sorted(strays)),
+        metrics=metrics,
+        measured=Measurements(file for part in parts for file in part.measurements),
         parts=parts,
         twice=tuple(_twice(frame, parts)),
         renamed=renamed,
         unmeasured=unmeasured,
         left_out=left_out,
     )
+
+
+def _records(
+    parts: Sequence[Opened], frame: pd.DataFrame, left_out: Iterable[LeftOut]
+) -> tuple[dict[str, Record], dict[str, Record]]:
+    """The record of each row, from the study it is of; and those of no row: strays and what is left out."""
+    by_study = {part.label: part.study.records for part in parts}
+    rows = zip(frame["key"], frame["study"], strict=True)
+    records = {key: by_study[label][key] for key, label in rows if key in by_study[label]}
+    away = {key for part in parts for key in part.study.strays}.union(*(left.keys for left in left_out))
+    away -= set(frame["key"])
+    strays: dict[str, Record] = {}
+    for part in parts:
+        # of several studies the first one's
+        strays = {key: record for key, record in part.study.records.items() if key in away} | strays
+    return records, strays
+
+
+def _manifest(parts: Sequence[Opened], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
+    """A study.json of all of them: what they say otherwise stands side by side, and no command makes it."""
+    manifests = [part.study.manifest for part in parts]
+    cells: dict[str, Any] = {}
+    for part in parts:
+        cells |= zip(part.study.cells, part.study.manifest["cells"], strict=True)
+    return {
+        "schema": manifests[0].get("schema", 1),
+        "name": " + ".join(part.label for part in parts),
+        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
+        "command": "",
+        "cells": [cells[key] for key in frame["key"]],
+        "environment": _either([manifest.get("environment") or {} for manifest in manifests]),
+        "pabench": _either([{"pabench": manifest.get("pabench", "?")} for manifest in manifests])["pabench"],
+        "metrics": [spec.to_json() for spec in metrics],
+    }
 
 
 def _refused(reasons: Iterable[str], remedy: str) -> RefusedError:
@@ -141,30 +163,23 @@ def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str
 
 
 def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
+    """The rows of a study with its label, and with what their criterion is, whatever it is called ("" for dense)."""
     manifest = {**part.study.manifest, "metrics": [spec.to_json() for spec in metrics]}
-    return make_study(manifest, part.study.records, part.measurements).frame.assign(study=part.label)
+    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells]
+    frame = make_study(manifest, part.study.records, part.measurements).frame
+    return frame.assign(study=part.label, **{MEANT: meant})
 
 
-def _cells(part: Opened) -> dict[str, Mapping[str, Any]]:
-    return dict(zip(part.study.frame["key"], part.study.manifest["cells"], strict=True))
-
-
-def _renamed(frame: pd.DataFrame, parts: Sequence[Opened]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _renamed(frame: pd.DataFrame, every: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Criteria of one label and several identities get the label of the study that had the identity first."""
-    identities: dict[str, dict[str, str]] = {}
-    meant: dict[str, str] = {}
-    for part in parts:
-        for cell, key, label in zip(part.cells, part.study.frame["key"], part.study.frame["criterion"], strict=True):
-            if cell.criterion:
-                identity = digest(cell.criterion.identity())
-                identities.setdefault(str(label), {}).setdefault(identity, part.label)
-                meant.setdefault(str(key), identity)
-    several = {label: found for label, found in identities.items() if len(found) > 1}
+    meanings = every[every[MEANT] != ""].drop_duplicates(["criterion", MEANT])
+    several = meanings[meanings.duplicated("criterion", keep=False)]
+    owners = several.set_index(["criterion", MEANT])["study"].to_dict()
     names = [
-        f"{label} [{several[label][meant[key]]}]" if label in several else label
-        for key, label in zip(frame["key"], frame["criterion"], strict=True)
+        f"{label} [{owners[label, meant]}]" if (label, meant) in owners else label
+        for label, meant in zip(frame["criterion"], frame[MEANT], strict=True)
     ]
-    return frame.assign(criterion=names), tuple(sorted(several))
+    return frame.drop(columns=MEANT).assign(criterion=names), tuple(sorted(several["criterion"].unique()))
 
 
 def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
@@ -202,16 +217,13 @@ def _percent(sparsities: Iterable[float]) -> str:
 
 
 def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:
-    kept = dict(zip(frame["key"], frame["study"], strict=True))
     for row in frame.itertuples():
         have = [part for part in parts if row.key in part.study.records and row.key not in part.study.strays]
         if len(have) > 1:
-            have.sort(key=lambda part: (part.label != kept[row.key], part.label))
+            have.sort(key=lambda part: part.label != row.study)  # the one that is kept before the others
             records = [part.study.records[row.key] for part in have]
             yield Twice(
-                title=f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}"
-                + (f" / {row.ablation}" if row.ablation else "")
-                + f" / seed {row.seed}",
+                title=title(row),
                 label=have[0].label,
                 others=tuple(part.label for part in have[1:]),
                 same=len({canonical(outcome(record)) for record in records}) == 1,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pabench.cell import Cell, canonical
+import pandas as pd
+
+from pabench.cell import Cell, canonical, facts
 from pabench.opening import Opened
 from pabench.record import PARTS
 from pabench.wording import plain
 
-Entries = Callable[[Cell], dict[str, Any]]
-Chosen = Callable[[Cell], bool]
 OF_DATASET = ("augment", "precision")
 """What a dataset and a device decide of a recipe."""
+
+Thing = tuple[int, str, str]
+"""What cells of several studies must agree on: its place among the others, whose it is, and how it is called."""
 
 
 def unlike(parts: Sequence[Opened]) -> Iterator[str]:
@@ -26,16 +27,21 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
     network. Different datasets may differ in what a dataset decides of a recipe: augmentation and precision. What
     several studies have of one block must have come out the same: initial weights, data order, augmentation, batch.
     """
-    yield from _one(parts, "protocol", lambda cell: {"protocol": cell.protocol})
-    yield from _one(parts, "scoring", lambda cell: asdict(cell.scoring))
-    yield from _one(parts, "recipe", lambda cell: _recipe(cell, of_dataset=False))
-    for dataset in _shared(parts, _dataset):
-        chosen = partial(_is, _dataset, dataset)
-        yield from _one(parts, f"dataset {dataset}", _dataset_identity, chosen)
-        yield from _one(parts, f"recipe on {dataset}", partial(_recipe, of_dataset=True), chosen)
-    for model in _shared(parts, _model):
-        yield from _one(parts, f"model {model}", _model_identity, partial(_is, _model, model))
+    said: dict[Thing, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for part in parts:
+        for cell in part.cells:
+            for thing, entries in _things(cell).items():
+                said[thing].append((part.label, entries))
+    for thing in sorted(said):
+        # what one study alone has is compared with nothing
+        if len({label for label, _ in said[thing]}) > 1:
+            yield from _disagreements(thing[-1], said[thing])
     yield from _unpaired(parts)
+
+
+def facts_of(part: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of one part (`dataset`, `recipe`, ...) by their names within it."""
+    return {name.removeprefix(f"{part}."): value for name, value in found.items() if name.startswith(f"{part}.")}
 
 
 def hashes(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
@@ -50,70 +56,54 @@ def hashes(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> d
     return found
 
 
-def _unpaired(parts: Sequence[Opened]) -> Iterator[str]:
+def _things(cell: Cell) -> dict[Thing, dict[str, Any]]:
+    """What a cell says of all that it may share with cells of another study."""
+    found, dataset = facts(cell), plain(cell.dataset.label)
+    recipe = facts_of("recipe", found)
+    of_dataset = {key: recipe.pop(key) for key in OF_DATASET}
+    return {
+        (0, "", "protocol"): {"protocol": cell.protocol},
+        (1, "", "scoring"): facts_of("scoring", found),
+        (2, "", "recipe"): recipe,
+        (3, dataset, f"dataset {dataset}"): facts_of("dataset", found),
+        (3, dataset, f"recipe on {dataset}"): of_dataset,
+        (4, "", f"model {_model(cell)}"): facts_of("model", found),
+    }
+
+
+def _disagreements(thing: str, said: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """A sentence for each key that has two values among what is said of a thing, or that one lacks."""
+    for key in sorted({key for _, entries in said for key in entries}):
+        found: dict[str, dict[str, None]] = {}  # by value the labels, in their order and each once
+        for label, entries in said:
+            value = canonical(entries[key]) if key in entries else "not given"
+            found.setdefault(value, {})[label] = None
+        if len(found) > 1:
+            told = "; ".join(f"{_short(value)} in {', '.join(labels)}" for value, labels in found.items())
+            yield f"{thing}: {key} is {told}" if key != thing else f"{thing} is {told}"
+
+
+def _unpaired(studies: Sequence[Opened]) -> Iterator[str]:
     """A sentence for the seeds of a model that two studies started otherwise: their criteria are not paired."""
-    blocks = {cell.block: (_model(cell), cell.seed) for part in parts for cell in part.cells}
-    found = [(part.label, hashes(part.cells, part.study.records)) for part in parts]
-    differing: dict[tuple[str, int], set[str]] = defaultdict(set)
-    labels: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for block, part in {key for _, values in found for key in values}:
-        have = {label: values[block, part] for label, values in found if (block, part) in values}
-        if len(have) > 1 and len({value for values in have.values() for value in values}) > 1:
-            differing[blocks[block]].add(part)
-            labels[blocks[block]] |= set(have)
+    place = {cell.block: (_model(cell), cell.seed) for study in studies for cell in study.cells}
+    rows = []
+    for study in studies:
+        for (block, part), values in hashes(study.cells, study.study.records).items():
+            rows += [(*place[block], block, part, study.label, value) for value in values]
+    known = pd.DataFrame(rows, columns=["model", "seed", "block", "part", "study", "value"])
+    of_one = known.groupby(["block", "part"])
+    differing = known[(of_one["study"].transform("nunique") > 1) & (of_one["value"].transform("nunique") > 1)]
     seeds: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for model, seed in sorted(differing):
-        told = ", ".join(part.replace("_", " ") for part in PARTS if part in differing[model, seed])
-        seeds[model, told, " and ".join(sorted(labels[model, seed]))].append(f"{seed}")
+    for (model, seed), some in differing.groupby(["model", "seed"]):
+        told = ", ".join(part.replace("_", " ") for part in PARTS if part in set(some["part"]))
+        seeds[model, told, " and ".join(sorted(some["study"].unique()))].append(f"{seed}")
     for (model, told, where), listed in seeds.items():
         yield f"{model}, seed {', '.join(listed)}: {told} differ between {where}, so that nothing is paired"
 
 
-def _one(parts: Sequence[Opened], what: str, of: Entries, where: Chosen = lambda cell: True) -> Iterator[str]:
-    """A sentence for each key that has two values among the cells of several studies, or that one lacks."""
-    said = [(part.label, of(cell)) for part in parts for cell in part.cells if where(cell)]
-    for key in sorted({key for _, entries in said for key in entries}):
-        found: dict[str, list[str]] = {}
-        for label, entries in said:
-            labels = found.setdefault(canonical(entries[key]) if key in entries else "not given", [])
-            if label not in labels:
-                labels.append(label)
-        if len(found) > 1:
-            told = "; ".join(f"{_short(text)} in {', '.join(labels)}" for text, labels in found.items())
-            yield f"{what}: {key} is {told}" if key != what else f"{what} is {told}"
-
-
-def _short(text: str) -> str:
-    return plain(text if len(text) <= 60 else f"{text[:24]}…")
-
-
-def _shared(parts: Sequence[Opened], label: Callable[[Cell], str]) -> list[str]:
-    """Labels that cells of several studies have."""
-    tally = Counter(name for part in parts for name in {label(cell) for cell in part.cells})
-    return sorted(name for name, n in tally.items() if n > 1)
-
-
-def _is(label: Callable[[Cell], str], value: str, cell: Cell) -> bool:
-    return label(cell) == value
-
-
-def _dataset(cell: Cell) -> str:
-    return plain(cell.dataset.label)
+def _short(value: str) -> str:
+    return plain(value if len(value) <= 60 else f"{value[:24]}…")
 
 
 def _model(cell: Cell) -> str:
-    return f"{_dataset(cell)} / {plain(cell.model.label)}"
-
-
-def _recipe(cell: Cell, *, of_dataset: bool) -> dict[str, Any]:
-    return {key: value for key, value in asdict(cell.recipe).items() if (key in OF_DATASET) == of_dataset}
-
-
-def _dataset_identity(cell: Cell) -> dict[str, Any]:
-    identity = cell.dataset.identity()
-    return {**identity.pop("args"), **identity}
-
-
-def _model_identity(cell: Cell) -> dict[str, Any]:
-    identity = cell.model.identity()
-    return {**identity.pop("args"), **identity}
+    return f"{plain(cell.dataset.label)} / {plain(cell.model.label)}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,9 @@ class Opened:
     def name(self) -> str:
         return plain(self.study.manifest["name"])
 
-    @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """In the order of the frame; what an older schema does not have is at its default."""
-        return tuple(map(Cell.from_json, self.study.manifest["cells"]))
+    @property
+    def cells(self) -> Collection[Cell]:
+        return self.study.cells.values()
 
 
 def opened(folder: Path) -> Opened:
@@ -61,22 +59,22 @@ def open_all(folders: Sequence[Path]) -> tuple[Opened, ...]:
     resolved = Counter(folder.resolve() for folder in folders)
     if again := [folder for folder in folders if resolved[folder.resolve()] > 1]:
         raise RefusedError(f"{again[0]}: named twice; name each results folder once")
-    found = [opened(folder) for folder in folders]
-    return tuple(sorted((replace(one, label=label) for one, label in labelled(found)), key=lambda one: one.label))
+    return tuple(sorted(told_apart([opened(folder) for folder in folders]), key=lambda one: one.label))
 
 
-def labelled(found: Sequence[Opened]) -> Iterator[tuple[Opened, str]]:
-    """Each with what a page calls it: its name, with the folder's where that is not enough."""
+def told_apart(found: Sequence[Opened]) -> Iterator[Opened]:
+    """Each with its label: its name, with the folder's where that is not enough."""
     names = Counter(one.name for one in found)
     folders = Counter((one.name, one.folder.resolve().name) for one in found)
     for one in found:
         last = one.folder.resolve().name
         if names[one.name] == 1:
-            yield one, one.name
+            label = one.name
         elif folders[one.name, last] == 1:
-            yield one, f"{one.name} ({plain(last)})"
+            label = f"{one.name} ({plain(last)})"
         else:
-            yield one, f"{one.name} ({plain(one.folder)})"
+            label = f"{one.name} ({plain(one.folder)})"
+        yield replace(one, label=label)
 
 
 def _broken(folder: Path, records: Mapping[str, Any]) -> int:

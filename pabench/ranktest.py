@@ -14,8 +14,9 @@ from pabench.ranking import cliques, mean_ranks
 from pabench.statistics import DIGITS, LEVEL, Test
 
 ENUMERATED = 100_000
-"""Sums of ranks up to which Friedman's p is exact; of more, `DRAWN` are drawn."""
+"""Sums of ranks up to which Friedman's p is exact, which takes a tenth of a second. Of more, `DRAWN` are drawn."""
 DRAWN = 20_000
+"""Random orders: a p of 0.05 is then known to 0.0015 (its standard error)."""
 CHUNK = 2_000_000
 """Numbers drawn at once, which bounds the memory."""
 
@@ -117,12 +118,11 @@ def wilcoxon(differences: Sequence[float]) -> Test:
     if len(values) < 2:
         return Test(None, len(values))
     ranks = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # twice a mean rank is a whole number
+    # chances[sum] of the positive ranks' sum: each rank is in it or not. scipy tries all 2 ** n signs instead, with
+    # equal results, and takes a minute for 18 blocks; a page compares a hundred pairs
     chances = np.ones(1)
     for rank in ranks:
-        longer = np.zeros(len(chances) + rank)
-        longer[: len(chances)] += chances / 2
-        longer[rank:] += chances / 2
-        chances = longer
+        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
     positive = int(ranks[values > 0].sum())
     tail = min(chances[: positive + 1].sum(), chances[positive:].sum())
     return Test(float(min(1.0, 2 * tail)), len(values))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import html
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +15,6 @@ from markupsafe import Markup
 
 from pabench import durable, registry
 from pabench.frame import study as make_study
-from pabench.glyphs import glyphs
 from pabench.section import Section, Study, script_json, templates
 from pabench.store import Store
 from pabench.wording import plain
@@ -22,6 +23,13 @@ TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
 NAME = "report.html"
 SCRIPTS = ("page", "figures", "pdf", "cells", "exports", "detail", "table")
 """Files of the page's one script, in this order: later ones use the names of earlier ones."""
+
+# what the letters of figures are found by: all that matplotlib writes, after `figure` has made it the page's
+TEXT = re.compile(r"<text([^>]*)>([^<]*)</text>")
+FIGURE = re.compile(r'<svg[^>]*class="figure".*?</svg>', re.S)
+BOLD = re.compile(r'font-weight="(?:600|700|bold)"')
+FACES = {"regular": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
+Outlines = dict[str, dict[str, tuple[int, str]]]
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,10 @@ def sections(study: Study) -> list[Rendered]:
 
 def _render(section: Section, study: Study) -> Rendered:
     try:
-        html = section.render(study)
+        rendered = section.render(study)
     except Exception as error:
         return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
-    return Rendered(section.name, section.title, html=Markup(html) if html else "")
+    return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
 
 
 def _script(names: Sequence[str]) -> str:
@@ -112,3 +120,42 @@ def _script(names: Sequence[str]) -> str:
 def _hash(text: str) -> str:
     """What a Content-Security-Policy calls an inline script or style by."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def glyphs(pages: Iterable[str]) -> Outlines:
+    """By face and character: advance and path (M, L, Q, C, Z) in thousandths of the font size, y upwards.
+
+    Of the characters in the figures alone; the face is the one that matplotlib laid the texts out with. A character
+    that it lacks has the outline of its empty box.
+    """
+    wanted: dict[str, set[str]] = {face: set() for face in FACES}
+    for page in pages:
+        for figure in FIGURE.findall(page):
+            for attributes, text in TEXT.findall(figure):
+                wanted["bold" if BOLD.search(attributes) else "regular"] |= set(html.unescape(text))
+    return {face: _outlines(file, wanted[face]) for face, file in FACES.items() if wanted[face]}
+
+
+def _outlines(file: str, characters: set[str]) -> dict[str, tuple[int, str]]:
+    import matplotlib as mpl
+    from matplotlib.ft2font import FT2Font, LoadFlags
+
+    font = FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / file))
+    font.set_size(1000, 72)  # 1000 points of 1/72 inch at 72 dots an inch: one unit is a thousandth of the size
+    found = {}
+    for character in sorted(characters):
+        glyph = font.load_char(ord(character), flags=LoadFlags.NO_HINTING)
+        found[character] = (round(glyph.linearHoriAdvance / 65536), _path(*font.get_path()))
+    return found
+
+
+def _path(vertices, codes) -> str:
+    """An outline in the words of SVG; a curve's points follow one another, its command stands before the first."""
+    words, at = {1: ("M", 1), 2: ("L", 1), 3: ("Q", 2), 4: ("C", 3), 79: ("Z", 0)}, 0
+    parts = []
+    while at < len(codes):
+        letter, points = words[int(codes[at])]
+        numbers = [f"{round(float(v))}" for point in vertices[at : at + points] for v in point]
+        parts.append(letter + " ".join(numbers))
+        at += max(1, points)
+    return "".join(parts)

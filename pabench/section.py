@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pabench import wording
+from pabench.cell import Cell
 from pabench.measurement import Measurements, MetricSpec
 
 
@@ -34,6 +35,21 @@ class Study:
     strays: tuple[str, ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     measured: Measurements = field(default_factory=Measurements)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """By key, in the order of the frame; what an older schema does not have is at its default."""
+        return {cell.key: cell for cell in map(Cell.from_json, self.manifest["cells"])}
+
+    @property
+    def environments(self) -> list[Mapping[str, Any]]:
+        """Those of the records; the study's own where there are none."""
+        found = [record.get("environment") or {} for record in self.records.values()]
+        return found or [self.manifest.get("environment") or {}]
+
+    def columns(self, metric: str) -> list[str]:
+        """The frame's columns with the numbers of a metric."""
+        return [name for name in self.frame.columns if name == metric or name.startswith(f"{metric}.")]
 
     @property
     def plain(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -20,6 +21,8 @@ BOOTSTRAP_FROM = 10
 RESAMPLES = 4999
 DIGITS = 9
 """Of points of accuracy that count, for what is compared as equal: the last bits of a mean depend on its order."""
+
+P = TypeVar("P", float, float | None)
 
 
 @dataclass(frozen=True)
@@ -149,17 +152,20 @@ def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
     return Test(float(2 * stats.t.sf(abs(t), freedom)), n)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[P]) -> list[P]:
     """P values adjusted for their number (Holm 1979), in the order given.
 
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    None stands for what cannot be tested: it stays None, and counts in the correction as if it were 1.
+
+    >>> holm([0.01, 0.04, 0.03]), holm([0.01, None])
+    ([0.03, 0.06, 0.06], [0.02, None])
     """
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for position, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - position) * p_values[index]))
-        adjusted[index] = highest
+    known = [1.0 if p is None else p for p in p_values]
+    adjusted, highest = list(p_values), 0.0
+    for position, index in enumerate(sorted(range(len(known)), key=known.__getitem__)):
+        highest = max(highest, min(1.0, (len(known) - position) * known[index]))
+        if p_values[index] is not None:
+            adjusted[index] = highest
     return adjusted
 
 
@@ -171,9 +177,8 @@ def separated_pairs(
     `differences[a, b]` holds a - b for each block that has both, one list per stratum. A pair that cannot be tested is
     not separated, and counts in the correction.
     """
-    tests = [stratified_test(strata) for strata in differences.values()]
-    adjusted = holm([1.0 if test.p is None else test.p for test in tests])
-    return {pair: p < level for pair, p in zip(differences, adjusted, strict=True)}
+    adjusted = holm([stratified_test(strata).p for strata in differences.values()])
+    return {pair: p is not None and p < level for pair, p in zip(differences, adjusted, strict=True)}
 
 
 def _standard_error(data: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pabench.ablation import alike
 from pabench.errors import SuiteError
+from pabench.frame import title
 from pabench.report import read
 from pabench.wording import plain
 
@@ -16,16 +17,7 @@ def counts(folder: Path) -> dict[str, Any]:
     """Cells by status (ok, failed, skipped, missing), flags, and the failed ones with their reasons."""
     study = read(folder)
     by_status = Counter(study.frame["status"])
-    failed = [
-        {
-            "cell": f"{r.dataset} / {r.model} / {r.criterion} {r.sparsity:g}"
-            + (f" / {r.ablation}" if r.ablation else "")
-            + f" / seed {r.seed}",
-            "why": f"{r.kind}: {r.message}",
-        }
-        for r in study.frame.itertuples()
-        if r.status == "failed"
-    ]
+    failed = study.frame[study.frame["status"] == "failed"].itertuples()
     banked = Counter(
         f"{plain(record['bank']['study'])} ({record['bank']['digest'][:12]})"
         for record in study.records.values()
@@ -38,7 +30,7 @@ def counts(folder: Path) -> dict[str, Any]:
         **{status: by_status.get(status, 0) for status in ("ok", "failed", "skipped", "missing")},
         "banks": dict(banked),
         "flags": dict(flagged),
-        "failures": failed,
+        "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],
     }
 
 
@@ -73,7 +65,7 @@ def pairings(folder: Path) -> dict[str, Any]:
     }
 
 
-def describe(found: dict[str, Any]) -> str:
+def status_text(found: dict[str, Any]) -> str:
     """The same in lines."""
     lines = [
         f"{found['study']}: {found['cells']} cells: "

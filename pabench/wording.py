@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NOTHING = "–"
@@ -89,11 +91,33 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-FILTERS = {
-    "number": number,
-    "signed": signed,
-    "percent": percent,
-    "seconds": seconds,
-    "size": size,
-    "count": count,
-}
+def span(values: Iterable[int]) -> str:
+    """The least and the largest, one number where they are equal.
+
+    >>> span([3, 3]), span([5, 2, 3])
+    ('3', '2 to 5')
+    """
+    found = sorted(set(values))
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def tallied(values: Iterable[str]) -> list[str]:
+    """Each distinct value, with the number of its cells where there are several.
+
+    >>> tallied(["a", "b", "a"]), tallied(["a", "a"])
+    (['a (2 cells)', 'b (1 cell)'], ['a'])
+    """
+    tally = sorted(Counter(values).items())
+    return [f"{value} ({count(n, 'cell')})" if len(tally) > 1 else value for value, n in tally]
+
+
+def environment_text(names: Iterable[str], environment: Mapping[str, Any]) -> str:
+    """
+    >>> environment_text(["torch", "timm"], {"torch": "2.14.1"})
+    'torch 2.14.1, timm ?'
+    """
+    return ", ".join(f"{name} {plain(environment.get(name, '?'))}" for name in names)
+
+
+FILTERS = {function.__name__: function for function in (number, signed, percent, seconds, size, count)}
+"""What templates call them by."""

@@ -8,29 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
-from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import DENSE, strata
 from pabench.section import Section, Study
-from pabench.statistics import mean_interval
-from pabench.wording import count, number, percent
+from pabench.statistics import Interval, mean_interval
+from pabench.wording import count, percent, span
 
-from .figure import INK, Drawn, Look, Numbers, interval_name, legend_text, looks, short, svg
+from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
 
 EFFECTIVE = "effective_density"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1 with the interval's limits."""
+    """A criterion at one sparsity: its place on the horizontal axis, its mean top-1, and whether a cell is flagged."""
 
     sparsity: float
     x: float
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
+    top1: Interval
     flagged: bool
 
 
@@ -42,14 +38,11 @@ class Accuracy(Section):
     order = 30
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        lines = set(frame.loc[frame["reference_line"] != "", "criterion"])
-        styles = looks([c for c in frame["criterion"].unique() if c != DENSE], lines)
+        styles = looks_of(study.plain)
         figures = []
-        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        for title, rows in strata(study.plain):
             if not rows.loc[rows["sparsity"] > 0, "top1"].notna().any():
                 continue
-            title = f"{dataset} · {model}"
             drawn = (draw(rows, styles, title), _effective(rows, styles, title), _flops(study, rows, styles, title))
             figures += [figure for figure in drawn if figure]
         return self.fill("figures.html.j2", intro=(), figures=figures) if figures else None
@@ -101,8 +94,8 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
 def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
     """Top-1 against training FLOPs, in parts of the dense network's; None where FLOPs are not known."""
     seen = rows[rows["top1"].notna()]
-    cells = [c for c in study.manifest["cells"] if c["criterion"] and c["criterion"].get("trains")]
-    trains = seen["key"].isin([Cell.from_json(c).key for c in cells])
+    trained = [key for key, cell in study.cells.items() if cell.criterion and cell.criterion.trains]
+    trains = seen["key"].isin(trained)
     known = seen[(seen["sparsity"] > 0) & (seen["flops_pruned"] > 0) & (seen["flops_dense"] > 0) & ~trains]
     if known.empty:
         return None
@@ -138,13 +131,10 @@ def _against(
     def horizontal(axes) -> None:
         values = [point.x for line in points.values() for point in line]
         axes.set_xlim(min(values) / 1.25, min(1.0, max(values) * 1.25))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.minorticks_off()
+        # 2 and 5 between powers of ten would touch each other over more than two of them
+        ticks = LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,))
+        log_axis(axes, ticks, percent, axis)
         axes.invert_xaxis()
-        axes.set_xlabel(axis)
 
     label = f"Top-1 accuracy {title.rpartition(', ')[2]}, {title.rpartition(', ')[0]}"
     drawing = _curves(points, seen, styles, horizontal, name=name, label=label, dodge=False)
@@ -152,13 +142,10 @@ def _against(
 
 
 def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> list[Point]:
-    found = []
-    for sparsity, group in cells.groupby("sparsity"):
-        interval, x = mean_interval(group["top1"]), float(where(group).mean())
-        found.append(
-            Point(float(sparsity), x, interval.mean, interval.low, interval.high, len(group), any(group["flags"]))
-        )
-    return found
+    return [
+        Point(float(sparsity), float(where(group).mean()), mean_interval(group["top1"]), any(group["flags"]))
+        for sparsity, group in cells.groupby("sparsity")
+    ]
 
 
 def _curves(
@@ -193,13 +180,15 @@ def _curves(
 def _line(axes, line: list[Point], look: Look, name: str, dodge: float) -> None:
     """A criterion: its means joined, an interval at each, a ring where a cell is flagged."""
     style = {"color": look.color, "marker": look.marker, "markersize": 5, "linewidth": 1.6}
-    x, y = np.array([p.x for p in line]) * dodge, [p.mean for p in line]
+    x, y = np.array([p.x for p in line]) * dodge, [p.top1.mean for p in line]
     axes.plot(x, y, linestyle=look.line, label=legend_text(short(name)), zorder=3, **style)
     for at, point in zip(x, line, strict=True):
-        if point.low is not None:
-            axes.plot([at, at], [point.low, point.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
+        if point.top1.low is not None:
+            axes.plot(
+                [at, at], [point.top1.low, point.top1.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2
+            )
         if point.flagged:
-            axes.plot([at], [point.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
+            axes.plot([at], [point.top1.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
 
 
 def _dense(axes, top1: pd.Series) -> None:
@@ -214,17 +203,22 @@ def _dense(axes, top1: pd.Series) -> None:
 def _windows(seen: pd.DataFrame) -> list[tuple[float, float]]:
     """The range of accuracies to show; where collapsed networks squeeze all others together, those once more."""
     high, middle = seen["top1"].max(), seen["top1"].median()
+    # five times as far below the best as half of all cells: one more panel, without it, is worth its room
     usual = seen.loc[seen["top1"] >= high - 5 * (high - middle), "top1"]
-    bounds = sorted({seen["top1"].min(), usual.min()})
-    return [(bound - max(0.3, 0.08 * (high - bound)), high + max(0.3, 0.08 * (high - bound))) for bound in bounds]
+    windows = []
+    for bound in sorted({seen["top1"].min(), usual.min()}):
+        margin = max(0.3, 0.08 * (high - bound))  # points: so that equal accuracies have an axis, too
+        windows.append((bound - margin, high + margin))
+    return windows
 
 
 def _dodge(place: int, count: int) -> float:
-    """Criteria stand side by side, so that intervals do not hide each other."""
+    """Criteria stand side by side, so that intervals do not hide each other: 1.8 % of the density from one to the next,
+    about a line's width, and a dozen of them over a fifth of it."""
     return float(1.018 ** ((count - 1) / 2 - place))
 
 
-def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
+def _numbers(points: dict[str, list[Point]], axis: str = "") -> Tabled:
     """A line for each criterion: mean and interval at each sparsity, after it the place on another axis."""
     sparsities = sorted({point.sparsity for line in points.values() for point in line})
     lines = []
@@ -232,19 +226,17 @@ def _numbers(points: dict[str, list[Point]], axis: str = "") -> Numbers:
         at = {point.sparsity: point for point in line}
         lines.append((name, tuple(_told(at[s], axis) if s in at else "–" for s in sparsities)))
     head = f"Criterion, top-1 % [95 % interval]{f' at {axis}' if axis else ''}"
-    return Numbers((head, *(percent(s) for s in sparsities)), tuple(lines))
+    return Tabled((head, *(percent(s) for s in sparsities)), tuple(lines))
 
 
 def _told(point: Point, axis: str) -> str:
-    interval = f" [{number(point.low)}, {number(point.high)}]" if point.low is not None else ""
-    return f"{number(point.mean)}{interval}" + (f" at {100 * point.x:.3g} %" if axis else "")
+    return with_limits(point.top1) + (f" at {100 * point.x:.3g} %" if axis else "")
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     pruned = rows[rows["sparsity"] > 0]
     sizes = pruned[pruned["top1"].notna()].groupby(["criterion", "sparsity"]).size()
-    n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-    notes = [f"Points: mean over seeds (n = {n}), test data, last epoch."]
+    notes = [f"Points: mean over seeds (n = {span(sizes)}), test data, last epoch."]
     if sizes.max() > 1:
         notes.append(f"Bars and band: {interval_name(sizes)}; a bar that leaves the frame is longer than shown.")
     else:

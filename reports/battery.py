@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from pabench.frame import reference_lines
+from pabench.paired import stratified
 from pabench.statistics import DIGITS, LEVEL, Interval, holm, stratified_interval, stratified_test
 
 
@@ -37,7 +39,7 @@ def changes(frame: pd.DataFrame) -> pd.DataFrame:
     top1 = frame.set_index("key")["top1"]
     ablated = frame[frame["ablation"] != ""]
     change = ablated["parent"].map(top1).astype(float) - ablated["top1"]
-    return ablated.assign(change=change, stratum=ablated["dataset"] + " · " + ablated["model"])
+    return stratified(ablated.assign(change=change))
 
 
 def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dict[str, Judgement]:
@@ -48,18 +50,13 @@ def judged(changed: pd.DataFrame, ablation: str, criteria: Sequence[str]) -> dic
     """
     rows = changed[changed["ablation"] == ablation]
     strata = {name: _strata(rows[rows["criterion"] == name]) for name in criteria}
-    lines = set(changed.loc[changed["reference_line"] != "", "criterion"])
+    lines = reference_lines(changed)
     tests = {name: stratified_test(values).p for name, values in strata.items() if values}
     families = [{n: p for n, p in tests.items() if (n in lines) == beside} for beside in (False, True)]
-    adjusted = {name: p for family in families for name, p in _corrected(family).items()}
-    return {
-        name: Judgement(stratified_interval(values), None if tests.get(name) is None else adjusted[name])
-        for name, values in strata.items()
-    }
-
-
-def _corrected(tests: Mapping[str, float | None]) -> dict[str, float]:
-    return dict(zip(tests, holm([1.0 if p is None else p for p in tests.values()]), strict=True))
+    adjusted: dict[str, float | None] = {}
+    for family in families:
+        adjusted |= zip(family, holm(list(family.values())), strict=True)
+    return {name: Judgement(stratified_interval(values), adjusted.get(name)) for name, values in strata.items()}
 
 
 def _strata(rows: pd.DataFrame) -> list[list[float]]:

@@ -15,9 +15,12 @@ from pabench.section import Section, Study, script_json
 from pabench.wording import plain
 
 CURVE_POINTS = 24
+"""Epochs of a cell's curve: one for each 11 of the 252 pixels it is drawn on; 10,000 cells stay one small page."""
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 STEPS = len(DIGITS) ** 2 - 1
+"""What two such digits count to: finer than a pixel of the curve."""
 TRACEBACK_CHARACTERS = 4000
+"""Of a traceback, from its end, where the error is."""
 NAMES = ("dataset", "model", "criterion", "ablation")
 FACTS = (
     "top1", "top5", "loss", "sparsity_reached", "weights_kept", "weights_total", "tied_at_threshold", "kept_of_tied",
@@ -83,8 +86,7 @@ def table(study: Study) -> dict[str, Any]:
 
 def measured(study: Study) -> list[str]:
     """Columns of the frame that metrics brought and that are none of `FACTS` already."""
-    names = tuple(spec.name for spec in study.metrics)
-    columns = [c for c in study.frame.columns if c in names or c.startswith(tuple(f"{name}." for name in names))]
+    columns = [column for spec in study.metrics for column in study.columns(spec.name)]
     known = (*FACTS, "gradient_norm.before", "gradient_norm.after")
     return [c for c in columns if c not in known and study.frame[c].notna().any()]
 

@@ -9,17 +9,17 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.board import board
-from pabench.frame import DENSE
+from pabench.frame import DENSE, pruned, reference_lines, strata
 from pabench.paired import block_means, by_task, stratified
 from pabench.ranktest import Friedman, friedman, smallest_p
 from pabench.resampling import interquartile_mean
 from pabench.section import Section, Study
 from pabench.statistics import LEVEL, Interval
-from pabench.wording import count, number
+from pabench.wording import count, number, span
 
 from .diagram import diagram
 from .duels import Duel, duels, grids
-from .figure import Look, looks
+from .figure import Look, looks_of
 
 SHOWN_AT_ONCE = 15
 """Pairs up to which their table is open."""
@@ -49,8 +49,7 @@ class Compared:
     @property
     def n(self) -> str:
         """The blocks of the pairs, and those of the interquartile means where they are fewer."""
-        sizes = {duel.won.n for duel in self.duels} | {one.n for one in self.middle.values()}
-        return f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+        return span({duel.won.n for duel in self.duels} | {one.n for one in self.middle.values()})
 
     @property
     def open(self) -> bool:
@@ -66,26 +65,25 @@ class Comparison(Section):
 
     def render(self, study: Study) -> str | None:
         frame = study.plain
-        lines = set(frame.loc[frame["reference_line"] != "", "criterion"])
-        styles = looks([c for c in frame["criterion"].unique() if c != DENSE], lines)
-        groups = [(f"{d} · {m}", rows) for (d, m), rows in frame.groupby(["dataset", "model"], sort=False)]
+        styles, groups = looks_of(frame), list(strata(frame))
         if len(groups) > 1:
             groups.insert(0, ("All datasets and models", frame))
         found = [compared(title, rows, styles) for title, rows in groups]
         if not any(one.duels for one in found):
             return None
-        return self.fill("comparison.html.j2", boards=found, beside=bool(lines), shade=shade, pvalue=pvalue)
+        beside = bool(reference_lines(frame))
+        return self.fill("comparison.html.j2", boards=found, beside=beside, shade=shade, pvalue=pvalue)
 
 
 def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:
     """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations."""
     names = tuple(standing.criterion for standing in board(frame).ranked)
-    pruned = stratified(frame[frame["criterion"] != DENSE])
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
         return Compared(title, names, (), {}, {}, False, False, None, (words,))
-    pairs = duels(pruned, names)
-    tasks = by_task(pruned)[list(names)]
+    cells = stratified(pruned(frame))
+    pairs = duels(cells, names)
+    tasks = by_task(cells)[list(names)]
     blocks = block_means(tasks).dropna()
     test = friedman(blocks.to_dict("records"))
     dense = _dense(frame)

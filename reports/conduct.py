@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from pabench.ablation import INAPPLICABLE
 from pabench.cell import PROTOCOL, canonical
-from pabench.frame import DENSE
+from pabench.frame import pruned
 from pabench.record import ENVIRONMENT
 from pabench.section import Study
-from pabench.wording import count, plain
+from pabench.wording import count, environment_text, plain, tallied
 
 from .answer import BLALOCK, BOTH, OWN, Answer, answer
 from .protocol import pairing
@@ -60,24 +62,21 @@ def _recipes(study: Study) -> Answer:
 
 def _versions(study: Study) -> Answer:
     question = "Are all cells computed by the same libraries?"
-    tally = Counter(
-        ", ".join(f"{name} {plain(record.get('environment', {}).get(name, '?'))}" for name in VERSIONS)
-        for record in _records(study)
-    )
-    return _one_of(question, BLALOCK, tally)
+    found = [environment_text(VERSIONS, record.get("environment", {})) for record in _records(study)]
+    return _one_of(question, BLALOCK, found)
 
 
 def _hardware(study: Study) -> Answer:
     question = "Are all cells computed on the same kind of hardware?"
-    tally = Counter(plain(record.get("environment", {}).get("device", "unknown")) for record in _records(study))
-    return _one_of(question, BLALOCK, tally)
+    found = [plain(record.get("environment", {}).get("device", "unknown")) for record in _records(study)]
+    return _one_of(question, BLALOCK, found)
 
 
-def _one_of(question: str, source: str, tally: Counter[str]) -> Answer:
-    if not tally:
+def _one_of(question: str, source: str, values: list[str]) -> Answer:
+    listed = tallied(values)
+    if not listed:
         return answer(question, source, "no cell has been run", None)
-    listed = [f"{what} ({count(n, 'cell')})" if len(tally) > 1 else what for what, n in sorted(tally.items())]
-    return answer(question, source, "; ".join(listed), len(tally) == 1)
+    return answer(question, source, "; ".join(listed), len(listed) == 1)
 
 
 def _pairing(study: Study) -> Answer:
@@ -135,9 +134,12 @@ def _rankings(study: Study) -> Answer:
     return _flagged(study, question, {"degenerate", "tied", "non-finite", "doubtful"})
 
 
+def _finished_masks(frame: pd.DataFrame) -> pd.DataFrame:
+    return pruned(frame[frame["status"] == "ok"])
+
+
 def _flagged(study: Study, question: str, flags: set[str]) -> Answer:
-    frame = study.plain
-    scored = frame[(frame["criterion"] != DENSE) & (frame["status"] == "ok")]
+    scored = _finished_masks(study.plain)
     if scored.empty:
         return answer(question, OWN, "no pruned cell is finished", None)
     hit = scored[[bool(flags & set(found)) for found in scored["flags"]]]
@@ -162,7 +164,7 @@ def _declined(study: Study) -> Answer:
 
 def _sources(study: Study) -> Answer:
     question = "Is each criterion's code the same in all its cells, and named by its hash?"
-    rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
+    rows = _finished_masks(study.frame)
     if rows.empty:
         return answer(question, OWN, "no pruned cell is finished", None)
     sources = rows.groupby("criterion", sort=False)["source"].unique()
@@ -187,7 +189,7 @@ def _precision(study: Study) -> Answer:
 
 def _masks(study: Study) -> Answer:
     question = "Does every pruned cell name its mask by a hash, so that anybody can check it?"
-    rows = study.frame[(study.frame["criterion"] != DENSE) & (study.frame["status"] == "ok")]
+    rows = _finished_masks(study.frame)
     receipts = [study.records[key].get("receipt") or {} for key in rows["key"]]
     masked = [receipt for receipt in receipts if "model" not in receipt]
     if not masked:

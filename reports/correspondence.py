@@ -9,7 +9,7 @@ from typing import Any
 from pabench.frame import DENSE
 from pabench.wording import percent, plain
 
-from .publication import Figure, Recipe
+from .publication import KnownRecipe, Quoted
 
 SAME_KEPT = 0.02
 """Two sparsities whose shares of kept weights differ by more than this part are two operating points."""
@@ -79,17 +79,17 @@ def dataset_of(spec: Mapping[str, Any]) -> str:
     return str(title) if name in ("parquet", "folder") and title else str(name)
 
 
-def same_dataset(figure: Figure, spec: Mapping[str, Any]) -> bool:
+def same_dataset(figure: Quoted, spec: Mapping[str, Any]) -> bool:
     return DATASETS.get(figure.dataset, figure.dataset) == dataset_of(spec)
 
 
-def model_of(figure: Figure) -> Alias:
+def model_of(figure: Quoted) -> Alias:
     """The network of a figure, by the name it has here."""
     dataset = DATASETS.get(figure.dataset, figure.dataset)
     return MODELS.get((figure.model, dataset), Alias(figure.model, ""))
 
 
-def criterion_of(figure: Figure) -> Alias:
+def criterion_of(figure: Quoted) -> Alias:
     """The criterion of a figure, by the name it has here; at sparsity 0 every mask is full: the dense baseline."""
     if figure.sparsity == 0:
         return Alias(DENSE, "" if figure.criterion == DENSE else f"the paper's {figure.criterion} runs at sparsity 0")
@@ -111,11 +111,11 @@ def same_sparsity(published: float | None, ours: float) -> bool:
         return False
     digits = min(len(f"{sparsity:.10f}".rstrip("0").partition(".")[2]) for sparsity in (ours, published))
     kept, theirs = 1 - ours, 1 - published
-    rounded = abs(round(published, digits) - round(ours, digits)) < 1e-9
-    return rounded and abs(kept - theirs) <= SAME_KEPT * min(kept, theirs) + 1e-12
+    rounded = abs(round(published, digits) - round(ours, digits)) < 1e-9  # both of ten digits at most
+    return rounded and abs(kept - theirs) <= SAME_KEPT * min(kept, theirs) + 1e-12  # 1 - 0.98 is not 0.02 in binary
 
 
-def corresponds(figure: Figure, cell: Mapping[str, Any]) -> bool:
+def corresponds(figure: Quoted, cell: Mapping[str, Any]) -> bool:
     """Whether a figure speaks of a cell (as study.json has it): dataset, network, criterion and sparsity."""
     criterion = cell["criterion"]
     name = criterion["name"].partition("@")[0] if criterion else DENSE
@@ -128,7 +128,7 @@ def corresponds(figure: Figure, cell: Mapping[str, Any]) -> bool:
     )
 
 
-def differences(figure: Figure, recipe: Recipe | None, cell: Mapping[str, Any], n: int) -> Iterator[str]:
+def differences(figure: Quoted, recipe: KnownRecipe | None, cell: Mapping[str, Any], n: int) -> Iterator[str]:
     """In what a figure and `n` finished cells differ, as far as it is written down: what matters most comes first."""
     if figure.reading == "best epoch":
         yield "the paper's is the best epoch on test data, which can only be higher; ours is the last epoch"
@@ -147,7 +147,7 @@ def differences(figure: Figure, recipe: Recipe | None, cell: Mapping[str, Any], 
         yield f"trainings: {figure.seeds} there, {n} here"
 
 
-def agreements(recipe: Recipe | None, cell: Mapping[str, Any]) -> list[str]:
+def agreements(recipe: KnownRecipe | None, cell: Mapping[str, Any]) -> list[str]:
     """Keys of the recipe that are known to be equal."""
     known = recipe.training if recipe else {}
     return [
@@ -167,7 +167,7 @@ def _data(cell: Mapping[str, Any]) -> Iterator[str]:
         yield f"the dataset is called {plain(name)} by its title; whether its images are the same is not checked"
 
 
-def _recipes(recipe: Recipe, cell: Mapping[str, Any]) -> Iterator[str]:
+def _recipes(recipe: KnownRecipe, cell: Mapping[str, Any]) -> Iterator[str]:
     for key, label in TRAINING.items():
         if key in recipe.training and not _same(key, recipe.training, cell):
             yield f"{label}: {_text(recipe.training[key])} there, {_text(_ours(key, cell))} here"
@@ -188,7 +188,7 @@ def _same(key: str, known: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
     return bool(_ours(key, cell) == known[key])
 
 
-def _network(figure: Figure, cell: Mapping[str, Any]) -> Iterator[str]:
+def _network(figure: Quoted, cell: Mapping[str, Any]) -> Iterator[str]:
     alias, model = model_of(figure), cell["model"]
     if alias.reason:
         yield f"network: {figure.model} there, {plain(model['name'])} here ({alias.reason})"
@@ -198,26 +198,28 @@ def _network(figure: Figure, cell: Mapping[str, Any]) -> Iterator[str]:
         yield f"arguments of our network: {plain(', '.join(f'{k}={_text(v)}' for k, v in sorted(changed.items())))}"
 
 
-def _scores(figure: Figure, recipe: Recipe | None, cell: Mapping[str, Any]) -> Iterator[str]:
-    if cell["criterion"] is None:
-        if reason := criterion_of(figure).reason:
-            yield reason
-        return
-    name, args = criterion_of(figure).ours, cell["criterion"].get("args") or {}
+def _scores(figure: Quoted, recipe: KnownRecipe | None, cell: Mapping[str, Any]) -> Iterator[str]:
     if reason := criterion_of(figure).reason:
         yield reason
+    if cell["criterion"] is None:
+        return
+    name, args = criterion_of(figure).ours, cell["criterion"].get("args") or {}
     if not same_written(figure.sparsity, float(cell["sparsity"])):
         yield f"sparsity {percent(figure.sparsity or 0)} there, {percent(float(cell['sparsity']))} here"
-    known = recipe.scoring.get(name) if recipe else None
-    for key, value in (known or {}).items():
-        ours = args.get(key, 1 if key == "steps" else None)
-        if ours != value:
-            yield f"{SCORING.get(key, key)}: {_text(value)} there, {_text(ours)} here"
-    if known is None and name not in ("random", "magnitude"):
+    if recipe and name in recipe.scoring:
+        yield from _parameters(recipe.scoring[name], args)
+    elif name not in ("random", "magnitude"):  # of which there is nothing to tell
         seen = [f"{SCORING[key]} {_text(args[key])}" for key in SCORING if args.get(key) not in (None, "", 0)]
         yield f"how the paper scored is not in our table; here: {', '.join(seen) or 'no scoring batch'}"
     if args.get("allocation", "global") != "global":
         yield f"allocation over layers: one ranking of all weights there, {plain(args['allocation'])} here"
+
+
+def _parameters(theirs: Mapping[str, Any], args: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in theirs.items():
+        ours = args.get(key, 1 if key == "steps" else None)  # a criterion without rounds scores once
+        if ours != value:
+            yield f"{SCORING.get(key, key)}: {_text(value)} there, {_text(ours)} here"
 
 
 def same_written(published: float | None, ours: float) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 
-from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import seconds, size
 
-from .figure import COLORS, MARKERS, Drawn, legend_text, short, svg
+from .figure import COLORS, MARKERS, Drawn, legend_text, log_axis, short, svg
 from .pareto import pareto
 
 
@@ -48,20 +46,18 @@ class ScoringCost(Section):
     order = 50
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        scored = frame[(frame["criterion"] != DENSE) & frame["scoring_seconds"].notna()]
+        masked = pruned(study.plain)
+        scored = masked[masked["scoring_seconds"].notna()]
         if scored.empty:
             return None
-        epochs = _epochs(study.manifest)
+        epochs = {key: cell.recipe.epochs for key, cell in study.cells.items()}
         scored = scored.assign(passes=passes(scored), epoch=scored["training_seconds"] / scored["key"].map(epochs))
         lines = [
             _cost(f"{dataset} · {model}", str(criterion), rows)
             for (dataset, model, criterion), rows in scored.groupby(["dataset", "model", "criterion"], sort=False)
         ]
-        figures = [draw(lines)]
-        for (dataset, model), rows in scored.groupby(["dataset", "model"], sort=False):
-            if (front := pareto(rows, f"{dataset} · {model}")) is not None:
-                figures.append(front)
+        fronts = [pareto(rows, title) for title, rows in strata(scored)]
+        figures = [draw(lines), *(front for front in fronts if front)]
         devices = sorted(x for x in scored["device"].unique() if x)
         known = any(math.isfinite(line.passes) for line in lines)
         return self.fill("cost.html.j2", intro=(), lines=lines, figures=figures, devices=devices, known=known)
@@ -75,10 +71,6 @@ def passes(rows: pd.DataFrame) -> pd.Series:
     """
     images = rows["scoring_images"].where(rows["scoring_images"] > 0, rows["gradient_images"])
     return rows["scoring_seconds"] / (rows["gradient_seconds"] * images / rows["gradient_images"])
-
-
-def _epochs(manifest: Mapping[str, Any]) -> dict[str, int]:
-    return {cell.key: cell.recipe.epochs for cell in map(Cell.from_json, manifest["cells"])}
 
 
 def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
@@ -100,7 +92,6 @@ def _cost(model: str, criterion: str, rows: pd.DataFrame) -> Cost:
 def draw(lines: list[Cost]) -> Drawn:
     """Time, and memory where it was measured: criteria downwards, one marker per model."""
     criteria = list(dict.fromkeys(line.criterion for line in lines))
-    models = list(dict.fromkeys(line.model for line in lines))
     panels = [("time", "scoring time", seconds)]
     if any(line.peak > 0 for line in lines):
         panels.append(("peak", "peak memory while scoring", size))
@@ -108,21 +99,9 @@ def draw(lines: list[Cost]) -> Drawn:
     def paint(figure: Figure) -> None:
         all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (attribute, label, wording) in zip(all_axes, panels, strict=True):
-            for place, model in enumerate(models):
-                own = [line for line in lines if line.model == model and getattr(line, attribute) > 0]
-                shift = 0.2 * (place - (len(models) - 1) / 2)
-                y = [criteria.index(line.criterion) + shift for line in own]
-                color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
-                x = [getattr(line, attribute) for line in own]
-                axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
-                if attribute == "time":
-                    axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
-            axes.set_xscale("log")
+            _panel(axes, lines, attribute)
             values = [getattr(line, attribute) for line in lines if getattr(line, attribute) > 0]
-            axes.xaxis.set_major_locator(_ticks(max(values) / min(values), binary=attribute == "peak"))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, wording=wording: wording(value)))
-            axes.minorticks_off()
-            axes.set_xlabel(label)
+            log_axis(axes, _ticks(max(values) / min(values), binary=attribute == "peak"), wording, label)
             axes.grid(axis="x")
             axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
             axes.tick_params(axis="y", length=0)
@@ -132,6 +111,21 @@ def draw(lines: list[Cost]) -> Drawn:
     height = 1.1 + 0.36 * len(criteria)
     drawing = svg(paint, width=12, height=height, name="cost", label="Scoring time and peak memory by criterion")
     return Drawn("Time and memory", drawing, ("Points: means over cells; lines: fastest to slowest; numbers below.",))
+
+
+def _panel(axes: Any, lines: list[Cost], attribute: str) -> None:
+    """The models side by side at the place of each criterion, as far as `attribute` was measured."""
+    criteria = list(dict.fromkeys(line.criterion for line in lines))
+    models = list(dict.fromkeys(line.model for line in lines))
+    for place, model in enumerate(models):
+        own = [line for line in lines if line.model == model and getattr(line, attribute) > 0]
+        shift = 0.2 * (place - (len(models) - 1) / 2)
+        y = [criteria.index(line.criterion) + shift for line in own]
+        color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
+        x = [getattr(line, attribute) for line in own]
+        axes.plot(x, y, linestyle="none", marker=marker, color=color, label=legend_text(short(model)))
+        if attribute == "time":
+            axes.hlines(y, [line.fastest for line in own], [line.slowest for line in own], color=color)
 
 
 def _ticks(spread: float, *, binary: bool) -> LogLocator:

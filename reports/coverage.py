@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
 from pabench.ablation import INAPPLICABLE
-from pabench.cell import ModelSpec
-from pabench.frame import DENSE
+from pabench.cell import Cell
+from pabench.frame import DENSE, pruned
 from pabench.section import Study
-from pabench.wording import count, percent, plain
+from pabench.wording import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
 
@@ -43,23 +42,17 @@ class Scope:
     @cached_property
     def pruned(self) -> pd.DataFrame:
         """Plain cells of criteria, without dense baselines and reference lines."""
-        frame = self.frame
-        return frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")]
+        return pruned(self.frame[self.frame["reference_line"] == ""])
 
     @cached_property
     def done(self) -> pd.DataFrame:
         """Those of them that have an accuracy."""
         return self.pruned[self.pruned["top1"].notna()]
 
-    @cached_property
-    def specs(self) -> list[dict[str, Any]]:
-        """Cells as the manifest has them, in the order of the frame."""
-        return list(self.study.manifest["cells"])
-
-    @cached_property
-    def names(self) -> set[str]:
-        """Criteria by name, without variant and parameters."""
-        return {cell["criterion"]["name"].partition("@")[0] for cell in self.specs if cell["criterion"]}
+    @property
+    def cells(self) -> Collection[Cell]:
+        """In the order of the study's frame."""
+        return self.study.cells.values()
 
 
 def answers(study: Study) -> Iterator[Answer]:
@@ -85,9 +78,9 @@ def answers(study: Study) -> Iterator[Answer]:
 def _pairs(scope: Scope) -> Answer:
     models = {(str(d), str(m)) for d, m in zip(scope.frame["dataset"], scope.frame["model"], strict=True)}
     toys = {
-        (plain(_dataset(cell)), plain(ModelSpec(**cell["model"]).label))
-        for cell in scope.specs
-        if cell["dataset"]["name"] in TOY_DATASETS or cell["model"]["name"].startswith(TOY_MODELS)
+        (plain(cell.dataset.label), plain(cell.model.label))
+        for cell in scope.cells
+        if cell.dataset.name in TOY_DATASETS or cell.model.name.startswith(TOY_MODELS)
     }
     left = len(models) - len(toys)
     text = f"{left} of {count(len(models), 'pair')} without toys; at least {PAIRS} are asked for"
@@ -95,27 +88,18 @@ def _pairs(scope: Scope) -> Answer:
 
 
 def _large(scope: Scope) -> Answer:
-    names = sorted({plain(_dataset(cell)) for cell in scope.specs})
+    names = sorted({plain(cell.dataset.label) for cell in scope.cells})
     large = [name for name in names if name in LARGE]
     text = f"{', '.join(large) or 'none'} of {', '.join(names)}" if names else "no cell is expected"
     return answer("Is a large-scale dataset among them?", BLALOCK, text, bool(large) if names else None)
 
 
-def _dataset(cell: dict[str, Any]) -> str:
-    return str((cell["dataset"].get("args") or {}).get("title") or cell["dataset"]["name"])
-
-
 def _whole_data(scope: Scope) -> Answer:
     parts: dict[str, str] = {}
-    for cell in scope.specs:
-        args = cell["dataset"].get("args") or {}
-        kept = [
-            f"{args[f'{part}_per_class']} {what} images a class"
-            for part, what in PARTS
-            if args.get(f"{part}_per_class")
-        ]
-        if kept:
-            parts[plain(_dataset(cell))] = " and ".join(kept)
+    for cell in scope.cells:
+        some = [(cell.dataset.args.get(f"{part}_per_class"), what) for part, what in PARTS]
+        if kept := [f"{n} {what} images a class" for n, what in some if n]:
+            parts[plain(cell.dataset.label)] = " and ".join(kept)
     text = "; ".join(f"{name}: {kept} only" for name, kept in parts.items()) or "all images of every dataset are used"
     return answer("Are whole datasets used, so that numbers compare with others'?", OWN, text, not parts)
 
@@ -141,10 +125,9 @@ def _seeds(scope: Scope) -> Answer:
     if sizes.empty:
         return answer(question, BOTH, "no pruned cell is expected", None)
     short = int((sizes < SEEDS).sum())
-    seeds = f"{sizes.min()} to {sizes.max()}" if sizes.min() < sizes.max() else f"{sizes.min()}"
     spread = "means stand with their interval and n" if sizes.max() > 1 else "no interval can be given"
     some = f"; {short} of {len(sizes)} points have fewer than {SEEDS}" if short else ""
-    return answer(question, BOTH, f"{seeds} finished seeds a point{some}; {spread}", not short)
+    return answer(question, BOTH, f"{span(sizes)} finished seeds a point{some}; {spread}", not short)
 
 
 def _criterion(scope: Scope, name: str, question: str, source: str) -> Answer:
@@ -231,9 +214,7 @@ def _ablation(scope: Scope, ablation: str, question: str) -> Answer:
 
 def _after_training(scope: Scope) -> Answer:
     question = "Is there pruning after training to measure against?"
-    specs = [cell["criterion"] for cell in scope.specs]
-    trained = [bool(criterion and criterion.get("trains")) for criterion in specs]
-    rows = scope.study.frame[trained]
+    rows = scope.study.frame[[bool(cell.criterion and cell.criterion.trains) for cell in scope.cells]]
     rows = rows[rows["ablation"] == ""]
     if rows.empty:
         return answer(question, FRANKLE, "no reference line prunes trained weights", False)
@@ -244,18 +225,10 @@ def _after_training(scope: Scope) -> Answer:
 
 def _early(scope: Scope) -> Answer:
     """Masks that take hold after some epochs: a reference line with weights rewound to later than the start."""
-    epochs = sorted(
-        {
-            int((cell["criterion"].get("args") or {}).get("rewind_epochs") or 0)
-            for cell in scope.specs
-            if cell["criterion"] and cell["criterion"].get("trains")
-        }
-        - {0}
-    )
-    text = (
-        f"masks that take hold after {', '.join(map(str, epochs))} epochs"
-        if epochs
-        else "all masks take hold at the first iteration; no reference line rewinds to a later epoch"
-    )
+    trained = [cell.criterion for cell in scope.cells if cell.criterion and cell.criterion.trains]
+    epochs = sorted({int(criterion.args.get("rewind_epochs") or 0) for criterion in trained} - {0})
+    text = "all masks take hold at the first iteration; no reference line rewinds to a later epoch"
+    if epochs:
+        text = f"masks that take hold after {', '.join(map(str, epochs))} epochs"
     question = "Is it shown what networks pruned some iterations into training reach?"
     return answer(question, FRANKLE, text, bool(epochs))

@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
 from pabench.wording import NOTHING, count, plain
 
-from .figure import Drawn
 from .overlaps import draw, overlaps
 
 # column of the frame: what the page calls it
@@ -77,16 +75,12 @@ class Diagnostics(Section):
     def render(self, study: Study) -> str | None:
         columns = shown(study)
         tables = [
-            Table(f"{dataset} · {model}", tuple(_lines(rows, columns)))
-            for (dataset, model), rows in study.plain.groupby(["dataset", "model"], sort=False)
+            Table(title, tuple(_lines(rows, columns)))
+            for title, rows in strata(study.plain)
             if columns and rows[columns].notna().any(axis=None)
         ]
-        figures: list[Drawn] = []
-        pairs = overlaps(study)
-        if len(pairs):
-            criteria = [c for c in study.plain["criterion"].unique() if c != DENSE]
-            for (dataset, model), some in pairs.groupby(["dataset", "model"], sort=False):
-                figures.append(draw(some, criteria, f"{dataset} · {model}"))
+        criteria = list(pruned(study.plain)["criterion"].unique())
+        figures = [draw(pairs, criteria, title) for title, pairs in strata(overlaps(study))]
         problems = missing(study)
         if not (tables or figures or problems):
             return None
@@ -103,21 +97,14 @@ def shown(study: Study) -> list[str]:
     known = [c for c in TITLES if c in frame.columns]
     epochs = [c for c in frame.columns if c.startswith("steps_to.epochs_")]
     epochs.sort(key=lambda c: float(c.rpartition("_")[2]))
-    others = [
-        c
-        for spec in study.metrics
-        if spec.name not in OWN
-        for c in frame.columns
-        if c == spec.name or c.startswith(f"{spec.name}.")
-    ]
-    return known + epochs + others
+    others = [study.columns(spec.name) for spec in study.metrics if spec.name not in OWN]
+    return known + epochs + [column for columns in others for column in columns]
 
 
 def missing(study: Study) -> list[str]:
     """Metrics that raised, with their reasons and how often."""
     errors = list(study.measured.errors(study.metrics))
-    cells = [Cell.from_json(c) for c in study.manifest["cells"]] if errors else []
-    expected = {key for cell in cells for key in (cell.key, cell.pruning_key)}
+    expected = study.cells.keys() | {cell.pruning_key for cell in study.cells.values()} if errors else set()
     found = Counter((plain(spec.title), plain(why)) for of, spec, why in errors if expected.issuperset(of))
     return [f"{title}: missing {count(n, 'time')}: {why}" for (title, why), n in sorted(found.items())]
 

@@ -65,6 +65,5 @@ def _wins(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[list[float]]
 
 
 def _adjusted(tests: Sequence[Test]) -> list[Test]:
-    """The tests with Holm's p values; one that cannot be made counts in the correction, as `separated_pairs` has it."""
-    adjusted = holm([1.0 if test.p is None else test.p for test in tests])
-    return [Test(None if test.p is None else p, test.n) for test, p in zip(tests, adjusted, strict=True)]
+    """The tests with Holm's p values."""
+    return [Test(p, test.n) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]

@@ -10,12 +10,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
-from pabench.statistics import BOOTSTRAP_FROM
+from pabench.frame import pruned, reference_lines
+from pabench.statistics import BOOTSTRAP_FROM, Interval
+from pabench.wording import number
 
 INK = "#010203"
 """Colour of all text and axes; becomes `currentColor`."""
@@ -64,7 +68,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Tabled:
     """A figure's numbers as a table: the headings, and lines of a name and as many texts as headings follow it."""
 
     heads: tuple[str, ...]
@@ -78,7 +82,7 @@ class Drawn:
     title: str
     svg: Markup
     notes: tuple[str, ...]
-    numbers: Numbers | None = None
+    numbers: Tabled | None = None
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
@@ -94,6 +98,11 @@ def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Lo
     lines = [name for name in criteria if name in beside]
     found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for i, name in enumerate(lines)}
     return {name: found.get(name, Look("#868e96", "x", (1.5, 1.5))) for name in criteria}
+
+
+def looks_of(frame: pd.DataFrame) -> dict[str, Look]:
+    """Those of the criteria and reference lines of a study."""
+    return looks(list(pruned(frame)["criterion"].unique()), reference_lines(frame))
 
 
 def legend_text(name: str) -> str:
@@ -116,6 +125,23 @@ def interval_name(sizes: Iterable[int]) -> str:
     if len(kinds) == 2:
         return f"95 % interval of the mean (t; BCa bootstrap from {BOOTSTRAP_FROM} blocks on)"
     return f"95 % {'BCa bootstrap' if True in kinds else 't'} interval of the mean"
+
+
+def with_limits(mean: Interval) -> str:
+    """
+    >>> with_limits(Interval(90.0, 89.5, 90.5, 3, "t")), with_limits(Interval(90.0, None, None, 1, "none"))
+    ('90.00 [89.50, 90.50]', '90.00')
+    """
+    return number(mean.mean) + (f" [{number(mean.low)}, {number(mean.high)}]" if mean.low is not None else "")
+
+
+def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: str) -> None:
+    """A horizontal axis on a logarithmic scale, with ticks where `ticks` says and none between them."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticks)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.minorticks_off()
+    axes.set_xlabel(label)
 
 
 def svg(paint: Callable[[Figure], None], *, width: float, height: float, name: str, label: str) -> Markup:

@@ -10,11 +10,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
-from pabench.wording import percent, plain
+from pabench.wording import percent, plain, span
 
-from .figure import INK, Drawn, Numbers, looks, short, svg
+from .figure import INK, Drawn, Tabled, short, svg
 
 INTRO = (
     "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",
@@ -34,13 +34,12 @@ class Layers(Section):
     order = 40
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        criteria = list(looks([c for c in frame["criterion"].unique() if c != DENSE]))
+        criteria = list(pruned(study.plain)["criterion"].unique())
         figures = []
-        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        for title, rows in strata(study.plain):
             densities = layer_densities(study, rows)
             if len(densities):
-                figures.append(draw(densities, criteria, f"{dataset} · {model}"))
+                figures.append(draw(densities, criteria, title))
         return self.fill("figures.html.j2", intro=INTRO, figures=figures) if figures else None
 
 
@@ -82,11 +81,10 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     label = f"Layer densities of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
     drawing = svg(paint, width=12, height=height, name=f"layers-{title}", label=label)
     seeds = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
-    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return Drawn(title, drawing, (f"Mean over seeds (n = {n}).",), _numbers(densities, present, layers))
+    return Drawn(title, drawing, (f"Mean over seeds (n = {span(seeds)}).",), _numbers(densities, present, layers))
 
 
-def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Numbers | None:
+def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Tabled | None:
     """A line for each criterion and sparsity; None for more numbers than a page should carry twice."""
     lines = []
     for sparsity in sorted(densities["sparsity"].unique()):
@@ -97,7 +95,7 @@ def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) ->
             lines.append((f"{name}, {percent(sparsity)}", values))
     if len(lines) * len(layers) > NUMBERS:
         return None
-    return Numbers(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
+    return Tabled(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
 
 
 def _panel(axes, some: pd.DataFrame, criteria: list[str], depth: int, norm: LogNorm):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pabench.board import REFERENCE, Board, board, caveats
-from pabench.frame import DENSE
+from pabench.frame import DENSE, pruned, strata
 from pabench.section import Section, Study
 from pabench.statistics import Interval, interval_text, mean_interval
+from pabench.wording import span
 
 from .battery import Judgement, changes, judged
 
@@ -38,9 +39,9 @@ class Leaderboard(Section):
 
     def render(self, study: Study) -> str | None:
         frame, shuffled = study.plain, bool((study.frame["ablation"] == "shuffle").any())
-        if not frame.loc[frame["criterion"] != DENSE, "top1"].notna().any():
+        if not pruned(frame)["top1"].notna().any():
             return None
-        groups = [(f"{d} · {m}", rows) for (d, m), rows in study.frame.groupby(["dataset", "model"], sort=False)]
+        groups = list(strata(study.frame))
         boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
             boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
@@ -76,7 +77,7 @@ def _answer(made: Board) -> tuple[str, ...]:
 def _remarks(made: Board) -> tuple[str, ...]:
     if not made.ranked:
         return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
-    blocks = f"{made.fewest}" if made.fewest == made.most else f"{made.fewest} to {made.most}"
+    blocks = span((made.fewest, made.most))
     tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
     remarks = [*_answer(made), f"Mean rank: over {tasks}."]
     if len(made.ranked) < 2:

@@ -22,7 +22,7 @@ from .correspondence import (
     same_dataset,
     shared,
 )
-from .publication import Figure, Literature, shipped
+from .publication import Literature, Quoted, shipped
 
 READINGS = {
     "last epoch": "last epoch, as ours",
@@ -39,7 +39,7 @@ class Beside:
     `difference` is ours minus theirs in points of top-1; its limits are a Welch interval where both have a spread.
     """
 
-    figure: Figure
+    figure: Quoted
     criterion: str
     sparsity: float
     ours: Interval | None
@@ -112,11 +112,11 @@ class Published(Section):
 
 def beside(study: Study, literature: Literature) -> list[Source]:
     """Every figure that corresponds to cells of the study, by network, source and how it was read."""
-    cells = {cell["key"]: cell for cell in _cells(study)}
-    found: dict[tuple[str, ...], list[tuple[Figure, pd.DataFrame, Mapping[str, Any]]]] = {}
+    cells = dict(zip(study.cells, study.manifest["cells"], strict=True))
+    found: dict[tuple[str, ...], list[tuple[Quoted, pd.DataFrame, Mapping[str, Any]]]] = {}
     places = ["dataset", "model", "criterion", "sparsity"]
     for (dataset, model, _, _), rows in study.plain.groupby(places, sort=False):
-        cell = cells[rows["key"].iloc[0]]["cell"]
+        cell = cells[rows["key"].iloc[0]]
         for figure in literature.figures:
             if corresponds(figure, cell):
                 place = (f"{dataset} · {model}", figure.source, figure.table, figure.reading)
@@ -125,13 +125,8 @@ def beside(study: Study, literature: Literature) -> list[Source]:
     return sorted(sources, key=lambda source: (source.title, source.source, list(READINGS).index(source.reading)))
 
 
-def _cells(study: Study) -> list[dict[str, Any]]:
-    """The cells of the manifest with their keys, in the order of the frame."""
-    return [{"key": key, "cell": cell} for key, cell in zip(study.frame["key"], study.manifest["cells"], strict=True)]
-
-
 def _source(
-    place: tuple[str, ...], matched: list[tuple[Figure, pd.DataFrame, Mapping[str, Any]]], literature: Literature
+    place: tuple[str, ...], matched: list[tuple[Quoted, pd.DataFrame, Mapping[str, Any]]], literature: Literature
 ) -> Source:
     title, source, table, reading = place
     rows = tuple(_beside(figure, cells, cell, literature) for figure, cells, cell in matched)
@@ -151,7 +146,7 @@ def _source(
     )
 
 
-def _beside(figure: Figure, rows: pd.DataFrame, cell: Mapping[str, Any], literature: Literature) -> Beside:
+def _beside(figure: Quoted, rows: pd.DataFrame, cell: Mapping[str, Any], literature: Literature) -> Beside:
     top1 = rows["top1"].dropna()
     ours = mean_interval(top1) if len(top1) else None
     return Beside(
@@ -165,10 +160,10 @@ def _beside(figure: Figure, rows: pd.DataFrame, cell: Mapping[str, Any], literat
     )
 
 
-def against(ours: list[float], figure: Figure) -> Interval:
+def against(ours: list[float], figure: Quoted) -> Interval:
     """Ours minus theirs, with the interval of Welch (1947) where both have a spread over two trainings or more.
 
-    >>> f = Figure(2, "", "", "", "", "", "", 0.9, "", 90.0, 1.0, 4, "", "")
+    >>> f = Quoted(2, "", "", "", "", "", "", 0.9, "", 90.0, 1.0, 4, "", "")
     >>> found = against([91.0, 92.0, 93.0, 92.0], f)   # difference 2, variances 2/3 and 1 over 4 each: error 0.6455
     >>> round(found.mean, 6), round(found.half, 3), found.n  # 5.77 degrees of freedom: t = 2.471
     (2.0, 1.595, 8)
@@ -186,7 +181,7 @@ def nearest(study: Study, literature: Literature) -> list[Near]:
     datasets = {cell["dataset"]["name"]: cell["dataset"] for cell in cells}
     models = {cell["model"]["name"] for cell in cells}
     criteria = {cell["criterion"]["name"].partition("@")[0] for cell in cells if cell["criterion"]}
-    groups: dict[tuple[str, str], list[Figure]] = {}
+    groups: dict[tuple[str, str], list[Quoted]] = {}
     for figure in literature.figures:
         if criterion_of(figure).ours in criteria and any(same_dataset(figure, spec) for spec in datasets.values()):
             groups.setdefault((figure.dataset, figure.model), []).append(figure)
@@ -194,7 +189,7 @@ def nearest(study: Study, literature: Literature) -> list[Near]:
     return sorted(found, key=lambda near: not near.in_study)
 
 
-def _near(dataset: str, model: str, figures: list[Figure], models: set[str]) -> Near:
+def _near(dataset: str, model: str, figures: list[Quoted], models: set[str]) -> Near:
     ours = model_of(figures[0]).ours
     return Near(
         dataset=dataset,

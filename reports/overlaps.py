@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from pabench.cell import Cell
-from pabench.frame import DENSE
+from pabench.frame import pruned
+from pabench.measurement import MetricSpec
 from pabench.section import Study
-from pabench.wording import percent, plain
+from pabench.wording import percent, plain, span
 
-from .figure import Drawn, Numbers, short, svg
+from .figure import Drawn, Tabled, short, svg
 
 PANELS = 3
 """Sparsities side by side."""
@@ -25,20 +27,23 @@ WRITTEN = 12
 
 def overlaps(study: Study) -> pd.DataFrame:
     """One row per pair of criteria, sparsity, model and seed: jaccard, chance and chance_in_layers, where known."""
-    spec = next((m for m in study.metrics if m.name == "overlap"), None)
-    found = []
+    spec = next((metric for metric in study.metrics if metric.name == "overlap"), None)
+    place = ["dataset", "model", "sparsity", "seed"]
+    found: list[tuple[Any, ...]] = []
     if spec is not None:
-        cells = [Cell.from_json(c) for c in study.manifest["cells"]]
-        keys = {cell.key: cell.pruning_key for cell in cells if cell.criterion}
-        pruned = study.plain[study.plain["criterion"] != DENSE]
-        names = ["dataset", "model", "sparsity", "seed"]
-        for place, rows in pruned.groupby(names, sort=False):
-            masks = [(keys[key], criterion) for key, criterion in zip(rows["key"], rows["criterion"], strict=True)]
-            for (a, first), (b, second) in combinations(masks, 2):
-                numbers = study.measured.numbers(sorted((a, b)), spec)
-                if numbers.get("jaccard") is not None:
-                    found.append((*place, first, second, *(numbers[n] for n in NUMBERS)))
-    return pd.DataFrame(found, columns=["dataset", "model", "sparsity", "seed", "first", "second", *NUMBERS])
+        masks = {key: cell.pruning_key for key, cell in study.cells.items()}
+        rows = pruned(study.plain)
+        for where, some in rows.assign(mask=rows["key"].map(masks)).groupby(place, sort=False):
+            found += [(*where, *pair) for pair in _pairs(study, spec, some)]
+    return pd.DataFrame(found, columns=[*place, "first", "second", *NUMBERS])
+
+
+def _pairs(study: Study, spec: MetricSpec, rows: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The criteria and numbers of each two masks of one block and sparsity that were compared."""
+    for one, other in combinations(rows.itertuples(), 2):
+        numbers = study.measured.numbers(sorted((one.mask, other.mask)), spec)
+        if numbers.get("jaccard") is not None:
+            yield one.criterion, other.criterion, *(numbers[name] for name in NUMBERS)
 
 
 NUMBERS = ("jaccard", "chance", "chance_in_layers")
@@ -72,11 +77,11 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     label = f"Mask overlap of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
     drawing = svg(paint, width=12, height=down * (side + 0.4) + 1.5, name=f"overlap-{title}", label=label)
     seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
-    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return Drawn(f"Mask overlap, {title}", drawing, (f"Mean over seeds (n = {n}).",), _numbers(pairs))
+    notes = (f"Mean over seeds (n = {span(seeds)}).",)
+    return Drawn(f"Mask overlap, {title}", drawing, notes, _numbers(pairs))
 
 
-def _numbers(pairs: pd.DataFrame) -> Numbers:
+def _numbers(pairs: pd.DataFrame) -> Tabled:
     """A line for each pair: Jaccard index and what its layer counts explain, at each sparsity."""
     sparsities = sorted(pairs["sparsity"].unique())
     means = pairs.groupby(["first", "second", "sparsity"], sort=False)[["jaccard", "chance_in_layers"]].mean()
@@ -86,7 +91,7 @@ def _numbers(pairs: pd.DataFrame) -> Numbers:
         values = ("–" if row is None else f"{row.iloc[0]:.3f} / {row.iloc[1]:.3f}" for row in known)
         lines.append((f"{plain(first)}, {plain(second)}", tuple(values)))
     heads = ("Masks of, overlap / explained by layers", *(percent(s) for s in sparsities))
-    return Numbers(heads, tuple(lines))
+    return Tabled(heads, tuple(lines))
 
 
 def matrix(pairs: pd.DataFrame, criteria: list[str]) -> np.ndarray:
@@ -107,7 +112,7 @@ def _panel(axes, pairs: pd.DataFrame, criteria: list[str]):
     if len(criteria) <= WRITTEN:
         for (i, j), value in np.ndenumerate(values):
             if math.isfinite(value):
-                ink = "#101418" if value > 0.45 else "#f4f6f8"
+                ink = "#101418" if value > 0.45 else "#f4f6f8"  # viridis is light from there on
                 axes.text(j, i, f"{value:.2f}".lstrip("0"), ha="center", va="center", color=ink, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 from pabench.ablation import INAPPLICABLE
-from pabench.frame import DENSE, STATUSES
+from pabench.frame import STATUSES, pruned, reference_lines
 from pabench.record import SOFTWARE
 from pabench.section import Section, Study
-from pabench.wording import count, percent, plain
+from pabench.wording import count, environment_text, percent, plain, tallied
 
 from .protocol import unpaired
 
@@ -37,35 +34,28 @@ class Overview(Section):
 
 def _facts(study: Study) -> list[tuple[str, str]]:
     frame, manifest = study.frame, study.manifest
-    pruned = frame[frame["criterion"] != DENSE]
-    lines = pruned.loc[pruned["reference_line"] != "", "criterion"].unique()
+    masked = pruned(frame)
+    names, lines = masked["criterion"].unique(), reference_lines(frame)
     done = sorted(x for x in frame["created"] if x)
-    environments = [record.get("environment", {}) for record in study.records.values()] or [manifest["environment"]]
+    devices = tallied(plain(one.get("device", "unknown")) for one in study.environments)
+    software = tallied(environment_text(SOFTWARE, one) for one in study.environments)
     return [
         ("Datasets", ", ".join(frame["dataset"].unique())),
         ("Models", ", ".join(frame["model"].unique())),
-        ("Criteria", ", ".join(pruned.loc[pruned["reference_line"] == "", "criterion"].unique())),
+        ("Criteria", ", ".join(name for name in names if name not in lines)),
         ("Ablations", ", ".join(name for name in frame["ablation"].unique() if name)),
-        *([("Reference lines", ", ".join(lines))] if len(lines) else []),
-        ("Sparsities", ", ".join(percent(s) for s in sorted(pruned["sparsity"].unique()))),
+        *([("Reference lines", ", ".join(name for name in names if name in lines))] if lines else []),
+        ("Sparsities", ", ".join(percent(s) for s in sorted(masked["sparsity"].unique()))),
         ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
         ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),
-        ("Hardware", _tally(str(e.get("device", "unknown")) for e in environments)),
-        ("Software", _tally(", ".join(f"{v} {e.get(v, '?')}" for v in SOFTWARE) for e in environments)),
+        ("Hardware", "; ".join(devices)),
+        ("Software", "; ".join(software)),
         ("Command", plain(manifest.get("command", ""))),
     ]
 
 
 def _moment(stamp: str) -> str:
     return stamp[:16].replace("T", " ")
-
-
-def _tally(values: Iterable[str]) -> str:
-    """Each distinct value, with the number of its cells where there are several."""
-    tally = Counter(plain(value) for value in values)
-    if len(tally) == 1:
-        return next(iter(tally))
-    return "; ".join(f"{value} ({count(n, 'cell')})" for value, n in sorted(tally.items()))
 
 
 def _warnings(study: Study) -> list[str]:

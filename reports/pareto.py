@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 
+from pabench.frame import reference_lines
 from pabench.statistics import Interval, mean_interval
-from pabench.wording import count, number, seconds
+from pabench.wording import count, seconds
 
-from .figure import INK, Drawn, Numbers, interval_name, legend_text, looks, short, svg
+from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks, short, svg, with_limits
 
 
 @dataclass(frozen=True)
@@ -25,72 +27,110 @@ class Offer:
     top1: Interval
     beside: bool
 
+    def beats(self, other: Offer) -> bool:
+        """Whether it is as fast and as good, and one of the two more so."""
+        fast, good = self.time <= other.time, self.top1.mean >= other.top1.mean
+        return fast and good and (self.time, self.top1.mean) != (other.time, other.top1.mean)
+
+
+@dataclass(frozen=True)
+class Market:
+    """The offers of one dataset and model over the same `blocks`, and the criteria that are `left` out."""
+
+    offers: list[Offer]
+    blocks: int
+    left: list[str]
+
+    @property
+    def ranked(self) -> list[Offer]:
+        """Those of criteria; reference lines stand beside."""
+        return [offer for offer in self.offers if not offer.beside]
+
+    @property
+    def front(self) -> list[Offer]:
+        """Offers that no other equals or beats in both time and accuracy, and beats in one."""
+        return [offer for offer in self.ranked if not any(other.beats(offer) for other in self.ranked)]
+
 
 def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
     """The figure of one dataset and model, None with fewer than two criteria to compare; `rows` are scored cells."""
-    made, blocks, left = offers(rows)
-    ranked = [offer for offer in made if not offer.beside]
-    if len(ranked) < 2:
+    market = offers(rows)
+    if len(market.ranked) < 2:
         return None
-    best = front(ranked)
-    styles = looks([offer.criterion for offer in made], {offer.criterion for offer in made if offer.beside})
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        steps = sorted((o for o in ranked if o.criterion in best), key=lambda o: o.time)
-        right = max(offer.time for offer in made) * 1.6
-        xs, ys = [*(o.time for o in steps), right], [*(o.top1.mean for o in steps), steps[-1].top1.mean]
-        axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, label="Pareto front", zorder=1)
-        for offer in made:
-            look, low, high = styles[offer.criterion], offer.top1.low, offer.top1.high
-            face = {"markerfacecolor": "none"} if offer.criterion not in best else {}
-            style: dict[str, Any] = {
-                "color": look.color,
-                "marker": look.marker,
-                "markersize": 7,
-                "linestyle": "none",
-                **face,
-            }
-            axes.plot([offer.time], [offer.top1.mean], label=legend_text(short(offer.criterion)), zorder=3, **style)
-            if low is not None and high is not None:
-                axes.plot([offer.time] * 2, [low, high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
-        axes.set_xlim(min(offer.time for offer in made) / 1.6, right)
-        means = [offer.top1.mean for offer in made]
-        margin = max(1.0, 0.25 * (max(means) - min(means)))
-        axes.set_ylim(max(0.0, min(means) - margin), min(100.0, max(means) + margin))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if right > 1000 * min(o.time for o in made) else (1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
-        axes.minorticks_off()
-        axes.set_xlabel("mean scoring time (logarithmic scale)")
-        axes.set_ylabel("top-1 accuracy, %")
-        axes.grid(axis="both")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
-
-    height = max(3.6, 0.7 + 0.23 * len(made))
-    label = f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {', '.join(best)}"
-    drawing = svg(paint, width=12, height=height, name=f"pareto-{title}", label=label)
-    notes = [
-        f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {interval_name([blocks])}.",
-        "Filled: no other criterion is both faster and, in the mean, better.",
-        "Neighbours within their intervals may change places.",
-        *([f"Not finished everywhere and left out: {', '.join(left)}."] if left else []),
-        *(["Reference lines stand beside and are not on the front."] if len(ranked) < len(made) else []),
-    ]
-    lines = [(o.criterion, (seconds(o.time), _accuracy(o.top1), "yes" if o.criterion in best else "")) for o in made]
-    numbers = Numbers(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
-    return Drawn(f"{title}, accuracy against scoring time", drawing, tuple(notes), numbers)
+    best = ", ".join(offer.criterion for offer in market.front)
+    drawing = svg(
+        partial(_paint, market),
+        width=12,
+        height=max(3.6, 0.7 + 0.23 * len(market.offers)),  # as high as its legend
+        name=f"pareto-{title}",
+        label=f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {best}",
+    )
+    return Drawn(f"{title}, accuracy against scoring time", drawing, tuple(_notes(market)), _numbers(market))
 
 
-def offers(rows: pd.DataFrame) -> tuple[list[Offer], int, list[str]]:
-    """What each criterion gives in the blocks that all of them finished, how many blocks that are, and who is left out.
+def _paint(market: Market, figure: Figure) -> None:
+    axes = figure.subplots()
+    times = [offer.time for offer in market.offers]
+    left, right = min(times) / 1.6, max(times) * 1.6  # as much room on either side, on a logarithmic axis
+    _steps(axes, market.front, right)
+    looked = looks([o.criterion for o in market.offers], {o.criterion for o in market.offers if o.beside})
+    for offer in market.offers:
+        _point(axes, offer, looked[offer.criterion], filled=offer in market.front)
+    axes.set_xlim(left, right)
+    means = [offer.top1.mean for offer in market.offers]
+    margin = max(1.0, 0.25 * (max(means) - min(means)))  # a point at least, or near equals would look far apart
+    axes.set_ylim(max(0.0, min(means) - margin), min(100.0, max(means) + margin))
+    # 2 and 5 between powers of ten would touch each other over more than three of them
+    ticks = LogLocator(subs=(1,) if right > 1000 * min(times) else (1, 2, 5))
+    log_axis(axes, ticks, seconds, "mean scoring time (logarithmic scale)")
+    axes.set_ylabel("top-1 accuracy, %")
+    axes.grid(axis="both")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+
+
+def _steps(axes: Any, front: Sequence[Offer], right: float) -> None:
+    """The front: at each time the best that is to be had by then."""
+    steps = sorted(front, key=lambda offer: offer.time)
+    xs, ys = [*(o.time for o in steps), right], [*(o.top1.mean for o in steps), steps[-1].top1.mean]
+    axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, label="Pareto front", zorder=1)
+
+
+def _point(axes: Any, offer: Offer, look: Look, *, filled: bool) -> None:
+    style: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 7, "linestyle": "none"}
+    style |= {} if filled else {"markerfacecolor": "none"}
+    axes.plot([offer.time], [offer.top1.mean], label=legend_text(short(offer.criterion)), zorder=3, **style)
+    if offer.top1.low is not None:
+        limits = [offer.top1.low, offer.top1.high]
+        axes.plot([offer.time] * 2, limits, color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
+
+
+def _notes(market: Market) -> Iterator[str]:
+    blocks = market.blocks
+    yield f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {interval_name([blocks])}."
+    yield "Filled: no other criterion is both faster and, in the mean, better."
+    yield "Neighbours within their intervals may change places."
+    if market.left:
+        yield f"Not finished everywhere and left out: {', '.join(market.left)}."
+    if len(market.ranked) < len(market.offers):
+        yield "Reference lines stand beside and are not on the front."
+
+
+def _numbers(market: Market) -> Tabled:
+    lines = []
+    for offer in market.offers:
+        best = "yes" if offer in market.front else ""
+        lines.append((offer.criterion, (seconds(offer.time), with_limits(offer.top1), best)))
+    return Tabled(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
+
+
+def offers(rows: pd.DataFrame) -> Market:
+    """What each criterion gives in the blocks that all of them finished.
 
     Left out is who finished less than half of the blocks that any finished, so that one who fails takes no block away.
     """
     done = rows.pivot(index=["block", "sparsity"], columns="criterion", values="top1")
-    blocks = done.groupby(level="block").agg(lambda top1: top1.mean(skipna=False))
-    blocks = blocks.dropna(how="all")
-    lines = set(rows.loc[rows["reference_line"] != "", "criterion"])
+    blocks = done.groupby(level="block").agg(lambda top1: top1.mean(skipna=False)).dropna(how="all")
+    lines = reference_lines(rows)
     names = [name for name in rows["criterion"].unique() if 2 * blocks[name].notna().sum() >= max(1, len(blocks))]
     ranked = blocks[[name for name in names if name not in lines]].dropna()
     # a reference line takes no block away from the criteria: it is there if it has all of theirs
@@ -99,25 +139,7 @@ def offers(rows: pd.DataFrame) -> tuple[list[Offer], int, list[str]]:
     times = rows.groupby("criterion")["scoring_seconds"].mean()
     left = [str(name) for name in rows["criterion"].unique() if name not in names]
     if shared.empty:
-        return [], 0, left
+        return Market([], 0, left)
+    # a time of 0, which a coarse clock may give, has no place on a logarithmic axis
     made = [Offer(str(n), max(float(times[n]), 1e-6), mean_interval(shared[n]), n in lines) for n in names]
-    return made, len(shared), left
-
-
-def front(made: Sequence[Offer]) -> list[str]:
-    """Criteria that no other equals or beats in both time and accuracy, and beats in one."""
-
-    def beaten(offer: Offer) -> bool:
-        return any(
-            o.time <= offer.time
-            and o.top1.mean >= offer.top1.mean
-            and (o.time < offer.time or o.top1.mean > offer.top1.mean)
-            for o in made
-        )
-
-    return [offer.criterion for offer in made if not beaten(offer)]
-
-
-def _accuracy(interval: Interval) -> str:
-    limits = f" [{number(interval.low)}, {number(interval.high)}]" if interval.low is not None else ""
-    return f"{number(interval.mean)}{limits}"
+    return Market(made, len(shared), left)

@@ -24,7 +24,7 @@ YES = {"yes": True, "no": False}
 
 
 @dataclass(frozen=True)
-class Figure:
+class Quoted:
     """A published number, in percent of top-1 unless `reading` says otherwise; `line` is its line in the file.
 
     `std` is over `seeds` trainings. None: the source does not say.
@@ -57,7 +57,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class KnownRecipe:
     """What is known of how the figures of one source, table, dataset and model were made, and where from.
 
     `training` are keys of a pabench recipe, `scoring` parameters by criterion; what is unknown is absent.
@@ -72,11 +72,11 @@ class Recipe:
 class Literature:
     """All figures and recipes; `problems` name each line that could not be used."""
 
-    figures: tuple[Figure, ...]
-    recipes: Mapping[tuple[str, ...], Recipe] = field(default_factory=dict)
+    figures: tuple[Quoted, ...]
+    recipes: Mapping[tuple[str, ...], KnownRecipe] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
-    def recipe(self, figure: Figure) -> Recipe | None:
+    def recipe(self, figure: Quoted) -> KnownRecipe | None:
         return self.recipes.get((figure.source, figure.table, figure.dataset, figure.model))
 
 
@@ -96,7 +96,7 @@ def read(figures: bytes, recipes: bytes = b"") -> Literature:
     return Literature(found, known, tuple(problems))
 
 
-def _once(figures: Iterable[Figure], problems: list[str]) -> Iterator[Figure]:
+def _once(figures: Iterable[Quoted], problems: list[str]) -> Iterator[Quoted]:
     """The figures, of those that are the same one the first; without a sparsity nobody can tell whether they are."""
     first: dict[tuple[Any, ...], int] = {}
     for f in figures:
@@ -123,20 +123,22 @@ def _usable(
             wrong = sorted(set(columns) ^ set(header)) or ["one of them twice"]
             problems.append(f"{name}:1: expected the columns {', '.join(columns)}; wrong: {', '.join(wrong)}")
             return
-        for fields in lines:
-            if not any(fields):
-                continue
+        for fields in filter(any, lines):
             try:
-                if len(fields) != len(header):
-                    raise ValueError(f"{len(fields)} fields, expected {len(header)}")
-                yield make(lines.line_num, dict(zip(header, map(str.strip, fields), strict=True)))
+                yield make(lines.line_num, _row(header, fields))
             except ValueError as error:
                 problems.append(f"{name}:{lines.line_num}: {error}")
     except csv.Error as error:
         problems.append(f"{name}:{lines.line_num}: {error}; the lines after it are not read")
 
 
-def _figure(line: int, row: dict[str, str]) -> Figure:
+def _row(header: list[str], fields: list[str]) -> dict[str, str]:
+    if len(fields) != len(header):
+        raise ValueError(f"{len(fields)} fields, expected {len(header)}")
+    return dict(zip(header, map(str.strip, fields), strict=True))
+
+
+def _figure(line: int, row: dict[str, str]) -> Quoted:
     if empty := [column for column in FILLED if not row[column]]:
         raise ValueError(f"{empty[0]}: is empty")
     mean, std, seeds = _number(row, "mean"), _number(row, "std"), _number(row, "seeds")
@@ -150,12 +152,12 @@ def _figure(line: int, row: dict[str, str]) -> Figure:
     if seeds is not None and (seeds < 1 or seeds % 1):
         raise ValueError(f"seeds: {row['seeds']} is no number of trainings")
     texts = {key: row[key] for key in (*FILLED, "arxiv", "selection")}
-    return Figure(
+    return Quoted(
         line=line, sparsity=sparsity, mean=mean, std=std, seeds=None if seeds is None else int(seeds), **texts
     )
 
 
-def _recipe(_: int, row: dict[str, str]) -> tuple[tuple[str, ...], Recipe]:
+def _recipe(_: int, row: dict[str, str]) -> tuple[tuple[str, ...], KnownRecipe]:
     training: dict[str, Any] = {key: value for key in NUMBERS if (value := _number(row, key)) is not None}
     training |= {key: YES[row[key]] for key in ("nesterov", "flip") if row[key] in YES}
     if row["schedule"]:
@@ -164,7 +166,7 @@ def _recipe(_: int, row: dict[str, str]) -> tuple[tuple[str, ...], Recipe]:
         training["milestones"] = [int(word) for word in row["milestones"].split()]
     if not row["known_from"]:
         raise ValueError("known_from: is empty")
-    return tuple(row[key] for key in IDENTITY), Recipe(training, _scoring(row["criteria"]), row["known_from"])
+    return tuple(row[key] for key in IDENTITY), KnownRecipe(training, _scoring(row["criteria"]), row["known_from"])
 
 
 def _scoring(text: str) -> dict[str, dict[str, Any]]:

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pabench.ablation import ABLATIONS
-from pabench.frame import DENSE
+from pabench.frame import pruned
 from pabench.section import Section, Study
 from pabench.statistics import Interval, interval_text, mean_interval
-from pabench.wording import number, percent, signed
+from pabench.wording import number, percent, signed, span
 
 from .battery import Judgement, changes, judged
 from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg
@@ -90,8 +90,8 @@ class Sanity(Section):
 
 def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
     """A sentence for each criterion, over all datasets and models of the study."""
-    plain, changed = study.plain, changes(study.frame)
-    criteria = [str(name) for name in plain["criterion"].unique() if name != DENSE]
+    changed = changes(study.frame)
+    criteria = [str(name) for name in pruned(study.plain)["criterion"].unique()]
     found = {ablation: judged(changed, ablation, criteria) for ablation in ablations}
     return [(name, f"{'; '.join(_clauses(name, found)) or 'no data yet'}.") for name in criteria]
 
@@ -112,7 +112,7 @@ def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str
         elif judgement.verdict == "not separable":
             place = clauses if ablation == "shuffle" else unseparated
             place.append(neither.format(f"{signed(change.mean)}, {spread}"))
-    n = [f"n = {min(sizes)}" + (f" to {max(sizes)}" if len(sizes) > 1 else "")] if sizes else []
+    n = [f"n = {span(sizes)}"] if sizes else []
     return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
 
 
@@ -190,6 +190,5 @@ def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, plac
 
 def _notes(changed: pd.DataFrame) -> tuple[str, ...]:
     sizes = changed[changed["change"].notna()].groupby(["criterion", "sparsity", "ablation"]).size()
-    n = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
     bars = f"Bars: {interval_name(sizes)}." if sizes.max() > 1 else "One seed: no interval can be given."
-    return (f"Points: mean paired change over seeds (n = {n}).", bars, "Each panel has its own scale.")
+    return (f"Points: mean paired change over seeds (n = {span(sizes)}).", bars, "Each panel has its own scale.")

@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pabench.frame import DENSE
+from pabench.frame import pruned, strata
 from pabench.section import Section, Study
-from pabench.wording import NOTHING, percent
+from pabench.wording import NOTHING, percent, span
 
 from .figure import COLORS, Drawn, short, svg
 
@@ -50,9 +50,7 @@ class ScoreDistributions(Section):
 
     def render(self, study: Study) -> str | None:
         tables, figures = [], []
-        frame = study.plain[study.plain["criterion"] != DENSE]
-        for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
-            title = f"{dataset} · {model}"
+        for title, rows in strata(pruned(study.plain)):
             found = list(distributions(study, rows))
             if found:
                 tables.append((title, found))
@@ -131,8 +129,7 @@ def draw(found: Sequence[Scores], title: str) -> Drawn:
 
     label = f"Histograms of scores, {title}: {', '.join(scores.criterion for scores in found)}"
     drawing = svg(paint, width=12, height=0.5 + 1.9 * down, name=f"scores-{title}", label=label)
-    seeds = sorted({scores.seeds for scores in found})
-    n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    n = span(scores.seeds for scores in found)
     notes = [f"Four bins a power of ten, added up over seeds (n = {n}). Scores of 0 are in no bin."]
     if any(scores.negative.any() for scores in found):
         notes.append("Negative scores hang below the line.")

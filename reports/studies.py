@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from pabench.frame import DENSE
+from pabench.frame import pruned
 from pabench.joining import Joint
 from pabench.opening import Opened
 from pabench.record import SOFTWARE
 from pabench.section import Section, Study
-from pabench.wording import count, plain
+from pabench.wording import environment_text, plain, tallied
 
 ENVIRONMENT = (*SOFTWARE, "device")
 
@@ -59,7 +56,7 @@ def _line(part: Opened, joint: Joint) -> Line:
     manifest, frame = part.study.manifest, part.study.frame
     return Line(
         label=part.label,
-        criteria=", ".join(name for name in frame["criterion"].unique() if name != DENSE),
+        criteria=", ".join(pruned(frame)["criterion"].unique()),
         seeds=", ".join(map(str, sorted(frame["seed"].unique()))),
         cells=len(frame),
         ok=int((frame["status"] == "ok").sum()),
@@ -72,9 +69,4 @@ def _line(part: Opened, joint: Joint) -> Line:
 
 def environments(part: Opened) -> tuple[str, ...]:
     """Versions and hardware of a study's records, with the number of cells where they are mixed."""
-    found: list[Mapping[str, Any]] = [record.get("environment") or {} for record in part.study.records.values()]
-    tally = Counter(
-        ", ".join(f"{name} {plain(one.get(name, '?'))}" for name in ENVIRONMENT)
-        for one in found or [part.study.manifest.get("environment") or {}]
-    )
-    return tuple(f"{text} ({count(n, 'cell')})" if len(tally) > 1 else text for text, n in sorted(tally.items()))
+    return tuple(tallied(environment_text(ENVIRONMENT, one) for one in part.study.environments))

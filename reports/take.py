@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pabench.cell import CriterionSpec, digest
-from pabench.frame import DENSE
+from pabench.cell import digest
+from pabench.frame import pruned
 from pabench.section import Section, Study
 from pabench.source import declared
 from pabench.wording import count, plain
@@ -75,10 +75,9 @@ def suite_digest(manifest: Mapping[str, Any]) -> str:
 def sources(study: Study) -> list[Source]:
     """The criteria of the study, reference lines among them, in its order."""
     known, found = declared(), []
-    pruned = study.plain[study.plain["criterion"] != DENSE]
-    specs = [cell["criterion"] for cell in study.manifest["cells"] if cell["criterion"]]
-    names = {plain(CriterionSpec(**spec).label): str(spec["name"]).partition("@")[0] for spec in specs}
-    for label, rows in pruned.groupby("criterion", sort=False):
+    specs = [cell.criterion for cell in study.cells.values() if cell.criterion]
+    names = {plain(spec.label): spec.name.partition("@")[0] for spec in specs}
+    for label, rows in pruned(study.plain).groupby("criterion", sort=False):
         name = names.get(str(label), "")
         paper = known[name].paper if name in known else ""
         found.append(Source(str(label), paper, address(paper), tuple(sorted({d[:16] for d in rows["source"] if d}))))

@@ -25,7 +25,7 @@ from pabench.network import Network
 from pabench.pruning import InapplicableError, prune_all
 from pabench.report import read
 from pabench.session import Options, Session
-from pabench.status import counts, describe, pairings
+from pabench.status import counts, pairings, status_text
 from pabench.store import VOLATILE, Store
 
 from .synthetic import cells
@@ -317,7 +317,7 @@ def test_status_compares_each_ablation_with_its_like(study):
         "reinit in weights",
         "shuffled_pixels in scoring_batch",
     ]
-    assert "differs by design: reinit in weights" in describe({**counts(folder), "pairing": found})
+    assert "differs by design: reinit in weights" in status_text({**counts(folder), "pairing": found})
 
 
 @pytest.mark.parametrize(

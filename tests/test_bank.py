@@ -17,7 +17,7 @@ from pabench.errors import DataError, MissingError, RefusedError
 from pabench.masking import pack
 from pabench.publish import publish
 from pabench.session import Options, Session
-from pabench.status import counts, describe
+from pabench.status import counts, status_text
 from pabench.store import Store
 from pabench.submission import submit
 from pabench.verification import verify
@@ -111,7 +111,7 @@ def test_only_ones_own_criterion_is_computed_and_the_rest_is_the_banks(ran, subm
 
     found = counts(ran)
     assert list(found["banks"].values()) == [10]
-    assert "from the bank small" in describe(found)
+    assert "from the bank small" in status_text(found)
 
 
 def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from pabench_reports import cost, figure
-from pabench_reports.pareto import front, offers, pareto
+from pabench_reports.pareto import offers, pareto
 
 from pabench import frame
 from pabench.cell import CriterionSpec
@@ -62,15 +62,15 @@ def test_records_that_time_no_pass_say_so_and_count_training_epochs():
 
 
 def test_the_front_holds_who_is_beaten_in_time_or_accuracy_alone():
-    made, blocks, left = offers(scored(study(GIVEN)))
+    market = offers(scored(study(GIVEN)))
 
-    assert (blocks, left) == (2, [])
-    assert [(o.criterion, o.time, o.top1.mean) for o in made] == [
+    assert (market.blocks, market.left) == (2, [])
+    assert [(o.criterion, o.time, o.top1.mean) for o in market.offers] == [
         ("random", 0.01, pytest.approx(50.05)),
         ("snip", 1.0, pytest.approx(60.05)),
         ("grasp", 3.0, pytest.approx(55.05)),
     ]
-    assert front(made) == ["random", "snip"]
+    assert [o.criterion for o in market.front] == ["random", "snip"]
 
 
 def test_reference_lines_stand_beside_the_front():
@@ -85,9 +85,9 @@ def test_reference_lines_stand_beside_the_front():
 def test_who_fails_takes_no_block_from_the_others():
     made = study(GIVEN, seeds=3, unfinished=lambda c: c.criterion.name == "grasp" and c.seed < 2)
 
-    found, blocks, left = offers(scored(made))
+    market = offers(scored(made))
 
-    assert ([o.criterion for o in found], blocks, left) == (["random", "snip"], 3, ["grasp"])
+    assert ([o.criterion for o in market.offers], market.blocks, market.left) == (["random", "snip"], 3, ["grasp"])
 
 
 def test_a_reference_line_takes_no_block_from_the_criteria():
@@ -99,9 +99,9 @@ def test_a_reference_line_takes_no_block_from_the_criteria():
         unfinished=lambda c: c.criterion.name == "late" and c.seed < 2,
     )
 
-    found, blocks, left = offers(scored(made))
+    market = offers(scored(made))
 
-    assert ([o.criterion for o in found], blocks, left) == (["random", "snip"], 4, ["late"])
+    assert ([o.criterion for o in market.offers], market.blocks, market.left) == (["random", "snip"], 4, ["late"])
 
 
 def test_the_caption_names_the_interval_that_is_drawn():

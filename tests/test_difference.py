@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pabench.account import describe
+from pabench.account import difference_text
 from pabench.cell import ModelSpec
 from pabench.contrast import contrasts, seed_noise
 from pabench.difference import difference
@@ -72,7 +72,7 @@ def test_a_study_and_its_copy_are_the_same(base, tmp_path):
 
     assert (found.code, found.shared, found.equal, found.changes, found.altered) == (0, 9, 9, (), ())
     assert {one.verdict for one in found.contrasts} == {"identical"}
-    assert "verdict: the same" in describe(found)
+    assert "verdict: the same" in difference_text(found)
 
 
 def test_a_tampered_accuracy_is_found_on_equal_machines(base, tmp_path):
@@ -86,7 +86,7 @@ def test_a_tampered_accuracy_is_found_on_equal_machines(base, tmp_path):
     assert (altered.title, altered.what, altered.environment) == (cell.title, ("top-1",), "")
     assert altered.change == pytest.approx(0.5)
     assert (found.code, found.equal) == (3, 8)
-    assert "1 cell of one key with two results" in describe(found)
+    assert "1 cell of one key with two results" in difference_text(found)
 
 
 def test_a_changed_mask_is_named(base, tmp_path):
@@ -146,7 +146,9 @@ def test_a_change_within_noise_is_called_not_separable(tmp_path):
     found = difference(a, b)
 
     assert found.code == 0
-    assert "verdict: not separable: no change beyond noise was found, which proves no equality" in describe(found)
+    assert "verdict: not separable: no change beyond noise was found, which proves no equality" in difference_text(
+        found
+    )
 
 
 def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
@@ -159,7 +161,7 @@ def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
 
     assert {(one.paired, one.change.n, one.change.method) for one in found.contrasts} == {(False, 6, "Welch")}
     assert found.code == 0
-    assert "unpaired: other weights" in describe(found)
+    assert "unpaired: other weights" in difference_text(found)
 
 
 def test_one_seed_gives_no_verdict(tmp_path):
@@ -169,7 +171,7 @@ def test_one_seed_gives_no_verdict(tmp_path):
     found = difference(a, b)
 
     assert (found.code, {one.verdict for one in found.contrasts}) == (4, {"not tested"})
-    assert "with so few seeds nothing can be tested" in describe(found)
+    assert "with so few seeds nothing can be tested" in difference_text(found)
 
 
 def test_studies_of_different_things_give_no_verdict(base, tmp_path):
@@ -210,7 +212,7 @@ def test_a_broken_record_is_counted_and_absent(base, tmp_path):
     found = difference(base, other)
 
     assert found.broken == (0, 1)
-    assert "1 broken record, treated as absent" in describe(found)
+    assert "1 broken record, treated as absent" in difference_text(found)
 
 
 def test_noise_is_pooled_over_what_was_repeated():
@@ -262,7 +264,7 @@ def test_names_cannot_write_to_the_terminal(tmp_path):
     a = folder(tmp_path / "a", expected, name="a\x1b[31m")
     b = folder(tmp_path / "b", [faster(c) for c in expected], name="b")
 
-    text = describe(difference(a, b))
+    text = difference_text(difference(a, b))
 
     assert "\x1b" not in text
     assert "snip 0.9" not in [line[:8] for line in text.splitlines()]

@@ -10,7 +10,7 @@ import pytest
 from pabench_reports import correspondence, literature, publication
 from pabench_reports.correspondence import corresponds, differences, same_sparsity
 from pabench_reports.literature import against, beside, nearest
-from pabench_reports.publication import COLUMNS, Figure, Literature, read, shipped
+from pabench_reports.publication import COLUMNS, Literature, Quoted, read, shipped
 
 from pabench import frame
 from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec
@@ -19,7 +19,7 @@ from .synthetic import CRITERIA, cells, failed, manifest, record
 
 HEADER = ",".join(COLUMNS)
 LINE = 'SynFlow,2006.05467,Fig. 6,cifar10,lottery_vgg11_bn,snip,0.9,"top1 %, BEST epoch",89.5,0.2,3,decoded,'
-FIGURE = Figure(2, "A", "1", "T", "cifar10", "lottery_vgg11_bn", "snip", 0.9, "top1", 89.0, 0.2, 3, "seen", "")
+FIGURE = Quoted(2, "A", "1", "T", "cifar10", "lottery_vgg11_bn", "snip", 0.9, "top1", 89.0, 0.2, 3, "seen", "")
 
 
 def study(expected, **changed):

@@ -181,7 +181,7 @@ def test_terminal_escapes_and_broken_unicode_are_stripped():
 
 
 def test_doctests_of_the_wording_hold():
-    assert doctest.testmod(wording) == (0, 7)
+    assert doctest.testmod(wording) == (0, 10)
 
 
 def test_ids_of_figures_are_used_once(page):

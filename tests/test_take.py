@@ -9,8 +9,9 @@ import sys
 
 from pabench_reports import take
 
-from pabench import frame, glyphs, registry
+from pabench import frame, registry
 from pabench.cell import CriterionSpec
+from pabench.report import glyphs
 from pabench.source import declared
 
 from .synthetic import CRITERIA, cells, manifest, record
@@ -71,7 +72,7 @@ def test_letters_are_those_of_figures_alone_in_the_face_they_are_drawn_in():
         "<svg><text>q</text></svg>"
     )
 
-    found = glyphs.glyphs([page])
+    found = glyphs([page])
 
     assert {face: sorted(letters) for face, letters in found.items()} == {"bold": ["&", "B"], "regular": ["a", "·"]}
     # DejaVu Sans: an em of 2048 units, of which the letter a advances by 1255
@@ -81,7 +82,7 @@ def test_letters_are_those_of_figures_alone_in_the_face_they_are_drawn_in():
 
 def test_the_outline_of_a_square_letter_is_a_square():
     """The period of DejaVu Sans: 107 to 210 thousandths wide, 124 high, on the line."""
-    advance, path = glyphs.glyphs(['<svg class="figure"><text>.</text></svg>'])["regular"]["."]
+    advance, path = glyphs(['<svg class="figure"><text>.</text></svg>'])["regular"]["."]
 
     assert advance == 318
     assert path == "M107 124L210 124L210 0L107 0L107 124Z"

@@ -61,14 +61,14 @@ def diff(
 
     Exit codes: 0 nothing beyond noise; 3 a change beyond noise, or one cell with two results; 4 no verdict.
     """
-    from pabench.account import describe
+    from pabench.account import difference_text
     from pabench.difference import difference
 
     try:
         found = difference(first, second)
     except DataError as error:
         raise RefusedError(str(error)) from None  # its own code is 3, which here is a verdict
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else difference_text(found))
     raise typer.Exit(found.code)
 
 
@@ -79,10 +79,10 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say what became of every cell."""
-    from pabench.status import counts, describe, pairings
+    from pabench.status import counts, pairings, status_text
 
     found = {**counts(folder), **({"pairing": pairings(folder)} if pairing else {})}
-    typer.echo(json.dumps(found, indent=2) if as_json else describe(found))
+    typer.echo(json.dumps(found, indent=2) if as_json else status_text(found))
     raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
 
 

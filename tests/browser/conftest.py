@@ -19,8 +19,9 @@ def chromium() -> Iterator[Any]:
         pytest.fail("no chromium on the PATH, and CI promises one: these tests must not pass by being left out")
     if CHROMIUM is None:
         pytest.skip("needs Chromium, which no Python package brings: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # as long as an action may take; its 5 seconds are few on a busy machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -52,8 +53,9 @@ class Tab:
         return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     @property
-    def matches(self) -> str:
-        return str(self.page.inner_text("#matches"))
+    def matches(self) -> Any:
+        """The line that says how many cells are shown: a locator, of which to `expect` a text that may be to come."""
+        return self.page.locator("#matches")
 
     @property
     def fragment(self) -> str:

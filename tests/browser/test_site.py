@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from pabench import site
 
@@ -40,15 +41,17 @@ def test_headings_sort_a_board_both_ways_and_the_dense_baseline_stays_on_top(tab
     place = [text.strip() for text in headings.all_inner_texts()].index("90 %") + 1
 
     headings.nth(place - 1).locator("button").click()
+    expect(headings.nth(place - 1)).to_have_attribute("aria-sort", "ascending")
     rising = numbers(tab, place)
     headings.nth(place - 1).locator("button").click()
+    expect(headings.nth(place - 1)).to_have_attribute("aria-sort", "descending")
 
     assert rising == sorted(rising)
     assert len(set(rising)) > 1
     assert numbers(tab, place) == rising[::-1]
-    assert headings.nth(place - 1).get_attribute("aria-sort") == "descending"
     assert names(tab)[0] == "dense baseline"
     headings.nth(1).locator("button").press("Enter")
+    expect(headings.nth(1)).to_have_attribute("aria-sort", "ascending")
     assert names(tab)[1:] == sorted(names(tab)[1:])
     assert headings.nth(place - 1).get_attribute("aria-sort") is None
     assert tab.console == []
