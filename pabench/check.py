@@ -15,14 +15,15 @@ from typing import Any
 import torch
 
 from pabench import registry
-from pabench.block import Block
+from pabench.block import Block, Report
 from pabench.cell import Cell
 from pabench.criterion import Batch, Criterion
-from pabench.engine import Report, Task
+from pabench.engine import Task
 from pabench.errors import Aborted
-from pabench.execution import has_masks
+from pabench.execution import task
 from pabench.record import SCHEMA, labels, now
 from pabench.remedy import PRECISE, Patient, Treatment, criterion_entry, model_entry
+from pabench.state import has_masks
 from pabench.store import Store
 from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
@@ -48,7 +49,7 @@ def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plug
             known.add(cell.check_key)
             payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
             payload["plugins"] = [str(p) for p in plugins]
-            found[cell.check_key] = Task(cell.check_key, f"{_title(cell)}: check", "pabench.check:check", payload)
+            found[cell.check_key] = task("check", cell.check_key, f"{_title(cell)}: check", payload)
     return list(found.values())
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pabench.cell import Cell
-from pabench.execution import refused
 from pabench.flaw import Flaw
 from pabench.rerun import Rerun, Where, why
+from pabench.state import refused
 from pabench.wellformed import Wellformed
 
 MACHINE = ("data", "oom", "io", "timeout", "crash")

@@ -16,8 +16,8 @@ from rich.console import Console
 from pabench import bank, check, durable, execution, registry, study
 from pabench.block import Block
 from pabench.cell import Cell
-from pabench.engine import Engine, Outcome, StopFlag
-from pabench.engines import Inline, Processes
+from pabench.engine import Engine, Inline, Outcome, StopFlag
+from pabench.engines import Processes
 from pabench.environment import environment
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.interrupt import stoppable
@@ -112,7 +112,7 @@ class Session:
         )
 
     def survey(self, plan: execution.Plan) -> Survey:
-        """Adds the measurements to a plan that its cells lack."""
+        """The measurements that the cells of a plan lack."""
         how: dict[str, Any] = {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
         return Survey.of(self.store, plan, self.metrics, **how)
 
@@ -131,14 +131,13 @@ class Session:
         console.print(
             f"{self.path.stem}: {total} cells, {finished} done, {len(plan.open)} to do{again}", highlight=False
         )
-        titles = {task.key: task.title for task in plan.tasks}
+        tasks = [*plan.tasks, *survey.tasks]
+        titles = {task.key: task.title for task in tasks}
         engine = ENGINES[self.options.engine]()
         with stoppable() as stop:
             self.check_criteria(plan, console, into=self.store, stop=stop)
             shown = display(console, titles, cells=len(plan.open), finished=finished, total=total)
-            outcomes = engine.run(
-                plan.tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop
-            )
+            outcomes = engine.run(tasks, workers=self.workers, threads=self.threads, on_event=shown.event, stop=stop)
             try:
                 for outcome in survey.settle(execution.settle(self.store, plan, outcomes, here)):
                     shown.ended(outcome, self._line(plan, outcome))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pabench.engine import Task
-from pabench.engines import Inline, Processes
+from pabench.engine import Inline, Task
+from pabench.engines import Processes
 
 HERE = str(Path(__file__).parent)
 PROCESSES = Processes(grace=1.0)  # with the usual preload: its server is that of later tests, too
@@ -158,7 +158,7 @@ def test_a_task_that_always_segfaults_is_a_crash_after_three_attempts_and_the_ot
 
 def test_a_kill_by_the_out_of_memory_killer_is_told_from_a_crash(tmp_path, monkeypatch):
     kills = iter(range(99))
-    monkeypatch.setattr("pabench.child._oom_kills", lambda: next(kills))
+    monkeypatch.setattr("pabench.engines._oom_kills", lambda: next(kills))
     run = Run(PROCESSES, [toy("a", "kill_itself", file=str(tmp_path / "a"), times=99, signal=signal.SIGKILL)])
     assert run.outcomes["a"].kind == "oom"
 
