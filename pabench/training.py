@@ -64,8 +64,10 @@ def train(
     # before the optimizer is built, which would go on with the tensors of another device
     model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
     model.train()
-    masked = _Masked.of(model, masks, device=device, nhwc=nhwc)
-    dense = _Masked([], [])
+    weights = prunable_weights(model)
+    pruned = [weights[n] for n in masks]
+    # factors of the weights, in their dtype and laid out as they are: otherwise every step would convert them
+    kept = [torch.empty_like(weights[n]).copy_(m) for n, m in masks.items()]
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
@@ -73,8 +75,9 @@ def train(
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     for epoch in range(recipe.epochs):
-        if epoch == dense_epochs:
-            masked.zero()  # before the first step: what is pruned has no part in its gradient
+        masked = pruned if epoch >= dense_epochs else []
+        if masked and epoch == dense_epochs:
+            zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
         batches = loader(
             split,
             batch_size=recipe.batch_size,
@@ -88,8 +91,7 @@ def train(
             channels_last=nhwc,
             workers=_readers(),
         )
-        kept = masked if epoch >= dense_epochs else dense
-        loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, kept, recipe, device)
+        loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
         if not math.isfinite(loss):
             last = curve["loss"][-1] if curve["loss"] else None
             raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
@@ -99,32 +101,13 @@ def train(
     return curve
 
 
-@dataclass(frozen=True)
-class _Masked:
-    """Prunable weights and their masks side by side, as one fused multiplication takes them."""
-
-    weights: list[Tensor]
-    masks: list[Tensor]
-
-    @classmethod
-    def of(cls, model: nn.Module, masks: Mapping[str, Tensor], *, device: torch.device, nhwc: bool) -> _Masked:
-        weights = prunable_weights(model)
-        there = [m.to(device=device, dtype=weights[n].dtype) for n, m in masks.items()]
-        if nhwc:  # laid out as its weight, or every step would copy it
-            there = [m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 else m for m in there]
-        return cls([weights[n] for n in masks], there)
-
-    def zero(self) -> None:
-        if self.weights:
-            zero_pruned(self.weights, self.masks)
-
-
 def _epoch(
     forward: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-    masked: _Masked,
+    pruned: list[Tensor],
+    kept: list[Tensor],
     recipe: Recipe,
     device: torch.device,
 ) -> tuple[float, float, float]:
@@ -140,7 +123,8 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        masked.zero()  # after the step: momentum and weight decay move pruned weights, too
+        if pruned:
+            zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
         lr = float(scheduler.get_last_lr()[0])
         scheduler.step()
         total += loss.detach() * len(y)

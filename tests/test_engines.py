@@ -18,7 +18,15 @@ from pabench.engine import Inline, Task
 from pabench.engines import Processes
 
 HERE = str(Path(__file__).parent)
-PROCESSES = Processes(grace=1.0)  # with the usual preload: its server is that of later tests, too
+PROCESSES = Processes(preload=(), grace=1.0)  # toys need no torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bare_server():
+    """A server without torch; the one of other tests, which has it, is started again when it is needed."""
+    forkserver._forkserver._stop()
+    yield
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture(autouse=True)
@@ -228,16 +236,8 @@ def test_closing_the_iterator_early_leaves_no_process():
     assert time.monotonic() - start < 4.5
 
 
-@pytest.fixture
-def bare_server():
-    """The server has torch preloaded; here it is another one, and later tests start theirs with its preload again."""
-    forkserver._forkserver._stop()
-    yield
-    forkserver._forkserver._stop()
-
-
-def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script(bare_server):
-    run = Run(Processes(preload=()), [toy("a", "tell_surroundings")])
+def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script():
+    run = Run(PROCESSES, [toy("a", "tell_surroundings")])
     assert run.data("a") == [{"session": True, "threads": "1", "main": None, "torch": False}]
 
 
