@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -106,8 +106,8 @@ def _epoch(
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-    pruned: list[Tensor],
-    kept: list[Tensor],
+    pruned: Sequence[Tensor],
+    kept: Sequence[Tensor],
     recipe: Recipe,
     device: torch.device,
 ) -> tuple[float, float, float]:
