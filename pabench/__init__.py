@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pabench.library import prune as prune
     from pabench.library import score as score
+    from pabench.library_measure import measure as measure
     from pabench.masking import Masks as Masks
     from pabench.masking import apply as apply
-    from pabench.measuring import measure as measure
     from pabench.shuffling import shuffle as shuffle
 
 try:
@@ -25,7 +25,7 @@ __all__ = ["Masks", "apply", "measure", "prune", "score", "shuffle"]
 _HOME = {
     "Masks": "masking",
     "apply": "masking",
-    "measure": "measuring",
+    "measure": "library_measure",
     "prune": "library",
     "score": "library",
     "shuffle": "shuffling",

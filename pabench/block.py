@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +21,7 @@ from pabench.errors import DataError
 from pabench.parameters import create
 from pabench.shuffling import scrambled
 from pabench.split import scoring_batch
+from pabench.training import Report as Report
 from pabench.training import Source
 from pabench.training import train as train_network
 
@@ -62,7 +62,7 @@ class Block:
         masks: Mapping[str, torch.Tensor],
         *,
         dense_epochs: int = 0,
-        report: Callable[[dict[str, Any]], None] = lambda event: None,
+        report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
         seed = self.cell.seed_for

@@ -15,14 +15,15 @@ from typing import Any
 import torch
 
 from pabench import registry
-from pabench.block import Block
+from pabench.block import Block, Report
 from pabench.cell import Cell
 from pabench.criterion import Batch, Criterion
-from pabench.engine import Report, Task
+from pabench.engine import Task
 from pabench.errors import Aborted
-from pabench.execution import has_masks
+from pabench.execution import task
 from pabench.record import SCHEMA, labels, now
 from pabench.remedy import Patient, Treatment
+from pabench.state import has_masks
 from pabench.store import Store
 from pabench.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 
@@ -47,7 +48,7 @@ def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plug
         if known is None or known["status"] != "ok":
             payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
             payload["plugins"] = [str(path) for path in plugins]
-            found.append(Task(key, f"{_title(cell)}: check", "pabench.check:check", payload))
+            found.append(task("check", key, f"{_title(cell)}: check", payload))
     return found
 
 

@@ -5,8 +5,14 @@ A task names its function and holds plain data, so it can cross any process bord
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import importlib
+import json
+import os
+import sys
+import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -15,6 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
 TaskFunction = Callable[[Payload, Report], object]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Task:
 
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
     tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
-    seconds.
+    seconds. `kind` is for whoever made the tasks, and nothing to an engine.
     """
 
     key: str
@@ -32,6 +39,7 @@ class Task:
     payload: Payload = field(default_factory=dict)
     after: tuple[str, ...] = ()
     timeout: float | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,12 @@ class Outcome:
     attempts: int = 1
     seconds: float = 0.0
     exitcode: int | None = None  # of the last attempt; negative: killed by that signal
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ok, in one line: the last of its message."""
+        lines = self.message.strip().splitlines()
+        return lines[-1] if lines else "the process ended without a record"
 
 
 class StopFlag(Protocol):
@@ -127,3 +141,60 @@ def resolve(function: str) -> TaskFunction:
     module, _, name = function.partition(":")
     found: TaskFunction = getattr(importlib.import_module(module), name)
     return found
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Runs each task in this process, one after another: for debuggers and tests. A task can take it down."""
+
+    name: ClassVar[str] = "inline"
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: Callable[[Event], None],
+        stop: StopFlag,
+    ) -> Iterator[Outcome]:
+        schedule = Schedule(tasks)
+        with thread_variables(threads):
+            limit_threads(threads)
+        while not stop.is_set() and (task := schedule.next()):
+            on_event(Event(task.key, "started", {"attempt": 1}))
+            report = _reporter(task.key, on_event)
+            start, error = time.monotonic(), ""
+            try:
+                resolve(task.function)(task.payload, report)
+            except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
+                error = traceback.format_exc()
+            schedule.ended(task.key)
+            seconds = time.monotonic() - start
+            yield Outcome(task.key, not error, "error" if error else "", error, seconds=seconds)
+
+
+def _reporter(key: str, on_event: Callable[[Event], None]) -> Report:
+    return lambda data: on_event(Event(key, "progress", json.loads(json.dumps(data))))
+
+
+def limit_threads(threads: int) -> None:
+    """Compute with this many threads: in libraries that are loaded already, and in those that will be."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def thread_variables(threads: int) -> Iterator[None]:
+    """For what is started meanwhile: the thread pools of many libraries are made when they are imported."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -44,7 +44,7 @@ class Workload:
     @classmethod
     def of(cls, plan: Plan, survey: Survey) -> Workload:
         """The work of a plan and of the survey that was made for it."""
-        prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.function == "pabench.run:prune"]
+        prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.kind == "prune"]
         classes = registry.group("metrics").classes
         wanted = [spec.name for lacking in survey.wanted.values() for _, spec in lacking]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]

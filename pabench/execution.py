@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from pabench.cell import Cell, digest
-from pabench.engine import Outcome, Task
+from pabench.engine import Outcome, Payload, Task
 from pabench.record import blank_receipt, blank_record
+from pabench.state import DONE, has_masks
 from pabench.store import Store
-from pabench.verdict import DEGENERATE, remedy_of
 
-DONE = ("ok", "skipped", "failed")
+FUNCTIONS = {
+    "check": "pabench.check:check",
+    "prune": "pabench.prune_stage:prune",
+    "train": "pabench.train:train",
+    "measure": "pabench.measuring:cells",
+    "compare": "pabench.measuring:pairs",
+}
+"""What is done to cells: `Task.kind`, and the function that does it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Plan:
     """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`.
 
     `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
-    submitted, and their masks are made again.
+    submitted, and their masks are made again. `by_task` has the cells of each task.
     """
 
     cells: list[Cell]
@@ -40,46 +47,50 @@ def plan(
 ) -> Plan:
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
     failed."""
-    records = {cell.key: store.get("records", cell.key) for cell in cells}
-    statuses = {key: str(record["status"]) for key, record in records.items() if record}
-    done = {k: s for k, s in statuses.items() if s in DONE and not (retry and s == "failed")}
-    there = {path.stem for path in (store.folder / "masks").glob("*.safetensors")}
-    named = {key: ((records[key] or {}).get("receipt") or {}).get("mask") for key in done}
-    found = Plan(list(cells), done, [cell for cell in cells if named.get(cell.key) and named[cell.key] not in there])
-    shared: dict[str, Any] = {"store": str(store.folder), "device": device, "plugins": [str(p) for p in plugins]}
+    found = _found(store, cells, retry)
+    shared = payload(store, device, plugins)
     needed = {cell.key: _prunings(store, cell) for cell in [*found.open, *found.maskless]}
-    groups: dict[str, dict[str, Cell]] = {}
-    for pruning in (one for prunings in needed.values() for one in prunings):
-        groups.setdefault(_group(pruning), {})[pruning.pruning_key] = pruning
-    placed: set[str] = set()
+    groups = _grouped(needed.values())
+    tasks: dict[str, Task] = {}
     for cell in [*found.open, *found.maskless]:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
-            if name not in placed:
-                placed.add(name)
-                group = list(groups[name].values())
-                payload = {**shared, "cells": [c.to_json() for c in group]}
-                found.tasks.append(Task(name, f"{_title(group[0])}: masks", "pabench.run:prune", payload, after))
-                found.by_task[name] = group
+            if name not in tasks:  # where it is needed first
+                group = groups[name]
+                what = {**shared, "cells": [c.to_json() for c in group]}
+                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after)
             after = (name,)
-        if cell.key in done:
-            continue
-        payload = {**shared, "cell": cell.to_json()}
-        found.tasks.append(Task(cell.key, cell.title, "pabench.run:train", payload, after))
-        found.by_task[cell.key] = [cell]
+        if cell.key not in found.done:
+            tasks[cell.key] = task("train", cell.key, cell.title, {**shared, "cell": cell.to_json()}, after)
+    found.tasks.extend(tasks.values())
+    found.by_task.update(groups)
+    found.by_task.update({cell.key: [cell] for cell in found.open})
     return found
 
 
-def has_masks(store: Store, cell: Cell) -> bool:
-    """Whether a cell's masks need not be made: they are there, it needs none, or the criterion declined the network.
+def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = ()) -> Task:
+    """A task of one kind; `what` is its payload."""
+    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind)
 
-    A failed scoring is tried again for every cell that is open.
-    """
-    receipt = store.get("receipts", cell.pruning_key)
-    if receipt is None or receipt["status"] == "failed":
-        return False
-    mask = None if receipt["status"] == "skipped" else receipt["receipt"].get("mask")
-    return mask is None or store.has_mask(mask)
+
+def payload(store: Store, device: str, plugins: Iterable[Path]) -> Payload:
+    """What the payloads of all tasks of a run have in common."""
+    return {"store": str(store.folder), "device": device, "plugins": [str(path) for path in plugins]}
+
+
+def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
+    """What there is of the cells, without tasks for the rest."""
+    records = {cell.key: record for cell in cells if (record := store.get("records", cell.key))}
+    again = ("failed",) if retry else ()
+    done = {
+        key: str(record["status"])
+        for key, record in records.items()
+        if record["status"] in DONE and record["status"] not in again
+    }
+    # by name, without reading them: a study has thousands
+    there = {path.stem for path in (store.folder / "masks").glob("*.safetensors")}
+    masks = {key: (records[key].get("receipt") or {}).get("mask") for key in done}
+    return Plan(list(cells), done, [c for c in cells if masks.get(c.key) and masks[c.key] not in there])
 
 
 def _prunings(store: Store, cell: Cell) -> list[Cell]:
@@ -92,17 +103,13 @@ def _prunings(store: Store, cell: Cell) -> list[Cell]:
     return [*before, cell]
 
 
-def refused(store: Store, cell: Cell) -> dict[str, Any]:
-    """The part of a record that says that a cell is skipped, where the check found its ranking degenerate and the
-    suite says `degenerate: refuse`; else nothing."""
-    if cell.criterion is None or cell.scoring.degenerate != "refuse":
-        return {}
-    found = store.get("checks", cell.check_key)
-    if found is None or found["status"] != "ok" or found["finding"]["verdict"] != DEGENERATE:
-        return {}
-    detail = found["finding"]["detail"] + remedy_of(found)
-    flags = [{"flag": "degenerate", "detail": detail}]
-    return {"status": "skipped", "kind": "degenerate", "message": detail, "flags": flags}
+def _grouped(needed: Iterable[list[Cell]]) -> dict[str, list[Cell]]:
+    """The cells of each scoring pass, each once: a parent is needed by several."""
+    groups: dict[str, dict[str, Cell]] = {}
+    for prunings in needed:
+        for cell in prunings:
+            groups.setdefault(_group(cell), {})[cell.pruning_key] = cell
+    return {name: list(group.values()) for name, group in groups.items()}
 
 
 def _group(cell: Cell) -> str:
@@ -135,7 +142,7 @@ def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dic
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": (outcome.message.strip().splitlines() or ["the process ended without a record"])[-1],
+        "message": outcome.reason,
         "traceback": outcome.message,
         "attempt": outcome.attempts,
     }

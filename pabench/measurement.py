@@ -7,11 +7,13 @@ adds files and changes none. So no record and no receipt depends on which metric
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
-from pabench.cell import digest
+from pabench.cell import Cell, digest
 
 SCHEMA = 1
 Of = tuple[str, ...]
@@ -47,6 +49,26 @@ class MetricSpec:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def single(cells: Iterable[Cell], metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec]]:
+    """What can be measured of each cell alone: its mask, unless it is its parent's, and its training."""
+    for cell in cells:
+        for spec in metrics:
+            if spec.stage == "training" or (spec.stage == "mask" and cell.ablation != "reinit"):
+                yield (cell.pruning_key if spec.stage == "mask" else cell.key,), spec
+
+
+def pairs(cells: Iterable[Cell], metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec]]:
+    """What can be measured of two cells of a block at one sparsity, the smaller pruning key first."""
+    at: dict[float, set[str]] = defaultdict(set)
+    for cell in cells:
+        at[cell.sparsity].add(cell.pruning_key)
+    for keys in at.values():
+        for both in combinations(sorted(keys), 2):
+            for spec in metrics:
+                if spec.stage == "pair":
+                    yield both, spec
 
 
 class Measurements:

@@ -18,7 +18,7 @@ from pabench import maskbits
 from pabench.block import Block
 from pabench.cell import Cell, ModelSpec
 from pabench.errors import DataError
-from pabench.execution import refused
+from pabench.state import refused
 from pabench.foreign import Flaw, content
 from pabench.level import Level, Recheck
 from pabench.record import MACHINE, NUMERICS, PARTS

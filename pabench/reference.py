@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from pabench.block import Block
+from pabench.block import Block, Report
 from pabench.cell import Cell
 from pabench.control import Control, Original
 from pabench.criterion import Criterion, Tensors
@@ -18,8 +17,6 @@ from pabench.network import Network, prunable_weights
 from pabench.pruning import SkippedError
 from pabench.size import parameters
 from pabench.width import narrowed
-
-Report = Callable[[dict[str, Any]], None]
 
 
 def trained_weights(block: Block, rule: Criterion, network: Network, report: Report) -> Tensors:

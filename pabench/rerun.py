@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from pabench import check, execution, maskbits, registry, schema
 from pabench.cell import Cell, CriterionSpec, digest
 from pabench.description import descriptions
-from pabench.engine import Engine, Task
-from pabench.engines import Inline, Processes
+from pabench.engine import Engine, Inline, Task
+from pabench.engines import Processes
 from pabench.environment import cores, environment
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.foreign import Foreign, content
@@ -114,7 +114,7 @@ def rerun(
         store.open_study({"name": "verification", "cells": [], "environment": {}})
         device = str(where.device)
         plan = execution.plan(store, [own[cell.key] for cell in cells], device=device)
-        wanted = [task for task in plan.tasks if training or task.function == "pabench.run:prune"]
+        wanted = [task for task in plan.tasks if training or task.kind == "prune"]
         findings = check.tasks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
         code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
         tasks = [_with_code(task, code) for task in [*findings, *wanted]]

@@ -13,8 +13,8 @@ import torch
 from pabench import check, durable, execution, registry, study
 from pabench.block import Block
 from pabench.cell import Cell
-from pabench.engine import Engine, Event, Outcome, StopFlag, Task
-from pabench.engines import Inline, Processes
+from pabench.engine import Engine, Event, Inline, Outcome, StopFlag, Task
+from pabench.engines import Processes
 from pabench.environment import cores, environment, pick_device
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.measurement import MetricSpec
@@ -149,7 +149,7 @@ class Session:
         return execution.plan(self.store, cells, **self._how)
 
     def survey(self, plan: execution.Plan) -> Survey:
-        """Adds the measurements to a plan that its cells lack."""
+        """The measurements that the cells of a plan lack."""
         return Survey.of(self.store, plan, self.metrics, **self._how)
 
     @property
@@ -170,7 +170,7 @@ class Session:
         self, plan: execution.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
         """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
-        outcomes = self._run(plan.tasks, on_event, stop)
+        outcomes = self._run([*plan.tasks, *survey.tasks], on_event, stop)
         return survey.settle(execution.settle(self.store, plan, outcomes, here))
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -61,24 +61,23 @@ def train(
     same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
     """
     nhwc = channels_last(model, recipe, device)
+    # before the optimizer is built, which would go on with the tensors of another device
     model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
     model.train()
     weights = prunable_weights(model)
     pruned = [weights[n] for n in masks]
-    kept = [m.to(device=device, dtype=weights[n].dtype) for n, m in masks.items()]
-    kept = [m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 and nhwc else m for m in kept]
-    steps = steps_per_epoch(len(source.split), recipe.batch_size)
+    # factors of the weights, in their dtype and laid out as they are: otherwise every step would convert them
+    kept = [torch.empty_like(weights[n]).copy_(m) for n, m in masks.items()]
+    split = source.split.to(device)
+    steps = steps_per_epoch(len(split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, step / steps))
     forward = torch.compile(model) if recipe.compile else model
-    split = source.split.to(device)
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     for epoch in range(recipe.epochs):
-        masked = bool(pruned) and epoch >= dense_epochs
+        masked = pruned if epoch >= dense_epochs else []
         if masked and epoch == dense_epochs:
-            zero_pruned(pruned, kept)
-        total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
+            zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
         batches = loader(
             split,
             batch_size=recipe.batch_size,
@@ -92,30 +91,46 @@ def train(
             channels_last=nhwc,
             workers=_readers(),
         )
-        seen = 0
-        for x, y in batches:
-            with precision(recipe, device):
-                logits = forward(x)
-                loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if masked:
-                zero_pruned(pruned, kept)
-            lr = scheduler.get_last_lr()[0]
-            scheduler.step()
-            total += loss.detach() * len(y)
-            correct += (logits.detach().argmax(1) == y).sum()
-            seen += len(y)
-        mean_loss = float(total) / seen
-        if not math.isfinite(mean_loss):
+        loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
+        if not math.isfinite(loss):
             last = curve["loss"][-1] if curve["loss"] else None
-            raise DivergedError(f"the training loss is {mean_loss} in epoch {epoch + 1}; last finite loss: {last}")
-        curve["loss"].append(mean_loss)
-        curve["top1"].append(100 * float(correct) / seen)
-        curve["lr"].append(lr)
-        report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": mean_loss, "top1": curve["top1"][-1]})
+            raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
+        for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
+            curve[name].append(value)
+        report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
     return curve
+
+
+def _epoch(
+    forward: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    pruned: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    recipe: Recipe,
+    device: torch.device,
+) -> tuple[float, float, float]:
+    """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
+    # sums stay on the device, where reading one would wait for it at every step; Metal has no float64
+    total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    seen = 0
+    for x, y in batches:
+        with precision(recipe, device):
+            logits = forward(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if pruned:
+            zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
+        lr = float(scheduler.get_last_lr()[0])
+        scheduler.step()
+        total += loss.detach() * len(y)
+        correct += (logits.detach().argmax(1) == y).sum()
+        seen += len(y)
+    return float(total) / seen, 100 * float(correct) / seen, lr
 
 
 @torch.no_grad()

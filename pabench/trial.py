@@ -23,7 +23,7 @@ from pabench.errors import MissingError, PabenchError, SuiteError
 from pabench.masking import Masks
 from pabench.receipt import Pruned
 from pabench.resolve import Resolver
-from pabench.scoring import scored
+from pabench.prune_stage import scored
 
 EMBEDDED, SIDE = "digits", 32
 """What a model is scored on where nothing is said: at 8 x 8 pixels most networks would have nothing left to see."""
@@ -82,7 +82,7 @@ class Trial(Block):
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
         cell = replace(self.cell, sparsity=sparsity, scoring=Scoring(dtype))
-        ((_, pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
+        (found,) = scored([cell], self, rule, self.module, lambda event: None)
         return pruned, int(cost["scoring_peak_bytes"])
 
     def _images(self, indices: Tensor) -> Batch:

@@ -11,14 +11,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from pabench.engine import Payload, resolve
+from pabench.engine import Payload, limit_threads, resolve
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MAX_MESSAGE = 64 * 1024
+"""Characters of a traceback that are sent, its end: more than any of a plugin needs, and what a pipe holds."""
 
 
 def main(function: str, payload: Payload, threads: int, runner: Connection) -> None:
@@ -39,28 +38,6 @@ def main(function: str, payload: Payload, threads: int, runner: Connection) -> N
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
-
-
-def limit_threads(threads: int) -> None:
-    """Compute with this many threads: in libraries that are loaded already, and in those that will be."""
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def thread_variables(threads: int) -> Iterator[None]:
-    """For what is started meanwhile: the thread pools of many libraries are made when they are imported."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _send(runner: Connection, **message: Any) -> None:

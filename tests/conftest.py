@@ -27,6 +27,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """A study that is run in the test's own process would compute with a thread a core, whatever is said above."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.session.Session.threads", 1)
+        patch.setattr("pabench.rerun.cores", lambda: 1)
+        yield
+
+
 @dataclass(frozen=True)
 class Case:
     """A reference network with its scoring images, and what official code gave on it."""

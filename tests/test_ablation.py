@@ -58,6 +58,14 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
     }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_report():
+    """Drawing it takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.session.write", lambda folder: folder)
+        yield
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablations")

@@ -150,7 +150,7 @@ def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission
 
 
 def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, site, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pabench.run.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
+    monkeypatch.setattr("pabench.prune_stage.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
 
     assert carry_out(session(suite, site, overrides=SMALL)) == 0
 

@@ -19,7 +19,7 @@ from torch.func import grad
 
 import pabench
 from pabench import block
-from pabench import run as stages
+from pabench import train as stage
 from pabench.commands.running import carry_out
 from pabench.criterion import ScoreCriterion
 from pabench.selection import kept_count, layer_counts, round_densities
@@ -203,7 +203,7 @@ def test_no_round_goes_below_the_density_asked_for(schedule, steps):
 def test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result(tmp_path, monkeypatch):
     """The accuracy of another epoch cannot be the result: no test image is seen before the last one is over."""
     log = []
-    train, evaluate = block.train_network, stages.evaluate
+    train, evaluate = block.train_network, stage.evaluate
 
     def trained(*args, **kwargs):
         curve = train(*args, **kwargs)
@@ -219,10 +219,10 @@ def test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result(tmp
         log.append(("test data", 0))
         return test.func(block)
 
-    test = stages.Block.__dict__["test"]
+    test = stage.Block.__dict__["test"]
     monkeypatch.setattr(block, "train_network", trained)
-    monkeypatch.setattr(stages, "evaluate", evaluated)
-    monkeypatch.setattr(stages.Block, "test", property(read))
+    monkeypatch.setattr(stage, "evaluate", evaluated)
+    monkeypatch.setattr(stage.Block, "test", property(read))
     (tmp_path / "suite.yaml").write_text(SUITE)
 
     options = Options(suite=str(tmp_path / "suite.yaml"), output=tmp_path / "out", engine="inline")

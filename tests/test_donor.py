@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import pabench
-from pabench import run
+from pabench import prune_stage
 from pabench.cell import Cell
 from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
 from pabench.masking import unpack
 from pabench.session import Options, Session
+from pabench.stage import rebuild
 from pabench.store import Store
 
 SUITE = """
@@ -130,7 +131,7 @@ def study(tmp_path_factory):
     store.open_study({"suite": SUITE, "name": "study", "cells": []})
     for label in {c.criterion.label for c in cells}:
         mine = [c.to_json() for c in cells if c.criterion.label == label]
-        run.prune({"store": str(store.folder), "cells": mine, "device": "cpu"}, lambda _: None)
+        prune_stage.prune({"store": str(store.folder), "cells": mine, "device": "cpu"}, lambda _: None)
     return cells, store
 
 
@@ -168,9 +169,9 @@ def test_a_donor_that_has_changed_since_the_run_began_is_noticed(study):
     cell = next(c for c in cells if c.criterion.donor)
     changed = replace(cell, criterion=replace(cell.criterion, donor={**cell.criterion.donor, "source": "0" * 64}))
 
-    assert run.rebuild(cell).allocation == "as:snip"
+    assert rebuild(cell).allocation == "as:snip"
     with pytest.raises(DataError, match="as:snip: the criterion has changed since the run began"):
-        run.rebuild(changed)
+        rebuild(changed)
 
 
 def test_an_unknown_donor_is_told_at_its_place(tmp_path):

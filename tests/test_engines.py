@@ -14,11 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from pabench.engine import Task
-from pabench.engines import Inline, Processes
+from pabench.engine import Inline, Task
+from pabench.engines import Processes
 
 HERE = str(Path(__file__).parent)
-PROCESSES = Processes(grace=1.0)  # with the usual preload: its server is that of later tests, too
+PROCESSES = Processes(preload=(), grace=1.0)  # toys need no torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bare_server():
+    """A server without torch; the one of other tests, which has it, is started again when it is needed."""
+    forkserver._forkserver._stop()
+    yield
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +166,7 @@ def test_a_task_that_always_segfaults_is_a_crash_after_three_attempts_and_the_ot
 
 def test_a_kill_by_the_out_of_memory_killer_is_told_from_a_crash(tmp_path, monkeypatch):
     kills = iter(range(99))
-    monkeypatch.setattr("pabench.child._oom_kills", lambda: next(kills))
+    monkeypatch.setattr("pabench.engines._oom_kills", lambda: next(kills))
     run = Run(PROCESSES, [toy("a", "kill_itself", file=str(tmp_path / "a"), times=99, signal=signal.SIGKILL)])
     assert run.outcomes["a"].kind == "oom"
 
@@ -228,16 +236,8 @@ def test_closing_the_iterator_early_leaves_no_process():
     assert time.monotonic() - start < 4.5
 
 
-@pytest.fixture
-def bare_server():
-    """The server has torch preloaded; here it is another one, and later tests start theirs with its preload again."""
-    forkserver._forkserver._stop()
-    yield
-    forkserver._forkserver._stop()
-
-
-def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script(bare_server):
-    run = Run(Processes(preload=()), [toy("a", "tell_surroundings")])
+def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script():
+    run = Run(PROCESSES, [toy("a", "tell_surroundings")])
     assert run.data("a") == [{"session": True, "threads": "1", "main": None, "torch": False}]
 
 

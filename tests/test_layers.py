@@ -27,7 +27,7 @@ ROOMS = [
     *["verification", "bank"],
     *["board", "comparable", "sitefolder", "site", "publish"],
     *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk"],
-    *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library", "parent"],
+    *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library"],
     *["diagnosis"],
     *["reach", "liveness", "metric", "metrics"],
     *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],

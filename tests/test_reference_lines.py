@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pabench
-from pabench import block, scoring
+from pabench import block, prune_stage
 from pabench import model as models
 from pabench.cell import Cell, ModelSpec
 from pabench.commands.running import carry_out
@@ -54,7 +54,7 @@ class Watched:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.runs: list[dict] = []
         self.seconds: list[float] = []
-        train, weights = block.train_network, scoring.trained_weights
+        train, weights = block.train_network, prune_stage.trained_weights
 
         def timed(*args):
             began = time.perf_counter()
@@ -69,7 +69,7 @@ class Watched:
             return curve
 
         patch.setattr(block, "train_network", watched)
-        patch.setattr(scoring, "trained_weights", timed)
+        patch.setattr(prune_stage, "trained_weights", timed)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -205,15 +205,15 @@ def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(stu
 
 def test_a_dense_training_that_failed_is_tried_again_when_asked(tmp_path, monkeypatch):
     text = QUICK.replace("[0, 0.5, 0.9]", "[0.9]")
-    weights = scoring.trained_weights
+    weights = prune_stage.trained_weights
 
     def full(*args):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(scoring, "trained_weights", full)
+    monkeypatch.setattr(prune_stage, "trained_weights", full)
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert named(tmp_path)[LATE, 0.9]["kind"] == "oom"
-    monkeypatch.setattr(scoring, "trained_weights", weights)
+    monkeypatch.setattr(prune_stage, "trained_weights", weights)
 
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert carry_out(session(tmp_path, text, only=LATE_ONLY, retry=True)) == 0

@@ -163,7 +163,7 @@ def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):
     folder, records = study
-    monkeypatch.setattr("pabench.run.train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("pabench.train.train", lambda *a: pytest.fail("trained again"))
 
     code, again = run(folder / "study.yaml", folder / "out")
 

@@ -639,7 +639,9 @@ def test_code_that_rewrites_the_judge_judges_nothing(forgery, monkeypatch):
 
 def test_code_of_one_criterion_is_not_in_the_process_of_another(forgery, monkeypatch):
     looked_at(monkeypatch, "snip", "steep")
-    found = verify(hostile(forgery, "import pabench.run; pabench.run.scored = None"), 3, seed=1, where=TRUSTED)
+    found = verify(
+        hostile(forgery, "import pabench.prune_stage; pabench.prune_stage.scored = None"), 3, seed=1, where=TRUSTED
+    )
 
     outcomes = {o["title"].split(" / ")[2].split()[0]: o["outcome"] for o in found.levels[2].outcomes}
     assert outcomes == {"snip": "equal", "steep": "no mask"}

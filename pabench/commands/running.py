@@ -52,7 +52,7 @@ def _watch(
     session: Session, plan: execution.Plan, survey: Survey, here: dict[str, Any], console: Console, stop: Stop
 ) -> None:
     """Show how the tasks go until the last has ended, or until the run is stopped."""
-    titles = {task.key: task.title for task in plan.tasks}
+    titles = {task.key: task.title for task in [*plan.tasks, *survey.tasks]}
     display = Bars if console.is_terminal else Lines
     with closing(display(console, titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
         for outcome in session.run(plan, survey, here, shown.event, stop):
