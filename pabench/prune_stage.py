@@ -142,13 +142,13 @@ def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Modu
     `cells` differ in their sparsity alone. A criterion that looks at trained weights gets those of one training of the
     dense network, which is part of its cost. InapplicableError: the cells' ablation means nothing to the criterion.
     """
-    ablation = block.cell.ablation
+    ablation, dtype = cells[0].ablation, getattr(torch, cells[0].scoring.dtype)
     if ablation in IN_BATCH and not rule.examples_per_class:
         raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
-    own = _setting(block, rule, module, report)
+    own = _setting(block, rule, module, dtype, report)
     trainings = [own.training]
     if (giver := donor(rule)) is not None:
-        other = _setting(block, giver, module, report)
+        other = _setting(block, giver, module, dtype, report)
         trainings.append(other.training)
         layers = donor_layers(rule, lambda _, density: other.masks([density])[0].masks)
         own = replace(own, sources=replace(own.sources, layers=layers))
@@ -168,9 +168,7 @@ def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Modu
     return found
 
 
-def _setting(block: Block, rule: Criterion, module: nn.Module, report: Report) -> _Setting:
-    dtype = getattr(torch, block.cell.scoring.dtype)
-
+def _setting(block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> _Setting:
     def redraw(seed: int) -> Tensors:
         other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
         return {**other.rest, **other.weights}

@@ -83,7 +83,7 @@ class Trial(Block):
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
         cell = replace(self.cell, sparsity=sparsity, scoring=Scoring(dtype))
         (found,) = scored([cell], self, rule, self.module, lambda event: None)
-        return pruned, int(cost["scoring_peak_bytes"])
+        return found.pruned, int(found.cost["scoring_peak_bytes"])
 
     def _images(self, indices: Tensor) -> Batch:
         """Bilinear, one channel repeated."""
