@@ -48,7 +48,7 @@ def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plug
         if known is None or known["status"] != "ok":
             payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
             payload["plugins"] = [str(path) for path in plugins]
-            found.append(task("check", key, f"{_title(cell)}: check", payload))
+            found.append(task("check", key, f"{checked_title(cell)}: check", payload))
     return found
 
 
@@ -113,7 +113,7 @@ def lines(stores: Iterable[Store], cells: Iterable[Cell]) -> Iterator[str]:
         told.add(cell.check_key)
         found = next(filter(None, (store.get("checks", cell.check_key) for store in stores)), None)
         if found is not None and (line := _line(cell, found)):
-            yield f"{_title(cell)}: {line}"
+            yield f"{checked_title(cell)}: {line}"
 
 
 def _line(cell: Cell, found: Mapping[str, Any]) -> str:
@@ -128,6 +128,6 @@ def _line(cell: Cell, found: Mapping[str, Any]) -> str:
     return f"{finding.verdict}: {finding.detail}{end}"
 
 
-def _title(cell: Cell) -> str:
+def checked_title(cell: Cell) -> str:
     assert cell.criterion is not None
     return f"{cell.dataset.label} / {cell.model.label} / {cell.criterion.label}"
