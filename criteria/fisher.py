@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
-from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 ELEMENTS = 2**24
 """Numbers that a tensor with a row per image may hold: 128 MiB in float64. More images are taken in several goes."""

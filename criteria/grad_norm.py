@@ -6,8 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torch.func import grad
 
-from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp
 
-from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

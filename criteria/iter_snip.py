@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pabench.criterion import PositiveInt
+from pabench.plugins import PositiveInt
 
 from .snip import Snip
 

@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.criterion import ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

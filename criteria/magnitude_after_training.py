@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pabench.criterion import NonNegativeInt, ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import NonNegativeInt, ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

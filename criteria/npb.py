@@ -7,9 +7,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.criterion import Criterion, NonNegativeFloat, ScoreContext
-from pabench.selection import Tensors, kept_count, layer_counts
-from pabench.wiring import Applied, WiringError, passing
+from pabench.plugins import (
+    Applied,
+    Criterion,
+    NonNegativeFloat,
+    ScoreContext,
+    Tensors,
+    WiringError,
+    kept_count,
+    layer_counts,
+    passing,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

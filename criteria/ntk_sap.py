@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.func import grad
 from torch.nn import functional as F
 
-from pabench.criterion import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
-from pabench.rewire import Rewired
-from pabench.selection import Tensors
+from pabench.plugins import PositiveFloat, PositiveInt, Rewired, ScoreContext, ScoreCriterion, Tensors
 
 Call = Callable[[Tensors, Tensor], Tensor]
 

@@ -6,10 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.criterion import Criterion, ScoreContext
-from pabench.selection import Tensors, kept_count
-from pabench.walk import Steps, Walks
-from pabench.wiring import WiringError, wiring
+from pabench.plugins import Criterion, ScoreContext, Steps, Tensors, Walks, WiringError, kept_count, wiring
 
 PATIENCE = 4
 """Walks per weight of the network after which transition probabilities fill what is left of the budget."""

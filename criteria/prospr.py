@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.func import grad
 from torch.nn import functional as F
 
-from pabench.criterion import Batch, NonNegativeFloat, PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import Batch, NonNegativeFloat, PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

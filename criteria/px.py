@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.func import grad
 from torch.nn import functional as F
 
-from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
-from pabench.rewire import Rewired
-from pabench.selection import Tensors
+from pabench.plugins import PositiveInt, Rewired, ScoreContext, ScoreCriterion, Tensors
 
 UNDEFINED = (
     *("gelu", "silu", "mish", "elu", "selu", "celu", "prelu", "leaky_relu", "hardtanh", "relu6", "hardswish"),

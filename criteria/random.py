@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pabench.criterion import ScoreContext, ScoreCriterion
-from pabench.selection import Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pabench.control import Control, ModelSpec, Original
+from pabench.plugins import Control, ModelSpec, Original
 
 
 @dataclass(frozen=True, kw_only=True)

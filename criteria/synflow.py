@@ -7,10 +7,16 @@ from typing import Literal
 from torch import Tensor
 from torch.func import grad
 
-from pabench.criterion import PositiveInt, ScoreContext, ScoreCriterion
-from pabench.exponent import Carried
-from pabench.rewire import UNCLAMPED, UNNORMALISED, Rewired
-from pabench.selection import Tensors
+from pabench.plugins import (
+    UNCLAMPED,
+    UNNORMALISED,
+    Carried,
+    PositiveInt,
+    Rewired,
+    ScoreContext,
+    ScoreCriterion,
+    Tensors,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

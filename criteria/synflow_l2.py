@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.criterion import ScoreContext
-from pabench.selection import Tensors
+from pabench.plugins import ScoreContext, Tensors
 
 from .synflow import SynFlow
 

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from pabench import registry
-from pabench.allocation import ALLOCATIONS, AS, lamp
-from pabench.cell import ModelSpec
-from pabench.checkup import Checkup, Row, check_up
-from pabench.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
+from pabench.cli.conformance import matrix
+from pabench.diagnostics.checkup import Checkup, Row, check_up
+from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
+from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
-from pabench.remedy import Treatment, criterion_entry, flow
-from pabench.suite import find, load
-from pabench.testimony import matrix
-from pabench.verdict import HEALTHY, percentage
-from pabench.wording import NOTHING, plain
+from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
+from pabench.store.verdict import HEALTHY
+from pabench.suite.specs import ModelSpec
+from pabench.suite.suite import find, load
+from pabench.words import NOTHING, percentage, plain
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS.parent / "tests" / "reference"

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pabench.library import prune as prune
-    from pabench.library import score as score
-    from pabench.library_measure import measure as measure
-    from pabench.masking import Masks as Masks
-    from pabench.masking import apply as apply
-    from pabench.shuffling import shuffle as shuffle
+    from pabench.diagnostics.measure import measure as measure
+    from pabench.scoring.library import prune as prune
+    from pabench.scoring.library import score as score
+    from pabench.scoring.masks import Masks as Masks
+    from pabench.scoring.masks import apply as apply
+    from pabench.scoring.shuffling import shuffle as shuffle
 
 try:
     __version__ = version("pabench")
@@ -23,12 +23,12 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 __all__ = ["Masks", "apply", "measure", "prune", "score", "shuffle"]
 _HOME = {
-    "Masks": "masking",
-    "apply": "masking",
+    "Masks": "scoring.masks",
+    "apply": "scoring.masks",
     "measure": "library_measure",
-    "prune": "library",
-    "score": "library",
-    "shuffle": "shuffling",
+    "prune": "scoring.library",
+    "score": "scoring.library",
+    "shuffle": "scoring.shuffling",
 }
 
 

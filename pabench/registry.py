@@ -1,6 +1,6 @@
 """The one door: built-ins and anyone's plugins are found the same way.
 
-Entry points of the groups `pabench.criteria`, `pabench.datasets`, `pabench.metrics` and `pabench.sections`, whose
+Entry points of the groups `pabench.criteria`, `pabench.data`, `pabench.diagnostics.metrics` and `pabench.sections`, whose
 value is a class, a module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set
 aside with its reason; two of one name are refused with both places named.
 """
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pabench.errors import MissingError, PluginError, SuiteError, did_you_mean
 
 if TYPE_CHECKING:
-    from pabench.criterion import Criterion
+    from pabench.scoring.criterion import Criterion
 
 
 @dataclass(frozen=True)

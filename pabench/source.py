@@ -1,18 +1,181 @@
-"""What the built-in criteria say of themselves, read from their files without importing them: no torch, no plugin."""
+"""What identifies the code of a plugin class: a hash of what it says, and one of the bytes it stands in."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Mapping
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+FOREIGN = {"pabench", *sys.stdlib_module_names}
+"""Top-level packages that are never a plugin's own."""
+
+
+@cache
+def source_digest(cls: type) -> str:
+    """Hash of the code that defines a class, part of every key: an edited criterion is another one.
+
+    Docstrings, comments, layout and imports of pabench do not count, and every Python gives the same hash. All else
+    in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
+    class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
+    """
+    return _together([code_digest(file.read_bytes()) for file in source_files(cls)])
+
+
+@cache
+def file_digest(cls: type) -> str:
+    """SHA-256 of the bytes of the same files: what a record's reader can compare with a file in hand."""
+    return _together([bytes_digest(file.read_bytes()) for file in source_files(cls)])
+
+
+def bytes_digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def code_digest(data: bytes) -> str:
+    """Hash of what a Python file says; of its bytes where it is not Python."""
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return bytes_digest(data)
+    return bytes_digest(json.dumps(_canonical(tree), separators=(",", ":")).encode())
+
+
+@cache
+def source_files(cls: type) -> tuple[Path, ...]:
+    """The file of a class, those of the classes it extends, and all files of their own that they import, in this order.
+
+    Imports are read, not followed at run time: relative ones, those of the file's own package, and for a file outside
+    any package those of modules beside it, also where a file is named by a string that ends in `.py`.
+    """
+    extended = [c for c in cls.__mro__[1:] if c.__module__.partition(".")[0] not in FOREIGN]
+    try:
+        waiting = [Path(inspect.getfile(c)).resolve() for c in (cls, *extended)]
+        found: dict[Path, None] = {}
+        while waiting:
+            file = waiting.pop(0)
+            if file not in found:
+                found[file] = None
+                waiting += _own_imports(file)
+    except (OSError, TypeError):
+        return ()
+    return tuple(found)
+
+
+def _together(digests: list[str]) -> str:
+    """One hash of several: that of the file itself where it stands alone."""
+    return digests[0] if len(digests) == 1 else bytes_digest("".join(digests).encode()) if digests else ""
+
+
+def _own_imports(file: Path) -> list[Path]:
+    """The files beside or below a file that it imports, in the order of its lines."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    roots = [_package_root(file)]
+    found = []
+    for node in ast.walk(tree):
+        for folder, dotted in _imported(node, file, roots):
+            path = folder.joinpath(*dotted.split(".")) if dotted else folder
+            choices = (path.with_suffix(".py"), path / "__init__.py")
+            found += [choice.resolve() for choice in choices if choice.is_file()]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".py"):
+            beside = file.parent / node.value
+            found += [beside.resolve()] if beside.is_file() else []
+    return [path for path in found if path != file]
+
+
+def _imported(node: ast.AST, file: Path, roots: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Folders and dotted names of what an import may mean: a module, or a name in one."""
+    if isinstance(node, ast.ImportFrom) and node.level:
+        folder = file.parents[node.level - 1]
+        yield folder, node.module or ""
+        for alias in node.names:
+            yield folder, f"{node.module}.{alias.name}" if node.module else alias.name
+        return
+    names: list[str] = []
+    if isinstance(node, ast.ImportFrom) and node.module:
+        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    elif isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+        names = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    for name in names:
+        if name.partition(".")[0] not in FOREIGN:
+            yield from ((root, name) for root in roots)
+
+
+def _package_root(file: Path) -> Path:
+    """The folder that a file's absolute imports start from: that of its outermost package, or its own."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _canonical(value: Any) -> Any:
+    """A syntax tree as nested lists. What is empty is left out, since each Python adds fields of its own."""
+    if isinstance(value, ast.Constant):
+        return ["Constant", type(value.value).__name__, _constant(value.value)]
+    if isinstance(value, ast.JoinedStr):
+        return ["JoinedStr", _canonical(_joined(value.values))]
+    if isinstance(value, ast.AST):
+        fields = sorted((name, _canonical(part)) for name, part in ast.iter_fields(value) if name != "type_comment")
+        return [type(value).__name__, *([name, part] for name, part in fields if part not in (None, []))]
+    if isinstance(value, list):
+        return [_canonical(part) for part in value if not _is_silent(part)]
+    return value
+
+
+def _is_silent(node: Any) -> bool:
+    """Whether a statement, or a name that one imports, says nothing that counts: a docstring, an import of pabench."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    if isinstance(node, ast.ImportFrom):
+        return not node.level and _is_ours(node.module or "")
+    if isinstance(node, ast.Import):
+        return all(_is_ours(alias.name) for alias in node.names)
+    return isinstance(node, ast.alias) and _is_ours(node.name)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "pabench"
+
+
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string, neighbouring texts as one: where they are cut differs between Pythons."""
+    found: list[ast.expr] = []
+    for part in parts:
+        if isinstance(part, ast.Constant) and found and isinstance(found[-1], ast.Constant):
+            found[-1] = ast.Constant(found[-1].value + part.value)  # type: ignore[operator]
+        elif not (isinstance(part, ast.Constant) and part.value == ""):
+            found.append(part)
+    return found
+
+
+def _constant(value: Any) -> str:
+    """A literal as text that no version of Python prints otherwise (`repr` of a string follows its Unicode tables)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return value.hex()
+    return hex(value) if type(value) is int else repr(value)
+
+
 CONTROL = "Control"
-"""The base class of what trains another network in place of a pruned one (`pabench.control`)."""
+"""The base class of what trains another network in place of a pruned one (`pabench.scoring.control`)."""
+
+
 READ = ("name", "paper", "trains", "reference_line", "variants")
 
 

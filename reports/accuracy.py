@@ -10,10 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.frame import DENSE, strata
-from pabench.section import Section, Study
-from pabench.statistics import Interval, mean_interval
-from pabench.wording import count, percent, span
+from pabench.report.frame import strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.statistics.intervals import Interval, mean_interval
+from pabench.suite.cell import DENSE
+from pabench.words import count, percent, span
 
 from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.frame import reference_lines
-from pabench.paired import stratified
-from pabench.statistics import DIGITS, LEVEL, Interval, holm, stratified_interval, stratified_test
+from pabench.report.frame import reference_lines
+from pabench.statistics.intervals import DIGITS, LEVEL, Interval, holm, stratified_interval, stratified_test
+from pabench.statistics.paired import stratified
 
 
 @dataclass(frozen=True)

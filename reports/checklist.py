@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pabench import latex as tex
-from pabench.section import Section, Study
-from pabench.wording import plain
+from pabench.report import latex as tex
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.words import plain
 
 from . import conduct, coverage
 from .answer import SOURCES, Answer

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from pabench.board import board
-from pabench.frame import DENSE, pruned, reference_lines, strata
-from pabench.paired import block_means, by_task, stratified
-from pabench.ranktest import Friedman, friedman, smallest_p
-from pabench.resampling import interquartile_mean
-from pabench.section import Section, Study
-from pabench.statistics import LEVEL, Interval
-from pabench.wording import count, number, span
+from pabench.report.frame import pruned, reference_lines, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.statistics.board import board
+from pabench.statistics.intervals import LEVEL, Interval
+from pabench.statistics.paired import block_means, by_task, stratified
+from pabench.statistics.ranktest import Friedman, friedman, smallest_p
+from pabench.statistics.resampling import interquartile_mean
+from pabench.suite.cell import DENSE
+from pabench.words import count, number, span
 
 from .diagram import diagram
 from .duels import Duel, duels, grids

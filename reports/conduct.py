@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.ablation import INAPPLICABLE
-from pabench.cell import PROTOCOL, canonical
-from pabench.frame import pruned
-from pabench.record import ENVIRONMENT
-from pabench.section import Study
-from pabench.wording import count, environment_text, plain, tallied
+from pabench.report.frame import pruned
+from pabench.report.study import Study
+from pabench.store.record import ENVIRONMENT
+from pabench.suite.ablations import INAPPLICABLE
+from pabench.suite.cell import PROTOCOL
+from pabench.suite.digest import canonical
+from pabench.words import count, environment_text, plain, tallied
 
 from .answer import BLALOCK, BOTH, OWN, Answer, answer
 from .protocol import pairing

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pabench.frame import DENSE
-from pabench.wording import percent, plain
+from pabench.suite.cell import DENSE
+from pabench.words import percent, plain
 
 from .publication import KnownRecipe, Quoted
 

@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.frame import pruned, strata
-from pabench.section import Section, Study
-from pabench.wording import seconds, size
+from pabench.report.frame import pruned, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.words import seconds, size
 
 from .figure import COLORS, MARKERS, Drawn, legend_text, log_axis, short, svg
 from .pareto import pareto

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import pandas as pd
 
-from pabench.ablation import INAPPLICABLE
-from pabench.cell import Cell
-from pabench.frame import DENSE, pruned
-from pabench.section import Study
-from pabench.wording import count, percent, plain, span
+from pabench.report.frame import pruned
+from pabench.report.study import Study
+from pabench.suite.ablations import INAPPLICABLE
+from pabench.suite.cell import DENSE, Cell
+from pabench.words import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pabench.frame import pruned, strata
-from pabench.section import Section, Study
-from pabench.wording import NOTHING, count, plain
+from pabench.report.frame import pruned, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.words import NOTHING, count, plain
 
 from .overlaps import draw, overlaps
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from pabench.ranktest import Friedman
-from pabench.wording import number
+from pabench.statistics.ranktest import Friedman
+from pabench.words import number
 
 from .figure import INK, Look, legend_text, short, svg
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pabench.paired import by_task, differences
-from pabench.ranktest import wilcoxon
-from pabench.resampling import win_probability, wins
-from pabench.statistics import LEVEL, Interval, Test, holm, stratified_interval, stratified_test
+from pabench.statistics.intervals import LEVEL, Interval, Test, holm, stratified_interval, stratified_test
+from pabench.statistics.paired import by_task, differences
+from pabench.statistics.ranktest import wilcoxon
+from pabench.statistics.resampling import win_probability, wins
 
 
 @dataclass(frozen=True)

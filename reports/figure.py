@@ -17,9 +17,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from pabench.frame import pruned, reference_lines
-from pabench.statistics import BOOTSTRAP_FROM, Interval
-from pabench.wording import number
+from pabench.report.frame import pruned, reference_lines
+from pabench.statistics.intervals import BOOTSTRAP_FROM, Interval
+from pabench.words import number
 
 INK = "#010203"
 """Colour of all text and axes; becomes `currentColor`."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pabench.section import Section, Study
+from pabench.report.section import Section
+from pabench.report.study import Study
 
 
 @dataclass(frozen=True)

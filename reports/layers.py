@@ -10,9 +10,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pabench.frame import pruned, strata
-from pabench.section import Section, Study
-from pabench.wording import percent, plain, span
+from pabench.report.frame import pruned, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.words import percent, plain, span
 
 from .figure import INK, Drawn, Tabled, short, svg
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.board import REFERENCE, Board, board, caveats
-from pabench.frame import DENSE, pruned, strata
-from pabench.section import Section, Study
-from pabench.statistics import Interval, interval_text, mean_interval
-from pabench.wording import span
+from pabench.report.frame import pruned, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.statistics.board import REFERENCE, Board, board, caveats
+from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.suite.cell import DENSE
+from pabench.words import span
 
 from .battery import Judgement, changes, judged
 

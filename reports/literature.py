@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.section import Section, Study
-from pabench.statistics import Interval, interval_text, mean_interval, welch
-from pabench.wording import percent
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.statistics.intervals import Interval, interval_text, mean_interval, welch
+from pabench.words import percent
 
 from .correspondence import (
     agreements,

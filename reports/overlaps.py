@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from pabench.frame import pruned
-from pabench.measurement import MetricSpec
-from pabench.section import Study
-from pabench.wording import percent, plain, span
+from pabench.report.frame import pruned
+from pabench.report.study import Study
+from pabench.suite.specs import MetricSpec
+from pabench.words import percent, plain, span
 
 from .figure import Drawn, Tabled, short, svg
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pabench.ablation import INAPPLICABLE
-from pabench.frame import STATUSES, pruned, reference_lines
-from pabench.record import SOFTWARE
-from pabench.section import Section, Study
-from pabench.wording import count, environment_text, percent, plain, tallied
+from pabench.report.frame import pruned, reference_lines
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.store.record import SOFTWARE
+from pabench.suite.ablations import INAPPLICABLE
+from pabench.suite.cell import STATUSES
+from pabench.words import count, environment_text, percent, plain, tallied
 
 from .protocol import unpaired
 

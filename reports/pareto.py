@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.frame import reference_lines
-from pabench.statistics import Interval, mean_interval
-from pabench.wording import count, seconds
+from pabench.report.frame import reference_lines
+from pabench.statistics.intervals import Interval, mean_interval
+from pabench.words import count, seconds
 
 from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks, short, svg, with_limits
 

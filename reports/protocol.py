@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pabench.ablation import INAPPLICABLE, alike
-from pabench.section import Section, Study
-from pabench.wording import plain
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.suite.ablations import INAPPLICABLE, alike
+from pabench.words import plain
 
 SHARED = {"weights": "initial weights", "order": "data order", "augmentation": "augmentation"}
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pabench.ablation import ABLATIONS
-from pabench.frame import pruned
-from pabench.section import Section, Study
-from pabench.statistics import Interval, interval_text, mean_interval
-from pabench.wording import number, percent, signed, span
+from pabench.report.frame import pruned
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.suite.ablations import ABLATIONS
+from pabench.words import number, percent, signed, span
 
 from .battery import Judgement, changes, judged
 from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg

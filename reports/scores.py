@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pabench.frame import pruned, strata
-from pabench.section import Section, Study
-from pabench.wording import NOTHING, percent, span
+from pabench.report.frame import pruned, strata
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.words import NOTHING, percent, span
 
 from .figure import COLORS, Drawn, short, svg
 

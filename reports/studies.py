@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pabench.frame import pruned
-from pabench.joining import Joint
-from pabench.opening import Opened
-from pabench.record import SOFTWARE
-from pabench.section import Section, Study
-from pabench.wording import environment_text, plain, tallied
+from pabench.report.folders import Opened
+from pabench.report.frame import pruned
+from pabench.report.join import Joint
+from pabench.report.section import Section
+from pabench.report.study import Study
+from pabench.store.record import SOFTWARE
+from pabench.words import environment_text, plain, tallied
 
 ENVIRONMENT = (*SOFTWARE, "device")
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pabench.cell import digest
-from pabench.frame import pruned
-from pabench.section import Section, Study
+from pabench.report.frame import pruned
+from pabench.report.section import Section
+from pabench.report.study import Study
 from pabench.source import declared
-from pabench.wording import count, plain
+from pabench.suite.digest import digest
+from pabench.words import count, plain
 
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 

@@ -11,8 +11,9 @@ import torch
 from torch.func import grad
 from torch.nn import functional as F
 
-from pabench.criterion import Criterion, PositiveInt, ScoreCriterion
-from pabench.selection import kept_count
+from pabench.parameters import PositiveInt
+from pabench.scoring.criterion import Criterion, ScoreCriterion
+from pabench.scoring.selection import kept_count
 
 
 @dataclass(frozen=True, kw_only=True)

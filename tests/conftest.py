@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from pabench import registry
-from pabench.network import Network, scoring_mode
-from pabench.pruning import context
+from pabench.networks.network import Network, scoring_mode
+from pabench.scoring.pruning import context
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -31,8 +31,8 @@ torch.set_num_threads(1)
 def one_thread() -> Iterator[None]:
     """A study that is run in the test's own process would compute with a thread a core, whatever is said above."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.session.Session.threads", 1)
-        patch.setattr("pabench.rerun.cores", lambda: 1)
+        patch.setattr("pabench.run.session.Session.threads", 1)
+        patch.setattr("pabench.leaderboard.verification.rerun.cores", lambda: 1)
         yield
 
 
@@ -120,7 +120,7 @@ recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: none}
 STEEP = '''
 from dataclasses import dataclass
 
-from pabench.criterion import ScoreCriterion
+from pabench.plugins import ScoreCriterion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +140,8 @@ class Steep(ScoreCriterion):
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of 14 cells, one of its criteria in a file beside the suite. Copy it before changing it."""
-    from pabench.commands.running import carry_out
-    from pabench.session import Options, Session
+    from pabench.cli.running import carry_out
+    from pabench.run.session import Options, Session
 
     folder = tmp_path_factory.mktemp("small")
     (folder / "small.yaml").write_text(PUBLIC)
@@ -157,6 +157,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def submission(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The submission of `results`. Copy it before changing it."""
-    from pabench.submission import submit
+    from pabench.leaderboard.submission import submit
 
     return submit(results, tmp_path_factory.mktemp("submissions") / "small").folder

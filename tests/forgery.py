@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from pabench import maskbits
-from pabench.aggregates import aggregates
-from pabench.cell import Cell, canonical, digest
-from pabench.envelope import seal, unseal
-from pabench.record import labels
+from pabench.leaderboard.aggregates import aggregates
+from pabench.store import maskbits
+from pabench.store.envelope import seal, unseal
+from pabench.store.record import labels
+from pabench.suite.cell import Cell
+from pabench.suite.digest import canonical, digest
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pabench.ablation import alike
-from pabench.cell import Augment, Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, digest
+from pabench.suite.ablations import alike
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
 RECIPE = Recipe(epochs=160, schedule="step", milestones=(80, 120), precision="float32", augment=Augment(4, True))
 CRITERIA = {

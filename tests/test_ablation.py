@@ -11,22 +11,23 @@ import pytest
 import torch
 
 import pabench
-from pabench import ablation, registry
-from pabench import suite as suites
-from pabench.ablation import ABLATIONS
-from pabench.block import Block
-from pabench.cell import Cell
-from pabench.commands.forecast import dry_run
-from pabench.commands.running import carry_out
-from pabench.criterion import Criterion, ScoreCriterion
-from pabench.execution import plan
-from pabench.masking import unpack
-from pabench.network import Network
-from pabench.pruning import InapplicableError, prune_all
-from pabench.report import read
-from pabench.session import Options, Session
-from pabench.status import counts, pairings, status_text
-from pabench.store import VOLATILE, Store
+from pabench import registry
+from pabench.cli.forecast import dry_run
+from pabench.cli.running import carry_out
+from pabench.networks.network import Network
+from pabench.report.page import read
+from pabench.report.status import counts, pairings, status_text
+from pabench.run.session import Options, Session
+from pabench.run.tasks import plan
+from pabench.scoring.criterion import Criterion, ScoreCriterion
+from pabench.scoring.masks import unpack
+from pabench.scoring.pruning import InapplicableError, prune_all
+from pabench.store.store import VOLATILE, Store
+from pabench.suite import ablations
+from pabench.suite import suite as suites
+from pabench.suite.ablations import ABLATIONS
+from pabench.suite.cell import Cell
+from pabench.training.block import Block
 
 from .synthetic import cells
 
@@ -62,7 +63,7 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.session.write", lambda folder: folder)
+        patch.setattr("pabench.run.session.write", lambda folder: folder)
         yield
 
 
@@ -115,7 +116,7 @@ def test_re_drawn_weights_have_the_masks_of_their_parent_and_the_others_their_ow
 
 def test_a_suite_may_name_exactly_these():
     assert get_args(suites.Ablation) == tuple(ABLATIONS)
-    assert doctest.testmod(ablation).failed == 0
+    assert doctest.testmod(ablations).failed == 0
 
 
 # --- What changes -----------------------------------------------------------------------------------------------------
@@ -341,7 +342,7 @@ def test_status_names_a_block_that_is_not_paired(study, monkeypatch, changed, to
     record = records[changed]
     tampered = {**record, "pairing": {**record["pairing"], "weights": "f" * 64}}
     monkeypatch.setattr(
-        "pabench.status.read", lambda _: replace(found, records={**found.records, record["key"]: tampered})
+        "pabench.report.status.read", lambda _: replace(found, records={**found.records, record["key"]: tampered})
     )
 
     (line,) = pairings(folder)["unpaired"]
@@ -354,7 +355,7 @@ def test_status_tells_an_ablation_that_changed_nothing(study, monkeypatch):
     found = read(folder)
     plain = records["snip", 0.9, ""]["pairing"]
     same = {k: {**r, "pairing": plain} if r["ablation"] == "reinit" else r for k, r in found.records.items()}
-    monkeypatch.setattr("pabench.status.read", lambda _: replace(found, records=same))
+    monkeypatch.setattr("pabench.report.status.read", lambda _: replace(found, records=same))
 
     (line,) = pairings(folder)["unpaired"]
 
@@ -457,7 +458,7 @@ def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
 
 
 def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pabench.estimate.Clock.together", lambda *_: 0.0)
+    monkeypatch.setattr("pabench.run.estimate.Clock.together", lambda *_: 0.0)
 
     dry_run(session(tmp_path))
 

@@ -6,8 +6,8 @@ import pytest
 from pabench_reports.accuracy import Accuracy, _effective, _flops, draw
 from pabench_reports.figure import looks
 
-from pabench import frame
-from pabench.cell import CriterionSpec
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec
 
 from .synthetic import CRITERIA, cells, manifest, record
 

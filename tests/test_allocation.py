@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pabench import allocation
-from pabench.allocation import fitted, lamp, layer_counts, layer_densities, layer_shares
 from pabench.errors import PluginError
-from pabench.selection import kept_count, select
+from pabench.scoring import allocation
+from pabench.scoring.allocation import fitted, lamp, layer_counts, layer_densities, layer_shares
+from pabench.scoring.selection import kept_count, select
 
 from .conftest import REFERENCE
 

@@ -1,12 +1,12 @@
-"""Tests of pabench.augment: the order and augmentation streams."""
+"""Tests of pabench.data.augment: the order and augmentation streams."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from pabench.augment import Stream, augment_digest, crop_and_flip, cutout_, epoch_order, order_digest
-from pabench.cell import Augment
+from pabench.data.augment import Stream, augment_digest, crop_and_flip, cutout_, epoch_order, order_digest
+from pabench.suite.specs import Augment
 
 RAMP = torch.arange(1, 10, dtype=torch.uint8).view(1, 1, 3, 3)  # rows 1 2 3 / 4 5 6 / 7 8 9
 
@@ -107,7 +107,7 @@ def test_the_order_digest_tells_seeds_and_sizes_apart():
 
 def test_the_order_digest_changes_if_the_permutation_is_drawn_otherwise(monkeypatch: pytest.MonkeyPatch):
     before = order_digest(10, 1)
-    monkeypatch.setattr("pabench.augment.epoch_order", lambda n, seed, epoch: torch.arange(n))
+    monkeypatch.setattr("pabench.data.augment.epoch_order", lambda n, seed, epoch: torch.arange(n))
     assert order_digest(10, 1) != before
 
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pabench import bank
-from pabench.cell import Cell
-from pabench.commands.forecast import dry_run
-from pabench.commands.running import carry_out
-from pabench.envelope import seal, unseal
+from pabench.cli.forecast import dry_run
+from pabench.cli.running import carry_out
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.masking import pack
-from pabench.publish import publish
-from pabench.session import Options, Session
-from pabench.status import counts, status_text
-from pabench.store import Store
-from pabench.submission import submit
-from pabench.verification import verify
+from pabench.leaderboard import bank
+from pabench.leaderboard.publish import publish
+from pabench.leaderboard.submission import submit
+from pabench.leaderboard.verification.verify import verify
+from pabench.report.status import counts, status_text
+from pabench.run.session import Options, Session
+from pabench.scoring.masks import pack
+from pabench.store.envelope import seal, unseal
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
 
 from .conftest import PUBLIC, STEEP, forget_plugins
 
@@ -40,8 +40,8 @@ def written(folder: Path) -> Path:
 def quick_reports():
     """A study's page takes seconds, and is tested in test_report.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.site.render", lambda study: "")
-        patch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
+        patch.setattr("pabench.leaderboard.site.render", lambda study: "")
+        patch.setattr("pabench.cli.running.write", lambda folder: folder / "report.html")
         yield
 
 
@@ -150,7 +150,9 @@ def test_a_run_with_a_bank_that_has_no_masks_makes_them_and_ends_in_a_submission
 
 
 def test_masks_that_come_out_otherwise_here_are_told_with_what_to_do(suite, site, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pabench.prune_stage.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True}))
+    monkeypatch.setattr(
+        "pabench.training.prune.pack", lambda masks, receipt: pack(masks, {**receipt, "elsewhere": True})
+    )
 
     assert carry_out(session(suite, site, overrides=SMALL)) == 0
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from pabench import cell as cells
-from pabench.cell import Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, facts
+from pabench.suite import cell as cells
+from pabench.suite.cell import Cell, facts
+from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
 SNIP = CriterionSpec("snip", {"steps": 2}, {"steps": 2, "allocation": "global"}, version=3, source="ab")
 CELL = Cell(DatasetSpec("folder", {"size": 8}, "/d", "cd"), ModelSpec("vgg"), SNIP, 0.9, 1, Recipe(), Scoring())

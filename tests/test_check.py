@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from pabench import registry
-from pabench.commands.forecast import dry_run
-from pabench.commands.running import carry_out
-from pabench.session import Options, Session
-from pabench.store import Store
+from pabench.cli.forecast import dry_run
+from pabench.cli.running import carry_out
+from pabench.run.session import Options, Session
+from pabench.store.store import Store
 
 SUITE = """
 protocol: pai-v1
@@ -60,7 +60,7 @@ def opened(folder: Path, text: str = SUITE, **options) -> Session:
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
     """No page: drawing it would be three quarters of the time, and nothing here looks at it."""
-    monkeypatch.setattr("pabench.commands.running.write", lambda folder: folder / "report.html")
+    monkeypatch.setattr("pabench.cli.running.write", lambda folder: folder / "report.html")
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_pa
 PLUGIN = """
 import os
 from dataclasses import dataclass
-from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Raising(ScoreCriterion):

@@ -9,8 +9,8 @@ from pabench_reports import checklist
 from pabench_reports.answer import SOURCES
 from pabench_reports.checklist import answers
 
-from pabench import frame
-from pabench.cell import CriterionSpec, DatasetSpec
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec, DatasetSpec
 
 from .synthetic import CRITERIA, cells, collapsed, failed, inapplicable, manifest, record
 

@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pabench import __version__
-from pabench.cli import app, main
-from pabench.masking import Masks, unpack
-from pabench.store import Store
-from pabench.trial import criteria
+from pabench.cli.main import app, main
+from pabench.run.trial import criteria
+from pabench.scoring.masks import Masks, unpack
+from pabench.store.store import Store
 
 SUITE = """
 protocol: pai-v1
@@ -209,7 +209,7 @@ def test_fetch_without_a_network_says_so(tmp_path, monkeypatch):
 def test_the_schema_is_the_one_in_the_repository():
     root = Path(__file__).parent.parent
 
-    assert pabench("schema").stdout == (root / "pabench.schema.json").read_text()
+    assert pabench("schema").stdout == (root / "pabench.store.schema.json").read_text()
 
 
 def test_score_tells_densities_zeros_and_cost_and_saves_the_masks(tmp_path):
@@ -306,7 +306,7 @@ def test_all_criteria_are_timed_but_no_reference_line():
 def test_help_imports_nothing_heavy():
     """`pabench --help` is to answer in 0.4 s: no torch, timm, pandas or pydantic."""
     code = (
-        "import sys; from typer.testing import CliRunner; from pabench.cli import app, main;"
+        "import sys; from typer.testing import CliRunner; from pabench.cli.main import app, main;"
         "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0;"
         "print([m for m in ('torch', 'timm', 'pandas', 'pydantic', 'seaborn') if m in sys.modules])"
     )

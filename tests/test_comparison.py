@@ -17,10 +17,10 @@ from pabench_reports.leaderboard import Leaderboard
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pabench.cell import CriterionSpec
-from pabench.paired import stratified
-from pabench.ranktest import Friedman
-from pabench.section import Study
+from pabench.report.study import Study
+from pabench.statistics.paired import stratified
+from pabench.statistics.ranktest import Friedman
+from pabench.suite.specs import CriterionSpec
 
 from .synthetic import CRITERIA, cells, failed, record
 from .test_report import study_of, with_top1

@@ -14,21 +14,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pabench import conformance, oracle, testimony
-from pabench.cli import app
-from pabench.conformance import chance, examine, names, overlaps
+from pabench.cli import conformance as testimony
+from pabench.cli.main import app
+from pabench.diagnostics import conformance, oracle
+from pabench.diagnostics.conformance import chance, examine, names, overlaps
+from pabench.diagnostics.laws import LAWS, purity, robustness
+from pabench.diagnostics.laws.law import jaccard, relative_error, worst
+from pabench.diagnostics.specimens import CONVOLUTIONAL, PERCEPTRON, permuted
+from pabench.diagnostics.subject import Noise
 from pabench.errors import DataError, MissingError, SuiteError
-from pabench.law import jaccard, relative_error, worst
-from pabench.laws import LAWS, purity, robustness
-from pabench.specimen import CONVOLUTIONAL, PERCEPTRON, permuted
-from pabench.subject import Noise
 
 from .broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
 from .conftest import REFERENCE
 
 PLUGIN = """
 import torch
-from pabench.criterion import ScoreContext, ScoreCriterion
+from pabench.plugins import ScoreContext, ScoreCriterion
 
 class Mine(ScoreCriterion):
     name = "mine"

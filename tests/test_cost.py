@@ -9,8 +9,8 @@ import pytest
 from pabench_reports import cost, figure
 from pabench_reports.pareto import offers, pareto
 
-from pabench import frame
-from pabench.cell import CriterionSpec
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec
 
 from .synthetic import CRITERIA, cells, failed, manifest, record
 

@@ -1,4 +1,4 @@
-"""Tests of pabench.dataset, pabench.split and pabench.decoded."""
+"""Tests of pabench.data.dataset, pabench.data.split and pabench.data.cache."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pabench.cell import Augment
-from pabench.dataset import loader, place, steps_per_epoch, take
-from pabench.decoded import decoded
+from pabench.data.cache import decoded
+from pabench.data.dataset import loader, place, steps_per_epoch, take
+from pabench.data.split import Images, Streamed, first_per_class, scoring_batch
 from pabench.errors import DataError, MissingError
-from pabench.split import Images, Streamed, first_per_class, scoring_batch
+from pabench.suite.specs import Augment
 
 PLAIN = {"mean": (0.0,), "std": (1 / 255,)}  # x = the byte itself
 

@@ -1,4 +1,4 @@
-"""Tests of pabench.datasets: on real digits, and on small files with the layouts of the others."""
+"""Tests of pabench.data: on real digits, and on small files with the layouts of the others."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pabench.dataset import Dataset, loader
-from pabench.datasets.digits import Digits
-from pabench.datasets.folder import Folder, Imagenet, TinyImagenet
-from pabench.datasets.parquet import Parquet
-from pabench.datasets.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
+from pabench.data.dataset import Dataset, loader
+from pabench.data.digits import Digits
+from pabench.data.folder import Folder, Imagenet, TinyImagenet
+from pabench.data.parquet import Parquet
+from pabench.data.split import scoring_batch
+from pabench.data.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
 from pabench.errors import DataError, MissingError
-from pabench.split import scoring_batch
 
 ALL = (Digits, Cifar10, Cifar100, Mnist, FashionMnist, Svhn, TinyImagenet, Imagenet, Folder, Parquet)
 REAL = os.path.expandvars("$PABENCH_DATA/cifar10")
@@ -156,7 +156,7 @@ def test_parquet_falls_back_to_a_validation_file(parquet: Path):
 
 def test_parquet_images_are_decoded_once_per_machine(parquet: Path, monkeypatch: pytest.MonkeyPatch):
     Parquet(path=str(parquet)).train()
-    monkeypatch.setattr("pabench.picture.load", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("pabench.data.images.load", lambda *_: pytest.fail("decoded again"))
     assert len(Parquet(path=str(parquet), title="another").train()) == 4
 
 

@@ -18,13 +18,14 @@ from torch import nn
 from torch.func import grad
 
 import pabench
-from pabench import block
-from pabench import train as stage
-from pabench.commands.running import carry_out
-from pabench.criterion import ScoreCriterion
-from pabench.selection import kept_count, layer_counts, round_densities
-from pabench.session import Options, Session
-from pabench.store import Store
+from pabench.cli.running import carry_out
+from pabench.run.session import Options, Session
+from pabench.scoring.allocation import layer_counts
+from pabench.scoring.criterion import ScoreCriterion
+from pabench.scoring.selection import kept_count, round_densities
+from pabench.store.store import Store
+from pabench.training import block
+from pabench.training import train as stage
 
 TESTS = Path(__file__).parent
 

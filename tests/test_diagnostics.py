@@ -14,11 +14,14 @@ import pytest
 from pabench_reports import cells as cells_section
 from pabench_reports import diagnostics, overlaps
 
-from pabench import frame, measurement, report
-from pabench.envelope import seal
-from pabench.measurement import MetricSpec, entry, file
-from pabench.section import Study
-from pabench.store import Store
+from pabench.report import frame
+from pabench.report import page as report
+from pabench.report.study import Study
+from pabench.store import figures
+from pabench.store.envelope import seal
+from pabench.store.figures import entry, file
+from pabench.store.store import Store
+from pabench.suite.specs import MetricSpec
 
 from .synthetic import CRITERIA, cells, manifest, record
 
@@ -193,7 +196,7 @@ def test_the_cells_table_has_what_was_measured_of_each_cell():
 
 def test_doctests_hold():
     assert doctest.testmod(diagnostics) == (0, 1)
-    assert doctest.testmod(measurement) == (0, 1)
+    assert doctest.testmod(figures) == (0, 1)
 
 
 def written(folder, expected, found) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pabench.account import difference_text
-from pabench.cell import ModelSpec
-from pabench.contrast import contrasts, seed_noise
-from pabench.difference import difference
-from pabench.envelope import seal, unseal
-from pabench.store import Store
+from pabench.cli.difference import difference_text
+from pabench.report.difference import difference
+from pabench.statistics.contrast import contrasts, seed_noise
+from pabench.store.envelope import seal, unseal
+from pabench.store.store import Store
+from pabench.suite.specs import ModelSpec
 
 from .synthetic import CRITERIA, ENVIRONMENT, cells, failed, manifest, record
 from .test_cli import pabench

@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 
 from pabench import registry
-from pabench.allocation import Named
-from pabench.cell import ModelSpec
-from pabench.conformance import names
+from pabench.diagnostics.conformance import names
 from pabench.errors import DataError
-from pabench.suite import find, load
+from pabench.scoring.allocation import Named
+from pabench.suite.specs import ModelSpec
+from pabench.suite.suite import find, load
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -12,18 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from pabench import remedy, verdict
-from pabench.cell import ModelSpec
-from pabench.checkup import Checkup, check_up, random_images
-from pabench.cli import app
-from pabench.commands import arguments
-from pabench.diagnosis import standardised, unprunable
-from pabench.doctor import describe
+from pabench.cli import arguments
+from pabench.cli.doctor import describe
+from pabench.cli.main import app
+from pabench.diagnostics import remedy
+from pabench.diagnostics.checkup import Checkup, check_up, random_images
+from pabench.diagnostics.diagnosis import standardised, unprunable
+from pabench.diagnostics.remedy import Patient, Treatment
 from pabench.errors import SuiteError
-from pabench.network import Network
-from pabench.remedy import Patient, Treatment
-from pabench.suite import find, load, parse
-from pabench.verdict import Finding
+from pabench.networks.network import Network
+from pabench.store import verdict
+from pabench.store.verdict import Finding
+from pabench.suite.specs import ModelSpec
+from pabench.suite.suite import find, load, parse
 
 SUITE = """
 protocol: pai-v1
@@ -215,7 +216,7 @@ def test_attention_and_swish_networks_are_healthy_under_second_derivatives(model
 
 DECLINING = """
 from dataclasses import dataclass
-from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Shy(ScoreCriterion):
@@ -373,7 +374,7 @@ def test_the_zoo_has_twenty_networks_of_twelve_families():
 @pytest.mark.parametrize("entry", zoo(), ids=lambda entry: entry.name)
 def test_the_zoo_can_be_scored_with_the_remedies_of_its_suite(entry):
     """As `pabench run timm_zoo` builds and scores it: finite, and mostly not 0."""
-    from pabench.model import resolve
+    from pabench.networks.models import resolve
 
     spec = resolve(ModelSpec(entry.name, entry.args, entry.stem, entry.zeros), 10, (3, 32, 32))
     criteria = [(c.name, c.params) for c in load(find("timm_zoo")).criteria]

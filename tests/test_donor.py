@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import pabench
-from pabench import prune_stage
-from pabench.cell import Cell
-from pabench.donor import donor_layers
 from pabench.errors import DataError, SuiteError
-from pabench.masking import unpack
-from pabench.session import Options, Session
-from pabench.stage import rebuild
-from pabench.store import Store
+from pabench.run.session import Options, Session
+from pabench.scoring.donor import donor_layers
+from pabench.scoring.masks import unpack
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+from pabench.training import prune as prune_stage
+from pabench.training.stage import rebuild
 
 SUITE = """
 protocol: pai-v1
@@ -104,7 +104,7 @@ def test_a_donor_that_cannot_be_is_refused_in_one_line(case, fresh_registry, tmp
     plugin = tmp_path / "follower.py"
     plugin.write_text(
         "from dataclasses import dataclass\n"
-        "from pabench.criterion import ScoreCriterion\n"
+        "from pabench.plugins import ScoreCriterion\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Follower(ScoreCriterion):\n"
         "    name = 'follower'\n"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pabench.engine import Inline, Task
-from pabench.engines import Processes
+from pabench.run.engine import Inline, Task
+from pabench.run.processes import Processes
 
 HERE = str(Path(__file__).parent)
 PROCESSES = Processes(preload=(), grace=1.0)  # toys need no torch
@@ -166,7 +166,7 @@ def test_a_task_that_always_segfaults_is_a_crash_after_three_attempts_and_the_ot
 
 def test_a_kill_by_the_out_of_memory_killer_is_told_from_a_crash(tmp_path, monkeypatch):
     kills = iter(range(99))
-    monkeypatch.setattr("pabench.engines._oom_kills", lambda: next(kills))
+    monkeypatch.setattr("pabench.run.processes._oom_kills", lambda: next(kills))
     run = Run(PROCESSES, [toy("a", "kill_itself", file=str(tmp_path / "a"), times=99, signal=signal.SIGKILL)])
     assert run.outcomes["a"].kind == "oom"
 
@@ -245,8 +245,8 @@ RUNNER = """
 import sys, threading
 print("script", flush=True)
 sys.path.insert(0, {here!r})
-from pabench.engine import Task
-from pabench.engines import Processes
+from pabench.run.engine import Task
+from pabench.run.processes import Processes
 tasks = [Task(str(n), str(n), "toy_tasks:{function}") for n in range(2)]
 show = lambda event: print(event.kind, event.data.get("pids", ""), flush=True)
 for outcome in Processes(preload=()).run(tasks, workers=2, threads=1, on_event=show, stop=threading.Event()):

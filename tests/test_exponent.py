@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pabench
-from pabench.exponent import Carried
+from pabench.networks.carried import Carried
 
 
 def chain(depth: int, weight: float) -> nn.Module:

@@ -13,13 +13,12 @@ from pabench_reports.duels import duels, grids
 from pabench_reports.figure import looks
 from pabench_reports.studies import Studies
 
-from pabench import report
-from pabench.board import board
-from pabench.cell import Augment, CriterionSpec, DatasetSpec, ModelSpec, Scoring
 from pabench.errors import RefusedError
-from pabench.joining import join
-from pabench.measurement import MetricSpec
-from pabench.paired import by_task, stratified
+from pabench.report import page as report
+from pabench.report.join import join
+from pabench.statistics.board import board
+from pabench.statistics.paired import by_task, stratified
+from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Scoring
 
 from .synthetic import CRITERIA, ENVIRONMENT, cells, failed, record
 from .test_cli import pabench

@@ -12,8 +12,8 @@ from pabench_reports.correspondence import corresponds, differences, same_sparsi
 from pabench_reports.literature import against, beside, nearest
 from pabench_reports.publication import COLUMNS, Literature, Quoted, read, shipped
 
-from pabench import frame
-from pabench.cell import CriterionSpec, DatasetSpec, ModelSpec
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec
 
 from .synthetic import CRITERIA, cells, failed, manifest, record
 

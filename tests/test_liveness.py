@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pabench.errors import PluginError
-from pabench.liveness import effective
-from pabench.network import Network, prunable_weights
+from pabench.networks.liveness import effective
+from pabench.networks.network import Network, prunable_weights
 
 Unit = tuple[int, int, int, int]  # tensor, channel, y, x
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import pabench
-from pabench import masking
 from pabench.errors import DataError, SuiteError
-from pabench.masking import pack, unpack
+from pabench.scoring import masks as masking
+from pabench.scoring.masks import pack, unpack
 
 # --- As a dict with a receipt -----------------------------------------------------------------------------------------
 

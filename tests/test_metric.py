@@ -12,16 +12,19 @@ import torch
 from torch import nn
 
 import pabench
-from pabench import execution, listing, registry, report
-from pabench.cell import Cell
-from pabench.commands.running import carry_out
-from pabench.engine import Outcome
+from pabench import registry
+from pabench.cli import listing
+from pabench.cli.running import carry_out
+from pabench.diagnostics.metric import MetricContext, checked
+from pabench.diagnostics.metrics.synflow_r import SynflowR
 from pabench.errors import PluginError, SuiteError
-from pabench.masking import unpack
-from pabench.metric import MetricContext, checked
-from pabench.metrics.synflow_r import SynflowR
-from pabench.session import Options, Session
-from pabench.store import Store
+from pabench.report import page
+from pabench.run import tasks
+from pabench.run.engine import Outcome
+from pabench.run.session import Options, Session
+from pabench.scoring.masks import unpack
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
 
 from .conftest import forget_plugins
 
@@ -37,7 +40,7 @@ recipe: {epochs: 2, batch_size: 32, lr: 0.05, augment: none}
 CHEAP = ["effective_density", "gradient_norm", "layer_collapse", "overlap", "steps_to", "synflow_r"]
 PLUGIN = """
 from dataclasses import dataclass
-from pabench.metric import MaskMetric
+from pabench.plugins import MaskMetric
 
 """
 THEIRS = """
@@ -63,7 +66,7 @@ SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.commands.running.write", lambda folder: folder)
+        patch.setattr("pabench.cli.running.write", lambda folder: folder)
         yield
 
 
@@ -76,7 +79,7 @@ def session(folder: Path, text: str = SUITE, **options) -> Session:
 def run(folder: Path, text: str = SUITE, **options) -> pd.DataFrame:
     """The frame of a study that was run without a failure."""
     assert carry_out(session(folder, text, **options)) == 0
-    return report.read(folder / "out").frame
+    return page.read(folder / "out").frame
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +181,8 @@ def test_every_pair_of_masks_of_a_block_has_its_overlap(study):
 def test_a_dear_metric_asked_for_later_is_added_without_scoring_or_training_again(study, tmp_path, monkeypatch):
     folder, before = study
     shutil.copytree(folder / "out", tmp_path / "out")
-    monkeypatch.setattr("pabench.train.train", lambda *a: pytest.fail("trained again"))
-    monkeypatch.setattr("pabench.prune_stage.prune", lambda *a: pytest.fail("pruned again"))
+    monkeypatch.setattr("pabench.training.train.train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("pabench.training.prune.prune", lambda *a: pytest.fail("pruned again"))
     old = files(tmp_path)
 
     after = run(tmp_path, SUITE + "metrics: [{name: jacobian, samples: 2}]\n")
@@ -225,7 +228,7 @@ def test_metrics_that_raise_fail_no_cell_and_say_why(tmp_path):
     entries = [e for f in files(tmp_path).values() for e in f["entries"] if e["metric"] in RAISING]
     assert len(entries) == 8
     assert all(e["error"] == RAISING[e["metric"]][1] for e in entries)
-    assert "their error: missing 2 times: ValueError: no luck" in report.write(tmp_path / "out").read_text()
+    assert "their error: missing 2 times: ValueError: no luck" in page.write(tmp_path / "out").read_text()
 
 
 @pytest.mark.usefixtures("fresh_registry")
@@ -259,7 +262,7 @@ def test_failed_metrics_are_measured_again_with_retry_only(tmp_path, monkeypatch
 def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
     opened = session(tmp_path, SMALL)
     opened.store.open_study({"name": "study"})
-    plan = execution.plan(opened.store, opened.chosen, device="cpu")
+    plan = tasks.plan(opened.store, opened.chosen, device="cpu")
     survey = opened.survey(plan)
     (key,) = [t.key for t in survey.tasks if "/ random /" in t.title]
 

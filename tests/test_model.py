@@ -10,9 +10,9 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
-from pabench.cell import ModelSpec
 from pabench.errors import SuiteError
-from pabench.model import build, resolve, weights_digest, zeros
+from pabench.networks.models import build, resolve, weights_digest, zeros
+from pabench.suite.specs import ModelSpec
 
 CIFAR = (3, 32, 32)
 

@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import nn
 
-import pabench.models
+import pabench.networks.zoo
 
 
 def network(name: str, **args: object) -> nn.Module:
@@ -124,7 +124,7 @@ def test_timm_lists_the_network_and_can_change_its_classifier(name):
 
 def test_no_network_takes_a_name_of_timm():
     """timm warns when a registered name is overwritten."""
-    code = "import timm, warnings; warnings.simplefilter('error'); import pabench.models"
+    code = "import timm, warnings; warnings.simplefilter('error'); import pabench.networks.zoo"
     root = Path(pabench.models.__file__).parents[2]
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pabench.errors import SuiteError
-from pabench.network import Network, prunable_weights, scoring_mode
+from pabench.networks.network import Network, prunable_weights, scoring_mode
 
 
 def test_convolutions_and_linear_layers_are_prunable_and_nothing_else():

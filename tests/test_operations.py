@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pabench import operations
-from pabench.operations import named
+from pabench.networks import operations
+from pabench.networks.operations import named
 
 KINDS = {kind: names for kind, names in vars(operations).items() if kind.isupper()}
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pabench import estimate, plan
-from pabench.cell import Cell
-from pabench.commands import forecast
-from pabench.estimate import Clock
-from pabench.power import Comparison, paired_sd
-from pabench.session import Options, Session
-from pabench.store import Store
+from pabench.cli import forecast
+from pabench.run import estimate, outlook
+from pabench.run.estimate import Clock
+from pabench.run.session import Options, Session
+from pabench.statistics.power import Comparison, paired_sd
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
 
 from .synthetic import CRITERIA, cells, manifest, record
 from .test_cli import Said, pabench
@@ -83,7 +83,7 @@ def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
     assert found["hours"] == pytest.approx(96)
     assert {reach["pairs"] for reach in found["reaches"]} == {1, 3}  # lines are not compared
     told = forecast.describe(
-        plan.Outlook(**{**found, "spread": plan.Spread(**found["spread"]), "wish": plan.Wish(), "reaches": ()})
+        outlook.Outlook(**{**found, "spread": outlook.Spread(**found["spread"]), "wish": outlook.Wish(), "reaches": ()})
     )
     assert "trainings: 96, 8 dense ones for reference lines among them" in told
 

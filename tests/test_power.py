@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from pabench import power
-from pabench.power import CORRELATION, SEED_SD, Comparison, TTest, paired_sd, typical_sd, unpaired_seeds
+from pabench.statistics import power
+from pabench.statistics.power import CORRELATION, SEED_SD, Comparison, TTest, paired_sd, typical_sd, unpaired_seeds
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 30, 200])

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import pabench
-from pabench.criterion import Criterion, ScoreCriterion
 from pabench.errors import PluginError, SuiteError
+from pabench.scoring.criterion import Criterion, ScoreCriterion
 
 CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
 CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "hutchinson", "synflow_l2", "grasp@official-redrawn"]

@@ -15,15 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from pabench import comparable, frame, site
-from pabench.cell import CriterionSpec
-from pabench.comparable import Badge, Published, boards
-from pabench.envelope import seal, unseal
 from pabench.errors import DataError, RefusedError, SuiteError
-from pabench.publish import publish
-from pabench.sampling import place, row
-from pabench.submission import submit
-from pabench.verification import verify
+from pabench.leaderboard import boards as comparable
+from pabench.leaderboard import site
+from pabench.leaderboard.boards import Badge, Published, boards
+from pabench.leaderboard.publish import publish
+from pabench.leaderboard.submission import submit
+from pabench.leaderboard.verification.sampling import place, row
+from pabench.leaderboard.verification.verify import verify
+from pabench.report import frame
+from pabench.store.envelope import seal, unseal
+from pabench.suite.specs import CriterionSpec
 
 from . import synthetic
 from .forgery import Forgery
@@ -382,7 +384,7 @@ def test_a_site_is_not_written_into_what_it_is_made_of(submission, tmp_path):
 
 
 def test_a_results_folder_that_changes_meanwhile_is_not_published(results, tmp_path, monkeypatch):
-    from pabench import publish as module
+    from pabench.leaderboard import publish as module
 
     mine = shutil.copytree(results, tmp_path / "mine")
 
@@ -552,7 +554,7 @@ def test_publishing_runs_no_code_of_a_submission(submission, tmp_path):
     import sys
 
     code = (
-        "import sys; from pabench import site; from pabench.cli import app; site.render = lambda study: ''; "
+        "import sys; from pabench import site; from pabench.cli.main import app; site.render = lambda study: ''; "
         f"app(['publish', {str(submission)!r}, '-o', {str(tmp_path / 'site')!r}], standalone_mode=False); "
         "sys.exit(any(m in ('torch', 'timm') or m.startswith('pabench_plugin') for m in sys.modules))"
     )

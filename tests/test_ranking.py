@@ -12,9 +12,9 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
-from pabench import ranking, ranktest
-from pabench.ranking import cliques, mean_ranks
-from pabench.ranktest import critical_difference, friedman, smallest_p, wilcoxon
+from pabench.statistics import ranking, ranktest
+from pabench.statistics.ranking import cliques, mean_ranks
+from pabench.statistics.ranktest import critical_difference, friedman, smallest_p, wilcoxon
 
 
 def made(blocks: int, names: int, seed: int, step: float = 0.0) -> list[dict[str, float]]:
@@ -195,7 +195,7 @@ def test_wilcoxon_is_exact_with_ties_too():
 
 
 def test_wilcoxons_adjusted_p_values_equal_those_of_scikit_posthocs():
-    from pabench.statistics import holm
+    from pabench.statistics.intervals import holm
 
     rows = pd.DataFrame(made(10, 4, seed=3))
     long = rows.melt(var_name="name", value_name="value")

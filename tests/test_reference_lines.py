@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 import pabench
-from pabench import block, prune_stage
-from pabench import model as models
-from pabench.cell import Cell, ModelSpec
-from pabench.commands.running import carry_out
+from pabench.cli.running import carry_out
 from pabench.errors import SuiteError
-from pabench.masking import unpack
-from pabench.session import Options, Session
-from pabench.status import counts, pairings
-from pabench.store import Store
+from pabench.networks import models as models
+from pabench.report.status import counts, pairings
+from pabench.run.session import Options, Session
+from pabench.scoring.masks import unpack
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+from pabench.suite.specs import ModelSpec
+from pabench.training import block, prune
 
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published" / "cifar_cpu"
 SUITE = """
@@ -54,7 +55,7 @@ class Watched:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.runs: list[dict] = []
         self.seconds: list[float] = []
-        train, weights = block.train_network, prune_stage.trained_weights
+        train, weights = block.train_network, prune.trained_weights
 
         def timed(*args):
             began = time.perf_counter()
@@ -69,7 +70,7 @@ class Watched:
             return curve
 
         patch.setattr(block, "train_network", watched)
-        patch.setattr(prune_stage, "trained_weights", timed)
+        patch.setattr(prune, "trained_weights", timed)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -205,15 +206,15 @@ def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(stu
 
 def test_a_dense_training_that_failed_is_tried_again_when_asked(tmp_path, monkeypatch):
     text = QUICK.replace("[0, 0.5, 0.9]", "[0.9]")
-    weights = prune_stage.trained_weights
+    weights = prune.trained_weights
 
     def full(*args):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(prune_stage, "trained_weights", full)
+    monkeypatch.setattr(prune, "trained_weights", full)
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert named(tmp_path)[LATE, 0.9]["kind"] == "oom"
-    monkeypatch.setattr(prune_stage, "trained_weights", weights)
+    monkeypatch.setattr(prune, "trained_weights", weights)
 
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert carry_out(session(tmp_path, text, only=LATE_ONLY, retry=True)) == 0

@@ -12,7 +12,7 @@ from pabench.errors import MissingError, PluginError
 
 CRITERION = """
 from dataclasses import dataclass
-from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(ScoreCriterion):

@@ -22,12 +22,15 @@ from pabench_reports.leaderboard import _remarks
 from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 
-from pabench import frame, registry, report, wording
-from pabench.board import board
-from pabench.cell import CriterionSpec
-from pabench.section import Section, Study, script_json
-from pabench.store import Store
-from pabench.wording import plain
+from pabench import registry, words
+from pabench.report import frame
+from pabench.report import page as report
+from pabench.report.section import Section, script_json
+from pabench.report.study import Study
+from pabench.statistics.board import board
+from pabench.store.store import Store
+from pabench.suite.specs import CriterionSpec
+from pabench.words import plain
 
 from .synthetic import CRITERIA, cells, collapsed, failed, manifest, record, study_with_trouble
 
@@ -181,7 +184,7 @@ def test_terminal_escapes_and_broken_unicode_are_stripped():
 
 
 def test_doctests_of_the_wording_hold():
-    assert doctest.testmod(wording) == (0, 10)
+    assert doctest.testmod(words) == (0, 10)
 
 
 def test_ids_of_figures_are_used_once(page):

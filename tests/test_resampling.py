@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pabench import resampling
-from pabench.resampling import interquartile_mean, win_probability, wins
-from pabench.statistics import Interval, expanded, mean_interval, stratified_interval
+from pabench.statistics import resampling
+from pabench.statistics.intervals import Interval, expanded, mean_interval, stratified_interval
+from pabench.statistics.resampling import interquartile_mean, win_probability, wins
 
 DROPS = -np.array([1.0, 2.0, 4.0, 8.0, 15.0])
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad
 
-from pabench import rewire
-from pabench.rewire import UNCLAMPED, UNNORMALISED, Rewired
+from pabench.networks import rewire
+from pabench.networks.rewire import UNCLAMPED, UNNORMALISED, Rewired
 
 
 def test_the_docstring_example():

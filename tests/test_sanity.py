@@ -18,11 +18,12 @@ from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 from pabench_reports.sanity import Sanity, verdicts
 
-from pabench import frame, report
-from pabench.ablation import ABLATIONS, IN_BATCH
-from pabench.board import board
-from pabench.cell import CriterionSpec
-from pabench.section import Study
+from pabench.report import frame
+from pabench.report import page as report
+from pabench.report.study import Study
+from pabench.statistics.board import board
+from pabench.suite.ablations import ABLATIONS, IN_BATCH
+from pabench.suite.specs import CriterionSpec
 
 from .synthetic import CRITERIA, cells, inapplicable, manifest, record
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from pabench_reports import scores as section
 
-from pabench import frame, receipt
+from pabench.report import frame
+from pabench.scoring import receipt
 
 from .synthetic import CRITERIA, cells, manifest, record
 

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pabench import selection
 from pabench.errors import PluginError
-from pabench.selection import kept_count, round_densities, select
+from pabench.scoring import selection
+from pabench.scoring.selection import kept_count, round_densities, select
 
 
 def test_the_examples_in_the_docstrings_hold():

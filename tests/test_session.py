@@ -15,12 +15,12 @@ from unittest.mock import Mock
 import pytest
 
 from pabench import registry
-from pabench.commands.running import carry_out
+from pabench.cli.running import carry_out
 from pabench.errors import MissingError, RefusedError, SuiteError
-from pabench.masking import unpack
-from pabench.session import Options, Session
-from pabench.status import counts, pairings
-from pabench.store import VOLATILE, Store
+from pabench.report.status import counts, pairings
+from pabench.run.session import Options, Session
+from pabench.scoring.masks import unpack
+from pabench.store.store import VOLATILE, Store
 
 from .conftest import forget_plugins
 
@@ -47,7 +47,7 @@ def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
     """Exit code and records by (criterion, sparsity, seed)."""
     options = {"engine": "inline", "device": "cpu"} | options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.commands.running.write", lambda folder: folder)  # the page has tests of its own
+        patch.setattr("pabench.cli.running.write", lambda folder: folder)  # the page has tests of its own
         code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
     return code, named(output)
 
@@ -163,7 +163,7 @@ def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):
     folder, records = study
-    monkeypatch.setattr("pabench.train.train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("pabench.training.train.train", lambda *a: pytest.fail("trained again"))
 
     code, again = run(folder / "study.yaml", folder / "out")
 
@@ -262,7 +262,7 @@ def test_a_changed_recipe_reuses_the_masks_and_keeps_the_old_records(tmp_path):
 
 PLUGIN = """
 from dataclasses import dataclass
-from pabench.criterion import ScoreContext, ScoreCriterion, Tensors
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Theirs(ScoreCriterion):
@@ -358,7 +358,7 @@ def test_failed_cells_run_again_only_when_asked(tmp_path, monkeypatch):
     assert all(r["kind"] == "diverged" and "epoch 1" in r["message"] for r in records.values())
 
     later = datetime(2100, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr("pabench.record.datetime", Mock(now=lambda _: later))
+    monkeypatch.setattr("pabench.store.record.datetime", Mock(now=lambda _: later))
     _, untouched = run(suite, tmp_path / "out")
     _, retried = run(suite, tmp_path / "out", retry=True)
 

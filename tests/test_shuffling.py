@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pabench
-from pabench.shuffling import scrambled
+from pabench.scoring.shuffling import scrambled
 
 
 def masks(kept: int = 20) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pabench import registry
-from pabench.digest import bytes_digest, code_digest, file_digest, source_digest, source_files
+from pabench.source import bytes_digest, code_digest, file_digest, source_digest, source_files
 
 CODE = b'''"""What it is."""
 from pabench.criterion import ScoreCriterion
@@ -126,7 +126,7 @@ def test_a_criterion_that_extends_another_changes_with_it():
 
 
 def test_a_class_that_is_in_no_file_has_no_hash():
-    code = "from pabench.digest import source_digest\nclass Typed: ...\nprint(repr(source_digest(Typed)))"
+    code = "from pabench.source import source_digest\nclass Typed: ...\nprint(repr(source_digest(Typed)))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "''\n"
 

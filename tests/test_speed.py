@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pabench import model as models
-from pabench import training
-from pabench.cell import ModelSpec, Recipe
-from pabench.split import Images
-from pabench.training import Source, train
+from pabench.data.split import Images
+from pabench.networks import models as models
+from pabench.suite.specs import ModelSpec, Recipe
+from pabench.training import loop
+from pabench.training.loop import Source, train
 
 
 @pytest.mark.slow
@@ -23,7 +23,7 @@ def test_a_masked_step_costs_at_most_a_tenth_more_than_an_unmasked_one():
     source = Source(Images(pixels, torch.arange(96) % 10), (0.5,) * 3, (0.25,) * 3)
     recipe = replace(Recipe(), epochs=1, batch_size=32, lr=0.01, precision="float32")
     module = models.build(ModelSpec("resnet20"), 10, (3, 32, 32), seed=0)
-    masks = {n: torch.rand(w.shape, generator=generator) < 0.1 for n, w in training.prunable_weights(module).items()}
+    masks = {n: torch.rand(w.shape, generator=generator) < 0.1 for n, w in loop.prunable_weights(module).items()}
     seconds: dict[bool, list[float]] = {False: [], True: []}
 
     for _ in range(12):

@@ -10,9 +10,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pabench import statistics
-from pabench.ranking import mean_ranks, tie_groups
-from pabench.statistics import (
+from pabench.statistics import intervals
+from pabench.statistics.intervals import (
     holm,
     mean_interval,
     separated_pairs,
@@ -20,6 +19,7 @@ from pabench.statistics import (
     stratified_test,
     welch,
 )
+from pabench.statistics.ranking import mean_ranks, tie_groups
 
 
 def test_the_interval_of_three_seeds_uses_students_t():
@@ -162,4 +162,4 @@ def test_letters_are_shared_exactly_by_pairs_that_are_not_separated():
 
 
 def test_doctests_hold():
-    assert doctest.testmod(statistics, optionflags=doctest.ELLIPSIS).failed == 0
+    assert doctest.testmod(intervals, optionflags=doctest.ELLIPSIS).failed == 0

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pabench import durable
-from pabench.envelope import parse, seal, unseal
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import Store
+from pabench.store import files
+from pabench.store.envelope import parse, seal, unseal
+from pabench.store.store import Store
 
 MANIFEST = {"schema": 1, "name": "tiny", "suite": "a: 1\n", "cells": [{"seed": 0}], "created": "monday"}
 FILE_CALLS = ("open", "write", "fsync", "link", "unlink")
@@ -322,7 +322,7 @@ def test_a_full_disk_is_refused_with_the_bytes_needed(store, monkeypatch):
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(RefusedError, match=r"records: disk full: 5000 bytes needed, \d+ free"):
-        durable.write_once(store.folder / "records" / "x", b"x" * 5000)
+        files.write_once(store.folder / "records" / "x", b"x" * 5000)
     assert names(store.folder / "records") == []
 
 

@@ -6,10 +6,11 @@ import tracemalloc
 
 import pytest
 
-from pabench import study, suite
-from pabench.cell import Augment, Cell, CriterionSpec, DatasetSpec, ModelSpec, Recipe
 from pabench.errors import SuiteError
 from pabench.parameters import ParameterError
+from pabench.suite import grid, suite
+from pabench.suite.cell import Cell
+from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe
 
 TEXT = """\
 protocol: pai-v1
@@ -52,7 +53,7 @@ class Resolve:
 
 
 def cells(text: str = TEXT) -> list[Cell]:
-    return list(study.cells(suite.parse(text, "s.yaml"), Resolve()))
+    return list(grid.cells(suite.parse(text, "s.yaml"), Resolve()))
 
 
 def blocks(found: list[Cell]) -> list[list[Cell]]:
@@ -63,7 +64,7 @@ def blocks(found: list[Cell]) -> list[list[Cell]]:
 def test_a_study_is_seeds_then_datasets_models_dense_criteria_and_sparsities():
     titles = [cell.title for cell in cells()]
 
-    assert len(titles) == study.count(suite.parse(TEXT, "s.yaml")) == 2 * 2 * 2 * (1 + 2 * 2)
+    assert len(titles) == grid.count(suite.parse(TEXT, "s.yaml")) == 2 * 2 * 2 * (1 + 2 * 2)
     assert titles[:6] == [
         "digits / resnet20 / dense / seed 0",
         "digits / resnet20 / snip 0.9 / seed 0",
@@ -82,7 +83,7 @@ def test_the_ablations_of_a_block_follow_its_plain_cells():
     found = cells(text)
 
     # in each of 2 * 2 * 2 blocks: the dense network, and two criteria at two sparsities in three ways
-    assert len(found) == study.count(suite.parse(text, "s.yaml")) == 8 * (1 + 2 * 2 * 3)
+    assert len(found) == grid.count(suite.parse(text, "s.yaml")) == 8 * (1 + 2 * 2 * 3)
     assert [cell.title for cell in found[4:7]] == [
         "digits / resnet20 / synflow (steps=100) 0.98 / seed 0",
         "digits / resnet20 / snip 0.9 / shuffle / seed 0",
@@ -95,17 +96,17 @@ def test_the_ablations_of_a_block_follow_its_plain_cells():
 def test_only_takes_ablations_and_plain_cells_apart():
     found = cells(TEXT.replace("seeds: 2", "seeds: 2\nablations: [shuffle, invert]"))
 
-    assert {cell.ablation for cell in study.select(found, ["criterion=snip"])} == {"", "shuffle", "invert"}
-    assert {cell.ablation for cell in study.select(found, ["ablation=shuffle"])} == {"shuffle"}
-    assert study.select(found, ["ablation=none"]) == cells()
+    assert {cell.ablation for cell in grid.select(found, ["criterion=snip"])} == {"", "shuffle", "invert"}
+    assert {cell.ablation for cell in grid.select(found, ["ablation=shuffle"])} == {"shuffle"}
+    assert grid.select(found, ["ablation=none"]) == cells()
     with pytest.raises(SuiteError, match=r"--only ablation=reinit: no cell has it; .*known: invert, none, shuffle"):
-        study.select(found, ["ablation=reinit"])
+        grid.select(found, ["ablation=reinit"])
 
 
 def test_without_sparsity_0_there_is_no_dense_baseline():
     text = TEXT.replace("[0, 0.9", "[0.9")
 
-    assert study.count(suite.parse(text, "s.yaml")) == len(cells(text)) == 2 * 2 * 2 * 4
+    assert grid.count(suite.parse(text, "s.yaml")) == len(cells(text)) == 2 * 2 * 2 * 4
     assert all(cell.criterion for cell in cells(text))
 
 
@@ -127,7 +128,7 @@ def test_a_cell_carries_the_recipe_and_scoring_of_the_suite():
 def test_everything_is_resolved_once_before_the_first_cell():
     resolve = Resolve()
 
-    made = study.cells(suite.parse(TEXT, "s.yaml"), resolve)
+    made = grid.cells(suite.parse(TEXT, "s.yaml"), resolve)
 
     called = [
         *("snip", "synflow", "digits", "parquet"),
@@ -144,8 +145,8 @@ def test_a_billion_cells_are_counted_within_a_second_and_begun_within_200_mb():
     tracemalloc.start()
     start = time.perf_counter()
 
-    assert study.count(huge) == 50_000_000 * 2 * 2 * 5 == 10**9
-    begun = list(itertools.islice(study.cells(huge, Resolve()), 21))
+    assert grid.count(huge) == 50_000_000 * 2 * 2 * 5 == 10**9
+    begun = list(itertools.islice(grid.cells(huge, Resolve()), 21))
 
     assert time.perf_counter() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 200e6
@@ -193,13 +194,13 @@ def test_two_datasets_of_one_label_are_refused():
     ],
 )
 def test_only_picks_by_name_or_label(only, titles):
-    assert [cell.title for cell in study.select(cells(), only)] == titles
+    assert [cell.title for cell in grid.select(cells(), only)] == titles
 
 
 def test_a_label_with_a_comma_inside_is_one_value():
     text = TEXT.replace("steps: 100", "steps: 100, bn: eval")
 
-    picked = study.select(cells(text), ["criterion=synflow (steps=100, bn=eval),snip"])
+    picked = grid.select(cells(text), ["criterion=synflow (steps=100, bn=eval),snip"])
 
     assert len(picked) == 2 * 2 * 2 * 4
 
@@ -207,17 +208,17 @@ def test_a_label_with_a_comma_inside_is_one_value():
 def test_parameters_of_a_label_may_stand_in_any_order():
     text = TEXT.replace("steps: 100", "steps: 100, bn: eval")
 
-    assert study.select(cells(text), ["criterion=synflow (bn=eval, steps=100)"]) == study.select(
+    assert grid.select(cells(text), ["criterion=synflow (bn=eval, steps=100)"]) == grid.select(
         cells(text), ["criterion=synflow (steps=100, bn=eval)"]
     )
 
 
 def test_a_criterion_leaves_the_dense_cells_out():
-    assert len(study.select(cells(), ["criterion=snip"])) == 2 * 2 * 2 * 2
+    assert len(grid.select(cells(), ["criterion=snip"])) == 2 * 2 * 2 * 2
 
 
 def test_nothing_to_pick_by_leaves_every_cell():
-    assert study.select(cells(), []) == cells()
+    assert grid.select(cells(), []) == cells()
 
 
 @pytest.mark.parametrize(
@@ -233,14 +234,14 @@ def test_nothing_to_pick_by_leaves_every_cell():
 )
 def test_an_only_that_matches_nothing_names_what_exists(only, told):
     with pytest.raises(SuiteError) as caught:
-        study.select(cells(), [only])
+        grid.select(cells(), [only])
 
     assert str(caught.value).startswith(told)
 
 
 def test_onlys_that_exclude_each_other_are_told():
     with pytest.raises(SuiteError, match=r"no cell is left by --only criterion=dense --only sparsity=0\.9;"):
-        study.select(cells(), ["criterion=dense", "sparsity=0.9"])
+        grid.select(cells(), ["criterion=dense", "sparsity=0.9"])
 
 
 def test_blocks_hold_the_cells_of_one_dataset_model_and_seed():

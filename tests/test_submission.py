@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pabench import scrub
-from pabench.cell import digest
-from pabench.envelope import seal, unseal
 from pabench.errors import RefusedError
-from pabench.foreign import read
-from pabench.store import Store
-from pabench.submission import submit
+from pabench.leaderboard import scrub
+from pabench.leaderboard.submission import submit
+from pabench.leaderboard.verification.folder import read
+from pabench.store.envelope import seal, unseal
+from pabench.store.store import Store
+from pabench.suite.digest import digest
 
 from .conftest import STEEP
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pabench import suite, yamlfile
-from pabench.cell import Augment, Recipe
 from pabench.errors import SuiteError
+from pabench.suite import suite, yaml
+from pabench.suite.specs import Augment, Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -326,21 +326,23 @@ def test_an_unknown_suite_is_told_with_those_that_exist():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_suites_are_valid_and_name_the_schema(path):
-    assert path.read_text().startswith("# yaml-language-server: $schema=../pabench.schema.json\n")
+    assert path.read_text().startswith("# yaml-language-server: $schema=../pabench.store.schema.json\n")
     assert suite.load(path).protocol == "pai-v1"
 
 
 def test_the_schema_in_the_repository_is_current():
-    written = json.loads((ROOT / "pabench.schema.json").read_text())
+    written = json.loads((ROOT / "pabench.store.schema.json").read_text())
 
-    assert written == suite.json_schema(), "write pabench.schema.json again: pabench schema > pabench.schema.json"
+    assert written == suite.json_schema(), (
+        "write pabench.store.schema.json again: pabench schema > pabench.store.schema.json"
+    )
 
 
 def test_the_examples_of_yamlfile_hold():
-    assert tuple(doctest.testmod(yamlfile)) == (0, 3)  # failed, tried
+    assert tuple(doctest.testmod(yaml)) == (0, 3)  # failed, tried
 
 
 def test_importing_suite_and_study_loads_no_torch_and_no_timm():
-    code = "import sys, pabench.suite, pabench.study; print({'torch', 'timm'} & set(sys.modules))"
+    code = "import sys, pabench.suite.suite, pabench.suite.grid; print({'torch', 'timm'} & set(sys.modules))"
 
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"

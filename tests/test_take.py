@@ -9,10 +9,11 @@ import sys
 
 from pabench_reports import take
 
-from pabench import frame, registry
-from pabench.cell import CriterionSpec
-from pabench.report import glyphs
+from pabench import registry
+from pabench.report import frame
+from pabench.report.page import glyphs
 from pabench.source import declared
+from pabench.suite.specs import CriterionSpec
 
 from .synthetic import CRITERIA, cells, manifest, record
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from pabench import training
-from pabench.cell import Augment, Recipe
+from pabench.data.split import Images
 from pabench.errors import DivergedError
-from pabench.split import Images
-from pabench.training import Source, build_optimizer, channels_last, evaluate, lr_factor, train
+from pabench.suite.specs import Augment, Recipe
+from pabench.training import loop
+from pabench.training.loop import Source, build_optimizer, channels_last, evaluate, lr_factor, train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.1, momentum=0.9, weight_decay=0.1, precision="float32")
@@ -46,7 +46,7 @@ def run(module, masks, source, recipe, **seeds):
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(training).failed == 0
+    assert doctest.testmod(loop).failed == 0
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -56,13 +56,13 @@ def test_pruned_weights_are_exactly_zero_after_every_step(source, monkeypatch, o
     module = network()
     masks = half(module)
     seen = []
-    zero = training.zero_pruned
+    zero = loop.zero_pruned
 
     def watched(weights, kept):
         zero(weights, kept)
         seen.append(sum(int((module.get_parameter(n)[~m] != 0).sum()) for n, m in masks.items()))
 
-    monkeypatch.setattr(training, "zero_pruned", watched)
+    monkeypatch.setattr(loop, "zero_pruned", watched)
     recipe = replace(RECIPE, optimizer=optimizer, precision=precision)
 
     run(module, masks, source, recipe)

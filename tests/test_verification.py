@@ -12,20 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pabench import consistent, judgement, rederived, sampling, verification, wellformed
-from pabench.cell import Cell, digest
-from pabench.cli import app
-from pabench.commands.running import carry_out
-from pabench.envelope import seal, unseal
+from pabench.cli.main import app
+from pabench.cli.running import carry_out
 from pabench.errors import DataError, MissingError, SuiteError
-from pabench.foreign import read
-from pabench.level import Level
-from pabench.rederived import overlap
-from pabench.reproduced import agreements, enough
-from pabench.rerun import Where
-from pabench.session import Options, Session
-from pabench.submission import submit
-from pabench.verification import verify
+from pabench.leaderboard.submission import submit
+from pabench.leaderboard.verification import certificate, consistent, rederived, sampling, wellformed
+from pabench.leaderboard.verification import verify as verification
+from pabench.leaderboard.verification.folder import read
+from pabench.leaderboard.verification.level import Level
+from pabench.leaderboard.verification.rederived import overlap
+from pabench.leaderboard.verification.reproduced import agreements, enough
+from pabench.leaderboard.verification.rerun import Where
+from pabench.leaderboard.verification.verify import verify
+from pabench.run.session import Options, Session
+from pabench.store.envelope import seal, unseal
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 
 from .conftest import STEEP, forget_plugins
 from .forgery import Forgery
@@ -53,7 +55,7 @@ def test_an_honest_submission_passes_and_so_does_the_results_folder(submission, 
 
 def test_levels_one_and_two_import_neither_torch_nor_a_plugin(submission):
     code = (
-        "import sys; from pathlib import Path; from pabench.verification import verify;"
+        "import sys; from pathlib import Path; from pabench.leaderboard.verification.verify import verify;"
         f"assert verify(Path({str(submission)!r})).passed == 2;"
         "sys.exit(any(m.split('.')[0] in ('torch', 'timm') or m.startswith(('pabench_criteria.', 'pabench_plugin'))"
         " for m in sys.modules))"
@@ -218,7 +220,9 @@ def swap(flat: np.ndarray) -> None:
 def sampled(monkeypatch, *paths: Path) -> None:
     """Level 3 looks at the cells of these records."""
     keys = [path.stem for path in paths]
-    monkeypatch.setattr("pabench.rederived.masked", lambda cells, *_: [c for c in cells if c.key in keys])
+    monkeypatch.setattr(
+        "pabench.leaderboard.verification.rederived.masked", lambda cells, *_: [c for c in cells if c.key in keys]
+    )
 
 
 def looked_at(monkeypatch, *names: str) -> None:
@@ -539,7 +543,9 @@ def test_whatever_stands_in_a_document_it_is_judged_and_never_crashes_the_judge(
 
 @pytest.mark.slow
 def test_an_honest_submission_is_reproduced_with_seeds_that_it_does_not_have(submission, monkeypatch):
-    monkeypatch.setattr("pabench.reproduced.MOST_DETECTABLE", 100.0)  # one epoch: seeds differ by many points
+    monkeypatch.setattr(
+        "pabench.leaderboard.verification.reproduced.MOST_DETECTABLE", 100.0
+    )  # one epoch: seeds differ by many points
     found = verify(submission, 4, sample=2, seed=3, fresh=2, where=Where(trust=("steep",)))
 
     assert found.passed == 4
@@ -640,7 +646,10 @@ def test_code_that_rewrites_the_judge_judges_nothing(forgery, monkeypatch):
 def test_code_of_one_criterion_is_not_in_the_process_of_another(forgery, monkeypatch):
     looked_at(monkeypatch, "snip", "steep")
     found = verify(
-        hostile(forgery, "import pabench.prune_stage; pabench.prune_stage.scored = None"), 3, seed=1, where=TRUSTED
+        hostile(forgery, "import pabench.training.prune; pabench.training.prune.scored = None"),
+        3,
+        seed=1,
+        where=TRUSTED,
     )
 
     outcomes = {o["title"].split(" / ")[2].split()[0]: o["outcome"] for o in found.levels[2].outcomes}
@@ -762,7 +771,7 @@ def test_a_record_is_not_written_into_the_submission(submission, tmp_path):
         verification.record(found, submission / "verification.json")
 
     verification.record(found, tmp_path / "v.json")
-    assert judgement.recorded(tmp_path / "v.json")["digest"] == found.digest
+    assert certificate.recorded(tmp_path / "v.json")["digest"] == found.digest
 
 
 def test_a_record_goes_where_nothing_else_is_and_that_is_seen_first(submission, tmp_path, monkeypatch):
@@ -789,7 +798,7 @@ def test_a_record_replaces_an_earlier_one(submission, tmp_path):
     for seed in (1, 2):
         verification.record(verify(submission, seed=seed), tmp_path / "new" / "v.json")
 
-        assert judgement.recorded(tmp_path / "new" / "v.json")["seed"] == seed
+        assert certificate.recorded(tmp_path / "new" / "v.json")["seed"] == seed
 
 
 def test_an_altered_record_is_refused(submission, tmp_path):
@@ -797,4 +806,4 @@ def test_an_altered_record_is_refused(submission, tmp_path):
     (tmp_path / "v.json").write_bytes((tmp_path / "v.json").read_bytes().replace(b'"passed":2', b'"passed":4'))
 
     with pytest.raises(DataError, match="no record of a verification"):
-        judgement.recorded(tmp_path / "v.json")
+        certificate.recorded(tmp_path / "v.json")

@@ -7,11 +7,11 @@ from math import prod
 
 import pytest
 
-from pabench import width
-from pabench.cell import ModelSpec
 from pabench.errors import SuiteError
-from pabench.model import build, parameter_shapes, weights_digest
-from pabench.width import find_knob, narrowed
+from pabench.networks import width
+from pabench.networks.models import build, parameter_shapes, weights_digest
+from pabench.networks.width import find_knob, narrowed
+from pabench.suite.specs import ModelSpec
 
 DIGIT = (1, 8, 8)
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pabench.network import Network
-from pabench.wiring import INPUT, WiringError, wiring
+from pabench.networks.network import Network
+from pabench.networks.wiring import INPUT, WiringError, wiring
 
 
 def of(module: nn.Module, shape: tuple[int, ...]):

@@ -11,20 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pabench import maskbits, registry, schema, sitefolder
-from pabench.cell import Cell
-from pabench.commands.running import carry_out
-from pabench.control import Control
-from pabench.envelope import unseal
+from pabench import registry
+from pabench.cli.running import carry_out
 from pabench.errors import DataError, RefusedError
-from pabench.foreign import read
-from pabench.publish import publish
-from pabench.record import same_labels
-from pabench.rerun import Where
-from pabench.session import Options, Session
+from pabench.leaderboard import sitefiles
+from pabench.leaderboard.publish import publish
+from pabench.leaderboard.submission import submit
+from pabench.leaderboard.verification.folder import read
+from pabench.leaderboard.verification.rerun import Where
+from pabench.leaderboard.verification.verify import verify
+from pabench.run.session import Options, Session
+from pabench.scoring.control import Control
 from pabench.source import declared
-from pabench.submission import submit
-from pabench.verification import verify
+from pabench.store import maskbits, schema
+from pabench.store.envelope import unseal
+from pabench.store.record import same_labels
+from pabench.suite.cell import Cell
 
 from .conftest import forget_plugins
 from .forgery import Forgery, packed
@@ -378,7 +380,9 @@ def test_numbers_of_scores_that_fit_each_other_are_compared_with_those_made_here
     restate(forgery, path, how)
     if how is zeros:
         forgery.both(path, lambda found: found.update(flags=[{"flag": "degenerate", "detail": ""}]))
-    monkeypatch.setattr("pabench.rederived.masked", lambda cells, *_: [c for c in cells if c.key == path.stem])
+    monkeypatch.setattr(
+        "pabench.leaderboard.verification.rederived.masked", lambda cells, *_: [c for c in cells if c.key == path.stem]
+    )
 
     found = flaws(forgery, 3)
     assert one(found, f"level 3: records/{path.name}", message)
@@ -427,7 +431,9 @@ def test_scoring_images_are_a_number_a_class_and_none_without_a_batch(forgery, c
 def test_scoring_images_that_could_be_are_compared_with_those_made_here(forgery, monkeypatch):
     path = forgery.record("snip")
     forgery.both(path, lambda found: found["cost"].update(scoring_images=10))
-    monkeypatch.setattr("pabench.rederived.masked", lambda cells, *_: [c for c in cells if c.key == path.stem])
+    monkeypatch.setattr(
+        "pabench.leaderboard.verification.rederived.masked", lambda cells, *_: [c for c in cells if c.key == path.stem]
+    )
 
     assert one(flaws(forgery, 3), f"level 3: records/{path.name}", "cost.scoring_images: expected 100 (made here)")
 
@@ -528,7 +534,7 @@ def test_a_mask_of_no_weights_and_an_endless_side_is_no_mask():
 def test_neither_a_cell_nor_a_header_of_a_table_is_a_formula():
     frame = pd.DataFrame({"=HYPERLINK(1)": ["@x", "y"], "top1": [-1.0, 2.0]})
 
-    assert sitefolder.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
+    assert sitefiles.table(frame) == b"'=HYPERLINK(1),top1\n'@x,-1.0\ny,2.0\n"
 
 
 def test_who_publishes_is_told_which_folder_breaks_the_page_and_where(forgery, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from pabench_reports.checklist import table
 from playwright.sync_api import expect
 
-from pabench import report
-from pabench.joining import join
+from pabench.report import page as report
+from pabench.report.join import join
 
 from ..synthetic import CRITERIA, cells
 from ..test_difference import folder

@@ -14,9 +14,10 @@ import pytest
 from pabench_reports.cells import Cells, table
 from playwright.sync_api import expect
 
-from pabench import frame, report
-from pabench.cell import CriterionSpec
-from pabench.section import script_json
+from pabench.report import frame
+from pabench.report import page as report
+from pabench.report.section import script_json
+from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, failed, manifest, record, study_with_trouble
 

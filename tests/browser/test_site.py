@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from pabench import site
+from pabench.leaderboard import site
 
 from ..test_publish import grid, published
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pabench
-from pabench.cell import derive_seed
+from pabench.suite.digest import derive_seed
 
 from ..conftest import scores_under
 

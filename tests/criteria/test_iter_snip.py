@@ -9,8 +9,8 @@ import torch
 
 import pabench
 from pabench import registry
-from pabench.network import Network, scoring_mode
-from pabench.pruning import context
+from pabench.networks.network import Network, scoring_mode
+from pabench.scoring.pruning import context
 
 from ..conftest import scores_under
 

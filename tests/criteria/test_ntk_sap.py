@@ -10,9 +10,9 @@ from torch import nn
 
 import pabench
 from pabench import registry
-from pabench.criterion import Sources
-from pabench.network import Network
-from pabench.pruning import prune_all
+from pabench.networks.network import Network
+from pabench.scoring.context import Sources
+from pabench.scoring.pruning import prune_all
 
 
 def test_measures_a_linear_network_by_hand():

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import pabench
-import pabench.models
+import pabench.networks.zoo
 from pabench import registry
 from pabench.errors import PluginError
-from pabench.network import Network
-from pabench.pruning import context
+from pabench.networks.network import Network
+from pabench.scoring.pruning import context
 
 
 def chain(*widths: int) -> nn.Sequential:

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 import pabench
 from pabench import registry
 from pabench.errors import SuiteError
-from pabench.network import Network
-from pabench.pruning import context
+from pabench.networks.network import Network
+from pabench.scoring.pruning import context
 
 
 def scalar(a: float) -> tuple[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]]:

@@ -9,10 +9,10 @@ from pabench_criteria.px import open_paths, path_products
 from torch import nn
 
 import pabench
-import pabench.models
+import pabench.networks.zoo
 from pabench import registry
-from pabench.network import Network
-from pabench.pruning import context
+from pabench.networks.network import Network
+from pabench.scoring.pruning import context
 
 
 def two_layers() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import pabench
-from pabench.oracle import index
+from pabench.diagnostics.oracle import index
 
 from ..conftest import REFERENCE
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import pabench
-import pabench.criterion
-from pabench.selection import select
+import pabench.scoring.criterion
+from pabench.scoring.selection import select
 
 from ..conftest import scores_under
 

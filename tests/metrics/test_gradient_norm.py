@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import pabench
+from pabench.diagnostics.metric import MetricContext
+from pabench.diagnostics.metrics.gradient_norm import GradientNorm
 from pabench.errors import SuiteError
-from pabench.metric import MetricContext
-from pabench.metrics.gradient_norm import GradientNorm
-from pabench.network import Network
+from pabench.networks.network import Network
 
 
 def test_on_softmax_regression_the_norm_is_known(softmax):

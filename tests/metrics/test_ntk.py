@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 import pabench
-from pabench.metrics import ntk
+from pabench.diagnostics.metrics import ntk
 
 X = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
 BATCH = (X, torch.tensor([0, 1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pabench.metrics.overlap import Overlap
+from pabench.diagnostics.metrics.overlap import Overlap
 
 
 def test_jaccard_and_both_chances_by_hand():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pabench.metric import Training
-from pabench.metrics.steps_to import StepsTo
+from pabench.diagnostics.metric import Training
+from pabench.diagnostics.metrics.steps_to import StepsTo
 from pabench.parameters import create
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import pabench
-from pabench import exponent
-from pabench.network import Network
+from pabench.networks import carried
+from pabench.networks.network import Network
 
 
 def test_r_is_the_sum_over_paths_of_products_of_absolute_weights():
@@ -69,14 +69,14 @@ def test_what_no_float_can_hold_does_not_overflow(convolutional, shape):
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_byobnet"])
 def test_rescaled_and_plain_sums_are_equal_where_both_exist(name, monkeypatch):
     """On networks of timm, with limits so narrow that nearly every layer is rescaled."""
-    monkeypatch.setattr(exponent, "LIMIT", 3)
+    monkeypatch.setattr(carried, "LIMIT", 3)
     network = Network(timm.create_model(name, num_classes=3))
     tensors = {n: t.abs() if t.is_floating_point() else t for n, t in {**network.rest, **network.weights}.items()}
     x = torch.ones(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
         total = float(network.call(tensors, x).sum())
 
-        assert exponent.log2_sum(lambda: network.call(tensors, x)) == pytest.approx(math.log2(total), rel=1e-12)
+        assert carried.log2_sum(lambda: network.call(tensors, x)) == pytest.approx(math.log2(total), rel=1e-12)
 
 
 def test_a_normalisation_sees_the_numbers_and_not_what_is_left_of_them_beside_their_power_of_two():
@@ -85,6 +85,6 @@ def test_a_normalisation_sees_the_numbers_and_not_what_is_left_of_them_beside_th
     layer.weight.data = torch.tensor([[3e40], [1e40]], dtype=torch.float64)
     norm.weight.data, norm.bias.data = torch.tensor([2.0, 1.0]).double(), torch.ones(2).double()
 
-    found = exponent.log2_sum(lambda: norm(layer(torch.ones(1, 1, dtype=torch.float64))))
+    found = carried.log2_sum(lambda: norm(layer(torch.ones(1, 1, dtype=torch.float64))))
 
     assert found == pytest.approx(math.log2(3), abs=1e-12)

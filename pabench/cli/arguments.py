@@ -1,0 +1,114 @@
+"""Arguments and options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pabench.errors import SuiteError
+
+
+def _dtype(name: str) -> str:
+    if name not in ("float64", "float32"):
+        raise SuiteError(f"--dtype {name}: expected float64 or float32")
+    return name
+
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
+
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+
+
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
+
+
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria, datasets or metrics.")]
+
+
+Criteria = Annotated[
+    list[str] | None, typer.Option("-c", "--criterion", help="grasp, grasp@official, '{name: snip, steps: 3}'.")
+]
+
+
+Param = Annotated[list[str] | None, typer.Option("--param", help="Of each -c: steps=10.")]
+
+
+Stem = Annotated[str, typer.Option(help="As in a suite: cifar, for small images.")]
+
+
+ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="Of timm.create_model: patch_size=4.")]
+
+
+Dtype = Annotated[str, typer.Option(help="What scores are computed in: float64 or float32.", callback=_dtype)]
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def assigned(option: str, given: Iterable[str], example: str, *, form: str = "KEY=VALUE") -> dict[str, str]:
+    """What an option that may be repeated assigns to each key.
+
+    >>> assigned("--data", ["cifar10=/data/a=b"], "cifar10=/data")
+    {'cifar10': '/data/a=b'}
+    """
+    found = {}
+    for assignment in given:
+        key, _, text = assignment.partition("=")
+        if not key.strip() or not text.strip():
+            raise SuiteError(f"{option} {assignment}: expected {form}, as in {option} {example}")
+        found[key.strip()] = text.strip()
+    return found
+
+
+def datasets(given: Iterable[str] | None) -> dict[str, str]:
+    """Where datasets lie, by `--data NAME=PATH`."""
+    return assigned("--data", given or (), "cifar10=/data/cifar10", form="NAME=PATH")
+
+
+def settings(option: str, given: Iterable[str] | None, example: str) -> dict[str, Any]:
+    """What an option assigns, with values as a suite would have them: `steps=10` is a number."""
+    return {key: _value(f"{option} {key}", text) for key, text in assigned(option, given or (), example).items()}
+
+
+def model_args(given: Iterable[str] | None) -> dict[str, Any]:
+    """Arguments of a model by `--model-arg`."""
+    return settings("--model-arg", given, "patch_size=4")
+
+
+def criteria(given: Iterable[str] | None, params: Iterable[str] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Names and parameters of criteria by `-c`, a name or an entry of a suite, and `--param`, which is of each."""
+    common = settings("--param", params, "steps=10")
+    found = []
+    for text in given or ():
+        value = _value(f"-c {text}", text)
+        entry = {"name": value} if isinstance(value, str) else value
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise SuiteError(f"-c {text}: expected a name, or a mapping as in a suite")
+        found.append((entry.pop("name"), {**entry, **common}))
+    if common and not found:
+        raise SuiteError("--param: name its criterion, as in -c snip --param steps=10")
+    return found
+
+
+def load_plugins(paths: Iterable[Path] | None) -> None:
+    """Register what the files of `--plugin` define."""
+    from pabench import registry
+
+    for path in paths or ():
+        registry.drop_in(path)
+
+
+def _value(where: str, text: str) -> Any:
+    from pabench.suite.yaml import Tree, read
+
+    tree = Tree(file=where)
+    read(text, tree)
+    tree.raise_findings()
+    return tree.value

@@ -1,0 +1,127 @@
+"""What a run shows while it goes, a live display in a terminal and plain lines elsewhere; and how it is stopped.
+
+Ctrl-C once: stop in order. Twice: at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from pabench.errors import Aborted
+from pabench.run.engine import Event, Outcome
+
+
+class Lines:
+    """One line a finished cell, for logs and pipes. `cells` are to be computed, `finished` of `total` were before."""
+
+    def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
+        self._console, self._titles = console, titles
+        self._cells, self._finished, self._total = cells, finished, total
+        self._done = 0
+        self._began = time.monotonic()
+
+    def event(self, event: Event) -> None:
+        if event.kind == "crashed":
+            self._console.print(f"  a process died and is tried again: {event.data}", markup=False, highlight=False)
+
+    def ended(self, outcome: Outcome, line: str) -> None:
+        """A task ended; the line of a cell, or "" where it was none."""
+        if line:
+            left = self._left()
+            text = f"[{self._finished + self._done}/{self._total}] {line} ({outcome.seconds:.1f} s; {left})"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        pass
+
+    def _left(self) -> str:
+        """Time left when one more cell has ended, from the pace of those that ended in this run."""
+        self._done += 1
+        seconds = (time.monotonic() - self._began) / self._done * (self._cells - self._done)
+        return f"{timedelta(seconds=round(seconds))} left"
+
+
+class Bars(Lines):
+    """For a terminal: a bar of the study's cells, and one of each running cell's epochs with its loss."""
+
+    def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
+        super().__init__(console, titles, cells, finished, total)
+        self._study = Progress(
+            TextColumn("[bold]cells"), BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+        )
+        self._running = Progress(
+            SpinnerColumn(), BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
+        )
+        self._bar = self._study.add_task("", total=total, completed=finished, left="")
+        self._rows: dict[str, TaskID] = {}
+        self._live = Live(Group(self._study, self._running), console=console, refresh_per_second=8)
+        self._live.start()
+
+    def event(self, event: Event) -> None:
+        title = self._titles[event.key]
+        if event.kind == "started":
+            self._rows[event.key] = self._running.add_task(title, total=None)
+        elif event.kind == "crashed":
+            self._running.remove_task(self._rows.pop(event.key))
+        elif event.key in self._rows:
+            self._running.update(self._rows[event.key], **_row(title, event.data))
+
+    def ended(self, outcome: Outcome, line: str) -> None:
+        if outcome.key in self._rows:
+            self._running.remove_task(self._rows.pop(outcome.key))
+        if line:
+            self._study.update(self._bar, advance=1, left=self._left())
+            self._live.console.print(line, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    if "epoch" in data:
+        text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {data['top1']:.1f} %"
+        return {"description": text, "completed": data["epoch"], "total": data["epochs"]}
+    return {"description": f"{title}: {data['stage']}"} if "stage" in data else {}
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM; a second SIGINT ends everything at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def is_set(self) -> bool:
+        return self.signal is not None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise Aborted
+        self.signal = number
+        os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Signals set the flag while the block runs; outside of the main thread they are left alone."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,68 @@
+"""`pabench doctor`: a checkup in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pabench.diagnostics.checkup import Checkup, Row
+from pabench.diagnostics.remedy import Treatment, criterion_entry, model_entry
+from pabench.store.verdict import HEALTHY, some
+from pabench.words import count, percentage
+
+
+def describe(found: Checkup) -> str:
+    """The checkup in lines, for people."""
+    images = " x ".join(map(str, found.shape))
+    total = sum(found.weights.values())
+    layers = count(len(found.weights), "layer")
+    lines = [f"{model_entry(found.model)}: {found.family}, {total:,} prunable weights in {layers}"]
+    lines += [f"{images} pixels, {found.classes} classes, scored in {found.dtype}", "", *_table(found.rows)]
+    why = [(row.name, row.before.finding.detail) for row in found.rows if row.before.finding.detail]
+    if why:
+        lines += ["", "why", *(f"  {name}: {detail}" for name, detail in why)]
+    if found.suite:
+        lines += ["", "remedy, for a suite (tried: the last column)", *(f"  {line}" for line in found.suite)]
+    left = [row.name for row in found.rows if row.after.finding.verdict != HEALTHY]
+    if left:
+        lines += ["", f"no remedy makes these healthy: {', '.join(left)}; leave them out, or read their flags"]
+    lines += ["", "not prunable", *_unprunable(found)]
+    if found.by_run != found.model:
+        lines += [
+            "",
+            f"`pabench run` builds {model_entry(found.by_run)} where the suite says {model_entry(found.model)}",
+        ]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    head = ("criterion", "verdict", "zero scores", "not finite", "dead layers", "saturated", "with the remedy")
+    body = [(criterion_entry(r.name, r.before.given), *_cells(r.before), _after(r)) for r in rows]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *body)]
+
+
+def _cells(treatment: Treatment) -> tuple[str, str, str, str, str]:
+    found = treatment.finding
+    if found.reason:
+        return found.verdict, "-", "-", "-", "-"
+    dead = f"{len(found.dead)} of {found.layers}"
+    saturated = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.flat.items()) or "-"
+    return found.verdict, percentage(found.zeros, found.total), str(found.non_finite), dead, saturated
+
+
+def _after(row: Row) -> str:
+    if not row.better:
+        return ""
+    verdict, zeros, infinite, dead, _ = _cells(row.after)
+    return f"{verdict}: {zeros} zero, {infinite} not finite, {dead} dead"
+
+
+def _unprunable(found: Checkup) -> list[str]:
+    lines = []
+    for kind, sizes in found.unprunable.items():
+        lines.append(f"  {kind}: {sum(sizes.values()):,} numbers in {len(sizes)} ({some(sizes, 3)})")
+    if found.standardised:
+        lines.append(
+            f"  standardised before use, so that a pruned weight is not 0 there: {some(found.standardised, 3)}"
+        )
+    return lines or ["  nothing else has parameters"]

@@ -1,0 +1,121 @@
+"""What `pabench run --dry-run` and `pabench plan` print before anything runs: the grid, its cost, what it can show."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+from rich.console import Console
+
+from pabench.cli.running import of_banks, say, tell_missing
+from pabench.leaderboard import bank
+from pabench.run.estimate import Clock, Workload
+from pabench.run.outlook import Outlook, Reach, Wish
+from pabench.run.session import Session
+from pabench.store.store import Store
+from pabench.suite.cell import DENSE, Cell
+from pabench.words import count, number, plain
+
+
+def dry_run(session: Session) -> int:
+    """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code."""
+    torch.set_num_threads(session.threads)
+    console, banks = Console(), bank.open_banks(session.options.banks)
+    everything = session.plan()
+    taken = bank.offered(banks, everything.open)
+    plan = session.plan(taken)
+    work = Workload.of(plan, session.survey(plan))
+    for axis, found in _axes(session.chosen):
+        _row(console, axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
+    finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"
+    banked = f"; from banks: {len(taken)}" if banks else ""
+    _row(console, "cells", f"{len(session.chosen)}; done: {finished}{banked}; to do: {len(plan.open)}")
+    for line in of_banks(banks, taken, everything.open):
+        _row(console, "bank", line, wrap=False)
+    _row(console, "scorings", f"{work.scorings}")
+    if work.measurements:
+        _row(console, "measured", f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate")
+    with tempfile.TemporaryDirectory() as folder:  # a dry run writes nothing into the study
+        for line in session.check_criteria(plan, into=Store(folder), stop=threading.Event()):
+            _row(console, "check", line, wrap=False)
+    _row(console, "estimate", _estimate(session, work))
+    _row(console, "folder", f"{session.store.folder}")
+    return tell_missing(session)
+
+
+def _row(console: Console, label: str, text: str, *, wrap: bool = True) -> None:
+    say(console, f"{label:>11}: {text}", wrap=wrap)
+
+
+def _axes(cells: list[Cell]) -> Iterator[tuple[str, Counter[str]]]:
+    """By axis how many cells each of its values has."""
+    yield "datasets", Counter(c.dataset.label for c in cells)
+    yield "models", Counter(c.model.label for c in cells)
+    yield "criteria", Counter(c.criterion.label if c.criterion else DENSE for c in cells)
+    yield "sparsities", Counter(f"{c.sparsity:g}" for c in cells)
+    yield "seeds", Counter(str(c.seed) for c in cells)
+    if any(c.ablation for c in cells):
+        yield "ablations", Counter(c.ablation or "none" for c in cells)
+
+
+def _estimate(session: Session, work: Workload) -> str:
+    seconds = Clock(session.store, session.device).together(work.trainings, session.workers)
+    how = f"{session.workers} at once on {session.device}, {session.threads} threads each"
+    again = f"; {count(len(work.dense), 'dense training')} for reference lines included" if work.dense else ""
+    return f"{timedelta(seconds=round(seconds))} of training, scoring not included ({how}{again})"
+
+
+def describe(found: Outlook) -> str:
+    """Everything that `pabench plan` says, in lines."""
+    wish, spread = found.wish, found.spread
+    lines = [
+        ("suite", found.suite),
+        ("seeds", f"{found.seeds}"),
+        ("cells", f"{found.cells}; done: {found.done}; to do: {found.cells - found.done}"),
+        ("trainings", f"{found.trainings}{_again(found)}; scorings: {found.scorings}"),
+        *([("measured", f"{found.measurements} of {', '.join(found.metrics)}, time unknown")] if found.metrics else []),
+        ("hours", _hours(found.hours) + (f" ({found.time})" if found.time else "")),
+        ("spread", f"{number(spread.sd)} points, SD between blocks of the difference of two criteria: {spread.source}"),
+        ("detected", f"true differences, with power {wish.power:g} at {wish.alpha:g} two-sided (paired t over seeds):"),
+    ]
+    for reach in found.reaches:
+        who = "one pair" if reach.pairs == 1 else f"the first of {reach.pairs} pairs (Holm)"
+        on = "one model" if reach.models == 1 else f"over all {reach.models} models"
+        lines.append(("", f"{on}, {who}: {_least(reach, found.seeds)}; {_needs(reach, wish)}"))
+    if not found.reaches:
+        lines.append(("", "none: the suite has fewer than two criteria to compare"))
+    return "\n".join(plain(f"{label:>11}{':' if label else ' '} {text}") for label, text in lines)
+
+
+def _again(found: Outlook) -> str:
+    return f", {count(found.dense_again, 'dense one')} for reference lines among them" if found.dense_again else ""
+
+
+def _least(reach: Reach, seeds: int) -> str:
+    if seeds < 2:
+        return "nothing with one seed"
+    found = "nothing: more than 100" if reach.detectable is None else number(reach.detectable)
+    return f"{found} points with {seeds} seeds"
+
+
+def _needs(reach: Reach, wish: Wish) -> str:
+    if reach.seeds is None:
+        return f"no affordable number of seeds finds {wish.mde:g}"
+    hours = "" if reach.hours is None else f", {_hours(reach.hours)}"
+    assert reach.trainings is not None
+    return f"{wish.mde:g} points take {count(reach.seeds, 'seed')}: {count(reach.trainings, 'training')}{hours}"
+
+
+def _hours(hours: float | None) -> str:
+    """
+    >>> _hours(0.25), _hours(30.0), _hours(None)
+    ('0:15:00 h', '30:00:00 h', 'unknown')
+    """
+    if hours is None:
+        return "unknown"
+    seconds = round(3600 * hours)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} h"

@@ -1,0 +1,139 @@
+"""The road to a leaderboard: submit, verify, publish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pabench.cli.arguments import AsJson, Folder, Plugin, datasets
+from pabench.errors import SuiteError
+
+if TYPE_CHECKING:
+    from pabench.leaderboard.verification.verify import Verification
+
+
+SHOWN = 20
+"""Flaws that a person is shown: one lie may be found in every file."""
+
+
+app = typer.Typer()
+
+
+@app.command()
+def submit(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder that is new or empty.")],
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although cells have no record.")] = False,
+    plugin: Plugin = None,
+) -> None:
+    """Make a submission of a results folder: records, masks, sources and hashes, nothing of your machine."""
+    from pabench.leaderboard.submission import submit as make
+    from pabench.words import size
+
+    made = make(folder, output, incomplete=incomplete, plugins=plugin or ())
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
+    missing = f", {made.missing} of them without a record" if made.missing else ""
+    typer.echo(f"submission: {made.folder} ({made.cells} cells{missing}, {size(made.bytes)})")
+    typer.echo(f"digest: {made.digest}")
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission, or a results folder.")],
+    level: Annotated[int, typer.Option(min=1, max=4, help="1 form, 2 consistency, 3 masks, 4 trainings.")] = 2,
+    sample: Annotated[int, typer.Option(min=0, help="Cells of levels 3 and 4. Default: one of each criterion.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which cells. Default: nobody can foresee it.")] = None,
+    fresh: Annotated[int, typer.Option("--fresh-seeds", min=1, help="Of level 4: trainings of each setting.")] = 3,
+    trust: Annotated[list[str] | None, typer.Option("--trust", help="A criterion whose own code may be run.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="Where a dataset lies: cifar10=/data/cifar10.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Of levels 3 and 4: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
+    record: Annotated[Path | None, typer.Option(help="Write the result for `pabench publish --verified`.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check somebody's results, and say exactly what is wrong.
+
+    Exit codes: 0 passed; 4 rejected; 5 a level could not be checked here.
+    """
+    from pabench.leaderboard.verification import certificate
+    from pabench.leaderboard.verification import verify as verification
+
+    if engine not in ("processes", "inline"):
+        raise SuiteError(f"--engine {engine}: expected processes or inline")
+    paths = datasets(data)
+    if record:
+        certificate.refuse_target(folder, record)  # before what may take hours
+    where = None
+    if level > 2:
+        from pabench.leaderboard.verification.rerun import Where
+        from pabench.training.environment import pick_device
+
+        where = Where(tuple(trust or ()), paths, pick_device(device), engine)
+    found = verification.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
+    if record:
+        verification.record(found, record)
+        typer.echo(f"record: {record}", err=as_json)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def publish(
+    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Submissions or results folders; NAME=DIR.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The site's folder; an earlier site is updated.")],
+    verified: Annotated[
+        list[Path] | None, typer.Option("--verified", help="What `verify --record` wrote, or a folder of it.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the site.")] = "Pruning at initialization: leaderboards",
+    author: Annotated[list[str] | None, typer.Option("--author", help="For the citation; may be repeated.")] = None,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Results folders although cells lack.")] = False,
+    masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether masks are part of the site.")] = True,
+    plugin: Plugin = None,
+) -> None:
+    """Write a static leaderboard site: boards, study pages, data, hashes. Each folder is verified again (1 and 2)."""
+    from pabench.leaderboard.publish import publish as make
+    from pabench.words import size
+
+    made = make(
+        folders,
+        output,
+        verified=verified or (),
+        title=title,
+        authors=author or (),
+        plugins=plugin or (),
+        incomplete=incomplete,
+        masks=masks,
+    )
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
+    typer.echo(f"changed: {made.changed}, removed: {made.removed}")
+
+
+def _lines(found: Verification) -> list[str]:
+    """What a person reads."""
+    from pabench.leaderboard.verification.level import NAMES
+    from pabench.words import count, plain
+
+    study, records = found.found.foreign.study or {}, found.found.records.values()
+    ended = ", ".join(
+        f"{n} {status}" for status in ("ok", "failed", "skipped") if (n := sum(r["status"] == status for r in records))
+    )
+    kind = "submission" if found.found.foreign.is_submission else "results folder"
+    lines = [f"{plain(study.get('name', found.folder))}: {kind}, digest {found.digest}"]
+    lines += [f"  {count(len(found.found.cells), 'cell')}: {ended or 'no record'}, {len(found.found.missing)} missing"]
+    for level in found.levels:
+        unable = all(flaw.unable for flaw in level.flaws)
+        verdict = "passed" if level.passed else "could not be checked" if unable else "FAILED"
+        lines.append(f"level {level.number}, {NAMES[level.number]}: {verdict}")
+        lines += [f"  {plain(o['title'])}: {o['outcome']}" for o in level.outcomes]
+        lines += [f"  {flaw}" for flaw in level.flaws[:SHOWN]]
+        lines += [f"  and {len(level.flaws) - SHOWN} more (--json has all)"] * (len(level.flaws) > SHOWN)
+        lines += [f"  note: {plain(note)}" for note in level.notes]
+    return lines

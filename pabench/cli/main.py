@@ -1,0 +1,55 @@
+"""The command line. Heavy imports happen inside commands, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pabench import __version__
+from pabench.cli import leaderboard, models, plugins, results, suites
+from pabench.errors import Aborted, PabenchError
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pabench {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="pabench",
+    help="Fair comparison of pruning-at-initialization criteria.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for group in (suites, results, leaderboard, models, plugins):
+    app.add_typer(group.app)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except PabenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Aborted:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,97 @@
+"""Results folders: report, diff, status, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pabench.cli.arguments import AsJson, Folder
+from pabench.errors import DataError, RefusedError, SuiteError
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A results folder, or several as one study.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html. Several folders need it.")
+    ] = None,
+    checklist: Annotated[
+        Path | None, typer.Option(metavar="FILE.tex", help="The reviewer checklist as a LaTeX table, and no page.")
+    ] = None,
+) -> None:
+    """Write the HTML report of a results folder, or one page of several studies that were made alike.
+
+    Exit code 4: the studies cannot stand in one table, and why.
+    """
+    from pabench.report.join import join
+    from pabench.report.page import read, write, write_study
+
+    if len(folders) > 1 and not output and not checklist:
+        raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
+    joint = join(folders) if len(folders) > 1 else None
+    for one in joint.left_out if joint else ():
+        typer.echo(f"note: {one.text}", err=True)
+    if checklist:
+        from pabench import registry
+        from pabench.store.files import replace
+
+        section: Any = registry.plugin("sections", "checklist")
+        text = section().table(joint or read(folders[0]))
+        checklist.parent.mkdir(parents=True, exist_ok=True)
+        replace(checklist, text.encode())
+        typer.echo(f"checklist: {checklist}")
+    if joint and output:
+        typer.echo(f"report: {write_study(joint, output)}")
+    elif output or not checklist:
+        typer.echo(f"report: {write(folders[0], output)}")
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, no line left out.")] = False,
+) -> None:
+    """Say what differs between two studies, in which cells, and whether it is beyond noise.
+
+    Exit codes: 0 nothing beyond noise; 3 a change beyond noise, or one cell with two results; 4 no verdict.
+    """
+    from pabench.cli.difference import difference_text
+    from pabench.report.difference import difference
+
+    try:
+        found = difference(first, second)
+    except DataError as error:
+        raise RefusedError(str(error)) from None  # its own code is 3, which here is a verdict
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else difference_text(found))
+    raise typer.Exit(found.code)
+
+
+@app.command()
+def status(
+    folder: Folder,
+    pairing: Annotated[bool, typer.Option("--pairing", help="Prove that criteria of a block were paired.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of every cell."""
+    from pabench.report.status import counts, pairings, status_text
+
+    found = {**counts(folder), **({"pairing": pairings(folder)} if pairing else {})}
+    typer.echo(json.dumps(found, indent=2) if as_json else status_text(found))
+    raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .csv, .json or .parquet file.")],
+) -> None:
+    """Write one row per cell as CSV, JSON or Parquet."""
+    from pabench.report.status import export as write
+
+    typer.echo(f"{write(folder, output)} cells: {output}")

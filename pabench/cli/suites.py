@@ -1,0 +1,141 @@
+"""Suites: run, plan, validate, schema, fetch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pabench.cli.arguments import AsJson, Device, Plugin, Set, SuiteName
+from pabench.errors import SuiteError
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
+    ] = None,
+    device: Device = "auto",
+    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
+    only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
+    overrides: Set = None,
+    plugin: Plugin = None,
+    bank: Annotated[
+        list[Path] | None, typer.Option("--bank", help="Take finished cells from a results folder, submission or site.")
+    ] = None,
+    retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+    allow_env_drift: Annotated[
+        bool, typer.Option("--allow-env-drift", help="Go on in a folder begun with other versions or hardware.")
+    ] = False,
+) -> None:
+    """Run a suite; resumes by default. Writes one record a cell, and a report."""
+    if retry not in ("", "failed"):
+        raise SuiteError(f"--retry {retry}: expected `--retry failed`")
+    from pabench.cli import forecast, running
+    from pabench.run.session import Options, Session
+
+    options = Options(
+        suite=suite,
+        output=output,
+        jobs=jobs,
+        device=device,
+        engine=engine,
+        only=tuple(only or ()),
+        overrides=tuple(overrides or ()),
+        plugins=tuple(plugin or ()),
+        retry=retry == "failed",
+        yes=yes,
+        allow_env_drift=allow_env_drift,
+        banks=tuple(bank or ()),
+    )
+    session = Session.open(options)
+    raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    mde: Annotated[float, typer.Option(help="A true difference to be found, in points of top-1.")] = 0.5,
+    power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="The level of the test, two-sided.")] = 0.05,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The study's folder. Default: results/<suite>.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Cells at once, as in run.")] = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a suite will cost and which differences it can show, before anything runs."""
+    from pabench.cli.forecast import describe
+    from pabench.cli.running import tell_missing
+    from pabench.run.outlook import Wish, outlook
+    from pabench.run.session import Options, Session
+
+    wish = Wish(mde, power, alpha)
+    options = Options(
+        suite=suite,
+        output=output,
+        jobs=jobs,
+        device=device,
+        overrides=tuple(overrides or ()),
+        plugins=tuple(plugin or ()),
+        yes=yes,
+    )
+    session = Session.open(options)
+    found = outlook(session, wish, records)
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    raise typer.Exit(tell_missing(session, "missing data"))
+
+
+@app.command()
+def validate(
+    suite: SuiteName,
+    overrides: Set = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+) -> None:
+    """Check a suite completely without running it: every error at once, with its line."""
+    from pabench.cli.running import tell_missing
+    from pabench.run.session import Options, Session
+
+    session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
+    typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
+    raise typer.Exit(tell_missing(session, "missing data"))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suites, for editors."""
+    from pabench.suite.suite import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, svhn.")],
+    path: Annotated[str, typer.Option(help="Where to. Default: $PABENCH_DATA, or the cache.")] = "",
+) -> None:
+    """Download a dataset and check it."""
+    from pabench import registry
+    from pabench.parameters import create
+
+    found: Any = create(registry.plugin("datasets", dataset), {"path": path}, dataset)
+    if found.missing():
+        found.fetch()
+    typer.echo(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")

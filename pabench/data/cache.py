@@ -1,0 +1,98 @@
+"""Decoded arrays kept on disk, so that one process decodes and all others map the file into memory.
+
+They lie under ${PABENCH_CACHE:-~/.cache/pabench}/decoded/<key>/ with the SHA-256 of each file, and may be deleted
+at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+MANIFEST = "manifest.json"
+
+
+DAY = 86_400
+
+
+def decoded(key: str, build: Callable[[], Arrays]) -> Arrays:
+    """The arrays stored under a key, memory-mapped; built first if they are absent or not what was written.
+
+    The maps are copy-on-write: nothing written to them reaches the disk. A cache that cannot be written costs time,
+    never the result.
+    """
+    folder = cache_folder() / "decoded" / key
+    arrays = _open(folder)
+    if arrays is None:
+        fresh = build()
+        try:
+            _publish(folder, fresh)
+        except OSError as error:
+            logging.getLogger(__name__).warning("%s: cannot keep decoded images (%s)", folder, error)
+        arrays = _open(folder) or fresh
+    return arrays
+
+
+def cache_folder() -> Path:
+    """$PABENCH_CACHE, else ~/.cache/pabench."""
+    given = os.environ.get("PABENCH_CACHE")
+    return Path(os.path.expandvars(given)).expanduser() if given else Path.home() / ".cache" / "pabench"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes; read once per process as long as size and modification time stay."""
+    stat = path.stat()
+    return _sha256(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _sha256(path: str, _mtime_ns: int, _size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(folder: Path) -> Arrays | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if not all(sha256_of(folder / f"{name}.npy") == sha for name, sha in manifest.items()):
+            return None
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in manifest} or None
+    except (OSError, ValueError, AttributeError):  # absent or torn
+        return None
+
+
+def _publish(folder: Path, arrays: Arrays) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(".new-*"):  # of builders that were killed
+        if time.time() - left.stat().st_mtime > DAY:  # no builder at work takes that long
+            shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    broken = new.with_name(f"{new.name}-broken")
+    try:
+        new.chmod(0o755)  # mkdtemp's 0o700 would shut out the others who share the cache
+        for name, array in arrays.items():
+            np.save(new / f"{name}.npy", array)
+        (new / MANIFEST).write_text(json.dumps({name: sha256_of(new / f"{name}.npy") for name in arrays}))
+        try:
+            new.rename(folder)
+        except OSError:
+            if _open(folder) is None:  # what lies there is broken, not another process's finished work
+                folder.rename(broken)
+                new.rename(folder)
+    finally:
+        shutil.rmtree(broken, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)

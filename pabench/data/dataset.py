@@ -1,0 +1,266 @@
+"""The interface of a dataset, and batches out of it. Built-in ones: `pabench.data`."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pabench.data.augment import Stream, cutout_, epoch_order
+from pabench.data.cache import decoded, sha256_of
+from pabench.data.split import Images, Streamed, first_per_class
+from pabench.errors import MissingError
+from pabench.parameters import NonNegativeInt
+from pabench.suite.digest import digest
+from pabench.suite.specs import Augment
+
+Part = Literal["train", "test"]
+
+
+DECODING = 1  # raised when the same files decode to other arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """A training and a test split. Its fields are its parameters, validated and recorded.
+
+    A subclass says `name`, `classes`, `shape` (C, H, W), `mean` and `std` (one number per channel, pixels in
+    [0, 1]) as class attributes or properties. `path` says where it lies and is no part of its identity.
+    """
+
+    kind: ClassVar[str] = "datasets"
+    path: str = ""
+
+    name: ClassVar[str]
+    augment: ClassVar[Augment] = Augment()  # what `augment: auto` in a recipe means
+
+    @property
+    @abstractmethod
+    def classes(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    @abstractmethod
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    @abstractmethod
+    def std(self) -> tuple[float, ...]: ...
+
+    @abstractmethod
+    def missing(self) -> str:
+        """Empty if the data are there; else one line: the path looked at, the command that gets them, their size."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, 64 hexadecimal digits."""
+
+    @abstractmethod
+    def train(self) -> Images | Streamed: ...
+
+    @abstractmethod
+    def test(self) -> Images | Streamed: ...
+
+    @property
+    def folder(self) -> Path:
+        return place(self.name, self.path)
+
+    def fetch(self) -> None:
+        """Downloads what is missing; raises MissingError if it cannot. Nothing else in pabench uses the network."""
+        self.require()
+
+    def require(self) -> None:
+        """Raises MissingError unless the data are there."""
+        if gap := self.missing():
+            raise MissingError(gap)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemory(Dataset):
+    """A dataset small enough to be held as uint8; decoded once per machine (`pabench.data.cache`).
+
+    `train_per_class` and `test_per_class` keep only the first images of each class in file order; 0 keeps all.
+    """
+
+    train_per_class: NonNegativeInt = 0
+    test_per_class: NonNegativeInt = 0
+
+    @abstractmethod
+    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """All pixels, uint8 (N, C, H, W), and labels, 0 to classes - 1 (N,), of one split."""
+
+    def decoding(self) -> dict[str, Any]:
+        """The parameters, if any, that change what `read` gives from the same files."""
+        return {}
+
+    def train(self) -> Images:
+        return self._images("train", self.train_per_class)
+
+    def test(self) -> Images:
+        return self._images("test", self.test_per_class)
+
+    @cached_property
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel over all training pixels, subset or not."""
+        mean, std = self._arrays("train")["moments"].tolist()
+        return tuple(mean), tuple(std)
+
+    def _arrays(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
+        self.require()
+
+        def build() -> dict[str, np.ndarray[Any, Any]]:
+            pixels, labels = self.read(part)
+            pixels = np.ascontiguousarray(pixels)
+            return {"pixels": pixels, "labels": labels.astype(np.int64), "moments": _moments(pixels)}
+
+        return decoded(digest([DECODING, self.name, self.fingerprint(), part, self.decoding()]), build)
+
+    def _images(self, part: Part, per_class: int) -> Images:
+        arrays = self._arrays(part)
+        pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
+        if per_class:
+            what = f"{self.name}: {part}_per_class"
+            kept = first_per_class(labels, classes=self.classes, per_class=per_class, what=what).sort().values
+            pixels, labels = pixels[kept], labels[kept]
+        return Images(pixels, labels)
+
+
+class OwnPictures(InMemory):
+    """Pictures of anyone's own: channels, extent and moments are found by looking, where no parameter says them.
+
+    No dataclass: a subclass lists `size`, `pixel_mean` and `pixel_std` among its fields, where records have them.
+    """
+
+    size: int
+    pixel_mean: Sequence[float]
+    pixel_std: Sequence[float]
+
+    @abstractmethod
+    def first(self) -> np.ndarray[Any, Any]:
+        """Pixels uint8 (C, H, W) of the first training picture, which decides on colour or grey for all."""
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        channels, *extent = self.first().shape
+        return (channels, self.size, self.size) if self.size else (channels, *extent)
+
+    @property
+    def mode(self) -> str:
+        return "L" if self.shape[0] == 1 else "RGB"
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(self.pixel_mean) or self.moments[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return tuple(self.pixel_std) or self.moments[1]
+
+
+def place(name: str, path: str = "") -> Path:
+    """Where a dataset lies: `path`, else $PABENCH_DATA/name, else ~/.cache/pabench/data/name.
+
+    ~ and $VARIABLES are expanded; MissingError if `path` names one that is not set.
+    """
+    if path:
+        expanded = os.path.expandvars(path)
+        if "$" in expanded:
+            raise MissingError(f"{name}: path {path!r} names an environment variable that is not set; set it")
+        return Path(expanded).expanduser()
+    root = os.environ.get("PABENCH_DATA")
+    return (Path(root).expanduser() if root else Path.home() / ".cache" / "pabench" / "data") / name
+
+
+def identity(dataset: Dataset) -> str:
+    """SHA-256 of everything a network sees of a dataset: its content, and how its pixels are normalised."""
+    return digest([dataset.fingerprint(), dataset.classes, *map(list, (dataset.shape, dataset.mean, dataset.std))])
+
+
+def content_digest(root: Path, files: Sequence[Path]) -> str:
+    """SHA-256 over names (relative to root) and bytes of files."""
+    return digest([[file.relative_to(root).as_posix(), sha256_of(file)] for file in files])
+
+
+def loader(
+    split: Images | Streamed,
+    *,
+    batch_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str = "cpu",
+    order_seed: int | None = None,
+    augment: Augment | None = None,
+    augment_seed: int = 0,
+    epoch: int = 0,
+    channels_last: bool = False,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x, y) of one epoch on a device: x float32 (B, C, H, W), normalised; y int64 (B,).
+
+    Without `order_seed`: file order, every image (evaluation). With it: the epoch's random order, and a last batch of
+    one image is left out (its BatchNorm statistics would be that image alone, and undefined on 1 x 1 features); which
+    image that is changes from epoch to epoch. `steps_per_epoch` counts the batches.
+    """
+    n = len(split)
+    if order_seed is None:
+        batches = torch.arange(n).split(batch_size)
+    else:
+        batches = epoch_order(n, order_seed, epoch).split(batch_size)[: steps_per_epoch(n, batch_size)]
+    stream = Stream(augment, augment_seed, epoch) if augment else None
+    side = stream.augment.cutout if stream else 0
+    if stream and side:
+        cutouts = stream.centres(n, *split.shape[1:]).to(device)
+    centre, scale = _constants(mean, std, device)
+    for indices, pixels, labels in split.batches(batches, stream=stream, device=device, workers=workers):
+        x = pixels.float().sub_(centre).div_(scale)
+        if side:
+            # after normalising: 0 is then the mean, and the square says nothing
+            x = cutout_(x, cutouts[indices], side)
+        yield x.contiguous(memory_format=torch.channels_last) if channels_last else x, labels
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Batches in a training epoch: all, save a last one of a single image when there are others.
+
+    >>> steps_per_epoch(257, 128), steps_per_epoch(258, 128), steps_per_epoch(1, 128), steps_per_epoch(3, 1)
+    (2, 3, 1, 3)
+    """
+    whole, rest = divmod(n, batch_size)
+    return whole + (rest > 1 or (rest == 1 and whole == 0))
+
+
+def take(
+    split: Images | Streamed, indices: Tensor, *, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """The images at these indices, float32 (B, C, H, W), normalised and unaugmented, with labels int64 (B,)."""
+    pixels, labels = split.pick(indices)
+    centre, scale = _constants(mean, std, pixels.device)
+    return pixels.float().sub_(centre).div_(scale), labels
+
+
+def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of bytes, (C, 1, 1) each."""
+    # times 255 in float64: rounded once, they are the same on every device
+    both = torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(255).float()[:, :, None, None]
+    return both[0].to(device), both[1].to(device)
+
+
+def _moments(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(2, C): mean and standard deviation in [0, 1], exact sums by way of a histogram per channel."""
+    values = np.arange(256) / 255
+    counts = np.stack([np.bincount(pixels[:, c].ravel(), minlength=256) for c in range(pixels.shape[1])])
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    variance = np.maximum(share @ values**2 - mean**2, 0)  # of one value only, rounding can leave it below 0
+    return np.stack([mean, np.sqrt(variance)])

@@ -1,0 +1,154 @@
+"""CIFAR, MNIST, Fashion-MNIST and SVHN, downloaded, checked and read by torchvision."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pabench.data.dataset import InMemory, Part, content_digest
+from pabench.errors import DataError, MissingError
+from pabench.suite.specs import Augment
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchvisionDataset(InMemory):
+    """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5."""
+
+    source: ClassVar[str]  # name of the class in torchvision.datasets
+    raw: ClassVar[tuple[str, ...]]  # files below the folder, all needed
+    size: ClassVar[str]  # of the download
+
+    def missing(self) -> str:
+        absent = [name for name in self.raw if not (self.folder / name).is_file()]
+        if not absent:
+            return ""
+        get = f"get it with `pabench fetch {self.name}` ({self.size}), or set its path or PABENCH_DATA"
+        return f"{self.name}: {self.folder / absent[0]} is not there; {get}"
+
+    def fingerprint(self) -> str:
+        self.require()
+        return content_digest(self.folder, [self.folder / name for name in self.raw])
+
+    def fetch(self) -> None:
+        """Downloads into a folder of its own first: only whole, checked files ever appear under their names."""
+        if not self.missing():
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=self.folder.parent) as temporary:
+            try:
+                for part in ("train", "test"):
+                    self._torchvision(temporary, part, download=True)
+            except (OSError, RuntimeError) as error:
+                raise MissingError(f"{self.missing()}; the download failed: {error}") from None
+            for name in self.raw:
+                target = self.folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(temporary) / name, target)
+
+    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        try:
+            stored = self._torchvision(str(self.folder), part, download=False)
+        except (RuntimeError, ValueError, EOFError) as error:
+            remedy = f"delete the folder and `pabench fetch {self.name}`"
+            raise DataError(f"{self.name}: {self.folder}: corrupt files ({error}); {remedy}") from None
+        pixels = np.asarray(stored.data)
+        labels = np.asarray(stored.labels if self.source == "SVHN" else stored.targets)
+        return _planar(pixels, self.shape), labels
+
+    def _torchvision(self, root: str, part: Part, *, download: bool) -> Any:
+        from torchvision import datasets
+
+        which = {"split": part} if self.source == "SVHN" else {"train": part == "train"}
+        return getattr(datasets, self.source)(root, download=download, **which)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(TorchvisionDataset):
+    """50,000 and 10,000 colour images in 10 classes (Krizhevsky 2009)."""
+
+    name = "cifar10"
+    classes = 10
+    shape = (3, 32, 32)
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+    augment = Augment(crop=4, flip=True)
+    source = "CIFAR10"
+    raw = (
+        *(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
+        "cifar-10-batches-py/test_batch",
+        "cifar-10-batches-py/batches.meta",
+    )
+    size = "170 MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar100(TorchvisionDataset):
+    """50,000 and 10,000 colour images in 100 classes (Krizhevsky 2009)."""
+
+    name = "cifar100"
+    classes = 100
+    shape = (3, 32, 32)
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
+    augment = Augment(crop=4, flip=True)
+    source = "CIFAR100"
+    raw = ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
+    size = "169 MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist(TorchvisionDataset):
+    """60,000 and 10,000 grey handwritten digits (LeCun et al. 1998)."""
+
+    name = "mnist"
+    classes = 10
+    shape = (1, 28, 28)
+    mean = (0.1307,)
+    std = (0.3081,)
+    source = "MNIST"
+    raw = tuple(
+        f"MNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    )
+    size = "12 MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FashionMnist(TorchvisionDataset):
+    """60,000 and 10,000 grey pieces of clothing in 10 classes (Xiao et al. 2017, arXiv:1708.07747)."""
+
+    name = "fashion_mnist"
+    classes = 10
+    shape = (1, 28, 28)
+    mean = (0.2860,)
+    std = (0.3530,)
+    augment = Augment(crop=4, flip=True)
+    source = "FashionMNIST"
+    raw = tuple(file.replace("MNIST", "FashionMNIST") for file in Mnist.raw)
+    size = "31 MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Svhn(TorchvisionDataset):
+    """73,257 and 26,032 colour house-number digits (Netzer et al. 2011), without the extra set. Not mirrored."""
+
+    name = "svhn"
+    classes = 10
+    shape = (3, 32, 32)
+    mean = (0.4377, 0.4438, 0.4728)
+    std = (0.1980, 0.2010, 0.1970)
+    augment = Augment(crop=4)
+    source = "SVHN"
+    raw = ("train_32x32.mat", "test_32x32.mat")
+    size = "246 MB"
+
+
+def _planar(pixels: np.ndarray[Any, Any], shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W)."""
+    if pixels.ndim == 3:
+        return pixels[:, None]
+    return pixels if pixels.shape[1:] == shape else pixels.transpose(0, 3, 1, 2)

@@ -1,1 +1,0 @@
-"""The built-in datasets, one family per file; found by the registry."""

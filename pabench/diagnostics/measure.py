@@ -1,0 +1,63 @@
+"""A metric of any module under masks: `pabench.measure`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pabench import registry
+from pabench.diagnostics.metric import MaskMetric, Metric, MetricContext, checked
+from pabench.errors import SuiteError
+from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
+from pabench.parameters import create
+from pabench.scoring.context import Batch
+from pabench.scoring.library import Batches, as_batches, shape_of_input
+
+
+def measure(
+    model: nn.Module,
+    masks: Mapping[str, Tensor],
+    metric: str | MaskMetric,
+    *,
+    batch: Batches | None = None,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+    **parameters: Any,
+) -> dict[str, float | None]:
+    """Figures of a metric for the model under masks (True = kept), by name; None where one is not defined.
+
+    Masks by parameter name, as `pabench.prune` gives them; a weight without one counts as kept. `batch` and
+    `input_shape` as in `score`. Everything is computed in float64; the model stays as it is. SuiteError: unknown metric
+    or parameter, or one that needs what is not given.
+    """
+    found = metric if isinstance(metric, Metric) else create(registry.plugin("metrics", metric), parameters, metric)
+    if not isinstance(found, MaskMetric):
+        raise SuiteError(f"{found.name} is no metric of one mask: call its measure() yourself")
+    if unknown := [n for n in masks if n not in prunable_weights(model)]:
+        raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name")
+    network = Network(model, bn=found.bn)
+    shape = shape_of_input(model, batch, input_shape)
+    ctx = MetricContext(lambda: prepared(as_batches(batch), network), shape, seed)
+    return measured(found, complete(masks, network), network, ctx)
+
+
+def measured(metric: MaskMetric, masks: Tensors, network: Network, ctx: MetricContext) -> dict[str, float | None]:
+    """What a metric says, as finite numbers or None."""
+    with scoring_mode(network.device):
+        return checked(metric.measure(masks, network, ctx), metric.name)
+
+
+def complete(masks: Mapping[str, Tensor], network: Network) -> Tensors:
+    """A mask for each prunable weight, on the network's device."""
+    return {
+        n: masks[n].to(network.device) if n in masks else torch.ones_like(w, dtype=torch.bool)
+        for n, w in network.weights.items()
+    }
+
+
+def prepared(batches: Iterable[Batch], network: Network) -> tuple[Batch, ...]:
+    """Batches on the network's device, in its dtype."""
+    return tuple((x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches)

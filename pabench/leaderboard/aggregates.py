@@ -1,0 +1,52 @@
+"""What a submission says of itself in figures: means over seeds, recomputed by whoever checks it."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pabench.suite.cell import DENSE, STATUSES, Cell
+
+TOLERANCE = 1e-9
+"""Between two computations of one mean: another order of addition, no other number."""
+
+
+def aggregates(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each dataset, model, criterion, ablation and sparsity, in the order of the cells: how many cells
+    ended how, and mean and sample standard deviation of top-1 over those that finished (None where there are none)."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for cell in cells:
+        criterion = cell.criterion.label if cell.criterion else DENSE
+        place = (cell.dataset.label, cell.model.label, criterion, cell.ablation, cell.sparsity)
+        groups[place].append(records.get(cell.key, {"status": "missing"}))
+    rows = []
+    for (dataset, model, criterion, ablation, sparsity), found in groups.items():
+        named = {"dataset": dataset, "model": model, "criterion": criterion, "ablation": ablation, "sparsity": sparsity}
+        counts = {status: sum(record["status"] == status for record in found) for status in STATUSES}
+        values = [record["result"]["top1"] for record in found if record["status"] == "ok"]
+        mean = statistics.fmean(values) if values else None
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        rows.append({**named, **counts, "top1_mean": mean, "top1_sd": spread})
+    return rows
+
+
+def difference(claimed: Any, computed: Any) -> tuple[str, str, str] | None:
+    """The first place at which two such tables differ: (where, computed, claimed)."""
+    if not isinstance(claimed, list) or len(claimed) != len(computed):
+        return "rows", str(len(computed)), str(len(claimed) if isinstance(claimed, list) else type(claimed).__name__)
+    for said, found in zip(claimed, computed, strict=True):
+        if not isinstance(said, dict) or set(said) != set(found):
+            return "row", ", ".join(found), str(said)[:80]
+        ablation = f" / {found['ablation']}" if found["ablation"] else ""
+        where = f"{found['dataset']} / {found['model']} / {found['criterion']} {found['sparsity']:g}{ablation}"
+        for key, value in found.items():
+            if not _equal(said[key], value):
+                return f"{where}: {key}", str(value), str(said[key])
+    return None
+
+
+def _equal(one: Any, other: Any) -> bool:
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (one, other))
+    return abs(one - other) <= TOLERANCE * max(1.0, abs(other)) if numbers else one == other

@@ -1,0 +1,210 @@
+"""A results bank: finished cells of others, taken over instead of computed again, with their origin in the record.
+
+A bank is a results folder, a submission or a published site. A cell is taken only under its own key, which covers all
+that can change its result but the machine; and only where this machine makes the same initial weights, data order,
+augmentation and scoring batch, without which nothing would be paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import DataError, MissingError, RefusedError
+from pabench.leaderboard.verification import consistent, wellformed
+from pabench.leaderboard.verification.folder import STUDY, SUBMISSION, Flaw, Foreign, content, read
+from pabench.leaderboard.verification.wellformed import Wellformed
+from pabench.store.envelope import seal
+from pabench.store.record import ENVIRONMENT, PARTS
+from pabench.store.schema import Submission, problems
+from pabench.store.store import Store
+from pabench.store.verdict import OF_BANK
+from pabench.suite.ablations import alike
+from pabench.suite.cell import Cell, facts
+from pabench.suite.digest import digest
+from pabench.words import count, plain
+
+TAKEN = ("ok", "skipped")
+"""What failed there may not fail here."""
+
+
+SITE = Path("data") / "v1" / "studies"
+
+
+Pairing = Callable[[Cell], Mapping[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """One study of a bank."""
+
+    name: str
+    found: Wellformed
+    digest: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.digest[:12]})"
+
+    def offers(self, cell: Cell) -> Mapping[str, Any] | None:
+        """The record of a cell that it has finished."""
+        record = self.found.records.get(cell.key)
+        return record if record and record["status"] in TAKEN else None
+
+    def lacks_mask(self, key: str) -> bool:
+        """Whether the record of a cell names a mask that the bank has not."""
+        sha = (self.found.records[key]["receipt"] or {}).get("mask")
+        return bool(sha) and sha not in self.found.foreign.masks
+
+
+def open_banks(paths: Iterable[Path]) -> list[Bank]:
+    """The studies of each bank, in order. MissingError: it is none; DataError: one does not pass levels 1 and 2."""
+    return [_opened(folder) for path in paths for folder in _studies(path)]
+
+
+def _studies(path: Path) -> list[Path]:
+    site = path / SITE
+    folders = [path] if (path / STUDY).is_file() else sorted(p.parent for p in site.glob(f"*/{STUDY}"))
+    if not folders:
+        raise MissingError(
+            f"--bank {path}: no {STUDY} and no {SITE}; expected a results folder, a submission or a published site"
+        )
+    return folders
+
+
+def _opened(folder: Path) -> Bank:
+    found = wellformed.check(read(folder))
+    listed = _without_masks(found.foreign)
+    absent = {f"records/{cell.key}.json" for cell in found.missing}
+    # a bank may be a study in the making, or one whose site keeps no masks: what is there counts
+    broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
+    # level 2 trusts what level 1 has found in order
+    broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _lacks_mask(flaw))]
+    if broken:
+        raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
+    return Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
+
+
+def _without_masks(foreign: Foreign) -> str:
+    """The digest of a submission of which a site keeps all but its masks; "" for one that is whole, or has no list."""
+    stated = foreign.documents.get(SUBMISSION, {})
+    if foreign.masks or problems(Submission, stated):
+        return ""
+    whole = digest({path: entry["sha256"] for path, entry in stated["files"].items()})
+    return whole if whole == stated["digest"] else ""
+
+
+def _of_masks(flaw: Flaw) -> bool:
+    return flaw.file.startswith("masks/") or (flaw.file, flaw.field) == (SUBMISSION, "digest")
+
+
+def _lacks_mask(flaw: Flaw) -> bool:
+    return (flaw.field, flaw.expected) == ("receipt.mask", "a mask file")
+
+
+def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:
+    """By key of a cell the first bank that has finished it."""
+    found = {}
+    for cell in cells:
+        bank = next((bank for bank in banks if bank.offers(cell)), None)
+        if bank:
+            found[cell.key] = bank
+    return found
+
+
+def told(banks: Sequence[Bank], found: Mapping[str, Bank]) -> str:
+    """How many cells come from which bank, and how many of their masks do not."""
+    counts = Counter(bank.label for bank in found.values())
+    lacking = sum(bank.lacks_mask(key) for key, bank in found.items())
+    remade = f"; without {count(lacking, 'mask')}, which a submission needs and the run makes again" if lacking else ""
+    return ", ".join(f"{counts.get(bank.label, 0)} of {bank.label}" for bank in banks) + remade
+
+
+def draw(store: Store, cells: Sequence[Cell], banks: Sequence[Bank], here: Mapping[str, Any], pairing: Pairing) -> int:
+    """Put the cells that banks have into the store; returns how many.
+
+    `here` is this machine's environment: a cell of another is flagged. `pairing(cell)` is what this machine makes for
+    the cell's block. RefusedError: a bank's cells cannot be paired with what is computed here.
+    """
+    found = offered(banks, cells)
+    taken = [(cell, found[cell.key]) for cell in cells if cell.key in found]
+    own = {cell.block: cell.dense() for cell, _ in taken}
+    made = {block: pairing(cell) for block, cell in own.items()}
+    # before anything is taken: a store with cells of two pairings is of no use
+    for cell, bank in taken:
+        _refuse_unpaired(cell, bank, made[cell.block], here)
+    for cell, bank in taken:
+        _take(store, cell, bank, here)
+    for bank in dict.fromkeys(found.values()):
+        keys = {key for cell, of in taken if of is bank for key in (cell.key, cell.pruning_key)}
+        _take_figures(store, bank, keys)
+    return len(found)
+
+
+def reasons(banks: Sequence[Bank], cells: Iterable[Cell]) -> list[str]:
+    """Why cells that a bank seems to have are not taken from it: what differs, by criterion."""
+    known = {cell.title: cell for bank in banks for cell in bank.found.cells.values()}
+    counts: Counter[str] = Counter()
+    for cell in cells:
+        if cell.title in known and known[cell.title].key != cell.key:
+            name = cell.criterion.label if cell.criterion else "dense"
+            counts[f"{name}: the bank's has another {', '.join(_differing(cell, known[cell.title]))}"] += 1
+    return [f"{count(n, 'cell')} of {what}" for what, n in counts.items()]
+
+
+def _differing(cell: Cell, other: Cell) -> list[str]:
+    mine, theirs = facts(cell), facts(other)
+    return [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+
+
+def _refuse_unpaired(cell: Cell, bank: Bank, own: Mapping[str, str], here: Mapping[str, Any]) -> None:
+    record = bank.found.records[cell.key]
+    for part in PARTS:
+        theirs = record["pairing"].get(part)
+        if theirs and not alike(cell.ablation, part) and theirs != own.get(part):
+            there = "; ".join(_environments(record, here)) or "the same torch, timm and device"
+            raise RefusedError(
+                f"--bank {bank.found.foreign.folder}: {cell.title}: its {part.replace('_', ' ')} are not what this "
+                f"machine makes ({there}), so nothing run here is paired with it; run without --bank, or where the "
+                "bank was made"
+            )
+
+
+def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None:
+    """Put a cell into the store, its mask and its receipt before its record."""
+    foreign, record = bank.found.foreign, bank.found.records[cell.key]
+    receipt = bank.found.receipts.get(cell.pruning_key)
+    if receipt is not None and cell.criterion is not None:
+        sha = (receipt["receipt"] or {}).get("mask")
+        if sha in foreign.masks:
+            store.put_mask(content(foreign.folder, f"masks/{sha}.safetensors", sha))
+        store.commit("receipts", cell.pruning_key, receipt)
+    mine = {**record["cell"], "dataset": {**record["cell"]["dataset"], "path": cell.dataset.path}}
+    # where a bank's cell was taken from another bank, its flag was of that one's reader
+    flags = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
+    if differing := _environments(record, here):
+        flags.append({"flag": OF_BANK, "detail": f"of the bank {bank.label}: {'; '.join(differing)}"})
+    taken = {**record, "cell": mine, "flags": flags, "bank": _origin(bank, record)}
+    store.commit("records", cell.key, taken, replace_failed=True)
+
+
+def _origin(bank: Bank, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a record is from; `via` says where the bank has it from."""
+    via = {"via": record["bank"]} if "bank" in record else {}
+    sha = hashlib.sha256(seal(dict(record))).hexdigest()
+    return {"study": bank.name, "digest": bank.digest, "record": sha, **via}
+
+
+def _take_figures(store: Store, bank: Bank, keys: set[str]) -> None:
+    for key, data in bank.found.foreign.all("metrics").items():
+        if keys.issuperset(of for entry in data["entries"] for of in entry["of"]):
+            store.commit("metrics", key, data)
+
+
+def _environments(record: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    there = record["environment"]
+    return [f"{k} {there.get(k)} there, {here[k]} here" for k in ENVIRONMENT if there.get(k) != here[k]]

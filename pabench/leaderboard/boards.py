@@ -1,0 +1,273 @@
+"""Which rows of several studies may stand on one leaderboard, and why others may not.
+
+One board: same protocol, dataset content, model with its arguments, recipe, dtype of scores, sparsities, and seeds in
+common whose initial weights, data order, augmentation and scoring batch are equal. Anything else is another board.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from pabench.leaderboard.verification.sampling import place, row
+from pabench.report.alike import hashes
+from pabench.report.frame import chosen
+from pabench.report.study import Study
+from pabench.store.record import PARTS
+from pabench.suite.cell import DENSE, Cell, facts
+from pabench.suite.digest import digest
+from pabench.words import count, plain
+
+EQUAL = 1e-9
+"""Points of accuracy: those of images counted, which no smaller difference can part."""
+
+
+LEVELS = ("self-reported", "mask-verified", "reproduced")
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How far a row has been checked by those who run the board: 0 self-reported, 1 mask-verified, 2 reproduced."""
+
+    level: int = 0
+    detail: str = "nobody but its submitter has run it"
+
+    @property
+    def name(self) -> str:
+        return LEVELS[self.level]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A study on the site: `cells` by key, its frame and records, and badges by row (`pabench.leaderboard.verification.sampling.row`).
+
+    `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
+    """
+
+    slug: str
+    title: str
+    digest: str
+    study: Study
+    cells: Mapping[str, Cell]
+    badges: Mapping[str, Badge] = field(default_factory=dict)
+    verified: Mapping[str, Any] | None = None
+    rejected: str = ""
+
+    def badge(self, name: str) -> Badge:
+        """That of a row."""
+        return Badge(0, self.rejected) if self.rejected else self.badges.get(name, Badge())
+
+
+@dataclass
+class Comparable:
+    """A board. `studies` that ran a criterion, and `given` badges by (criterion, study), are of its rows; `disputed`
+    says which studies give cells of others another accuracy."""
+
+    place: str
+    sparsities: tuple[float, ...]
+    cell: Cell
+    frames: list[pd.DataFrame] = field(default_factory=list)
+    members: list[Published] = field(default_factory=list)
+    studies: dict[str, list[Published]] = field(default_factory=lambda: defaultdict(list))
+    given: dict[tuple[str, str], Badge] = field(default_factory=dict)
+    pairing: dict[tuple[str, str], str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    disputed: list[str] = field(default_factory=list)
+    identities: dict[str, str] = field(default_factory=lambda: {DENSE: ""})
+    apart: list[tuple[Comparable, str]] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a cell: a finished one before any other, then one of a row that was checked further, then that of the
+        first study."""
+        return chosen(pd.concat(self.frames, ignore_index=True), "doubt").drop(columns="doubt")
+
+    @property
+    def badges(self) -> dict[str, Badge]:
+        """By criterion: what holds of all results that the board shows, which is the least of their studies' badges."""
+        shown = self.frame[lambda frame: (frame["criterion"] != DENSE) & (frame["status"] != "missing")]
+        return {
+            str(name): _least({slug: self.given.get((str(name), slug), Badge()) for slug in rows["study"].unique()})
+            for name, rows in shown.groupby("criterion", sort=False)
+        }
+
+    @property
+    def title(self) -> str:
+        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}")
+
+    @property
+    def slug(self) -> str:
+        """A stable name: what it is of, and a hash of what makes its rows comparable."""
+        told = re.sub(r"[^a-z0-9]+", "-", f"{self.cell.dataset.label}-{self.cell.model.label}".lower()).strip("-")[:60]
+        first = sorted(value for (_, part), value in self.pairing.items() if part == "weights")[:1]
+        # of its pairing the weights of one seed: a board keeps its name when studies add seeds, or criteria
+        return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
+
+
+def boards(studies: Sequence[Published]) -> list[Comparable]:
+    """The boards of these studies, as they appear. Of a cell that two studies finished, that counts which was checked
+    further, and then the first one's."""
+    found: list[Comparable] = []
+    for study in studies:
+        groups: dict[str, list[Cell]] = defaultdict(list)
+        for cell in study.cells.values():
+            if not cell.ablation:
+                groups[place(cell)].append(cell)
+        for name, cells in groups.items():
+            sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
+            if sparsities:
+                _join(found, study, name, sparsities, cells)
+    for one in found:
+        for other in found:
+            if other is not one and other.title == one.title:
+                one.apart.append((other, _why(one, other)))
+    return found
+
+
+def _least(badges: Mapping[str, Badge]) -> Badge:
+    """The badge of a row whose results are of these studies."""
+    level = min(badge.level for badge in badges.values())
+    details = [badge.detail if len(badges) == 1 else f"{slug}: {badge.detail}" for slug, badge in badges.items()]
+    return Badge(level, "; ".join(details))
+
+
+def _join(
+    found: list[Comparable], study: Published, name: str, sparsities: tuple[float, ...], cells: list[Cell]
+) -> None:
+    """Put cells of a study on the board that they are paired with, a new one where there is none."""
+    pairing = {part: values[0] for part, values in hashes(cells, study.study.records).items()}
+    board = next((one for one in found if _fits(one, name, sparsities, pairing)), None)
+    if board is None:
+        board = Comparable(name, sparsities, cells[0])
+        found.append(board)
+    board.pairing |= pairing
+    board.members.append(study)
+    labels, doubt = {}, {DENSE: 0}
+    for cell in cells:
+        label, shown = _label(board, study, cell)
+        labels[label] = shown
+        if cell.criterion:
+            badge = study.badge(row(cell))
+            board.given[shown, study.slug] = badge
+            # a study that was rejected comes after all others, and dense, which has no row, is as good as its best row
+            doubt[shown] = 1 if study.rejected else -badge.level
+    doubt[DENSE] = 1 if study.rejected else min(doubt.values())
+    for shown in list(doubt)[1:]:  # all but dense
+        board.studies[shown].append(study)
+    frame = study.study.frame[study.study.frame["key"].isin({cell.key for cell in cells})]
+    if board.frames:
+        _compare_common(board, study, frame)
+        _compare_environments(board, study)
+    names = [labels.get(name, name) for name in frame["criterion"]]
+    board.frames.append(frame.assign(study=study.slug, criterion=names, doubt=[doubt[name] for name in names]))
+
+
+def _fits(board: Comparable, name: str, sparsities: tuple[float, ...], pairing: Mapping[tuple[str, str], str]) -> bool:
+    """Whether cells belong on a board: some of their hashes are of blocks that it has, and none is another."""
+    alike = (board.place, board.sparsities) == (name, sparsities)
+    common = set(board.pairing) & set(pairing)
+    return alike and bool(common) and all(board.pairing[part] == pairing[part] for part in common)
+
+
+def _label(board: Comparable, study: Published, cell: Cell) -> tuple[str, str]:
+    """What the study and what the board calls a cell's criterion: of two of one name the later one says whose it is."""
+    if cell.criterion is None:
+        return DENSE, DENSE
+    label, identity = plain(cell.criterion.label), digest(cell.criterion.identity())
+    shown = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
+    board.identities.setdefault(shown, identity)
+    return label, shown
+
+
+def _compare_common(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
+    """What a reader must know of cells that other studies have, too."""
+    shown = board.frame.set_index("key")
+    before, after = shown["top1"], frame.set_index("key")["top1"]
+    common = after.index.intersection(before.index)
+    one, other = before[common], after[common]
+    both, either = one.notna() & other.notna(), one.notna() | other.notna()
+    apart = common[((one - other).abs() > EQUAL).to_numpy()]
+    alone = int((either & ~both).sum())
+    told = [f"{alone} of them finished in one study alone, which is shown"] if alone else []
+    if len(apart):
+        others = ", ".join(sorted({str(name) for name in shown.loc[apart, "study"]}))
+        dispute = f"another accuracy than in {others}, by up to {float((one - other).abs().max()):.2f} points"
+        told = [f"{len(apart)} of them with {dispute}; what was checked further is shown, else the first", *told]
+        board.disputed.append(f"{study.slug} has {count(len(apart), 'cell')} with {dispute}")
+    if len(common):
+        equal = "with equal accuracies" if either.any() else "finished in none"
+        board.remarks.append(
+            f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}."
+        )
+
+
+def _compare_environments(board: Comparable, study: Published) -> None:
+    """What a reader must know of a study that ran elsewhere."""
+    here, there = ran_with([study]), ran_with(board.members[:-1])
+    if here != there:
+        board.remarks.append(
+            f"{study.slug} ran with {here}, the studies before it with {there}: a difference between "
+            "their rows may come from that."
+        )
+
+
+def ran_with(studies: Sequence[Published]) -> str:
+    """Which torch on which devices: a sentence tells less than `pabench.store.record.ENVIRONMENT`, a study's page has all."""
+    environments = [record["environment"] for study in studies for record in study.study.records.values()]
+    told = {f"torch {plain(one.get('torch', '?'))}, {plain(one.get('device', '?'))}" for one in environments}
+    return "; ".join(sorted(told))
+
+
+def _why(one: Comparable, other: Comparable) -> str:
+    """Why two boards of one name are two."""
+    mine, theirs = _facts(one), _facts(other)
+    differing = [
+        f"{key} {_short(mine.get(key))} here, {_short(theirs.get(key))} there"
+        for key in {**mine, **theirs}
+        if mine.get(key) != theirs.get(key)
+    ]
+    if differing:
+        return "; ".join(differing)
+    shared = set(one.pairing) & set(other.pairing)
+    if not shared:
+        return "no seed in common, so that nothing is paired"
+    differing_parts = {part for block, part in shared if one.pairing[block, part] != other.pairing[block, part]}
+    parts = [part for part in PARTS if part in differing_parts]
+    return f"the same seeds gave other {', '.join(part.replace('_', ' ') for part in parts)}, so that nothing is paired"
+
+
+def _facts(board: Comparable) -> dict[str, Any]:
+    """What makes rows comparable, but for the hashes of what they share."""
+    named = {"dataset.fingerprint": "dataset content", "scoring.dtype": "scores in"}
+    found = {
+        named.get(name, name.replace(".", " ")): value
+        for name, value in facts(board.cell).items()
+        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe") or name in named
+    }
+    content = board.cell.dataset.fingerprint[:12]
+    return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
+
+
+def _short(value: Any) -> str:
+    return plain(value)[:80] if value not in ("", None) else "none"
+
+
+def on_all(found: Sequence[Comparable]) -> list[str]:
+    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare."""
+    return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
+
+
+def together(found: Sequence[Comparable]) -> pd.DataFrame:
+    """All boards as one frame of what is on all: each is a stratum of its own, whose blocks are compared within it."""
+    names = on_all(found)
+    frames = [
+        board.frame.assign(dataset=board.slug, model="", block=board.frame["block"].map(lambda b, s=board.slug: b + s))
+        for board in found
+    ]
+    whole = pd.concat(frames, ignore_index=True)
+    return whole[whole["criterion"].isin(names)]

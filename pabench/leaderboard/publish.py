@@ -1,0 +1,199 @@
+"""Results folders and submissions to a static site: checked again, rendered, and written over an earlier one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pabench.errors import RefusedError, SuiteError
+from pabench.leaderboard import site
+from pabench.leaderboard.boards import Badge, Published, boards
+from pabench.leaderboard.site import named_in_errors
+from pabench.leaderboard.sitefiles import Item, Written, item, update
+from pabench.leaderboard.submission import Submitted, submit
+from pabench.leaderboard.verification.certificate import recorded, rejection
+from pabench.leaderboard.verification.folder import SUBMISSION, content, read
+from pabench.leaderboard.verification.verify import Verification, verify
+from pabench.report import frame
+from pabench.words import count, plain
+
+SHOWN = 5
+"""Flaws that an error names: `pabench verify` says all."""
+
+
+STUDIES = "data/v1/studies"
+
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+Submit = Callable[[Path, Path], Submitted]
+
+
+@dataclass(frozen=True)
+class _Admitted:
+    """A study that passed: its files on the site, the `digests` that verifications of it may have, and what is to be
+    said of it."""
+
+    study: Published
+    items: Mapping[str, Item]
+    digests: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def publish(
+    folders: Sequence[str],
+    out: Path,
+    *,
+    verified: Iterable[Path] = (),
+    title: str = "Pruning at initialization: leaderboards",
+    authors: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
+    incomplete: bool = False,
+    masks: bool = True,
+) -> Written:
+    """Write the site of these folders, each `DIR` or `NAME=DIR`. RefusedError: one does not pass levels 1 and 2, two
+    have one name, or a file that this site needs was written by somebody else."""
+    _refuse_places(out, [_named(given)[1] for given in folders])
+    records = [recorded(path) for path in _record_files(verified)]
+    submitted = partial(submit, incomplete=incomplete, plugins=plugins)
+    with TemporaryDirectory(prefix="pabench-publish-") as scratch:
+        admitted: list[_Admitted] = []
+        for number, given in enumerate(folders):
+            with named_in_errors(given):
+                admitted.append(_admitted(given, Path(scratch) / f"{number}", submitted, records, masks=masks))
+        studies = [one.study for one in admitted]
+        slugs = [study.slug for study in studies]
+        if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
+            raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
+        with named_in_errors(", ".join(slugs)):
+            disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
+            pages = site.pages(studies, plain(title), [plain(author) for author in authors])
+        items = {path: item(data) for path, data in pages.items()}
+        for one in admitted:
+            items |= one.items
+        told = [note for one in admitted for note in one.notes]
+        return update(out, items, [*told, *_unused(records, admitted), *disputed])
+
+
+def _unused(records: Iterable[Mapping[str, Any]], admitted: Iterable[_Admitted]) -> Iterator[str]:
+    known = {digest for one in admitted for digest in one.digests}
+    for record in records:
+        if record["digest"] not in known:
+            yield (
+                f"the verification of {plain(record['study'])}, digest {str(record['digest'])[:16]}, is of none of "
+                "these studies as they are now: not used"
+            )
+
+
+def _named(given: str) -> tuple[str, Path]:
+    """The name that is given to a study, "" for its own, and its folder."""
+    name, mark, path = given.partition("=")
+    if not mark or Path(given).exists():
+        return "", Path(given)
+    if not SLUG.fullmatch(name):
+        raise SuiteError(f"{given}: {name!r} is no name; expected letters, digits, . _ -")
+    return name, Path(path)
+
+
+def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
+    """RefusedError where the site would be written into what it is made of, or over it; SuiteError where `out` is a
+    file."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise SuiteError(f"-o {out}: a file; name the folder of the site")
+    there = os.path.realpath(out)
+    for folder in folders:
+        here = os.path.realpath(folder)
+        if os.path.commonpath([here, there]) in (here, there):
+            inner, outer = (out, folder) if there.startswith(here) else (folder, out)
+            raise RefusedError(f"-o {out}: {inner} lies in {outer}; keep the site and what it is made of apart")
+
+
+def _admitted(
+    given: str, scratch: Path, submitted: Submit, records: Sequence[Mapping[str, Any]], *, masks: bool
+) -> _Admitted:
+    """A study of the site, from its submission, which is made in `scratch` where a results folder is given.
+
+    RefusedError: verification rejects it; the folder changed meanwhile, so that nobody knows which state it is of.
+    """
+    name, folder = _named(given)
+    digests, notes = set(), []
+    if not (folder / SUBMISSION).is_file():
+        digests.add(read(folder).digest)
+        made = submitted(folder, scratch)
+        if read(folder).digest not in digests:
+            raise RefusedError(f"{folder}: changed while it was published; publish it again when its run has ended")
+        notes += [f"{folder}: {note}" for note in made.notes]
+        folder = made.folder
+    found = verify(folder, 2)
+    if found.exit_code:
+        lines = [f"  {flaw}" for flaw in found.levels[-1].flaws[:SHOWN]]
+        raise RefusedError("\n".join([f"{given}: not published: `pabench verify` rejects it:", *lines]))
+    digests.add(found.digest)
+    study = _published(found, name, [one for one in records if one["digest"] in digests])
+    if study.rejected:
+        notes.append(f"{given}: {study.rejected}; no row of it has a badge, and the site says so")
+    return _Admitted(study, dict(_submission(found, study.slug, masks=masks)), frozenset(digests), tuple(notes))
+
+
+def _submission(found: Verification, slug: str, *, masks: bool) -> Iterator[tuple[str, Item]]:
+    """The submission itself: what others point --bank at."""
+    foreign = found.found.foreign
+    for path, sha in foreign.files.items():
+        if masks or not path.startswith("masks/"):
+            load = partial(content, foreign.folder, path, sha)
+            yield f"{STUDIES}/{slug}/{path}", Item(sha, foreign.sizes[path], load)
+
+
+def _published(found: Verification, name: str, records: Sequence[Mapping[str, Any]]) -> Published:
+    """The study as the site shows it, with what verifications of it prove (`records`)."""
+    foreign = found.found.foreign
+    manifest = foreign.study or {}
+    study = frame.study(manifest, found.found.records, foreign.all("metrics").values())
+    # of several the best counts, unless one has proved something wrong: then no other sample makes it right
+    ordered = sorted(records, key=lambda one: int(one["passed"]))
+    best = next((one for one in ordered if rejection(one)), ordered[-1] if ordered else None)
+    rejected = rejection(best) if best else ""
+    slug = name or re.sub(r"[^A-Za-z0-9._-]", "-", str(manifest["name"]))[:64].strip(".-") or "study"
+    title = plain(manifest.get("title") or manifest["name"])
+    badges = _badges(best) if best and not rejected else {}
+    return Published(slug, title, foreign.digest, study, found.found.cells, badges, best, plain(rejected))
+
+
+def _badges(record: Mapping[str, Any]) -> dict[str, Badge]:
+    """By row what a verification proves: that of a level that passed, for the rows of which it looked at a cell."""
+    levels = {level["level"]: level for level in record["levels"] if level["passed"]}
+    if not {1, 2, 3} <= set(levels):
+        return {}
+    found = {}
+    for row, outcomes in _by_row(levels[3]).items():
+        told = ", ".join(sorted({str(o["outcome"]) for o in outcomes}))
+        found[row] = Badge(1, f"masks of {count(len(outcomes), 'cell')} re-derived ({plain(told)})")
+    for row, outcomes in _by_row(levels.get(4, {})).items():
+        if row in found:
+            n = sum(len(o["fresh"]) for o in outcomes)
+            worst = max(float(o["detectable"]) for o in outcomes)
+            told = f"{n} trainings with fresh seeds agree; a difference of {worst:.1f} points would show (80 %)"
+            found[row] = Badge(2, f"{found[row].detail}; {told}")
+    return found
+
+
+def _by_row(level: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Outcomes of finished cells: one that is said to have no result, and has none, proves nothing of a row."""
+    rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for outcome in level.get("outcomes", []):
+        if not outcome.get("ended"):
+            rows[str(outcome["row"])].append(outcome)
+    return rows
+
+
+def _record_files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(path.glob("*.json")) if path.is_dir() else [path]

@@ -1,0 +1,280 @@
+"""The pages and tables of a leaderboard site, as bytes by path: nothing is written here, and no date is in them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from pabench.errors import DataError
+from pabench.leaderboard.boards import Badge, Comparable, Published, boards, on_all, ran_with, together
+from pabench.leaderboard.sitefiles import citation, document, readme, table
+from pabench.report.page import TEMPLATES, render
+from pabench.report.section import templates
+from pabench.statistics.board import REFERENCE, Board, Standing, board, caveats
+from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.suite.cell import DENSE, STATUSES
+from pabench.words import count, plain
+
+V1 = "data/v1"
+
+
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What computing with figures raises that are in range one by one and make no sense together."""
+
+
+LEGEND = tuple(Badge(level, "") for level in range(3))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A board as a page shows it. `suffix` tells boards of one title apart; `best` are those not separable from the
+    first; `studies` and `badges` are by criterion."""
+
+    slug: str
+    title: str
+    board: Board
+    caption: str
+    dense: Interval | None = None
+    overall: bool = False
+    suffix: str = ""
+    remarks: tuple[str, ...] = ()
+    studies: Mapping[str, list[str]] = field(default_factory=dict)
+    badges: Mapping[str, Badge] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> list[str]:
+        ranked = self.board.ranked
+        letters = set(ranked[0].letters) if ranked else set()
+        return [standing.criterion for standing in ranked if letters & set(standing.letters)]
+
+
+def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> dict[str, bytes]:
+    """Every file of the site but the submissions themselves and the manifest."""
+    found = boards(studies)
+    shown = [_shown(one) for one in found]
+    overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
+    style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
+    script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
+    common = {
+        "site": title,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": f"{policy}; base-uri 'none'; form-action 'none'",
+        "reference": REFERENCE,
+        "interval_text": interval_text,
+    }
+    index = {"boards": shown, "overall": overall, "studies": _listed(studies), "legend": LEGEND}
+    files = {"index.html": _page("index", common, "", title, **index)}
+    for comparable, one in zip(found, shown, strict=True):
+        files |= _board_files(comparable, one, common)
+    for study in studies:
+        with named_in_errors(study.slug):
+            files |= _study_files(study)
+    files[f"{V1}/boards.json"] = document([_told(*pair) for pair in zip(shown, found, strict=True)])
+    files[f"{V1}/studies.json"] = document(_listed(studies))
+    links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in shown]
+    files["CITATION.cff"] = citation(title, authors, studies)
+    files["README.md"] = readme(title, links)
+    files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
+    return files
+
+
+@contextmanager
+def named_in_errors(name: str) -> Iterator[None]:
+    """What no check foresaw in a stranger's results is an error that names them, and no traceback."""
+    try:
+        yield
+    except UNFORESEEN as error:
+        raise DataError(
+            f"{name}: cannot be shown ({type(error).__name__}: {plain(error)[:200]}), although nothing is found wrong "
+            "with it; leave it out, and report this"
+        ) from error
+
+
+def _board_files(comparable: Comparable, shown: Shown, common: Mapping[str, Any]) -> dict[str, bytes]:
+    values = {
+        "apart": [(other.slug, why) for other, why in comparable.apart],
+        "facts": _facts(comparable),
+        "badges": [(s.criterion, shown.badges[s.criterion]) for s in shown.board.lines],
+    }
+    rows = [_row(standing, shown) for standing in shown.board.lines]
+    return {
+        f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, shown=shown, **values),
+        f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
+        f"{V1}/boards/{shown.slug}.json": document({"board": shown.slug, "title": shown.title, "rows": rows}),
+    }
+
+
+def _study_files(study: Published) -> dict[str, bytes]:
+    frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
+    files = {
+        f"studies/{study.slug}/index.html": render(study.study).encode(),
+        f"{V1}/cells/{study.slug}.csv": table(frame),
+        f"{V1}/cells/{study.slug}.json": frame.to_json(orient="records", indent=1).encode() + b"\n",
+    }
+    if study.verified:
+        files[f"{V1}/verifications/{study.slug}.json"] = document(study.verified)
+    return files
+
+
+def _shown(comparable: Comparable) -> Shown:
+    frame, badges = comparable.frame, comparable.badges
+    made = board(frame)
+    dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
+    told = f"{count(comparable.cell.recipe.epochs, 'epoch')}, {comparable.slug.rpartition('-')[2]}"
+    return Shown(
+        slug=comparable.slug,
+        title=comparable.title,
+        board=made,
+        caption=_caption(made),
+        dense=mean_interval(dense) if len(dense) else None,
+        suffix=told if comparable.apart else "",
+        remarks=tuple(comparable.remarks),
+        studies=_contributed([comparable], made),
+        badges={s.criterion: badges.get(s.criterion, Badge()) for s in made.lines},
+        members=tuple(study.slug for study in comparable.members),
+    )
+
+
+def _overall(found: Sequence[Comparable]) -> Shown:
+    made = board(together(found))
+    caption = (
+        f"The criteria that are on all {len(found)} boards. {_caption(made)} Each board counts the same, and is "
+        "compared within itself."
+    )
+    return Shown(
+        slug="all",
+        title="Over all boards",
+        board=made,
+        caption=caption,
+        overall=True,
+        studies=_contributed(found, made),
+    )
+
+
+def _contributed(found: Sequence[Comparable], made: Board) -> dict[str, list[str]]:
+    """By criterion the studies that ran it."""
+    studies: dict[str, list[str]] = {}
+    for name in (standing.criterion for standing in made.lines):
+        slugs = (study.slug for comparable in found for study in comparable.studies.get(name, []))
+        studies[name] = list(dict.fromkeys(slugs))
+    return studies
+
+
+def _caption(made: Board) -> str:
+    if not made.ranked:
+        return "No block and sparsity is finished by every criterion: there is no ranking yet."
+    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
+    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
+
+
+def _row(standing: Standing, shown: Shown) -> dict[str, Any]:
+    """A row of a board for programs."""
+    badge = shown.badges[standing.criterion]
+    return {
+        "criterion": standing.criterion,
+        "note": standing.note,
+        "rank_low": standing.ranks[0] if standing.ranks else None,
+        "rank_high": standing.ranks[1] if standing.ranks else None,
+        "group": standing.letters,
+        "mean_rank": standing.mean_rank,
+        f"difference_to_{REFERENCE}": asdict(standing.difference) if standing.difference else None,
+        "top1": {f"{s:g}": asdict(interval) for s, interval in standing.means.items()},
+        **{status: standing.count(status) for status in ("ok", "failed", "skipped", "missing")},
+        "checked": badge.name,
+        "checked_detail": badge.detail,
+        "studies": shown.studies[standing.criterion],
+    }
+
+
+def _flat(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The same for a table: intervals in columns of their own, a mean without its name."""
+    flat = pd.json_normalize([{**row, "studies": " ".join(row["studies"])} for row in rows], sep="_")
+    # nested entries are put behind all others, and one that is null leaves a column without a value
+    columns = [column for key in rows[0] for column in flat if column == key or column.startswith(f"{key}_")]
+    flat = flat[list(dict.fromkeys(columns))].drop(columns=f"difference_to_{REFERENCE}", errors="ignore")
+    return flat.rename(columns=lambda name: name.removesuffix("_mean") if name.startswith("top1_") else name)
+
+
+def _facts(comparable: Comparable) -> list[tuple[str, str]]:
+    cell = comparable.cell
+    recipe = ", ".join(f"{k} {_word(v)}" for k, v in asdict(cell.recipe).items())
+    facts = [("protocol", cell.protocol), ("dataset", f"{cell.dataset.label} ({cell.dataset.name})")]
+    facts += [("dataset content", cell.dataset.fingerprint)]
+    facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
+    facts += [("model", cell.model.label), ("scores in", cell.scoring.dtype), ("recipe", recipe)]
+    seeds = sorted({int(seed) for seed in comparable.frame["seed"]})
+    facts += [("sparsities", ", ".join(f"{s:g}" for s in comparable.sparsities)), ("seeds", ", ".join(map(str, seeds)))]
+    return [(name, plain(value)) for name, value in facts]
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {_word(v)}" for k, v in values.items() if v not in ("", [], None)) or "none"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({_words(value)})"
+    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
+
+
+def _listed(studies: Sequence[Published]) -> list[dict[str, Any]]:
+    """The studies for programs, and for the table of the front page."""
+    found = []
+    for study in studies:
+        statuses = Counter(study.study.frame["status"])
+        levels = (study.verified or {}).get("levels", [])
+        found.append(
+            {
+                "slug": study.slug,
+                "title": study.title,
+                "digest": study.digest,
+                "cells": len(study.study.frame),
+                "ok": statuses["ok"],
+                "other": ", ".join(f"{statuses[s]} {s}" for s in STATUSES[1:] if statuses[s]),
+                # no study is on the site that has not passed two levels
+                "level": max([2, *(level["level"] for level in levels if level["passed"])]),
+                "detail": ", ".join(
+                    f"{len(level['outcomes'])} sampled at level {level['level']}"
+                    for level in levels
+                    if level["level"] > 2
+                ),
+                "environment": ran_with([study]),
+                "verified": bool(study.verified),
+                "rejected": study.rejected,
+            }
+        )
+    return found
+
+
+def _told(shown: Shown, comparable: Comparable) -> dict[str, Any]:
+    return {
+        "slug": shown.slug,
+        "title": shown.title,
+        "sparsities": list(comparable.sparsities),
+        "blocks": shown.board.blocks,
+        "criteria": [standing.criterion for standing in shown.board.ranked],
+        "best": shown.best,
+        "studies": list(shown.members),
+        "apart": {other.slug: why for other, why in comparable.apart},
+        "facts": dict(_facts(comparable)),
+    }
+
+
+def _page(name: str, common: Mapping[str, Any], root: str, title: str, **values: Any) -> bytes:
+    template = templates(TEMPLATES / "site").get_template(f"{name}.html.j2")
+    return template.render(**common, root=root, title=title, **values).encode() + b"\n"
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

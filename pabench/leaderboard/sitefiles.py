@@ -1,0 +1,166 @@
+"""Files of a site that are no pages (tables, JSON, citation, front matter), and its folder: what an earlier one left,
+what is replaced, and what belongs to others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pabench.errors import DataError, RefusedError
+from pabench.leaderboard.boards import Published
+from pabench.store import files as durable
+from pabench.words import plain
+
+MANIFEST = "data/v1/manifest.json"
+
+
+LARGEST = 2**28
+"""Bytes of a manifest that is read: what lies in the folder may be somebody else's."""
+
+
+KEPT = ("README.md",)
+"""Files that stay as they are where somebody else wrote them: the front page of the repository around the site."""
+
+
+FORMULA = tuple("=+-@\t\r")
+"""What spreadsheets take for the beginning of a formula."""
+
+
+def table(frame: pd.DataFrame) -> bytes:
+    """A table whose texts, headers included, no spreadsheet takes for a formula."""
+    safe = frame.copy()
+    safe.columns = [_harmless(str(column)) for column in safe.columns]
+    for column in safe.columns[safe.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
+        safe[column] = safe[column].map(_harmless)
+    return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def document(value: Any) -> bytes:
+    """JSON with sorted keys."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
+    """Citation File Format 1.2.0; JSON strings are YAML strings."""
+    names = authors or [f"Contributors to {title}"]
+    lines = ["cff-version: 1.2.0", 'message: "Please cite the studies that you use, and this leaderboard."']
+    lines += ["type: dataset", f"title: {json.dumps(title)}", "authors:"]
+    lines += [f"  - name: {json.dumps(plain(name))}" for name in names]
+    lines += ["identifiers:"]
+    for study in studies:
+        lines += ["  - type: other", f"    value: {json.dumps(f'sha256:{study.digest}')}"]
+        lines += [f"    description: {json.dumps(f'The submission {study.slug}: {study.title}')}"]
+    return "\n".join([*lines, ""]).encode()
+
+
+def readme(title: str, links: Sequence[tuple[str, str]]) -> bytes:
+    """What Hugging Face reads to serve a static Space; on GitHub it is the front page of the repository."""
+    front = ["---", f"title: {json.dumps(title)}", "sdk: static", "app_file: index.html", "pinned: false", "---", ""]
+    body = [f"# {plain(title)}", "", "A static site made by `pabench publish`. Open `index.html`.", ""]
+    body += [f"- [{_escaped(name)}]({target})" for name, target in links]
+    return "\n".join([*front, *body, ""]).encode()
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\\[\]<>`*_])", r"\\\1", text)
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the site's files, and what its maker should know."""
+
+    folder: Path
+    files: int
+    changed: int
+    removed: int
+    bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    sha256: str
+    size: int
+    load: Callable[[], bytes]
+
+
+def item(data: bytes) -> Item:
+    return Item(hashlib.sha256(data).hexdigest(), len(data), lambda: data)
+
+
+def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
+    """Make the folder hold these items by path.
+
+    Everything is compared before anything is written; what an earlier site wrote and this one lacks goes.
+    RefusedError: somebody else wrote or edited a file that this site needs.
+    """
+    before = _before(out)
+    others = {path for path, one in items.items() if _foreign(out / path, {one.sha256, before.get(path)})}
+    for path in sorted(others.intersection(KEPT)):
+        notes.append(f"{out / path}: written or edited by somebody else, left as it is")
+        del items[path]
+    for path in sorted(others.difference(KEPT)):
+        who = "edited since" if path in before else "not written by"
+        raise RefusedError(
+            f"{out / path}: {who} `pabench publish`{' wrote it' * (path in before)}; move it away, or choose another "
+            "folder with -o"
+        )
+    listed = {path: one.sha256 for path, one in sorted(items.items())}
+    items[MANIFEST] = item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")
+    changed = [path for path, one in items.items() if _sha(out / path) != one.sha256]
+    for path in changed:
+        durable.make_folders((out / path).parent)
+        durable.replace(out / path, items[path].load())
+    stale = [path for path, sha in before.items() if path not in items and _sha(out / path) == sha]
+    for path in stale:
+        os.unlink(out / path)
+        _prune(out, (out / path).parent)
+    total = sum(one.size for one in items.values())
+    return Written(out, len(items), len(changed), len(stale), total, tuple(notes))
+
+
+def _before(out: Path) -> dict[str, str]:
+    """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
+    try:
+        listed = json.loads(durable.read(out / MANIFEST, limit=LARGEST))["files"]
+        return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
+    except FileNotFoundError:
+        return {}
+    except (DataError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(
+            f"{out / MANIFEST}: no manifest of a site; move it away, or publish into another folder"
+        ) from None
+
+
+def _foreign(path: Path, ours: Collection[str | None]) -> bool:
+    """Whether there is something that is neither of an earlier site nor what this one writes."""
+    return os.path.lexists(path) and _sha(path) not in ours
+
+
+def _sha(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
+    except OSError:
+        return ""
+
+
+def _prune(out: Path, folder: Path) -> None:
+    """Folders that are left empty, up to the site's own."""
+    while folder != out and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,61 @@
+"""Which files define the criteria of a study: found by their SHA-256, without importing anything."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import SuiteError
+from pabench.source import digest_of
+from pabench.suite.suite import parse
+
+GROUP = "pabench.criteria"
+
+
+LARGEST = 2**20
+"""Bytes of a file that is read: no criterion is longer, and a folder may hold anything."""
+
+
+def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Path]) -> dict[str, bytes]:
+    """The files whose SHA-256 are `sources`, among those given, those the study was run with and installed plugins."""
+    wanted = set(sources)
+    found: dict[str, bytes] = {}
+    for path in [*given, *_of_study(manifest), *_installed()]:
+        if wanted <= set(found):
+            break
+        try:
+            data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
+        except OSError:
+            continue
+        if (sha := digest_of(data)) in wanted:
+            found[sha] = data
+    return found
+
+
+def _of_study(manifest: Mapping[str, Any]) -> Iterator[Path]:
+    """`--plugin` files of the study's command, files in `criteria/` beside its suite, and those its suite lists."""
+    try:
+        words = shlex.split(str(manifest.get("command", "")))
+    except ValueError:
+        words = []
+    yield from (Path(value) for flag, value in pairwise(words) if flag == "--plugin")
+    suite = Path(str(manifest.get("suite_path") or "."))
+    yield from sorted((suite.parent / "criteria").glob("*.py"))
+    try:
+        listed = parse(str(manifest.get("suite", "")), str(suite), manifest.get("overrides", ())).plugins
+    except SuiteError:
+        listed = ()
+    yield from (suite.parent / plugin for plugin in listed)
+
+
+def _installed() -> Iterator[Path]:
+    """Python files of the distributions that offer criteria, pabench's own left out."""
+    for entry in entry_points(group=GROUP):
+        if entry.dist is not None and entry.dist.name != "pabench":
+            for file in entry.dist.files or ():
+                if file.suffix == ".py":
+                    yield Path(str(file.locate()))

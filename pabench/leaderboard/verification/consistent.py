@@ -1,0 +1,377 @@
+"""Level 2: a submission agrees with itself. What follows from masks, cells and receipts is derived, and compared."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
+from typing import Any
+
+from pabench.leaderboard.aggregates import aggregates, difference
+from pabench.leaderboard.verification import criteria
+from pabench.leaderboard.verification.folder import AGGREGATES, Flaw, MaskFacts
+from pabench.leaderboard.verification.wellformed import Wellformed
+from pabench.source import is_built_in, is_built_in_source
+from pabench.store.record import PARTS, STATISTICS
+from pabench.store.verdict import OF_BANK, UNDERIVED, flags
+from pabench.suite.ablations import IN_BATCH, alike
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+
+LEVEL = 2
+
+
+Wrong = tuple[str, Any, Any]
+"""(field, what was expected, what is there)."""
+
+
+APART = (*STATISTICS, "mask")
+"""Entries of a receipt that its mask file does not repeat."""
+
+
+COUNTS = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied", "rounds")
+
+
+QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
+
+
+TIMED = ("training_seconds", "evaluation_seconds", "wall_seconds")
+
+
+SCORED = ("", "invert", *IN_BATCH)
+"""Ablations that are scored themselves; the others have their parent's scores, and no time of their own for them."""
+
+
+ROUNDING = 1e-6
+"""Of the dense FLOPs, whose layers' densities were float32 numbers; of seconds, which were added in another order."""
+
+
+EXACT = 1e-12
+"""Between a sparsity and the quotient it is: both are float64."""
+
+
+FILE = "the receipt's file"
+
+
+def check(found: Wellformed) -> list[Flaw]:
+    """Everything that level 2 finds in what level 1 left valid."""
+    flaws: list[Flaw] = []
+    for key, record in found.records.items():
+        if record["status"] == "ok":
+            wrong = _record(found, found.cells[key], record)
+            flaws += [_flaw(found, key, field, expected, there) for field, expected, there in wrong]
+    flaws += criteria.check(found)
+    flaws += _same(found)
+    flaws += _paired(found)
+    flaws += _sources(found)
+    flaws += _aggregates(found)
+    return flaws
+
+
+def uncounted(found: Wellformed) -> int:
+    """Pruned cells whose FLOPs level 2 cannot compute: their record does not say what each layer takes."""
+    pruned = [r for r in found.records.values() if r["status"] == "ok" and (r["receipt"] or {}).get("mask")]
+    return sum(record["result"]["flops"].get("layers") is None for record in pruned)
+
+
+def _flaw(found: Wellformed, key: str, field: str, expected: Any, there: Any) -> Flaw:
+    return Flaw(LEVEL, f"records/{key}.json", str(expected), str(there), field, found.title(key))
+
+
+def _differing(at: str, expected: Mapping[str, Any], there: Mapping[str, Any], whose: str) -> Iterator[Wrong]:
+    """What is there and not as expected, among the entries that are expected."""
+    for name, value in expected.items():
+        if there.get(name) != value:
+            yield f"{at}.{name}", f"{value} ({whose})", there.get(name)
+
+
+# --- a record ---------------------------------------------------------------------------------------------------------
+
+
+def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """A finished record against its cell, the file of its pruning and its mask, as far as it has them."""
+    result, receipt = record["result"], record["receipt"]
+    yield from _training(cell, result)
+    yield from _seconds(cell, record)
+    yield from _images(cell, record["cost"].get("scoring_images"))
+    yield from _hashed(record)
+    yield from _layers(result["flops"], receipt)
+    if cell.criterion is None:
+        if receipt is not None:
+            yield "receipt", "none, the cell is dense", "a receipt"
+    elif receipt is None:
+        yield "receipt", "a receipt", "none"
+    else:
+        yield from _pruned(found, cell, record)
+
+
+def _training(cell: Cell, result: Mapping[str, Any]) -> Iterator[Wrong]:
+    if result["top5"] + 1e-9 < result["top1"]:  # equal counts of images may differ in the last digit
+        yield "result.top5", f"at least top-1, {result['top1']}", result["top5"]
+    for name, values in result["curve"].items():
+        if len(values) != cell.recipe.epochs:
+            yield f"result.curve.{name}", f"{cell.recipe.epochs} epochs", f"{len(values)} values"
+
+
+def _seconds(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Seconds that were measured, the parts within the whole."""
+    cost = record["cost"]
+    masked = cell.criterion is not None and "model" not in (record["receipt"] or {})
+    timed = (*TIMED, "scoring_seconds") if masked and cell.ablation in SCORED else TIMED
+    for name in timed:
+        if not cost.get(name):
+            yield f"cost.{name}", "more than 0", cost.get(name)
+    parts = (cost.get("training_seconds") or 0) + (cost.get("evaluation_seconds") or 0)
+    if (cost.get("wall_seconds") or parts) < parts * (1 - ROUNDING):
+        yield "cost.wall_seconds", f"at least {parts:g}, training and evaluation", cost["wall_seconds"]
+
+
+def _images(cell: Cell, images: int | None) -> Iterator[Wrong]:
+    """As many images were scored as the criterion asks for; an older record does not say."""
+    if cell.criterion is None or images is None:
+        return
+    each = cell.criterion.args.get("examples_per_class", 0)
+    if not each and images:
+        yield "cost.scoring_images", "0, the criterion has no scoring batch", images
+    elif each and (not images or images % each):
+        yield "cost.scoring_images", f"a multiple of {each} images a class", images
+
+
+def _hashed(record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Another network than the block's has other weights by design."""
+    hashed = [part for part in PARTS if part != "weights" or "model" not in (record["receipt"] or {})]
+    if lacking := [part for part in hashed if not record["pairing"].get(part)]:
+        yield "pairing", f"hashes of {', '.join(hashed)}", f"no {', '.join(lacking)}"
+
+
+def _layers(flops: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Iterator[Wrong]:
+    """Dense FLOPs of a layer are two for each weight and position that it is applied at, and no more than all."""
+    layers = flops.get("layers") or {}
+    sizes = {layer["name"]: layer["total"] for layer in (receipt or {}).get("layers", [])}
+    for name, taken in layers.items():
+        if name not in sizes or taken % (2 * max(1, sizes[name])):
+            yield f"result.flops.layers.{name}", f"a multiple of 2 * {sizes.get(name, 0)} weights", taken
+    if sum(layers.values()) > flops["dense"]:
+        yield "result.flops.layers", "layers that add up to no more than dense", "more"
+
+
+# --- its pruning ------------------------------------------------------------------------------------------------------
+
+
+def _pruned(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What a record says of its pruning against all that knows it, too."""
+    result, receipt = record["result"], record["receipt"]
+    yield from _differing("receipt", _asked(cell, receipt), receipt, "the cell's")
+    total, kept = receipt["total"], receipt["kept"]
+    if not total or abs(receipt["sparsity"] - (1 - kept / total)) > EXACT:
+        yield "receipt.sparsity", f"1 - {kept} / {total}", receipt["sparsity"]
+    filed = found.receipts.get(cell.pruning_key)
+    if filed is None:
+        yield "receipt", f"the file receipts/{cell.pruning_key}.json", "no such file"
+    else:
+        yield from _filed(cell, record, filed)
+    if "model" in receipt:
+        yield from criteria.replaced(result, receipt, _to_keep(cell, total))
+        return
+    mask = found.foreign.masks.get(receipt.get("mask") or "")
+    if mask is None:
+        yield "receipt.mask", "a mask file", f"no masks/{str(receipt.get('mask'))[:64]}.safetensors"
+        return
+    yield from _counted(cell, receipt, mask)
+    yield from _sizes(result, mask)
+    uncounted = [name for name in COUNTS if name not in receipt]
+    if uncounted:
+        yield f"receipt.{uncounted[0]}", "a count", "none"
+        return
+    yield from _scores(receipt)
+    yield from _flags(record)
+
+
+def _asked(cell: Cell, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What a receipt repeats of the cell that it was made for."""
+    assert cell.criterion is not None
+    name, _, variant = cell.criterion.name.partition("@")
+    asked = {
+        "criterion": name,
+        "variant": variant,
+        "version": cell.criterion.version,
+        "source": cell.criterion.source,
+        "requested_sparsity": cell.sparsity,
+        "parameters": dict(cell.criterion.args),
+    }
+    return asked if "model" in receipt else {**asked, "dtype": cell.scoring.dtype}
+
+
+def _filed(cell: Cell, record: Mapping[str, Any], filed: Mapping[str, Any]) -> Iterator[Wrong]:
+    """The record against the file of its pruning, of which a re-drawn network has only the mask."""
+    receipt, redrawn = record["receipt"], cell.ablation == "reinit"
+    expected = {**dict.fromkeys(receipt), **(filed["receipt"] or {})}
+    if redrawn:
+        expected.pop("gradient_norm", None)
+    yield from _differing("receipt", expected, receipt, FILE)
+    own = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
+    if own != filed["flags"]:
+        yield "flags", f"{_named(filed['flags'])} ({FILE})", _named(record["flags"])
+    if not redrawn:
+        yield from _differing("cost", filed["cost"], record["cost"], FILE)
+    if not redrawn and "model" not in receipt:
+        yield from _differing("pairing", filed["pairing"], record["pairing"], FILE)
+
+
+def _counted(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts) -> Iterator[Wrong]:
+    """Counts from the mask's bits, and the receipt in its header."""
+    counted = [(name, list(shape), math.prod(shape), kept) for name, shape, kept in mask.layers]
+    stated = [(layer["name"], layer["shape"], layer["total"], layer["kept"]) for layer in receipt["layers"]]
+    for one, other in zip_longest(counted, stated):
+        if one != other:
+            yield "receipt.layers", f"{_layer(one)} (counted in the mask)", _layer(other)
+    total = sum(of_layer for _, _, of_layer, _ in counted)
+    kept = sum(of_layer for _, _, _, of_layer in counted)
+    dead = [name for name, _, _, of_layer in counted if not of_layer]
+    expected = {"kept": kept, "total": total, "dead_layers": dead}
+    yield from _differing("receipt", expected, receipt, "counted in the mask")
+    if kept != _to_keep(cell, total):
+        yield "receipt.kept", f"{_to_keep(cell, total)}, which is N - floor(sparsity * N)", kept
+    header = {name: value for name, value in receipt.items() if name not in APART}
+    yield from _differing("receipt", {**dict.fromkeys(header), **mask.receipt}, header, "the mask file's")
+
+
+def _layer(counts: tuple[str, list[int], int, int] | None) -> str:
+    if counts is None:
+        return "no layer"
+    name, shape, total, kept = counts
+    return f"{name} {shape}: {kept} of {total} kept"
+
+
+def _to_keep(cell: Cell, total: int) -> int:
+    """How many of so many prunable weights are kept."""
+    # 0.29 * 100 is 28.999999999999996: rounded first, as where masks are made (`pabench.scoring.selection`)
+    return total - math.floor(round(cell.sparsity * total, 6))
+
+
+def _sizes(result: Mapping[str, Any], mask: MaskFacts) -> Iterator[Wrong]:
+    """Parameters and FLOPs from the mask's counts."""
+    left = result["parameters"]["dense"] - sum(math.prod(shape) - kept for _, shape, kept in mask.layers)
+    yield from _differing("result.parameters", {"pruned": left}, result["parameters"], "from the mask")
+    flops = result["flops"]
+    if flops.get("layers") is None:
+        return
+    removed = {name: 1 - kept / math.prod(shape) for name, shape, kept in mask.layers if math.prod(shape)}
+    saved = sum(dense * removed.get(name, 0.0) for name, dense in flops["layers"].items())
+    if abs(flops["dense"] - saved - flops["pruned"]) > ROUNDING * flops["dense"] + 1:  # a whole number is written
+        yield "result.flops.pruned", f"{flops['dense'] - saved:.0f} (from the mask)", flops["pruned"]
+
+
+def _scores(receipt: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Counts of scores and of ties that fit each other and the number of weights."""
+    total, kept, zeros, tied = (receipt[name] for name in ("total", "kept", "zero_scores", "tied_at_threshold"))
+    finite, both = total - receipt["non_finite_scores"], min(tied, kept)
+    of_layers = sum(layer.get("zero_scores", 0) for layer in receipt["layers"])
+    if zeros != of_layers:
+        yield "receipt.zero_scores", f"{of_layers} (the sum of its layers)", zeros
+    for layer in receipt["layers"]:
+        if layer.get("zero_scores", 0) > layer["total"]:
+            yield "receipt.layers", f"{layer['name']}: at most {layer['total']} scores of 0", layer["zero_scores"]
+    if zeros > finite:
+        yield "receipt.zero_scores", f"at most {finite} finite scores", zeros
+    if not receipt["kept_of_tied"] <= both <= tied <= total:
+        yield "receipt.kept_of_tied", f"at most {both} tied and kept weights", receipt["kept_of_tied"]
+    if not receipt["rounds"]:
+        yield "receipt.rounds", "at least 1", 0
+    bins = receipt.get("score_histogram")
+    if bins and (sum(bins["positive"]) + sum(bins["negative"]) + bins["zero"], bins["zero"]) != (finite, zeros):
+        yield "receipt.score_histogram", f"{finite} finite scores, {zeros} of them 0", "other sums"
+    values = [receipt["scores"][q] for q in QUANTILES if q in receipt.get("scores", {})]
+    if values != sorted(values):
+        yield "receipt.scores", "quantiles in ascending order", values
+
+
+def _flags(record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """The flags that a receipt's numbers earn, no more and no less."""
+    receipt = record["receipt"]
+    if not receipt["total"]:
+        return
+    earned = flags(receipt)
+    shuffle = receipt.get("shuffle")
+    if isinstance(shuffle, Mapping) and not shuffle.get("layers_changed"):
+        earned.append({"flag": "unchanged"})
+    there = [flag for flag in record["flags"] if flag["flag"] not in UNDERIVED]
+    if {flag["flag"] for flag in earned} != {flag["flag"] for flag in there}:
+        yield "flags", f"{_named(earned)} (from the receipt's numbers)", _named(there)
+
+
+def _named(flags: Iterable[Mapping[str, str]]) -> str:
+    return ", ".join(sorted({flag["flag"] for flag in flags})) or "none"
+
+
+# --- records of one another -------------------------------------------------------------------------------------------
+
+
+def _same(found: Wellformed) -> Iterator[Flaw]:
+    """What is of a dense network is the same in all cells of a dataset and model."""
+    seen: dict[tuple[str, str], tuple[str, Any]] = {}
+    for key, record in found.records.items():
+        if record["status"] != "ok":
+            continue
+        cell = found.cells[key]
+        place = digest([cell.dataset.identity(), cell.model.identity()])
+        for field, value in _of_network(record).items():
+            first, expected = seen.setdefault((place, field), (key, value))
+            if value != expected:
+                yield _flaw(found, key, field, f"{expected} (as {found.title(first)})", value)
+
+
+def _of_network(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a finished record says of the network before it was pruned."""
+    result = record["result"]
+    facts = {f"result.{name}.dense": result[name]["dense"] for name in ("parameters", "flops")}
+    if result["flops"].get("layers"):
+        facts["result.flops.layers"] = result["flops"]["layers"]
+    if record["receipt"]:
+        facts["receipt.total"] = record["receipt"]["total"]
+    return facts
+
+
+def _paired(found: Wellformed) -> Iterator[Flaw]:
+    """The cells of a block whose hashes are not those of most of its cells, apart from what an ablation changes."""
+    groups: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    for key, record in found.records.items():
+        for part, value in record["pairing"].items():
+            groups[record["block"], part, alike(found.cells[key].ablation, part)][key] = value
+    for (block, part, ablation), values in groups.items():
+        usual, _ = Counter(values.values()).most_common(1)[0]
+        plain = set(groups.get((block, part, ""), {}).values()) if ablation else set()
+        for key, value in values.items():
+            if value != usual:
+                yield _flaw(found, key, f"pairing.{part}", f"{usual} (most cells of its block)", value)
+            elif value in plain:
+                expected = "another hash than the plain cells', which the ablation changes"
+                yield _flaw(found, key, f"pairing.{part}", expected, value)
+
+
+def _sources(found: Wellformed) -> Iterator[Flaw]:
+    """The files of criteria against what the cells say that they were run with."""
+    files = {path: sha for path, sha in found.foreign.files.items() if path.startswith("criteria/")}
+    used = {c.criterion.source: c.criterion for c in found.cells.values() if c.criterion}
+    for path, sha in files.items():
+        if sha not in used:
+            yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
+    if found.foreign.is_submission:
+        for source, rule in used.items():
+            known = is_built_in_source(source) or is_built_in(rule.name)
+            if not known and source not in files.values():
+                yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {source}", "no such file")
+
+
+def _aggregates(found: Wellformed) -> Iterator[Flaw]:
+    """Means over seeds, computed again from the records."""
+    claimed = found.foreign.documents.get(AGGREGATES)
+    if claimed is None:
+        if found.foreign.is_submission:
+            yield Flaw(LEVEL, AGGREGATES, "means over seeds", "no such file")
+        return
+    wrong = difference(claimed.get("rows"), aggregates(found.cells.values(), found.records))
+    if wrong:
+        where, expected, there = wrong
+        yield Flaw(LEVEL, AGGREGATES, f"{expected} (computed from the records)", there, where)

@@ -1,0 +1,231 @@
+"""A folder that a stranger made: every file read once, from inside the folder, hashed and parsed from the same bytes.
+
+Nothing is followed out of the folder (links are refused, names are fixed patterns), nothing is executed, and nothing
+but JSON and safetensors is parsed. A results folder is read in the same way; what it has besides is left aside there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import DataError, MissingError, RefusedError
+from pabench.store import files as durable
+from pabench.store import maskbits
+from pabench.store.envelope import MAX_BYTES, parse, unseal
+from pabench.store.store import MAX_MASK_BYTES
+from pabench.suite.digest import digest
+from pabench.words import plain
+
+STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
+
+
+SEALED = ("records", "receipts", "checks", "metrics")
+
+
+MAX_STUDY_BYTES = 64 * 2**20
+
+
+MAX_SOURCE_BYTES = 2**20
+
+
+# far above any study: a folder of more is not looked through
+MAX_FILES = 500_000
+
+
+MAX_TOTAL_BYTES = 64 * 2**30
+
+
+LONGEST = 160
+
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+# folder: the names of its files, and how many bytes one may have
+FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
+    **{kind: (re.compile(r"[0-9a-f]{64}\.json"), MAX_BYTES) for kind in SEALED},
+    "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
+    "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
+}
+
+
+TOP = {STUDY: MAX_STUDY_BYTES, SUBMISSION: MAX_STUDY_BYTES, AGGREGATES: MAX_STUDY_BYTES, README: MAX_SOURCE_BYTES}
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One thing that a verification found. `level` is the level that found it; `cell` its title, "" for a whole file.
+
+    `unable`: nothing is proved wrong, the check could not be made here.
+    """
+
+    level: int
+    file: str
+    expected: str
+    found: str
+    field: str = ""
+    cell: str = ""
+    unable: bool = False
+
+    def __str__(self) -> str:
+        where = ": ".join(filter(None, [self.file, self.cell, self.field]))
+        verdict = f"expected {_short(self.expected)}, found {_short(self.found)}"
+        return plain(f"level {self.level}: {_short(where, 400)}: {verdict}").replace("\n", " ")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "text": str(self)}
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What a mask file says: shape and kept weights of each layer in order, and the receipt in its header."""
+
+    layers: tuple[tuple[str, tuple[int, ...], int], ...]
+    receipt: Mapping[str, Any]
+
+
+@dataclass
+class Foreign:
+    """A folder as it was read. `files` are SHA-256 by path, `sizes` bytes; `documents` are the parsed JSON files by
+    path, out of their envelopes; `masks` are by their SHA-256; `flaws` are what could not be read."""
+
+    folder: Path
+    files: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    masks: dict[str, MaskFacts] = field(default_factory=dict)
+    flaws: list[Flaw] = field(default_factory=list)
+    total: int = 0
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether it says itself that it is one; else it is a results folder."""
+        return SUBMISSION in self.files
+
+    @property
+    def digest(self) -> str:
+        """What a verification is made of: the hash of all files' hashes, the list of files itself left out."""
+        return digest({path: sha for path, sha in self.files.items() if path not in (SUBMISSION, README)})
+
+    @property
+    def study(self) -> dict[str, Any] | None:
+        return self.documents.get(STUDY)
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The documents of a folder by their key."""
+        found = (path for path in self.documents if path.startswith(f"{kind}/"))
+        return {path[len(kind) + 1 : -5]: self.documents[path] for path in found}
+
+
+def read(folder: Path) -> Foreign:
+    """Everything in a submission or a results folder. MissingError: there is no such folder, or no study in it."""
+    try:
+        top = os.open(folder, FOLDER)
+    except OSError as error:
+        raise MissingError(f"{folder}: {error.strerror}; expected a submission or a results folder") from None
+    with _closing(top):
+        names = sorted(os.listdir(top))
+        if STUDY not in names and SUBMISSION not in names:
+            raise MissingError(f"{folder}: no {STUDY}; expected a submission or the results folder of a `pabench run`")
+        found = Foreign(folder)
+        for name in names:
+            _entry(found, top, name, strict=SUBMISSION in names)
+    return found
+
+
+def content(folder: Path, path: str, sha256: str) -> bytes:
+    """The bytes of a file that was read before; DataError where it is not the same any more."""
+    inner, _, name = path.rpartition("/")
+    limit = FOLDERS[inner][1] if inner else TOP[name]
+    with _closing(os.open(folder / inner, FOLDER | os.O_NOFOLLOW)) as handle:
+        data = _bytes(handle, name, limit)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"{path}: changed while it was looked at")
+    return data
+
+
+def _entry(found: Foreign, top: int, name: str, *, strict: bool) -> None:
+    """What lies at the top, by its name. A submission (`strict`) has nothing else; another folder may."""
+    if name in TOP and (strict or name != README):
+        _file(found, top, name, TOP[name])
+    elif name in FOLDERS and (strict or name != "criteria"):
+        _folder(found, top, name, strict=strict)
+    elif strict:
+        found.flaws.append(Flaw(1, name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file"))
+
+
+def _folder(found: Foreign, top: int, name: str, *, strict: bool) -> None:
+    pattern, limit = FOLDERS[name]
+    try:
+        inner = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=top)
+    except OSError as error:
+        found.flaws.append(Flaw(1, name, "a folder", f"something else ({error.strerror})"))
+        return
+    with _closing(inner):
+        names = os.listdir(inner)
+        if len(names) > MAX_FILES:
+            found.flaws.append(Flaw(1, name, f"at most {MAX_FILES:,} files", f"{len(names):,}"))
+            return
+        for entry in sorted(names):
+            if pattern.fullmatch(entry):
+                _file(found, inner, f"{name}/{entry}", limit)
+            elif strict:
+                found.flaws.append(Flaw(1, f"{name}/{entry}", f"names like {pattern.pattern}", "another name"))
+
+
+def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
+    """One file of an open folder: hashed, and parsed from the bytes that were hashed."""
+    try:
+        if found.total > MAX_TOTAL_BYTES:
+            raise DataError(f"more than {MAX_TOTAL_BYTES} bytes in all")
+        data = _bytes(folder, path.rpartition("/")[2], limit)
+        sha = hashlib.sha256(data).hexdigest()
+        # before it is parsed: a file that is listed and broken is no missing file
+        found.files[path], found.sizes[path] = sha, len(data)
+        found.total += len(data)
+        if path.startswith("masks/"):
+            found.masks[sha] = _mask(data, sha, path)
+        elif path.endswith(".json"):
+            found.documents[path] = _document(data, limit, sealed="/" in path)
+    except DataError as error:
+        found.flaws.append(Flaw(1, path, "a whole file that matches its hash", str(error)))
+
+
+def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
+    if path != f"masks/{sha}.safetensors":
+        raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
+    masks, receipt = maskbits.read(data)
+    return MaskFacts(tuple((name, m.shape, int(m.sum())) for name, m in masks.items()), receipt)
+
+
+def _document(data: bytes, limit: int, *, sealed: bool) -> dict[str, Any]:
+    document = unseal(data) if sealed else parse(data, limit=limit)
+    if not isinstance(document, dict):
+        raise DataError(f"holds a {type(document).__name__}")
+    return document
+
+
+def _bytes(folder: int, name: str, limit: int) -> bytes:
+    try:
+        return durable.read(name, limit=limit, folder=folder)
+    except (FileNotFoundError, RefusedError) as error:
+        raise DataError(f"no regular file ({error})") from None
+
+
+@contextmanager
+def _closing(folder: int) -> Iterator[int]:
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,140 @@
+"""Whether the cells of a study are a whole grid, and the one that its suite describes: no plugin, no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pabench.errors import SuiteError
+from pabench.suite.cell import DENSE, Cell
+from pabench.suite.digest import digest
+from pabench.suite.specs import labelled
+from pabench.suite.suite import Suite, parse
+
+Departure = tuple[str, str, str]
+"""(what, as in the suite, as in the cells)."""
+
+
+def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
+    """Names that mean two things, and things with two names: (what, name). A study has neither, whatever its suite."""
+    meanings: dict[tuple[str, str], set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        for what, name, meaning in _named(cell):
+            meanings[what, name].add(digest(meaning))
+        if cell.criterion:
+            labels[digest(cell.criterion.identity())].add(cell.criterion.label)
+    yield from (named for named, found in meanings.items() if len(found) > 1)
+    yield from (("criterion", " and ".join(sorted(found))) for found in labels.values() if len(found) > 1)
+
+
+def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:
+    """What a cell names, and means by it: (what, name, meaning)."""
+    dataset = cell.dataset.label
+    yield "dataset", dataset, cell.dataset.identity()
+    yield "model", _place(cell), cell.model.identity()
+    yield "recipe on", dataset, cell.recipe.identity()
+    yield "scoring on", dataset, [cell.scoring.dtype, cell.scoring.degenerate]
+    if cell.criterion:
+        meaning = [cell.criterion.identity(), cell.criterion.trains, cell.criterion.reference_line]
+        yield "criterion", cell.criterion.label, meaning
+
+
+def gaps(cells: Sequence[Cell]) -> Iterator[str]:
+    """What is lacking for a whole grid: in each dataset, model and seed the same criteria, sparsities and ablations."""
+    columns: dict[tuple[str, int], set[str]] = defaultdict(set)
+    seeds: dict[str, set[int]] = defaultdict(set)
+    sparsities: dict[str, set[float]] = defaultdict(set)
+    for cell in cells:
+        columns[_place(cell), cell.seed].add(_column(cell))
+        seeds[_place(cell)].add(cell.seed)
+        if cell.criterion:
+            what = f"{cell.criterion.label} / {cell.ablation}" if cell.ablation else cell.criterion.label
+            sparsities[what].add(cell.sparsity)
+    for place, seed in _lacking(seeds):
+        yield f"{place}: no cell with seed {seed}, which other cells have"
+    for (place, seed), column in _lacking(columns):
+        yield f"{place} / {column} / seed {seed}: not in the grid, though other seeds, datasets or models have it"
+    for what, sparsity in _lacking(sparsities):
+        yield f"{what}: not at sparsity {sparsity:g}, where others are"
+
+
+def _lacking(groups: Mapping[Any, set[Any]]) -> Iterator[tuple[Any, Any]]:
+    """Of each group what it has not and another has."""
+    every = set[Any]().union(*groups.values())
+    for name, found in groups.items():
+        yield from ((name, value) for value in sorted(every - found))
+
+
+def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[Departure]:
+    """Where the cells are not those of the study's own suite."""
+    try:
+        suite = parse(manifest["suite"], "suite", manifest.get("overrides", ()))
+    except SuiteError as error:
+        yield "suite", "a valid suite", str(error).splitlines()[0]
+        return
+    yield from _unequal("sparsities", _numbers(suite.sparsities), _numbers(cell.sparsity for cell in cells))
+    yield from _unequal("seeds", _numbers(suite.seed_values), _numbers(cell.seed for cell in cells))
+    yield from _unequal("ablations", sorted(suite.ablations), sorted({c.ablation for c in cells if c.ablation}))
+    yield from _criteria(suite, cells)
+    yield from _unequal("datasets", _names(suite.datasets), _names(cell.dataset for cell in cells))
+    yield from _unequal("models", _names(suite.models), _names(cell.model for cell in cells))
+    yield from _recipes(suite, cells)
+    yield from _unequal("protocol", {suite.protocol}, {cell.protocol for cell in cells})
+
+
+def _criteria(suite: Suite, cells: Sequence[Cell]) -> Iterator[Departure]:
+    """Their labels, and of each what its label says among what it was run with."""
+    rules = {digest(c.criterion.identity()): c.criterion for c in cells if c.criterion}
+    asked = suite.criteria if any(sparsity > 0 for sparsity in suite.sparsities) else ()
+    entries = sorted(labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked)
+    yield from _unequal("criteria", entries, sorted(rule.label for rule in rules.values()))
+    for rule in rules.values():
+        for key, value in rule.given.items():
+            if key not in rule.args or not _equal(value, rule.args[key]):
+                yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
+
+
+def _recipes(suite: Suite, cells: Sequence[Cell]) -> Iterator[Departure]:
+    recipes = {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values()
+    for recipe in recipes:
+        # what a dataset and a device decide of a recipe is not in its suite
+        expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
+        for key, value in recipe.identity().items():
+            yield from _unequal(f"recipe.{key}", expected[key], value)
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.dataset.label} / {cell.model.label}"
+
+
+def _column(cell: Cell) -> str:
+    if cell.criterion is None:
+        return DENSE
+    return f"{cell.criterion.label} {cell.sparsity:g}{f' / {cell.ablation}' if cell.ablation else ''}"
+
+
+def _unequal(what: str, expected: Any, found: Any) -> Iterator[Departure]:
+    if expected != found:
+        yield what, _told(expected), _told(found)
+
+
+def _equal(given: Any, used: Any) -> bool:
+    """Whether a parameter is what was given for it: 200 is 200.0, and True is not 1."""
+    if isinstance(given, list | tuple) and isinstance(used, list | tuple):
+        return len(given) == len(used) and all(map(_equal, given, used))
+    return given == used and isinstance(given, bool) == isinstance(used, bool)
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(str, sorted(value))) if isinstance(value, list | set) else str(value)
+
+
+def _numbers(values: Iterable[float]) -> list[str]:
+    """Each number once, as text: suite and cells may give one number as 1 and 1.0, and nobody gives 12 digits."""
+    return sorted({f"{float(value):.12g}" for value in values})
+
+
+def _names(things: Iterable[Any]) -> list[str]:
+    return sorted({thing.name for thing in things})

@@ -1,0 +1,213 @@
+"""Cells of a submission computed again on this machine, in a folder of their own.
+
+This process imports nothing of the submission. Children run its code, each that of its own criterion alone, and what
+they leave is read from files, as strictly as the submission itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from pabench import registry
+from pabench.errors import DataError, MissingError, SuiteError
+from pabench.leaderboard.verification.folder import Foreign, content
+from pabench.leaderboard.verification.sandbox import descriptions
+from pabench.run import tasks as execution
+from pabench.run.engine import Engine, Inline, Task
+from pabench.run.processes import Processes
+from pabench.source import is_built_in, is_built_in_source
+from pabench.store import maskbits, schema
+from pabench.store.record import MACHINE, NUMERICS
+from pabench.store.store import Kind, Store
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+from pabench.suite.specs import CriterionSpec
+from pabench.training import check
+from pabench.training.environment import cores, environment
+
+
+@dataclass(frozen=True)
+class Where:
+    """How to run somebody's cells: the names of criteria whose code may be run (`trust`), where datasets lie (by
+    label), the device, and whether in child processes."""
+
+    trust: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    engine: str = "processes"
+
+    def environment(self) -> dict[str, Any]:
+        return environment(self.device, "")
+
+    def alike(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record was made where this is, as far as computing goes."""
+        here = self.environment()
+        return all(record["environment"].get(part) == here[part] for part in NUMERICS)
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A folder with what was computed again: `cells` are this machine's versions of the submission's, by its keys.
+
+    What it reads was written by processes that ran a stranger's code: it is checked before it is believed to be a
+    receipt, a record or a mask.
+    """
+
+    store: Store
+    cells: Mapping[str, Cell]
+    notes: tuple[str, ...]
+
+    def receipt(self, cell: Cell) -> dict[str, Any] | None:
+        """The receipt of a cell of the submission, one of a failed pruning where what is there is none."""
+        return self._read("receipts", self.cells[cell.key].pruning_key, schema.Outcome)
+
+    def record(self, cell: Cell) -> dict[str, Any] | None:
+        return self._read("records", self.cells[cell.key].key, schema.Record)
+
+    def mask(self, receipt: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """The mask that a receipt names. DataError: there is none."""
+        sha = receipt["receipt"].get("mask")
+        if not sha:
+            raise DataError("the receipt that was made here names no mask")
+        return maskbits.read(self.store.get_mask(sha))[0]
+
+    def _read(self, kind: Kind, key: str, model: type[BaseModel]) -> dict[str, Any] | None:
+        found = self.store.get(kind, key)
+        wrong = schema.problems(model, found) if found is not None else []
+        part = "receipt" if kind == "receipts" else "result"
+        if found and not wrong and found["status"] == "ok" and not found[part]:
+            wrong = [(part, f"a {part}, as its status is ok", "none")]
+        if not wrong:
+            return found
+        where, expected, there = wrong[0]
+        message = f"the process that ran it left something else than pabench writes: {where}: {expected}, not {there}"
+        return {"status": "failed", "kind": "plugin-error", "message": message}
+
+
+@contextmanager
+def rerun(
+    foreign: Foreign, cells: Sequence[Cell], where: Where, *, training: bool, checked: Sequence[Cell] = ()
+) -> Iterator[Rerun]:
+    """The masks of these cells, and their trainings where asked for, made anew, after the check of those `checked`.
+
+    MissingError: a criterion's code may not be run, or is not there; a dataset is not there. PluginError: it ended the
+    process that it was run in. SuiteError: it would be run in this one.
+    """
+    everything = [*cells, *checked]
+    with TemporaryDirectory(prefix="pabench-verify-") as temporary:
+        folder = Path(temporary)
+        files = _sources(foreign, everything, where, folder)
+        if files and where.engine == "inline":
+            name = Path(next(iter(files.values()))).name
+            raise SuiteError(
+                f"--engine inline: {name} comes from the submitter, and would be run in the process that judges it; "
+                "leave --engine out"
+            )
+        engine: Engine = Inline() if where.engine == "inline" else Processes()
+        own, notes = _here(everything, where, files, engine, folder)
+        store = Store(folder / "results")
+        store.open_study({"name": "verification", "cells": [], "environment": {}})
+        device = str(where.device)
+        plan = execution.plan(store, [own[cell.key] for cell in cells], device=device)
+        wanted = [task for task in plan.tasks if training or task.kind == "prune"]
+        findings = check.tasks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
+        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
+        tasks = [_with_code(task, code) for task in [*findings, *wanted]]
+        outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+        # a task that left nothing gets a record that says so
+        for _ in execution.settle(store, plan, outcomes, where.environment()):
+            pass
+        yield Rerun(store, own, notes)
+
+
+def _here(
+    cells: Sequence[Cell], where: Where, files: Mapping[str, Path], engine: Engine, folder: Path
+) -> tuple[dict[str, Cell], tuple[str, ...]]:
+    """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here; and what
+    is to be said of criteria that are others here.
+
+    The `given` of such a criterion are all parameters that the label of the submission's means here.
+    """
+    rules = {_identity(cell): cell.criterion for cell in cells if cell.criterion}
+    found = descriptions({key: (rule, _files(rule, files)) for key, rule in rules.items()}, engine, folder)
+    notes: dict[str, None] = {}
+    own = {}
+    for cell in cells:
+        rule = cell.criterion
+        assert rule is not None
+        made = found[_identity(cell)]
+        if (made["source"], made["version"]) != (rule.source, rule.version):
+            versions = f"(version {made['version']} here, {rule.version} there)"
+            notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
+        dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
+        own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
+    return own, tuple(notes)
+
+
+def _identity(cell: Cell) -> str:
+    return digest(cell.criterion.identity() if cell.criterion else None)
+
+
+def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    """The submitted files that a criterion needs: its own, and that of the one whose densities it takes over."""
+    sources = _needed(rule).values() if rule else ()
+    return tuple(files[source] for source in dict.fromkeys(sources) if source in files)
+
+
+def _needed(rule: CriterionSpec) -> dict[str, str]:
+    """The sources of a criterion and of its donor by name."""
+    needed = {rule.name.partition("@")[0]: rule.source}
+    return {**needed, str(rule.donor.get("name")): str(rule.donor.get("source"))} if rule.donor else needed
+
+
+def _with_code(task: Task, code: Mapping[str, tuple[Path, ...]]) -> Task:
+    """A task that imports the files of its own criterion, and of no other."""
+    (first, *_) = task.payload.get("cells") or [task.payload["cell"]]
+    paths = code.get(_identity(Cell.from_json(first)), ())
+    return replace(task, payload={**task.payload, "plugins": [str(path) for path in paths]})
+
+
+def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path) -> dict[str, Path]:
+    """The files of the submission's own criteria by SHA-256, as they were hashed; each must be trusted by name."""
+    files = {sha: path for path, sha in foreign.files.items() if path.startswith("criteria/")}
+    written: dict[str, Path] = {}
+    needed = {source: name for c in cells if c.criterion for name, source in _needed(c.criterion).items()}
+    for source, name in needed.items():
+        if is_built_in_source(source) or is_built_in(name):
+            continue
+        if source not in files:
+            if name not in registry.group("criteria").classes:
+                raise MissingError(
+                    f"{name}: the submission does not hold the file that defines it, and it is not installed"
+                )
+            continue
+        if name not in where.trust:
+            raise MissingError(
+                f"{name}: its code comes from the submitter ({files[source]}) and would be run on this machine; "
+                f"read it, then go ahead with --trust {name}"
+            )
+        written[source] = folder / Path(files[source]).name
+        written[source].write_bytes(content(foreign.folder, files[source], source))
+    return written
+
+
+def why(receipt: Mapping[str, Any] | None) -> str:
+    """In one line why there is nothing to compare."""
+    if receipt is None:
+        return "the process ended without a result"
+    return f"{receipt['status']} ({receipt['kind']}): {receipt['message']}"
+
+
+def excused(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether what has no result here shows nothing of the submission."""
+    return outcome is not None and outcome["kind"] in MACHINE

@@ -1,0 +1,219 @@
+"""Level 1: a submission is well-formed. Schemas, hashes, ranges, keys derived again, and a whole grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from pabench.leaderboard.verification import grid
+from pabench.leaderboard.verification.folder import README, STUDY, SUBMISSION, Flaw, Foreign
+from pabench.store import schema
+from pabench.store.figures import file as measured
+from pabench.store.record import labels, same_labels
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+
+LEVEL = 1
+
+
+@dataclass
+class Wellformed:
+    """What level 1 leaves for the others: the expected `cells` by key, valid `records`, `receipts` by key, `missing`
+    cells, and the `flaws`."""
+
+    foreign: Foreign
+    cells: dict[str, Cell] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[Cell] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+
+    def title(self, key: str) -> str:
+        return self.cells[key].title if key in self.cells else ""
+
+
+def check(foreign: Foreign) -> Wellformed:
+    """Everything that level 1 finds. A results folder may hold records of earlier suites, a submission may not."""
+    found = Wellformed(foreign, flaws=list(foreign.flaws))
+    if foreign.study is None:
+        if STUDY not in {flaw.file for flaw in found.flaws}:
+            found.flaws.append(Flaw(LEVEL, STUDY, "the study's manifest", "nothing"))
+        return found
+    found.flaws += _study(found, foreign.study)
+    if foreign.is_submission:
+        found.flaws += _listed(foreign)
+    found.flaws += _records(found)
+    found.flaws += _receipts(found)
+    found.flaws += _metrics(found)
+    found.flaws += _checks(found)
+    found.flaws += _complete(found)
+    return found
+
+
+def _shape(model: type[BaseModel], data: Any, path: str, title: str = "") -> list[Flaw]:
+    """What a document is not and should be by its schema."""
+    return [Flaw(LEVEL, path, expected, there, where, title) for where, expected, there in schema.problems(model, data)]
+
+
+def _study(found: Wellformed, study: Mapping[str, Any]) -> Iterator[Flaw]:
+    computed = digest({key: value for key, value in study.items() if key != "sha256"})
+    if study.get("sha256") != computed:
+        yield Flaw(LEVEL, STUDY, computed, str(study.get("sha256")), "sha256")
+    wrong = _shape(schema.Study, study, STUDY)
+    yield from wrong
+    if wrong:
+        return
+    yield from _cells(found, study["cells"])
+    cells = list(found.cells.values())
+    for what, name in grid.ambiguous(cells):
+        yield Flaw(LEVEL, STUDY, f"one meaning of the {what} {name}, and no second name for it", "two", "cells")
+    for gap in grid.gaps(cells):
+        yield Flaw(LEVEL, STUDY, "a whole grid", gap, "cells")
+    for what, expected, there in grid.departures(study, cells):
+        yield Flaw(LEVEL, STUDY, f"{expected} (the suite's)", there, what)
+    yield from _columns(study)
+
+
+def _cells(found: Wellformed, listed: Sequence[Any]) -> Iterator[Flaw]:
+    for index, data in enumerate(listed):
+        try:
+            cell = schema.cell(data)
+        except ValueError as error:
+            yield Flaw(LEVEL, STUDY, "a cell", str(error), f"cells.{index}")
+            continue
+        if cell.key in found.cells:
+            yield Flaw(LEVEL, STUDY, "each cell once", "it stands there twice", f"cells.{index}", cell.title)
+        found.cells[cell.key] = cell
+
+
+def _columns(study: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Names of metrics become columns of tables: each once, and none that a table has already."""
+    names = [metric["name"] for metric in study.get("metrics", ())]
+    if not names:
+        return
+    from pabench.report.frame import COLUMNS  # pandas, for the few studies with metrics alone
+
+    for name in sorted({name for name in names if name in COLUMNS or names.count(name) > 1}):
+        yield Flaw(LEVEL, STUDY, "names of metrics that no other column of a table has", name, "metrics")
+
+
+def _listed(foreign: Foreign) -> Iterator[Flaw]:
+    """The list of files against the files."""
+    stated = foreign.documents.get(SUBMISSION)
+    if stated is None:
+        return
+    wrong = _shape(schema.Submission, stated, SUBMISSION)
+    yield from wrong
+    if wrong:
+        return
+    listed = stated["files"]
+    there = {path: sha for path, sha in foreign.files.items() if path not in (SUBMISSION, README)}
+    broken = {flaw.file for flaw in foreign.flaws}
+    for path in sorted({*listed, *there}):
+        if path not in listed:
+            yield Flaw(LEVEL, path, f"only files that {SUBMISSION} lists", "another file")
+        elif path not in there and path not in broken:
+            yield Flaw(LEVEL, path, f"the file that {SUBMISSION} lists", "no such file")
+        elif path in there and there[path] != listed[path]["sha256"]:
+            yield Flaw(LEVEL, path, listed[path]["sha256"], there[path], f"sha256 in {SUBMISSION}")
+    if stated["digest"] != foreign.digest:
+        yield Flaw(LEVEL, SUBMISSION, foreign.digest, stated["digest"], "digest")
+
+
+def _records(found: Wellformed) -> Iterator[Flaw]:
+    for key, record in found.foreign.all("records").items():
+        path = f"records/{key}.json"
+        if key in found.cells:
+            wrong = list(_record(found.cells[key], record, path))
+            yield from wrong
+            if not wrong:
+                found.records[key] = record
+        elif found.foreign.is_submission:
+            yield Flaw(LEVEL, path, f"a record of a cell in {STUDY}", "the record of another cell", "key")
+
+
+def _record(expected: Cell, record: Mapping[str, Any], path: str) -> Iterator[Flaw]:
+    """A record against its schema, and what it says besides its cell against what follows from that."""
+    wrong = _shape(schema.Record, record, path, expected.title)
+    yield from wrong
+    if wrong:
+        return
+    try:
+        cell = schema.cell(record["cell"])
+    except ValueError as error:
+        yield Flaw(LEVEL, path, "a cell", str(error), "cell", expected.title)
+        return
+    derived: dict[str, Any] = {"key": cell.key, "block": cell.block}
+    # what came later than the first records need not be there
+    optional = {"ablation": cell.ablation, "parent": cell.parent().key if cell.ablation else ""}
+    derived |= {name: value for name, value in optional.items() if name in record}
+    if not same_labels(record["labels"], labels(cell)):
+        derived["labels"] = labels(cell)
+    for name, value in derived.items():
+        if record[name] != value:
+            yield Flaw(LEVEL, path, f"{value} (derived from the cell)", str(record[name]), name, expected.title)
+    if expected.key != cell.key:
+        yield Flaw(LEVEL, path, f"{expected.key} (derived from the cell)", str(record["key"]), "key", expected.title)
+    if (record["status"] == "ok") != (record["result"] is not None):
+        told = "a result if and only if the status is ok"
+        yield Flaw(LEVEL, path, told, record["status"], "status", expected.title)
+
+
+def _receipts(found: Wellformed) -> Iterator[Flaw]:
+    titles = {cell.pruning_key: cell.title for cell in found.cells.values() if cell.criterion}
+    for key, receipt in found.foreign.all("receipts").items():
+        path = f"receipts/{key}.json"
+        if key not in titles:
+            if found.foreign.is_submission:
+                yield Flaw(LEVEL, path, f"a receipt of a cell in {STUDY}", "the receipt of another cell", "key")
+            continue
+        wrong = _shape(schema.Outcome, receipt, path, titles[key])
+        yield from wrong
+        if receipt.get("key") != key:
+            yield Flaw(LEVEL, path, key, str(receipt.get("key")), "key", titles[key])
+        elif not wrong:
+            found.receipts[key] = receipt
+
+
+def _metrics(found: Wellformed) -> Iterator[Flaw]:
+    known = {cell.pruning_key for cell in found.cells.values()} | set(found.cells)
+    for key, data in found.foreign.all("metrics").items():
+        path = f"metrics/{key}.json"
+        wrong = _shape(schema.Measured, data, path)
+        yield from wrong
+        if wrong:
+            continue
+        derived = measured(data["entries"])["key"]
+        if not key == data["key"] == derived:
+            yield Flaw(LEVEL, path, derived, data["key"], "key")
+        strange = {of for entry in data["entries"] for of in entry["of"]} - known
+        if strange and found.foreign.is_submission:
+            yield Flaw(LEVEL, path, f"figures of cells in {STUDY}", f"figures of {min(strange)}", "entries")
+
+
+def _checks(found: Wellformed) -> Iterator[Flaw]:
+    known = {cell.check_key for cell in found.cells.values()}
+    for key, data in found.foreign.all("checks").items():
+        path = f"checks/{key}.json"
+        yield from _shape(schema.Part, data, path)
+        if data.get("key") != key or (found.foreign.is_submission and key not in known):
+            yield Flaw(LEVEL, path, f"a finding on a cell in {STUDY}", str(data.get("key")), "key")
+
+
+def _complete(found: Wellformed) -> Iterator[Flaw]:
+    """Every expected cell has a record, or the submission says that it has none."""
+    there = found.foreign.all("records")
+    found.missing = [cell for key, cell in found.cells.items() if key not in there]
+    stated = found.foreign.documents.get(SUBMISSION, {}).get("incomplete", [])
+    # of any other shape it was named before, as all that is in the list of files
+    declared = set(stated) if isinstance(stated, list) and all(isinstance(x, str) for x in stated) else set()
+    broken = {flaw.file for flaw in found.foreign.flaws}
+    for cell in found.missing:
+        path = f"records/{cell.key}.json"
+        if cell.key not in declared and path not in broken:
+            yield Flaw(LEVEL, path, "a record of every cell of the study", "no record", "", cell.title)
+    for key in sorted(declared & set(there)):
+        yield Flaw(LEVEL, SUBMISSION, "only cells without a record", key, "incomplete", found.title(key))

@@ -1,1 +1,0 @@
-"""The built-in metrics, one per file; found by the registry."""

@@ -1,0 +1,105 @@
+"""A module as a pure function of its tensors: what criteria score, with the remedies that scoring needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, replace_all_batch_norm_modules_
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from pabench.errors import SuiteError
+from pabench.networks.rewire import Rewired, hardsigmoid
+
+DIFFERENTIABLE = {"hardsigmoid": hardsigmoid}
+"""Operations whose own kernels have no second derivative, by others that give the same."""
+
+
+def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of every convolution and linear layer by parameter name, in module order.
+
+    First and last layer included; never biases, norms, embeddings or tokens. A weight that two layers share counts
+    once. A layer whose weight is computed (weight norm and other parametrizations) has no weight to prune.
+    """
+    found: dict[str, nn.Parameter] = {}
+    for prefix, layer in module.named_modules():
+        if isinstance(layer, (nn.Linear, _ConvNd)):
+            weight = layer._parameters.get("weight")
+            if weight is not None and not any(weight is w for w in found.values()):
+                found[f"{prefix}.weight" if prefix else "weight"] = weight
+    if not found:
+        raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
+    return found
+
+
+class Network:
+    """A private copy of a module in one dtype, as `weights`, `rest` and the pure function `call`.
+
+    The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
+    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused and Hardsigmoid in parts: their
+    own kernels have no second derivative. Half-precision weights are scored in `dtype` as well, float64 weights always
+    in float64.
+    """
+
+    def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
+        names = list(prunable_weights(module))
+        parameters = dict(module.named_parameters())
+        self.device = parameters[names[0]].device
+        if self.device.type == "mps" and dtype == torch.float64:
+            self.device = torch.device("cpu")  # Metal has no float64
+        if parameters[names[0]].dtype == torch.float64:
+            dtype = torch.float64
+        self.dtype = dtype
+        self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
+        for layer in self._module.modules():
+            if hasattr(layer, "fused_attn"):  # timm's switch
+                layer.fused_attn = False
+        if bn == "train":
+            _use_batch_statistics(self._module)
+        tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
+        self.weights: Tensors = {n: tensors[n] for n in names}
+        self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
+        self.buffers = frozenset(n for n, _ in self._module.named_buffers())
+
+    def call(self, tensors: Tensors, x: Tensor) -> Tensor:
+        """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
+        with Rewired(DIFFERENTIABLE):
+            return functional_call(self._module, tensors, (x,))
+
+
+def _use_batch_statistics(module: nn.Module) -> None:
+    """BatchNorms normalise by the batch and hold no running statistics, so there is nothing to change in place."""
+    replace_all_batch_norm_modules_(module)
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.train()
+
+
+@contextmanager
+def scoring_mode(device: torch.device) -> Iterator[None]:
+    """Full-precision, deterministic arithmetic with the global random state as it was, whatever the caller's settings.
+
+    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    cuda = [device] if device.type == "cuda" else []
+    try:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, False, True, False
+        with (
+            torch.random.fork_rng(devices=cuda),
+            torch.autocast(device.type, enabled=False),
+            torch.enable_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+
+
+Tensors = dict[str, Tensor]

@@ -1,0 +1,227 @@
+"""What differs between two results folders: how they were made, which cells they have, and what came out."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pabench.report.alike import facts_of
+from pabench.report.folders import Opened, opened, told_apart
+from pabench.report.frame import at
+from pabench.report.join import outcome
+from pabench.statistics.contrast import Contrast, contrasts, seed_noise
+from pabench.store.record import RECORDED
+from pabench.suite.cell import Cell, facts
+from pabench.suite.digest import canonical
+from pabench.words import plain
+
+SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
+
+
+RESULTS = {
+    "mask": ("receipt", "mask"),
+    "top-1": ("result", "top1"),
+    "loss": ("result", "loss"),
+    "training curve": ("result", "curve"),
+    "pairing hashes": ("pairing",),
+    "flags": ("flags",),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that a study says of itself and the other says otherwise; "" where one says nothing."""
+
+    what: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Altered:
+    """A cell of one key, so of one result by right, with two: `what` differs; `noise` is the SD of top-1 over seeds.
+
+    `environment`: what differs between the two executions and may explain it, "" if nothing that is recorded.
+    """
+
+    title: str
+    key: str
+    what: tuple[str, ...]
+    first: float | None
+    second: float | None
+    noise: float | None
+    environment: str
+
+    @property
+    def change(self) -> float | None:
+        return None if self.first is None or self.second is None else self.second - self.first
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two studies side by side. `shared` cells have one key in both, and `equal` of them equal results in both.
+
+    `unlike` are cells of one key that are finished in one study alone; `only_first` and `only_second` cells whose key
+    the other does not have, of which `corresponding` differ in the key alone (same names, sparsity and seed).
+    """
+
+    first: str
+    second: str
+    changes: tuple[Change, ...]
+    suite: tuple[str, ...]
+    broken: tuple[int, int]
+    shared: int
+    equal: int
+    altered: tuple[Altered, ...]
+    unlike: tuple[str, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    corresponding: int
+    contrasts: tuple[Contrast, ...]
+
+    @property
+    def unexplained(self) -> int:
+        """Cells with two results on equal versions and hardware: not deterministic, or altered afterwards."""
+        return sum(not one.environment for one in self.altered)
+
+    @property
+    def code(self) -> int:
+        """0: nothing beyond noise; 3: something is; 4: no verdict, for nothing corresponds or nothing can be tested."""
+        verdicts = {one.verdict for one in self.contrasts}
+        if self.unexplained or verdicts & {"higher", "lower"}:
+            return BEYOND_NOISE
+        return SAME if "not separable" in verdicts or verdicts == {"identical"} else NO_VERDICT
+
+    def to_json(self) -> dict[str, Any]:
+        told = asdict(self)
+        told["contrasts"] = [{**asdict(one), "verdict": one.verdict} for one in self.contrasts]
+        told["altered"] = [{**asdict(one), "change": one.change} for one in self.altered]
+        return {**told, "code": self.code}
+
+
+def difference(first: Path, second: Path) -> Difference:
+    """Of two results folders, the second against the first."""
+    a, b = told_apart([opened(first), opened(second)])
+    cells_a, cells_b = a.study.cells, b.study.cells
+    both = {key: (_status(a, key), _status(b, key)) for key in cells_a if key in cells_b}
+    finished = [key for key, became in both.items() if became == ("ok", "ok")]
+    in_one = [(cells_a[key], became) for key, became in both.items() if (became[0] == "ok") != (became[1] == "ok")]
+    noise = seed_noise(a.study.frame, b.study.frame)
+    altered = tuple(
+        _altered(cells_a[key], a, b, noise)
+        for key in finished
+        if canonical(outcome(a.study.records[key])) != canonical(outcome(b.study.records[key]))
+    )
+    only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
+    only_b = [cell for key, cell in cells_b.items() if key not in cells_a]
+    return Difference(
+        first=a.label,
+        second=b.label,
+        changes=tuple(_changes(a, b)),
+        suite=tuple(_suite(a, b)),
+        broken=(a.broken, b.broken),
+        shared=len(both),
+        equal=len(finished) - len(altered),
+        altered=altered,
+        unlike=tuple(plain(f"{cell.title}: {one} and {other}") for cell, (one, other) in in_one),
+        only_first=tuple(plain(cell.title) for cell in only_a),
+        only_second=tuple(plain(cell.title) for cell in only_b),
+        corresponding=len({cell.title for cell in only_a} & {cell.title for cell in only_b}),
+        contrasts=tuple(contrasts(a.study.frame, b.study.frame)),
+    )
+
+
+def _status(part: Opened, key: str) -> str:
+    return str(part.study.records.get(key, {}).get("status", "missing"))
+
+
+def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], float]) -> Altered:
+    first, second = a.study.records[cell.key], b.study.records[cell.key]
+    what = [name for name, path in RESULTS.items() if at(first, path) != at(second, path)]
+    ran = [record.get("environment") or {} for record in (first, second)]
+    drift = [
+        f"{name} {plain(ran[0].get(name, '?'))} and {plain(ran[1].get(name, '?'))}"
+        for name in RECORDED
+        if ran[0].get(name) != ran[1].get(name)
+    ]
+    return Altered(
+        title=plain(cell.title),
+        key=cell.key,
+        what=tuple(what) or ("other entries of the record",),
+        first=at(first, RESULTS["top-1"]),
+        second=at(second, RESULTS["top-1"]),
+        noise=noise.get((plain(cell.dataset.label), plain(cell.model.label))),
+        environment=", ".join(drift),
+    )
+
+
+def _changes(a: Opened, b: Opened) -> Iterator[Change]:
+    """First the axes, then what each thing that both have says of itself, then what it all ran on."""
+    axes, others = _axes(a), _axes(b)
+    for name, values in axes.items():
+        more, less = [x for x in values if x not in others[name]], [x for x in others[name] if x not in values]
+        yield from _change(f"{name} of one alone", ", ".join(more), ", ".join(less))
+    facts_a, facts_b = _facts(a), _facts(b)
+    for thing in filter(facts_b.__contains__, facts_a):
+        mine, theirs = facts_a[thing], facts_b[thing]
+        for key in sorted(mine.keys() | theirs.keys()):
+            told = [" or ".join(sorted(values.get(key, ()))) for values in (mine, theirs)]
+            yield from _change(f"{thing}: {key}", *told)
+    for name in RECORDED:
+        yield from _change(f"environment: {name}", _environment(a, name), _environment(b, name))
+
+
+def _change(what: str, first: str, second: str) -> Iterator[Change]:
+    if first != second:
+        yield Change(what, first, second)
+
+
+def _axes(part: Opened) -> dict[str, list[str]]:
+    frame = part.study.frame
+    columns = {"datasets": "dataset", "models": "model", "criteria": "criterion", "ablations": "ablation"}
+    found = {name: [str(x) for x in frame[column].unique() if x] for name, column in columns.items()}
+    found["sparsities"] = [f"{x:g}" for x in sorted(frame["sparsity"].unique())]
+    return {**found, "seeds": [str(x) for x in sorted(frame["seed"].unique())]}
+
+
+def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
+    """By thing (a recipe, dataset, model, criterion, metric) and key: all values that cells give it."""
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+
+    def say(thing: str, entries: Mapping[str, Any]) -> None:
+        for key, value in entries.items():
+            text = value if isinstance(value, str) else canonical(value)
+            found[plain(thing)][plain(key)].add(_short(plain(text)))
+
+    for cell in part.cells:
+        told, dataset = facts(cell), cell.dataset.label
+        say("protocol", {"name": cell.protocol})
+        say("scoring", facts_of("scoring", told))
+        say(f"recipe on {dataset}", facts_of("recipe", told))
+        say(f"dataset {dataset}", facts_of("dataset", told))
+        say(f"model {cell.model.label} on {dataset}", facts_of("model", told))
+        if cell.criterion:
+            say(f"criterion {cell.criterion.label}", facts_of("criterion", told))
+    for spec in part.study.metrics:
+        say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
+    return found
+
+
+def _short(text: str) -> str:
+    """A hash by its first digits."""
+    return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text[:120]
+
+
+def _environment(part: Opened, name: str) -> str:
+    return ", ".join(sorted({plain(one.get(name, "?")) for one in part.study.environments}))
+
+
+def _suite(a: Opened, b: Opened) -> Iterator[str]:
+    """Lines of the suites that differ, comments aside."""
+    first, second = (plain(part.study.manifest.get("suite", "")).splitlines() for part in (a, b))
+    told = [[line for line in text if not line.lstrip().startswith("#")] for text in (first, second)]
+    return difflib.unified_diff(told[0], told[1], fromfile="first", tofile="second", lineterm="", n=0)

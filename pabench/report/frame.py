@@ -1,0 +1,214 @@
+"""One row per expected cell of a study, whatever became of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from pabench.report.study import Study
+from pabench.store.figures import Measurements
+from pabench.suite.cell import DENSE, STATUSES, Cell
+from pabench.suite.specs import MetricSpec
+from pabench.words import plain
+
+# column: where its number lies in a record
+NUMBERS = {
+    "top1": ("result", "top1"),
+    "top5": ("result", "top5"),
+    "loss": ("result", "loss"),
+    "parameters_dense": ("result", "parameters", "dense"),
+    "parameters_pruned": ("result", "parameters", "pruned"),
+    "flops_dense": ("result", "flops", "dense"),
+    "flops_pruned": ("result", "flops", "pruned"),
+    "sparsity_reached": ("receipt", "sparsity"),
+    "weights_total": ("receipt", "total"),
+    "weights_kept": ("receipt", "kept"),
+    "tied_at_threshold": ("receipt", "tied_at_threshold"),
+    "kept_of_tied": ("receipt", "kept_of_tied"),
+    "zero_scores": ("receipt", "zero_scores"),
+    "rounds": ("receipt", "rounds"),
+    "gradient_norm_before": ("receipt", "gradient_norm", "before"),
+    "gradient_norm_after": ("receipt", "gradient_norm", "after"),
+    "scoring_seconds": ("cost", "scoring_seconds"),
+    "scoring_peak_bytes": ("cost", "scoring_peak_bytes"),
+    "scoring_images": ("cost", "scoring_images"),
+    "gradient_seconds": ("cost", "gradient_seconds"),
+    "gradient_images": ("cost", "gradient_images"),
+    "training_seconds": ("cost", "training_seconds"),
+    "wall_seconds": ("cost", "wall_seconds"),
+}
+
+
+TEXTS = {
+    "kind": ("kind",),
+    "message": ("message",),
+    "source": ("receipt", "source"),
+    "dtype": ("receipt", "dtype"),
+    "device": ("environment", "device"),
+    "created": ("created",),
+}
+
+
+def study(
+    manifest: Mapping[str, Any],
+    records: Mapping[str, Mapping[str, Any]],
+    measurements: Iterable[Mapping[str, Any]] = (),
+) -> Study:
+    """The study of a manifest and its records. A record that is not in the manifest becomes a stray.
+
+    `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns.
+    """
+    cells = [Cell.from_json(data) for data in manifest["cells"]]
+    ablated = any(cell.ablation for cell in cells)
+    metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
+    measured = Measurements(measurements)
+    rows, of_metric = [], {spec.name: set[str]() for spec in metrics}
+    for cell in cells:
+        one = row(cell, records.get(cell.key, {}), manifest, ablated=ablated)
+        for name, numbers in _measured(cell, metrics, measured):
+            one |= numbers
+            of_metric[name] |= numbers.keys()
+        rows.append(one)
+    columns = [column for found in of_metric.values() for column in sorted(found)]
+    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
+    frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
+    strays = tuple(sorted(set(records) - set(frame["key"])))
+    return Study(manifest, frame, records, strays, metrics, measured)
+
+
+def _measured(
+    cell: Cell, metrics: Iterable[MetricSpec], measured: Measurements
+) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """For each metric its name, and the numbers of the cell's mask or training by column.
+
+    What was measured of a mask was measured on the weights that were scored, which a re-drawn network does not have.
+    """
+    keys = {"training": cell.key} if cell.ablation == "reinit" else {"mask": cell.pruning_key, "training": cell.key}
+    for spec in metrics:
+        if spec.stage in keys:
+            numbers = measured.numbers((keys[spec.stage],), spec)
+            yield spec.name, {spec.column(name): value for name, value in numbers.items()}
+
+
+IDENTITY = (
+    *("key", "block", "dataset", "model", "criterion", "reference_line"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
+)
+
+
+LAST = ("flags", "rerun")
+
+
+COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
+"""What a metric cannot be called: its name would be a column of the same table."""
+
+
+def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False) -> dict[str, Any]:
+    """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
+
+    `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
+    `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
+    `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
+    """
+    criterion = cell.criterion
+    numbers = {column: at(record, path) for column, path in NUMBERS.items()}
+    if criterion is None:
+        numbers |= {"scoring_seconds": None, "scoring_peak_bytes": None}
+    return {
+        "key": cell.key,
+        "block": cell.block,
+        "dataset": plain(cell.dataset.label),
+        "model": plain(cell.model.label),
+        "criterion": plain(criterion.label) if criterion else DENSE,
+        "reference_line": plain(criterion.reference_line) if criterion else "",
+        "sparsity": cell.sparsity,
+        "seed": cell.seed,
+        "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
+        "status": record.get("status", "missing"),
+        "ablation": cell.ablation,
+        "parent": cell.parent().key if cell.ablation else "",
+        **numbers,
+        **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
+        "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
+        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
+    }
+
+
+def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each dataset and model, in their order, with what a heading calls them."""
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        yield f"{dataset} · {model}", rows
+
+
+def pruned(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are no dense baseline."""
+    return frame[frame["criterion"] != DENSE]
+
+
+def reference_lines(frame: pd.DataFrame) -> set[str]:
+    """What stands beside the criteria and takes no part in their ranks and tests."""
+    return set(frame.loc[frame["reference_line"] != "", "criterion"])
+
+
+def title(row: Any) -> str:
+    """How a row of the frame is named in lines of text."""
+    ablation = f" / {row.ablation}" if row.ablation else ""
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
+
+
+def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
+    """One row a cell, in the order of `rows`: that of a finished cell before a failed, skipped or missing one.
+
+    Of several that ended alike it is the lowest by the columns `then`, and then the first.
+    """
+    rank = rows["status"].map({status: place for place, status in enumerate(STATUSES)})
+    order = rows.assign(rank=rank, place=range(len(rows))).sort_values(["rank", *then, "place"])
+    return rows.iloc[sorted(order.drop_duplicates("key")["place"])].reset_index(drop=True)
+
+
+def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value at a path, None where the path ends early."""
+    value: Any = record
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
+    """The command that runs this cell alone, into the folder the study was run into.
+
+    In a study with ablations (`ablated`) a plain cell of a criterion is one without.
+    """
+    only = {
+        "dataset": cell.dataset.label,
+        "model": cell.model.label,
+        "criterion": cell.criterion.label if cell.criterion else DENSE,
+        "sparsity": f"{cell.sparsity:g}",
+        "seed": str(cell.seed),
+        **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
+    }
+    command = str(manifest.get("command") or "")
+    suite = str(manifest.get("suite_path") or manifest["name"])
+    words = [*_base(command, suite), *(word for key, value in only.items() for word in ("--only", f"{key}={value}"))]
+    return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))
+
+
+@lru_cache(maxsize=64)
+def _base(command: str, suite: str) -> tuple[str, ...]:
+    """The study's own command, all options that made its cells included, without what picked some of them."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    kept: list[str] = []
+    skip = False
+    for word in words or ["pabench", "run", suite]:
+        if skip or word in ("--only", "--retry"):
+            skip = not skip
+        else:
+            kept.append(word)
+    return tuple(kept)

@@ -1,0 +1,254 @@
+"""Several results folders as one study, where their numbers may stand in one table; where not, refused with the reason.
+
+The order in which folders are named changes nothing: studies stand in the order of their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pabench.errors import RefusedError
+from pabench.report.alike import unlike
+from pabench.report.folders import Opened, open_all
+from pabench.report.frame import chosen, title
+from pabench.report.frame import study as make_study
+from pabench.report.study import Study
+from pabench.store.figures import Measurements
+from pabench.store.store import VOLATILE
+from pabench.suite.cell import DENSE, STATUSES
+from pabench.suite.digest import canonical, digest
+from pabench.suite.specs import MetricSpec
+from pabench.words import count, percent, plain
+
+Record = Mapping[str, Any]
+
+
+MEANT = "criterion meant"
+"""A column for the time of joining; no metric, whose columns are beside it, has a name with a space."""
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A cell with a result in several studies, that of the study `label` is kept; `same` but for what may differ.
+
+    `why` says what it has before the `others`.
+    """
+
+    title: str
+    label: str
+    others: tuple[str, ...]
+    same: bool
+    top1: tuple[float | None, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Sparsities of a dataset and model that are not on the page, because criteria were not planned at them."""
+
+    place: str
+    sparsities: tuple[float, ...]
+    criteria: tuple[str, ...]
+    studies: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        lacking = ", ".join(self.criteria) if len(self.criteria) < 4 else f"{len(self.criteria)} criteria"
+        return (
+            f"{self.place}: {_percent(self.sparsities)} left out ({count(len(self.keys), 'cell')} of "
+            f"{', '.join(self.studies)}), not planned in every block for {lacking}; criteria are compared at the "
+            "sparsities that all of them have"
+        )
+
+
+@dataclass(frozen=True)
+class Joint(Study):
+    """Several studies as one. The frame's column `study` says which of `parts` a row is from.
+
+    `renamed` are criteria that two studies call the same and mean otherwise: each stands under a label of its own.
+    `unmeasured` are metrics left out because the studies compute them in different ways, `left_out` are sparsities;
+    records of their cells are strays.
+    """
+
+    parts: tuple[Opened, ...] = ()
+    twice: tuple[Twice, ...] = ()
+    renamed: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def join(folders: Sequence[Path]) -> Joint:
+    """One study of all folders. RefusedError, one reason a line, where their cells are not made alike, or their
+    criteria have no sparsity in common."""
+    parts = open_all(folders)
+    if reasons := list(unlike(parts)):
+        raise _refused(reasons, "`pabench diff` compares two studies that are made differently")
+    metrics, unmeasured = _metrics(parts)
+    every = pd.concat([_framed(part, metrics) for part in parts], ignore_index=True)
+    # of several that finished the earliest: what is made later was a repetition
+    frame, renamed = _renamed(chosen(every, "created", "study"), every)
+    frame, left_out = _narrowed(frame)
+    records, strays = _records(parts, frame, left_out)
+    return Joint(
+        manifest=_manifest(parts, frame, metrics),
+        frame=frame,
+        records=records | strays,
+        strays=tuple(sorted(strays)),
+        metrics=metrics,
+        measured=Measurements(file for part in parts for file in part.measurements),
+        parts=parts,
+        twice=tuple(_twice(frame, parts)),
+        renamed=renamed,
+        unmeasured=unmeasured,
+        left_out=left_out,
+    )
+
+
+def _records(
+    parts: Sequence[Opened], frame: pd.DataFrame, left_out: Iterable[LeftOut]
+) -> tuple[dict[str, Record], dict[str, Record]]:
+    """The record of each row, from the study it is of; and those of no row: strays and what is left out."""
+    by_study = {part.label: part.study.records for part in parts}
+    rows = zip(frame["key"], frame["study"], strict=True)
+    records = {key: by_study[label][key] for key, label in rows if key in by_study[label]}
+    away = {key for part in parts for key in part.study.strays}.union(*(left.keys for left in left_out))
+    away -= set(frame["key"])
+    strays: dict[str, Record] = {}
+    for part in parts:
+        # of several studies the first one's
+        strays = {key: record for key, record in part.study.records.items() if key in away} | strays
+    return records, strays
+
+
+def _manifest(parts: Sequence[Opened], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
+    """A study.json of all of them: what they say otherwise stands side by side, and no command makes it."""
+    manifests = [part.study.manifest for part in parts]
+    cells: dict[str, Any] = {}
+    for part in parts:
+        cells |= zip(part.study.cells, part.study.manifest["cells"], strict=True)
+    return {
+        "schema": manifests[0].get("schema", 1),
+        "name": " + ".join(part.label for part in parts),
+        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
+        "command": "",
+        "cells": [cells[key] for key in frame["key"]],
+        "environment": _either([manifest.get("environment") or {} for manifest in manifests]),
+        "pabench": _either([{"pabench": manifest.get("pabench", "?")} for manifest in manifests])["pabench"],
+        "metrics": [spec.to_json() for spec in metrics],
+    }
+
+
+def _refused(reasons: Iterable[str], remedy: str) -> RefusedError:
+    lines = [f"these studies cannot stand in one table: {reason}" for reason in reasons]
+    return RefusedError("\n".join([*lines, remedy]))
+
+
+def _either(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What any of them says, key by key: `2.11.0 or 2.14.1`."""
+    keys = sorted({key for one in found for key in one})
+    return {key: " or ".join(sorted({plain(one[key]) for one in found if key in one})) for key in keys}
+
+
+def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
+    """Metrics that mean one thing in all studies that have them, and the names of the others."""
+    specs: dict[str, MetricSpec] = {}
+    unmeasured = set()
+    for spec in (spec for part in parts for spec in part.study.metrics):
+        if specs.setdefault(spec.name, spec).identity != spec.identity:
+            unmeasured.add(spec.name)
+    kept = tuple(spec for name, spec in sorted(specs.items()) if name not in unmeasured)
+    return kept, tuple(sorted(unmeasured))
+
+
+def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
+    """The rows of a study with its label, and with what their criterion is, whatever it is called ("" for dense)."""
+    manifest = {**part.study.manifest, "metrics": [spec.to_json() for spec in metrics]}
+    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells]
+    frame = make_study(manifest, part.study.records, part.measurements).frame
+    return frame.assign(study=part.label, **{MEANT: meant})
+
+
+def _renamed(frame: pd.DataFrame, every: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Criteria of one label and several identities get the label of the study that had the identity first."""
+    meanings = every[every[MEANT] != ""].drop_duplicates(["criterion", MEANT])
+    several = meanings[meanings.duplicated("criterion", keep=False)]
+    owners = several.set_index(["criterion", MEANT])["study"].to_dict()
+    names = [
+        f"{label} [{owners[label, meant]}]" if (label, meant) in owners else label
+        for label, meant in zip(frame["criterion"], frame[MEANT], strict=True)
+    ]
+    return frame.drop(columns=MEANT).assign(criterion=names), tuple(sorted(several["criterion"].unique()))
+
+
+def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
+    """The frame with those sparsities of each dataset and model at which all criteria of all its blocks are planned.
+
+    A criterion would have no place in a table of others that average over more sparsities than it has. One that is
+    planned in some blocks alone is compared there, and a reference line takes part in no comparison: neither narrows.
+    """
+    left, none = [], []
+    pruned = frame[frame["criterion"] != DENSE]
+    for (dataset, model), rows in pruned.groupby(["dataset", "model"], sort=False):
+        ranked = rows[(rows["ablation"] == "") & (rows["reference_line"] == "")]
+        planned = ranked.groupby(["criterion", "block"], sort=False)["sparsity"].agg(frozenset)
+        common = frozenset.intersection(*planned) if len(planned) else frozenset(rows["sparsity"])
+        out = rows[~rows["sparsity"].isin(common)]
+        lacking = planned[[not found.issuperset(out["sparsity"]) for found in planned]]
+        place = f"{dataset} · {model}"
+        if not common:
+            of = ranked.groupby("criterion", sort=False)["sparsity"].unique()
+            listed = "; ".join(f"{name} at {_percent(sorted(values))}" for name, values in of.items())
+            none.append(f"{place}: no sparsity is planned for all criteria in all blocks ({listed})")
+        if len(out):
+            sparsities = tuple(sorted(out["sparsity"].unique()))
+            criteria = tuple(dict.fromkeys(lacking.index.get_level_values("criterion")))
+            left.append(LeftOut(place, sparsities, criteria, tuple(sorted(set(out["study"]))), tuple(out["key"])))
+    if none:
+        remedy = "run their suites with one list of sparsities; `--bank DIR` takes over the cells that are finished"
+        raise _refused(none, remedy)
+    gone = {key for one in left for key in one.keys}
+    return frame[~frame["key"].isin(gone)].reset_index(drop=True), tuple(left)
+
+
+def _percent(sparsities: Iterable[float]) -> str:
+    return ", ".join(map(percent, sparsities))
+
+
+def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:
+    for row in frame.itertuples():
+        have = [part for part in parts if row.key in part.study.records and row.key not in part.study.strays]
+        if len(have) > 1:
+            have.sort(key=lambda part: part.label != row.study)  # the one that is kept before the others
+            records = [part.study.records[row.key] for part in have]
+            yield Twice(
+                title=title(row),
+                label=have[0].label,
+                others=tuple(part.label for part in have[1:]),
+                same=len({canonical(outcome(record)) for record in records}) == 1,
+                top1=tuple((record.get("result") or {}).get("top1") for record in records),
+                why=_why(records),
+            )
+
+
+def _why(records: Sequence[Mapping[str, Any]]) -> str:
+    """What the first of these has before the others (`frame.chosen`)."""
+    kept = records[0]
+    rivals = [record for record in records[1:] if record["status"] == kept["status"]]
+    if not rivals:
+        return "the only one that finished" if kept["status"] == STATUSES[0] else "the only one that was run"
+    if any(record["created"] == kept["created"] for record in rivals):
+        return "the first by name"
+    if len(records) == 2:
+        return "the earlier"
+    return "the earliest" if len(rivals) == len(records) - 1 else "the earliest that finished"
+
+
+def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What two executions of one cell must share."""
+    return {key: value for key, value in record.items() if key not in VOLATILE}

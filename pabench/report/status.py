@@ -1,0 +1,96 @@
+"""What a results folder holds, in words and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from pabench.errors import SuiteError
+from pabench.report.frame import title
+from pabench.report.page import read
+from pabench.suite.ablations import alike
+from pabench.words import plain
+
+
+def counts(folder: Path) -> dict[str, Any]:
+    """Cells by status (ok, failed, skipped, missing), flags, and the failed ones with their reasons."""
+    study = read(folder)
+    by_status = Counter(study.frame["status"])
+    failed = study.frame[study.frame["status"] == "failed"].itertuples()
+    banked = Counter(
+        f"{plain(record['bank']['study'])} ({record['bank']['digest'][:12]})"
+        for record in study.records.values()
+        if "bank" in record
+    )
+    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record["flags"])
+    return {
+        "study": study.manifest["name"],
+        "cells": len(study.frame),
+        **{status: by_status.get(status, 0) for status in ("ok", "failed", "skipped", "missing")},
+        "banks": dict(banked),
+        "flags": dict(flagged),
+        "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],
+    }
+
+
+def pairings(folder: Path) -> dict[str, Any]:
+    """Blocks whose finished cells share weights, order, augmentation and scoring batch, and those that do not.
+
+    An ablation that changes one of these is compared with its like in that one, and must differ from the plain cells:
+    it stands `apart`.
+    """
+    hashes: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    sizes: Counter[str] = Counter()
+    study = read(folder)
+    expected = [study.records[key] for key in study.frame["key"] if key in study.records]
+    for record in expected:
+        for part, value in record["pairing"].items():
+            hashes[record["block"], part][alike(record.get("ablation", ""), part)].add(value)
+        sizes[record["block"]] += bool(record["pairing"])
+    unpaired = []
+    for (block, part), found in hashes.items():
+        for ablation, values in found.items():
+            where = f"block {block[:12]}{f' ({ablation})' if ablation else ''}: {part}"
+            if len(values) > 1:
+                unpaired.append(f"{where} has {len(values)} different hashes")
+            if ablation and values & found.get("", set()):
+                unpaired.append(f"{where} is that of the plain cells, which the ablation should have changed")
+    apart = {f"{ablation} in {part}" for (_, part), found in hashes.items() for ablation in found if ablation}
+    return {
+        "blocks": len({block for block, _ in hashes}),
+        "cells": sum(sizes.values()),
+        "unpaired": unpaired,
+        "apart": sorted(apart),
+    }
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The same in lines."""
+    lines = [
+        f"{found['study']}: {found['cells']} cells: "
+        + ", ".join(f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing"))
+    ]
+    lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
+    lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
+    lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
+    if pairing := found.get("pairing"):
+        verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
+        lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
+        lines += [f"  differs by design: {apart}" for apart in pairing["apart"]]
+    return "\n".join(lines)
+
+
+def export(folder: Path, output: Path) -> int:
+    """Write one row per expected cell; returns how many."""
+    frame = read(folder).frame.copy()
+    frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    if output.suffix == ".csv":
+        frame.to_csv(output, index=False)
+    elif output.suffix == ".json":
+        frame.to_json(output, orient="records", indent=2)
+    elif output.suffix == ".parquet":
+        frame.to_parquet(output, index=False)
+    else:
+        raise SuiteError(f"{output}: expected a name that ends in .csv, .json or .parquet")
+    return len(frame)

@@ -1,0 +1,206 @@
+"""The interface of engines: they run tasks somewhere, know nothing of pruning, and never carry a result.
+
+A task names its function and holds plain data, so it can cross any process border; results go to the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, ClassVar, Literal, Protocol
+
+Payload = dict[str, Any]
+
+
+Report = Callable[[dict[str, Any]], None]
+
+
+TaskFunction = Callable[[Payload, Report], object]
+
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of `function(payload, report)`; `report(dict)` sends plain progress data to the runner.
+
+    `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
+    tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
+    seconds. `kind` is for whoever made the tasks, and nothing to an engine.
+    """
+
+    key: str
+    title: str
+    function: str
+    payload: Payload = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    timeout: float | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a running task: it started, sent `data` with `report`, or crashed and will be tried again."""
+
+    key: str
+    kind: Literal["started", "progress", "crashed"]
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended. `kind` is "" if `ok`, otherwise
+
+    crash (it died `attempts` times), oom (as crash, by the kernel's out-of-memory killer), timeout,
+    error (its function raised; `message` is the traceback), stopped (it was running when the run was stopped).
+    """
+
+    key: str
+    ok: bool
+    kind: Literal["", "crash", "oom", "timeout", "error", "stopped"] = ""
+    message: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    exitcode: int | None = None  # of the last attempt; negative: killed by that signal
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ok, in one line: the last of its message."""
+        lines = self.message.strip().splitlines()
+        return lines[-1] if lines else "the process ended without a record"
+
+
+class StopFlag(Protocol):
+    """A `threading.Event`, or anything that can be asked like one."""
+
+    def is_set(self) -> bool: ...
+
+
+class Engine(Protocol):
+    """Runs tasks in the given order, as far as `after` allows, and yields each one's outcome when it ends.
+
+    At most `workers` at a time, each computing with `threads` threads. `on_event` is called in the runner's thread.
+    Once `stop` is set nothing is started, what runs is ended, and the iterator ends; closing the iterator early ends
+    everything at once. ValueError if two tasks have one key or wait for each other.
+    """
+
+    name: ClassVar[str]
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: Callable[[Event], None],
+        stop: StopFlag,
+    ) -> Iterator[Outcome]: ...
+
+
+class Schedule:
+    """Which task is next: the first of the given order whose predecessors have ended."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks: dict[str, Task] = {}
+        for task in tasks:
+            if task.key in self._tasks:
+                raise ValueError(f"two tasks have the key {task.key}")
+            self._tasks[task.key] = task
+        self._rank = {key: rank for rank, key in enumerate(self._tasks)}
+        self._graph = TopologicalSorter({t.key: [k for k in t.after if k in self._tasks] for t in self._tasks.values()})
+        try:
+            self._graph.prepare()
+        except CycleError as error:
+            raise ValueError(f"tasks wait for each other: {' -> '.join(error.args[1])}") from None
+        self._ready: list[tuple[int, str]] = []
+        self._admit()
+
+    def next(self) -> Task | None:
+        """Take the next task out; None while there is none that may start."""
+        return self._tasks[heapq.heappop(self._ready)[1]] if self._ready else None
+
+    def again(self, key: str) -> None:
+        """Put a task back that was taken out."""
+        heapq.heappush(self._ready, (self._rank[key], key))
+
+    def ended(self, key: str) -> None:
+        self._graph.done(key)
+        self._admit()
+
+    def _admit(self) -> None:
+        for key in self._graph.get_ready():
+            self.again(key)
+
+
+def resolve(function: str) -> TaskFunction:
+    """The function that "module:name" names."""
+    module, _, name = function.partition(":")
+    found: TaskFunction = getattr(importlib.import_module(module), name)
+    return found
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Runs each task in this process, one after another: for debuggers and tests. A task can take it down."""
+
+    name: ClassVar[str] = "inline"
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: Callable[[Event], None],
+        stop: StopFlag,
+    ) -> Iterator[Outcome]:
+        schedule = Schedule(tasks)
+        with thread_variables(threads):
+            limit_threads(threads)
+        while not stop.is_set() and (task := schedule.next()):
+            on_event(Event(task.key, "started", {"attempt": 1}))
+            report = _reporter(task.key, on_event)
+            start, error = time.monotonic(), ""
+            try:
+                resolve(task.function)(task.payload, report)
+            except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
+                error = traceback.format_exc()
+            schedule.ended(task.key)
+            seconds = time.monotonic() - start
+            yield Outcome(task.key, not error, "error" if error else "", error, seconds=seconds)
+
+
+def _reporter(key: str, on_event: Callable[[Event], None]) -> Report:
+    return lambda data: on_event(Event(key, "progress", json.loads(json.dumps(data))))
+
+
+def limit_threads(threads: int) -> None:
+    """Compute with this many threads: in libraries that are loaded already, and in those that will be."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def thread_variables(threads: int) -> Iterator[None]:
+    """For what is started meanwhile: the thread pools of many libraries are made when they are imported."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,120 @@
+"""What a study's cells lack of the metrics it wants, as tasks after their training."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pabench.run.engine import Outcome, Task
+from pabench.run.tasks import Plan, payload, task
+from pabench.store.figures import Measurements, Of, entry, file, pairs, single
+from pabench.store.state import masked
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+from pabench.suite.specs import MetricSpec
+
+ASKED = {"measure": single, "compare": pairs}
+"""What each kind of task can measure of its cells."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The measurements of a study that are lacking: its `tasks`, and what each is to measure (`wanted`)."""
+
+    store: Store
+    tasks: list[Task] = field(default_factory=list)
+    wanted: dict[str, list[tuple[Of, MetricSpec]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        plan: Plan,
+        metrics: Sequence[MetricSpec],
+        *,
+        device: str,
+        plugins: Iterable[Path] = (),
+        retry: bool = False,
+    ) -> Survey:
+        """A task for each block and criterion, and one for the pairs of each block, that lacks some.
+
+        They come after the cells they are about; cells whose masks or results there will never be are left out.
+        """
+        found = cls(store)
+        known, there = Measurements(store.records("metrics").values()), _Measurable(store, plan)
+        before = _tasks_of(plan)
+        shared = {**payload(store, device, plugins), "retry": retry}
+        for (block, kind, criterion), cells in _groups(plan.cells).items():
+            lacking = [(of, spec) for of, spec in ASKED[kind](cells, metrics) if known.lacks(of, spec, retry=retry)]
+            wanted = [(of, spec) for of, spec in lacking if all(key in there for key in of)]
+            if not wanted:
+                continue
+            named = {spec.name: spec.to_json() for _, spec in wanted}
+            what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
+            after = dict.fromkeys(key for cell in cells for key in before[cell.key])
+            key = digest(["measuring", block, kind, criterion])
+            found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))
+            found.wanted[key] = wanted
+        return found
+
+    def settle(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Pass the outcomes on; what a task has not measured when it dies gets an entry that says why."""
+        for outcome in outcomes:
+            if outcome.key in self.wanted and not outcome.ok and outcome.kind != "stopped":
+                self._commit_failure(outcome)
+            yield outcome
+
+    def _commit_failure(self, outcome: Outcome) -> None:
+        known = Measurements(self.store.records("metrics").values())
+        for of, spec in self.wanted[outcome.key]:
+            if known.lacks(of, spec):
+                data = file([entry(of, spec, {}, f"{outcome.kind}: {outcome.reason}")])
+                self.store.commit("metrics", data["key"], data, replace_failed=True)
+
+
+class _Measurable:
+    """The keys of masks (pruning keys) and results (cell keys) that there are, or may yet be."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self._store = store
+        self._results = {c.key for c in plan.cells if plan.done.get(c.key, "ok") == "ok"}
+        self._prunings = {c.pruning_key for c in plan.cells}
+        dense = [c for c in plan.cells if c.criterion is None]  # all ones, without a file
+        self._masks = {c.pruning_key: True for c in [*dense, *plan.open, *plan.maskless]}
+
+    def __contains__(self, key: str) -> bool:
+        if key not in self._prunings:
+            return key in self._results
+        if key not in self._masks:  # looked at when asked for: it takes reading the mask
+            receipt = masked(self._store, key)
+            self._masks[key] = receipt is not None and self._store.has_mask(receipt["mask"])
+        return self._masks[key]
+
+
+def _tasks_of(plan: Plan) -> dict[str, list[str]]:
+    """By cell the keys of the tasks that are about it."""
+    found = defaultdict(list)
+    for key, cells in plan.by_task.items():
+        for cell in cells:
+            found[cell.key].append(key)
+    return found
+
+
+def _groups(cells: Iterable[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
+    """The cells of each task, by block, kind of task and criterion; only plain cells are compared."""
+    groups = defaultdict(list)
+    for cell in cells:
+        criterion = digest(cell.criterion.identity() if cell.criterion else None)
+        groups[cell.block, "measure", criterion].append(cell)
+        if cell.criterion and not cell.ablation:
+            groups[cell.block, "compare", ""].append(cell)
+    return groups
+
+
+def _title(cell: Cell, kind: str) -> str:
+    criterion = cell.criterion.label if cell.criterion else "dense"
+    subject = "mask overlap" if kind == "compare" else f"{criterion} / metrics"
+    return f"{cell.dataset.label} / {cell.model.label} / {subject} / seed {cell.seed}"

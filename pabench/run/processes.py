@@ -1,0 +1,238 @@
+"""The engine `processes`: one child process per task, with the runner's side of it from start to outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import types
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any, ClassVar, Literal
+
+from pabench.errors import PabenchError
+from pabench.run import worker
+from pabench.run.engine import Event, Outcome, Schedule, StopFlag, Task, thread_variables
+
+POLL_SECONDS = 0.1
+"""How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
+
+
+PRELOAD = ("torch", "torchvision", "timm", "pabench.run.worker", "pabench.training.train")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One child process per task, forked from a server that has the modules of `preload` imported.
+
+    A child that dies without saying that it is done is tried again, `attempts` times in all. A child that must end
+    (timeout, stop) gets SIGTERM, and after `grace` seconds SIGKILL with all that it started. The server starts with
+    the first task of the process and keeps its modules and its thread count; later engines can only lower or raise
+    torch's.
+    """
+
+    preload: tuple[str, ...] = PRELOAD
+    attempts: int = 3
+    grace: float = 10.0
+    name: ClassVar[str] = "processes"
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: Callable[[Event], None],
+        stop: StopFlag,
+    ) -> Iterator[Outcome]:
+        crew = _Crew(self, Schedule(tasks), threads, on_event, stop)
+        try:
+            while crew.start(workers):
+                yield from crew.ended()
+        finally:
+            crew.kill()
+
+
+@dataclass
+class _Crew:
+    """The children of one run."""
+
+    engine: Processes
+    schedule: Schedule
+    threads: int
+    on_event: Callable[[Event], None]
+    stop: StopFlag
+    children: list[Child] = field(default_factory=list)
+    attempts: Counter[str] = field(default_factory=Counter)
+
+    def start(self, workers: int) -> bool:
+        """Start what may start; False once nothing runs."""
+        while not self.stop.is_set() and len(self.children) < workers and (task := self.schedule.next()):
+            self.attempts[task.key] += 1
+            self.on_event(Event(task.key, "started", {"attempt": self.attempts[task.key]}))
+            self.children.append(Child(task, self.attempts[task.key], self.threads, self.engine.preload))
+        return bool(self.children)
+
+    def ended(self) -> Iterator[Outcome]:
+        """Wait a moment for news, and yield the outcomes of tasks that are not tried again."""
+        wait([end for child in self.children for end in child.ends], POLL_SECONDS)
+        for child in list(self.children):
+            if not child.receive(self.on_event):
+                child.keep_time(self.engine.grace, stopped=self.stop.is_set())
+                continue
+            self.children.remove(child)
+            outcome = child.close(stopped=self.stop.is_set())
+            if outcome.kind in {"crash", "oom"} and outcome.attempts < self.engine.attempts:
+                self.on_event(Event(outcome.key, "crashed", {"attempt": outcome.attempts, "message": outcome.message}))
+                self.schedule.again(outcome.key)
+            else:
+                self.schedule.ended(outcome.key)
+                yield outcome
+
+    def kill(self) -> None:
+        for child in self.children:  # all at once, since each takes a moment to be gone
+            child.kill()
+        for child in self.children:
+            child.close(stopped=True)
+
+
+class Child:
+    """A running task: its process, the pipe on which it reports, and why it is being ended, if it is."""
+
+    def __init__(self, task: Task, attempt: int, threads: int, preload: tuple[str, ...]) -> None:
+        self.task = task
+        self.attempt = attempt
+        self.reason: Literal["", "timeout", "error", "stopped"] = ""
+        self.message = ""
+        self.done = False
+        self.kill_at: float | None = None
+        self.oom_kills = _oom_kills()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(preload))
+        self.pipe, childs_end = context.Pipe(duplex=False)
+        self.process = context.Process(
+            target=worker.main, args=(task.function, task.payload, threads, childs_end), name=task.title
+        )
+        self.started = time.monotonic()
+        try:
+            with thread_variables(threads), _hidden_main():
+                self.process.start()
+        except (OSError, EOFError) as error:
+            raise PabenchError(
+                f"the server of worker processes died ({error!r}); expected it to import {', '.join(preload)}: "
+                "try these imports by hand"
+            ) from error
+        childs_end.close()
+
+    @property
+    def ends(self) -> list[Connection | int]:
+        """What becomes readable when there is news."""
+        return [self.process.sentinel] if self.pipe.closed else [self.process.sentinel, self.pipe]
+
+    def receive(self, on_event: Callable[[Event], None]) -> bool:
+        """Take all that the child has sent; True if it has ended, and then there is no more."""
+        ended = not self.process.is_alive()
+        try:
+            while not self.pipe.closed and self.pipe.poll():
+                message = json.loads(self.pipe.recv_bytes())
+                if "progress" in message:
+                    on_event(Event(self.task.key, "progress", message["progress"]))
+                elif "done" in message:
+                    self.done = True
+                elif not self.reason:
+                    self.reason, self.message = "error", message["error"]
+        except (EOFError, OSError, ValueError, KeyError, TypeError):  # it died in mid-message, or a plugin wrote there
+            self.pipe.close()
+        return ended
+
+    def keep_time(self, grace: float, *, stopped: bool) -> None:
+        """End the child when it is over time or the run is stopped: SIGTERM first, SIGKILL after the grace."""
+        now = time.monotonic()
+        if self.kill_at is not None:
+            if now > self.kill_at:
+                self.kill()
+            return
+        timeout = self.task.timeout
+        if self.done or self.reason:  # it is about to exit
+            self.kill_at = now + grace
+        elif timeout is not None and now - self.started > timeout:
+            self._terminate("timeout", f"ran longer than {timeout:g} s", now + grace)
+        elif stopped:
+            self._terminate("stopped", "was running when the run was stopped", now + grace)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def close(self, *, stopped: bool) -> Outcome:
+        """The outcome of a child that has ended or was killed; whatever it started is killed too."""
+        self.process.join(5)  # it has ended, or was sent SIGKILL: longer means uninterruptible sleep
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+        exitcode = self.process.exitcode
+        self.pipe.close()
+        with contextlib.suppress(ValueError):  # in uninterruptible sleep even now
+            self.process.close()
+        kind: Any = self.reason or ("stopped" if stopped else "crash")
+        message = self.message or f"{_cause(exitcode)} before it was done"
+        if kind == "crash" and exitcode == -signal.SIGKILL and _oom_kills() > self.oom_kills:
+            kind, message = "oom", f"{message}, while the kernel's out-of-memory killer was at work"
+        if self.done:
+            kind, message = "", ""
+        seconds = time.monotonic() - self.started
+        return Outcome(self.task.key, self.done, kind, message, self.attempt, seconds, exitcode)
+
+    def _terminate(self, reason: Literal["timeout", "stopped"], message: str, kill_at: float) -> None:
+        self.reason, self.message, self.kill_at = reason, message, kill_at
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To all the child has started, or to it alone as long as it has not made its own session."""
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    @property
+    def _pid(self) -> int:
+        assert self.process.pid is not None  # it has been started
+        return self.process.pid
+
+
+def _cause(exitcode: int | None) -> str:
+    """How a process ended.
+
+    >>> _cause(-11), _cause(0)
+    ('killed by signal 11 (SIGSEGV)', 'exited with code 0')
+    """
+    if exitcode is None or exitcode >= 0:
+        return f"exited with code {exitcode}"
+    try:
+        name = signal.Signals(-exitcode).name
+    except ValueError:
+        name = "unnamed"
+    return f"killed by signal {-exitcode} ({name})"
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory; 0 where it does not say."""
+    with contextlib.suppress(OSError), open("/proc/vmstat") as lines:
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Children must not run the runner's script again, which multiprocessing would have them do."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

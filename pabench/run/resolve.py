@@ -1,0 +1,86 @@
+"""What a suite names, made complete: defaults filled in, plugins found, data fingerprinted. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+
+from pabench import registry
+from pabench.data.dataset import Dataset, identity
+from pabench.diagnostics.metric import Metric
+from pabench.errors import MissingError
+from pabench.networks import models as models
+from pabench.parameters import create
+from pabench.scoring.donor import nature
+from pabench.source import source_digest
+from pabench.suite.entries import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry, RecipeEntry
+from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe
+
+
+@dataclass
+class Resolver:
+    """Resolves a suite for one device. Datasets that are not there are gathered in `missing` and not refused yet:
+    the cells of the others can run."""
+
+    device: torch.device
+    missing: dict[str, str] = field(default_factory=dict)
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> int:
+        """The longest side of an image in any dataset that is there."""
+        return max((max(d.shape[1:]) for d in self._datasets.values()), default=0)
+
+    def dataset(self, entry: DatasetEntry) -> DatasetSpec:
+        dataset: Dataset = create(
+            registry.plugin("datasets", entry.name), {**entry.params, "path": entry.path}, entry.name
+        )
+        args = {k: v for k, v in asdict(dataset).items() if k != "path"}
+        spec = DatasetSpec(entry.name, args, entry.path)
+        try:
+            gap = dataset.missing()
+        except MissingError as error:
+            gap = str(error)
+        if gap:
+            self.missing[spec.label] = gap
+            return spec
+        self._datasets[spec.label] = dataset
+        return replace(spec, fingerprint=identity(dataset))
+
+    def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
+        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)
+        if dataset.label not in self._datasets:
+            models.check_words(spec)
+            return spec
+        data = self._datasets[dataset.label]
+        return models.resolve(spec, data.classes, data.shape)
+
+    def criterion(self, entry: CriterionEntry) -> CriterionSpec:
+        rule = registry.criterion(entry.name, entry.params)
+        source = source_digest(type(rule))
+        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, source, **nature(rule))
+
+    def metric(self, entry: MetricEntry) -> MetricSpec:
+        found: Any = create(registry.plugin("metrics", entry.name), entry.params, entry.name)
+        return _metric(found)
+
+    def metrics(self, entries: Iterable[MetricEntry]) -> list[MetricSpec]:
+        """All cheap metrics, with the suite's parameters where it gives some, and the dear ones it lists, by name."""
+        listed = {entry.name: self.metric(entry) for entry in entries}
+        classes: dict[str, Any] = registry.group("metrics").classes
+        cheap = {name: _metric(cls()) for name, cls in classes.items() if cls.cost == "cheap" and name not in listed}
+        return [spec for _, spec in sorted({**cheap, **listed}.items())]
+
+    def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
+        cls = registry.plugin("datasets", dataset.name)
+        standard = self._datasets[dataset.label].augment if dataset.label in self._datasets else cls.augment  # type: ignore[attr-defined]
+        fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")
+
+
+def _metric(found: Metric) -> MetricSpec:
+    cls = type(found)
+    return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)

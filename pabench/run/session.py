@@ -1,0 +1,233 @@
+"""One `pabench run`: its options, and the study that they open, with the steps in which it is carried out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pabench import registry
+from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.run import tasks as execution
+from pabench.run.engine import Engine, Event, Inline, Outcome, StopFlag, Task
+from pabench.run.measurements import Survey
+from pabench.run.processes import Processes
+from pabench.run.resolve import Resolver
+from pabench.store import files
+from pabench.store.record import ENVIRONMENT, now
+from pabench.store.store import Store
+from pabench.suite import grid
+from pabench.suite.cell import Cell
+from pabench.suite.specs import MetricSpec
+from pabench.suite.suite import Suite, find, load
+from pabench.training import check
+from pabench.training.block import Block
+from pabench.training.environment import cores, environment, pick_device
+
+MANY = 10_000
+"""More cells than this are rather a slip of the pen than a study."""
+
+
+SMALL_PIXELS = 64
+"""Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
+
+
+ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
+
+
+OnEvent = Callable[[Event], None]
+
+
+_FLAGS = {
+    "overrides": "--set",
+    "only": "--only",
+    "plugins": "--plugin",
+    "banks": "--bank",
+    "output": "-o",
+    "device": "--device",
+    "jobs": "-j",
+    "retry": "--retry failed",
+    "allow_env_drift": "--allow-env-drift",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `run`."""
+
+    suite: str
+    output: Path | None = None
+    jobs: int | None = None
+    device: str = "auto"
+    engine: str = "processes"
+    only: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    plugins: tuple[Path, ...] = ()
+    retry: bool = False
+    yes: bool = False
+    allow_env_drift: bool = False
+    banks: tuple[Path, ...] = ()
+
+    def command(self) -> str:
+        """The command line that runs, or resumes, the same."""
+        words = ["pabench", "run", self.suite]
+        for name, flag in _FLAGS.items():
+            value = getattr(self, name)
+            if value is True:
+                words += flag.split()
+            elif value and value != getattr(Options, name):
+                for one in value if isinstance(value, tuple) else [value]:
+                    words += [flag, str(one)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A validated suite with all its `cells`, those `chosen` by `--only`, and the data that is missing (`gaps`)."""
+
+    options: Options
+    path: Path
+    suite: Suite
+    device: torch.device
+    plugins: list[Path]
+    cells: list[Cell]
+    chosen: list[Cell]
+    gaps: list[str]
+    pixels: int
+    metrics: list[MetricSpec]
+
+    @classmethod
+    def open(cls, options: Options) -> Session:
+        """Everything that can be found wrong is found here, before anything runs or is written."""
+        path = find(options.suite)
+        suite = load(path, options.overrides)
+        if (cells := grid.count(suite)) > MANY and not options.yes:
+            raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
+        if options.engine not in ENGINES:
+            raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
+        device = pick_device(options.device)
+        plugins = _load_plugins(path, suite, options)
+        resolver = Resolver(device)
+        everything = list(grid.cells(suite, resolver))
+        chosen = grid.select(everything, options.only) if options.only else everything
+        asked = {cell.dataset.label for cell in chosen}
+        return cls(
+            options,
+            path,
+            suite,
+            device,
+            plugins,
+            cells=everything,
+            chosen=[cell for cell in chosen if cell.dataset.label not in resolver.missing],
+            gaps=[gap for label, gap in resolver.missing.items() if label in asked],
+            pixels=resolver.pixels,
+            metrics=resolver.metrics(suite.metrics),
+        )
+
+    @property
+    def store(self) -> Store:
+        return Store(self.options.output or Path("results") / self.path.stem)
+
+    @property
+    def workers(self) -> int:
+        """Cells at once."""
+        if self.options.engine == "inline":
+            return 1
+        if self.options.jobs:
+            return self.options.jobs
+        if self.device.type == "cpu":
+            return cores()
+        return 2 if self.pixels <= SMALL_PIXELS else 1
+
+    @property
+    def threads(self) -> int:
+        return max(1, cores() // self.workers)
+
+    def begin(self) -> dict[str, Any]:
+        """Write down the study; returns this machine's environment. RefusedError: it was begun in another one."""
+        here = environment(self.device, "")
+        self._refuse_drift(here)
+        self.store.open_study(self._manifest(here))
+        return here
+
+    def plan(self, banked: Collection[str] = ()) -> execution.Plan:
+        """What is to be done; `banked` are keys of cells that come from a bank."""
+        cells = [c for c in self.chosen if c.key not in banked]
+        return execution.plan(self.store, cells, **self._how)
+
+    def survey(self, plan: execution.Plan) -> Survey:
+        """The measurements that the cells of a plan lack."""
+        return Survey.of(self.store, plan, self.metrics, **self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
+
+    def check_criteria(self, plan: execution.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
+        """Each criterion on each network once, before training; a line for what is not healthy, with its remedy."""
+        files.make_folders(into.folder / "checks")
+        tasks = check.tasks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
+        titles = {task.key: task.title for task in tasks}
+        for outcome in self._run(tasks, lambda _: None, stop):
+            if not outcome.ok and outcome.kind != "stopped":
+                yield f"{titles[outcome.key]} ended early ({outcome.kind})"
+        yield from check.lines([into, self.store], plan.open)
+
+    def run(
+        self, plan: execution.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
+    ) -> Iterator[Outcome]:
+        """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
+        outcomes = self._run([*plan.tasks, *survey.tasks], on_event, stop)
+        return survey.settle(execution.settle(self.store, plan, outcomes, here))
+
+    def pairing(self, cell: Cell) -> Mapping[str, str]:
+        """Hashes of what this machine makes for the block of a cell."""
+        block = Block(cell, self.device)
+        return block.pairing(block.network())
+
+    def _run(self, tasks: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
+        engine = ENGINES[self.options.engine]()
+        return engine.run(tasks, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+
+    def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "name": self.path.stem,
+            "title": self.suite.title,
+            "suite": self.suite.text,
+            "suite_path": self.options.suite,
+            "overrides": list(self.options.overrides),
+            "command": self.options.command(),
+            "cells": [c.to_json() for c in self.cells],
+            "metrics": [m.to_json() for m in self.metrics],
+            "environment": here,
+            "created": now(),
+            "pabench": here["pabench"],
+        }
+
+    def _refuse_drift(self, here: dict[str, Any]) -> None:
+        try:
+            before = self.store.manifest()["environment"]
+        except (MissingError, DataError):
+            return
+        drift = [f"{k} {before.get(k)} -> {here[k]}" for k in ENVIRONMENT if before.get(k) != here[k]]
+        if drift and not self.options.allow_env_drift:
+            raise RefusedError(
+                f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "
+                "choose another folder with -o, or go on with --allow-env-drift, which the report will show"
+            )
+
+
+def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
+    """The files beside the suite and those of `--plugin`. A broken one matters where it was asked for by its path."""
+    beside = registry.drop_ins(path, suite.plugins)
+    asked_for = [file.resolve() for file in options.plugins]
+    for file in beside:
+        registry.try_drop_in(file)
+    for file in asked_for:
+        registry.drop_in(file)
+    return beside + asked_for

@@ -1,0 +1,174 @@
+"""A study's missing cells as tasks for an engine, and their outcomes as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pabench.run.engine import Outcome, Payload, Task
+from pabench.store.record import blank_receipt, blank_record
+from pabench.store.state import DONE, has_masks
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+from pabench.training.check import checked_title
+
+FUNCTIONS = {
+    "check": "pabench.training.check:check",
+    "prune": "pabench.training.prune:prune",
+    "train": "pabench.training.train:train",
+    "measure": "pabench.training.measure:cells",
+    "compare": "pabench.training.measure:pairs",
+}
+"""What is done to cells: `Task.kind`, and the function that does it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`.
+
+    `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
+    submitted, and their masks are made again. `by_task` has the cells of each task.
+    """
+
+    cells: list[Cell]
+    done: dict[str, str]
+    maskless: list[Cell] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    by_task: dict[str, list[Cell]] = field(default_factory=dict)
+
+    @property
+    def open(self) -> list[Cell]:
+        return [c for c in self.cells if c.key not in self.done]
+
+
+def plan(
+    store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False
+) -> Plan:
+    """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
+    failed."""
+    found = _found(store, cells, retry)
+    shared = payload(store, device, plugins)
+    needed = {cell.key: _prunings(store, cell) for cell in [*found.open, *found.maskless]}
+    groups = _grouped(needed.values())
+    tasks: dict[str, Task] = {}
+    for cell in [*found.open, *found.maskless]:
+        after: tuple[str, ...] = ()
+        for name in map(_group, needed[cell.key]):
+            if name not in tasks:  # where it is needed first
+                group = groups[name]
+                what = {**shared, "cells": [c.to_json() for c in group]}
+                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after)
+            after = (name,)
+        if cell.key not in found.done:
+            tasks[cell.key] = task("train", cell.key, cell.title, {**shared, "cell": cell.to_json()}, after)
+    found.tasks.extend(tasks.values())
+    found.by_task.update(groups)
+    found.by_task.update({cell.key: [cell] for cell in found.open})
+    return found
+
+
+def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = ()) -> Task:
+    """A task of one kind; `what` is its payload."""
+    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind)
+
+
+def payload(store: Store, device: str, plugins: Iterable[Path]) -> Payload:
+    """What the payloads of all tasks of a run have in common."""
+    return {"store": str(store.folder), "device": device, "plugins": [str(path) for path in plugins]}
+
+
+def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
+    """What there is of the cells, without tasks for the rest."""
+    records = {cell.key: record for cell in cells if (record := store.get("records", cell.key))}
+    again = ("failed",) if retry else ()
+    done = {
+        key: str(record["status"])
+        for key, record in records.items()
+        if record["status"] in DONE and record["status"] not in again
+    }
+    # by name, without reading them: a study has thousands
+    there = {path.stem for path in (store.folder / "masks").glob("*.safetensors")}
+    masks = {key: (records[key].get("receipt") or {}).get("mask") for key in done}
+    return Plan(list(cells), done, [c for c in cells if masks.get(c.key) and masks[c.key] not in there])
+
+
+def _prunings(store: Store, cell: Cell) -> list[Cell]:
+    """The cells whose masks must be made for this one, in order: a shuffle needs its parent's, chosen or not."""
+    if cell.criterion is None or has_masks(store, cell):
+        return []
+    if cell.ablation == "reinit":
+        return [cell.parent()]
+    before = [cell.parent()] if cell.ablation == "shuffle" and not has_masks(store, cell.parent()) else []
+    return [*before, cell]
+
+
+def _grouped(needed: Iterable[list[Cell]]) -> dict[str, list[Cell]]:
+    """The cells of each scoring pass, each once: a parent is needed by several."""
+    groups: dict[str, dict[str, Cell]] = {}
+    for prunings in needed:
+        for cell in prunings:
+            groups.setdefault(_group(cell), {})[cell.pruning_key] = cell
+    return {name: list(group.values()) for name, group in groups.items()}
+
+
+def _group(cell: Cell) -> str:
+    """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity.
+
+    A shuffle scores nothing, and stands alone: it depends on one mask.
+    """
+    criterion = cell.criterion.identity() if cell.criterion else None
+    ablation = [cell.ablation] if cell.ablation else []
+    alone = [cell.sparsity] if cell.ablation == "shuffle" else []
+    return digest(["scoring", cell.block, criterion, cell.scoring.dtype, *ablation, *alone])
+
+
+def _title(cell: Cell) -> str:
+    """A cell's title without its sparsity."""
+    what = [cell.criterion.label if cell.criterion else "dense", *([cell.ablation] if cell.ablation else [])]
+    return " / ".join([cell.dataset.label, cell.model.label, *what, f"seed {cell.seed}"])
+
+
+def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: dict[str, Any]) -> Iterator[Outcome]:
+    """Pass the outcomes on; a task that ended without its record (a crash, a timeout) gets one that says so."""
+    for outcome in outcomes:
+        if not outcome.ok and outcome.kind != "stopped":
+            for cell in found.by_task.get(outcome.key, ()):
+                _commit_failure(store, cell, outcome, environment)
+        yield outcome
+
+
+def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dict[str, Any]) -> None:
+    failed = {
+        "status": "failed",
+        "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
+        "message": outcome.reason,
+        "traceback": outcome.message,
+        "attempt": outcome.attempts,
+    }
+    if outcome.key == cell.key:
+        record = {**blank_record(cell, environment), **failed}
+        store.commit("records", cell.key, record, replace_failed=True)
+    elif not has_masks(store, cell):
+        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
+
+
+def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
+    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
+
+    Reference lines are no criteria: what they do to a network depends on its training, or is no mask.
+    """
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.criterion is not None and not cell.criterion.reference_line and not has_masks(store, cell):
+            first.setdefault(cell.check_key, cell)
+    found = []
+    for key, cell in first.items():
+        known = store.get("checks", key)
+        if known is None or known["status"] != "ok":
+            payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
+            payload["plugins"] = [str(path) for path in plugins]
+            found.append(task("check", key, f"{checked_title(cell)}: check", payload))
+    return found

@@ -1,0 +1,64 @@
+"""The child's side of the `processes` engine: run one task, tell the runner, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pabench.run.engine import Payload, limit_threads, resolve
+
+MAX_MESSAGE = 64 * 1024
+"""Characters of a traceback that are sent, its end: more than any of a plugin needs, and what a pipe holds."""
+
+
+def main(function: str, payload: Payload, threads: int, runner: Connection) -> None:
+    """Call the task's function in a session of its own, then exit at once, whatever threads it left running.
+
+    Messages are JSON objects: {"progress": ...} any number of times, then {"done": true} or {"error": traceback}.
+    """
+    os.setsid()
+    _die_with_runner()
+    limit_threads(threads)
+    try:
+        resolve(function)(payload, lambda data: _send(runner, progress=data))
+    except BaseException:  # SystemExit and KeyboardInterrupt of a plugin too
+        _send(runner, error=traceback.format_exc()[-MAX_MESSAGE:])
+    else:
+        _send(runner, done=True)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def _send(runner: Connection, **message: Any) -> None:
+    runner.send_bytes(json.dumps(message).encode())
+
+
+def _die_with_runner() -> None:
+    """Kill this session when the runner is gone, which closes the pipe of which it holds the other end.
+
+    On Linux the kernel does it, since a thread cannot while native code holds the interpreter lock.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    if sys.platform == "linux":
+        pipe: int = parent.sentinel
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def watch() -> None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="pabench-lifeline").start()

@@ -1,0 +1,104 @@
+"""What a criterion may look at while it scores a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pabench.errors import SuiteError
+from pabench.networks.network import Tensors
+from pabench.suite.digest import derive_seed
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What few criteria ask for, and only a study can give.
+
+    `redraw(seed)`: all tensors of the network at another initialization, in the dtype and on the device of scoring.
+    `trained()`: prunable weights by name after training the dense network by the cell's recipe.
+    `layers(allocation, density)`: how many weights of each layer the criterion that `as:NAME` names keeps of the same
+    dense network.
+    """
+
+    redraw: Callable[[int], Tensors] | None = None
+    trained: Callable[[], Tensors] | None = None
+    layers: Callable[[str, float], Mapping[str, int]] | None = None
+
+
+@dataclass(frozen=True)
+class ScoreContext:
+    """All a criterion may look at: no optimizer, no test data, and trained weights only if it declares `trains`.
+
+    `weights` are the prunable weights at initialization by parameter name, in the order of the network; `mask` has
+    their names and shapes, 1 kept and 0 pruned; `rest` holds all other parameters and buffers. `call(tensors, x)` is
+    the network as a pure function: `tensors` are weights and rest together, `x` is (N, C, H, W), the logits (N, K).
+    Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` is
+    U(0, 1) per weight from the cell's seed; it and `generator` are the only randomness allowed. `round` counts from 0.
+    `sources` hold what few criteria ask for; `buffers` name what training leaves alone in `rest`.
+    """
+
+    weights: Tensors
+    mask: Tensors
+    rest: Tensors
+    call: Callable[[Tensors, Tensor], Tensor]
+    batches: tuple[Batch, ...]
+    input_shape: tuple[int, ...]
+    noise: Tensors
+    seed: int = 0
+    round: int = 0
+    sources: Sources = field(default_factory=Sources)
+    buffers: frozenset[str] = frozenset()
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A generator on the CPU that depends on the cell's seed, the round and the purpose, and on nothing else."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, purpose, self.round))
+
+    def redrawn(self, purpose: str) -> Tensors:
+        """All tensors of the network, weights and rest, at another initialization that depends on seed and purpose.
+
+        A suite draws it by the network's own rules. Where those are not known (the library, with any module), each
+        prunable weight is permuted within its tensor, a draw from its own empirical distribution; the rest stays.
+        """
+        if self.sources.redraw is not None:
+            return self.sources.redraw(derive_seed(self.seed, purpose, self.round))
+        generator = self.generator(purpose)
+        shuffled = {
+            n: w.flatten()[torch.randperm(w.numel(), generator=generator).to(w.device)].view_as(w)
+            for n, w in self.weights.items()
+        }
+        return {**self.rest, **shuffled}
+
+    def trained(self) -> Tensors:
+        """Prunable weights by name after training the dense network by the cell's recipe, of a criterion that `trains`.
+
+        SuiteError outside a study, unless the caller of the library gave them.
+        """
+        if self.sources.trained is None:
+            raise SuiteError("trained weights are not known; run it in a suite, or give trained=model.state_dict()")
+        return self.sources.trained()
+
+    def ones(self) -> Tensor:
+        """An all-ones input (1, C, H, W) in the dtype of the weights; SuiteError where the shape is not known."""
+        if not self.input_shape:
+            raise SuiteError("the shape of the input is not known; give input_shape=(C, H, W)")
+        return torch.ones(1, *self.input_shape).to(next(iter(self.weights.values())))
+
+    @property
+    def kept(self) -> Tensors:
+        """m * w: the weights of the network as it is pruned so far."""
+        return {n: w * self.mask[n] for n, w in self.weights.items()}
+
+    def logits(self, weights: Tensors, x: Tensor) -> Tensor:
+        """Outputs (N, K) of the network with these prunable weights and everything else as initialized."""
+        return self.call({**self.rest, **weights}, x)
+
+    def loss(self, weights: Tensors, temperature: float = 1.0) -> Tensor:
+        """Cross-entropy of logits / temperature, the mean of each batch, summed over batches."""
+        losses = [F.cross_entropy(self.logits(weights, x) / temperature, y) for x, y in self.batches]
+        return sum(losses[1:], losses[0])

@@ -1,0 +1,74 @@
+"""Layer densities taken over from another criterion: `allocation: as:NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pabench import registry
+from pabench.errors import SuiteError
+from pabench.networks.network import Tensors
+from pabench.parameters import ParameterError
+from pabench.scoring.allocation import AS
+from pabench.scoring.control import Control
+from pabench.scoring.criterion import Criterion
+from pabench.source import source_digest
+
+
+def donor(rule: Criterion) -> Criterion | None:
+    """The criterion whose layer densities a rule takes over, with its own defaults; None for one that takes none.
+
+    ParameterError: there is no such criterion, or it takes its densities over as well.
+    """
+    allocation = getattr(rule, "allocation", "")
+    if not allocation.startswith(AS):
+        return None
+    try:
+        found = registry.criterion(allocation.removeprefix(AS))
+    except SuiteError as error:
+        raise ParameterError(rule.name, [("allocation", str(error))]) from None
+    if isinstance(found, Control):
+        raise ParameterError(rule.name, [("allocation", f"{found.name} gives no masks; name a criterion that does")])
+    if getattr(found, "allocation", "").startswith(AS):
+        problem = f"{found.name} takes its layer densities over itself; name a criterion that does not"
+        raise ParameterError(rule.name, [("allocation", problem)])
+    return found
+
+
+def donor_identity(rule: Criterion) -> dict[str, Any]:
+    """Name, all parameters, version and source of the donor of a rule; empty where it has none."""
+    found = donor(rule)
+    if found is None:
+        return {}
+    return {"name": found.name, "args": asdict(found), "version": found.version, "source": source_digest(type(found))}
+
+
+def nature(rule: Criterion) -> dict[str, Any]:
+    """What a `CriterionSpec` says of a rule and its donor together: `trains`, `reference_line` and `donor`."""
+    both = [found for found in (rule, donor(rule)) if found is not None]
+    return {
+        "trains": any(found.trains for found in both),
+        "reference_line": next((found.reference_line for found in both if found.reference_line), ""),
+        "donor": donor_identity(rule),
+    }
+
+
+def donor_layers(
+    rule: Criterion, prune: Callable[[Criterion, float], Tensors]
+) -> Callable[[str, float], Mapping[str, int]] | None:
+    """For `Sources.layers`: how many weights of each layer the donor of `rule` keeps at a density, each asked for once.
+
+    `prune(criterion, density)` gives the donor's masks, of the same dense network. None where the rule has no donor.
+    """
+    found = donor(rule)
+    if found is None:
+        return None
+    known: dict[float, dict[str, int]] = {}
+
+    def layers(allocation: str, density: float) -> Mapping[str, int]:
+        if density not in known:
+            known[density] = {n: int(m.sum()) for n, m in prune(found, density).items()}
+        return known[density]
+
+    return layers

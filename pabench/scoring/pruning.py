@@ -1,0 +1,170 @@
+"""Masks of a network under a criterion, with a receipt that says how they came about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+import torch
+from torch.func import grad
+
+from pabench.errors import PluginError, SuiteError
+from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.scoring.context import Batch, ScoreContext, Sources
+from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
+from pabench.scoring.meter import clock
+from pabench.scoring.receipt import Pruned, receipted
+from pabench.scoring.selection import Selection, kept_count
+from pabench.suite.ablations import INAPPLICABLE
+
+
+class SkippedError(PluginError):
+    """The criterion declines this network, with its reason."""
+
+    kind = "declined"
+
+
+class InapplicableError(SkippedError):
+    """An ablation means nothing to this criterion, with its reason."""
+
+    kind = INAPPLICABLE
+
+
+def prune_all(
+    network: Network,
+    rule: Criterion,
+    densities: Sequence[float],
+    *,
+    batches: tuple[Batch, ...],
+    seed: int,
+    input_shape: Sequence[int],
+    sources: Sources | None = None,
+    invert: bool = False,
+) -> list[Pruned]:
+    """Masks at several densities; a one-shot criterion scores once for all of them.
+
+    `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
+    """
+    rule = _inverted(rule) if invert else rule
+    with scoring_mode(network.device):
+        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
+        refuse(rule, ctx)
+        doubts = rule.doubts(ctx)
+        if not _ranks(rule):
+            return [_by_masks(rule, ctx, d, doubts) for d in densities]
+        if rule.steps > 1 or type(rule).rounds is not ScoreCriterion.rounds:
+            return [_by_rounds(rule, ctx, d, doubts) for d in densities]
+        began = clock(network.device)
+        scores = checked(rule.score(ctx), ctx.weights, rule.name)
+        scoring = clock(network.device) - began
+        return [_by_scores(rule, ctx, d, doubts, scores, scoring) for d in densities]
+
+
+def context(
+    network: Network,
+    rule: Criterion,
+    batches: Sequence[Batch],
+    *,
+    seed: int,
+    input_shape: Sequence[int],
+    sources: Sources | None = None,
+) -> ScoreContext:
+    """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
+    if rule.examples_per_class and not batches:
+        raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    shapes = {n: w.shape for n, w in network.weights.items()}
+    noise = {n: torch.rand(s, generator=generator, dtype=torch.float64) for n, s in shapes.items()}
+    prepared = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
+    if rule.batch_split == "class-halves" and len(prepared) == 1:
+        prepared = class_halves(prepared[0])
+    return ScoreContext(
+        weights=dict(network.weights),
+        mask={n: torch.ones_like(w) for n, w in network.weights.items()},
+        rest=dict(network.rest),
+        call=network.call,
+        batches=tuple(prepared) if rule.examples_per_class else (),
+        input_shape=tuple(input_shape),
+        noise={n: u.to(network.device) for n, u in noise.items()},
+        seed=seed,
+        sources=sources or Sources(),
+        buffers=network.buffers,
+    )
+
+
+def class_halves(batch: Batch) -> list[Batch]:
+    """The batch in two: the images of the lower half of the classes present, then those of the upper half."""
+    x, y = batch
+    classes = y.unique()
+    lower = torch.isin(y, classes[: len(classes) // 2])
+    return [(x[part], y[part]) for part in (lower, ~lower) if part.any()]
+
+
+def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | None = None) -> float | None:
+    """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve.
+
+    L is the mean of the batches' losses; they are computed one after another. None where the norm is not finite.
+    """
+    ones = {n: torch.ones_like(w) for n, w in network.weights.items()}
+    mask = {n: m.to(ones[n]) for n, m in masks.items()} if masks else ones
+    total = {n: torch.zeros_like(w) for n, w in network.weights.items()}
+    with scoring_mode(network.device):
+        for x, y in batches:
+            batch = (x.to(device=network.device, dtype=network.dtype), y.to(network.device))
+            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (batch,), (), {})
+            g = grad(ctx.loss)(ctx.kept)
+            total = {n: t + g[n] * mask[n] / len(batches) for n, t in total.items()}
+    norm = float(torch.stack([t.square().sum() for t in total.values()]).sum().sqrt())
+    return norm if math.isfinite(norm) else None
+
+
+def _by_scores(
+    rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str, scores: Tensors, scoring: float
+) -> Pruned:
+    device = next(iter(scores.values())).device
+    began = clock(device)
+    selection = rule.choose(scores, ctx.mask, density, ctx)
+    return receipted(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
+
+
+def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
+    device = next(iter(ctx.weights.values())).device
+    began = clock(device)
+    rounds = rule.rounds(ctx, density)
+    first = last = next(rounds)
+    for each in rounds:  # no list: each round holds the scores and masks of a whole network
+        last = each
+    return receipted(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
+
+
+def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
+    device = next(iter(ctx.weights.values())).device
+    began = clock(device)
+    masks = rule.prune(ctx, density)
+    seconds = clock(device) - began
+    fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
+    if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
+        raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
+    kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, sum(m.numel() for m in masks.values()))
+    if kept != asked:
+        raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
+    return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
+
+
+def _ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:
+    """Whether its masks are the highest of its scores, and not what a `prune` of its own makes of them."""
+    return isinstance(rule, ScoreCriterion) and type(rule).prune is ScoreCriterion.prune
+
+
+def _inverted(rule: Criterion) -> Criterion:
+    if not _ranks(rule):
+        raise InapplicableError(f"{rule.name} gives masks and no scores: there is no ranking to invert")
+    if type(rule).choose is not ScoreCriterion.choose:
+        raise InapplicableError(f"{rule.name} chooses weights in a way of its own: there is no ranking to invert")
+    return rule.inverted()
+
+
+def refuse(rule: Criterion, ctx: ScoreContext) -> None:
+    if reason := rule.declines(ctx):
+        raise SkippedError(f"{rule.name} declines this network: {reason}")

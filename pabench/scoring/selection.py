@@ -1,0 +1,170 @@
+"""From scores to masks: how many weights each round and each layer keeps, and exactly which ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pabench.errors import PluginError
+from pabench.networks.network import Tensors
+from pabench.scoring.allocation import AS, Allocation, fitted, lamp, layer_counts, whole
+
+__all__ = ["Allocation", "Schedule", "Selection", "Tensors", "kept_count", "round_densities", "select"]
+
+
+T = TypeVar("T")
+
+
+Schedule = Literal["exponential", "linear"]
+
+
+def kept_count(density: float, total: int) -> int:
+    """N - floor((1 - density) * N): how many of `total` weights stay.
+
+    The product is rounded to 6 decimals first, so that binary noise in `1 - 0.9` does not cost a weight.
+
+    >>> kept_count(1 - 0.9, 10), kept_count(0.9, 10), kept_count(0.1, 4928)
+    (1, 9, 493)
+    """
+    return total - math.floor(round((1 - density) * total, 6))
+
+
+def round_densities(density: float, steps: int, schedule: Schedule) -> list[float]:
+    """Density after each of `steps` rounds; the last one is `density` itself.
+
+    Exponential: d^(t/T) (Tanaka et al. 2020, arXiv:2006.05467, alg. 1). Linear: 1 - (1 - d) t/T.
+
+    >>> round_densities(0.01, 2, "exponential"), round_densities(0.5, 2, "linear")
+    ([0.1, 0.01], [0.75, 0.5])
+    """
+    fractions = [t / steps for t in range(1, steps)]
+    if schedule == "exponential":
+        earlier = [density**f for f in fractions]
+    else:
+        earlier = [1 - (1 - density) * f for f in fractions]
+    return [*earlier, density]
+
+
+# --- Exact top-k ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Masks (True = kept) of exactly the asked count, and how many of them a tie decided.
+
+    `tied` weights had the score of the last kept one; `kept_of_tied` of them stayed (lowest index first). Where the
+    two differ, the difference between kept and pruned is the order of the parameters and nothing else.
+    """
+
+    masks: Tensors
+    tied: int
+    kept_of_tied: int
+
+
+def select(
+    scores: Tensors,
+    kept: int,
+    *,
+    allocation: str = "global",
+    within: Mapping[str, Tensor] | None = None,
+    lowest: bool = False,
+    weights: Tensors | None = None,
+    layers: Mapping[str, int] | None = None,
+) -> Selection:
+    """Keep the `kept` highest scores (or the `lowest`), over all layers at once or by a layer allocation.
+
+    Only weights `within` a mask can stay: a signed score of a pruned weight (0) must not outrank a live negative one.
+    Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
+    `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
+    """
+    _refuse_nan(scores)
+    if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
+        scores = {n: -s for n, s in scores.items()}
+    if allocation == "global":
+        return _ranked(scores, kept, within)
+    counts = _counts(allocation, scores, kept, within, weights, layers)
+    return _layer_by_layer(scores, counts, within)
+
+
+def _counts(
+    allocation: str,
+    scores: Tensors,
+    kept: int,
+    within: Mapping[str, Tensor] | None,
+    weights: Tensors | None,
+    layers: Mapping[str, int] | None,
+) -> dict[str, int]:
+    """How many weights each layer keeps, `kept` in all and none more than it has `within` the mask."""
+    capacity = {n: int(within[n].sum()) if within else s.numel() for n, s in scores.items()}
+    if allocation == "lamp":
+        return _lamp_counts(_given(weights, allocation), kept, within)
+    if allocation.startswith(AS):
+        wanted = _given(layers, allocation)
+        return whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
+    return layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
+
+
+def _given(value: T | None, allocation: str) -> T:
+    if value is None:
+        raise PluginError(f"allocation {allocation!r} cannot be used here; it is known to a cell and to pabench.prune")
+    return value
+
+
+def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | None) -> dict[str, int]:
+    """How many weights of each layer are among the `kept` highest LAMP scores of all."""
+    flat = {n: lamp(w, within[n] if within else None) for n, w in weights.items()}
+    best = select({n: s.view_as(weights[n]) for n, s in flat.items()}, kept, within=within)
+    return {n: int(m.sum()) for n, m in best.masks.items()}
+
+
+def _refuse_nan(scores: Tensors) -> None:
+    """Refuse scores that have no order."""
+    for name, s in scores.items():
+        if nan := int(s.isnan().sum()):
+            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
+
+
+def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[str, Tensor] | None) -> Selection:
+    """The highest scores of each layer."""
+    chosen = [_ranked({n: s}, counts[n], within and {n: within[n]}) for n, s in scores.items()]
+    masks = {n: mask for layer in chosen for n, mask in layer.masks.items()}
+    # A tie only matters where it divides equals: layers that keep or drop all their tied weights do not count.
+    divided = [layer for layer in chosen if layer.tied > layer.kept_of_tied]
+    return Selection(masks, sum(layer.tied for layer in divided), sum(layer.kept_of_tied for layer in divided))
+
+
+def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Selection:
+    """The k highest scores of all layers together, ties by index, exactly k ones."""
+    flat = torch.cat([s.flatten() for s in scores.values()])
+    candidates = torch.cat([m.flatten() for m in within.values()]).nonzero().flatten() if within else None
+    values = flat if candidates is None else flat[candidates]
+    if k > values.numel():
+        raise PluginError(f"{k} weights asked for, {values.numel()} are left to choose from")
+    chosen, tied, kept_of_tied = torch.zeros_like(values, dtype=torch.bool), 0, 0
+    if k:
+        threshold = _kth_highest(values, k)
+        chosen = values > threshold
+        equals = (values == threshold).nonzero().flatten()
+        tied, kept_of_tied = equals.numel(), k - int(chosen.sum())
+        chosen[equals[:kept_of_tied]] = True
+    if candidates is None:
+        keep = chosen
+    else:
+        keep = torch.zeros_like(flat, dtype=torch.bool)
+        keep[candidates[chosen]] = True
+    parts = keep.split([s.numel() for s in scores.values()])
+    return Selection({n: m.view_as(s) for (n, s), m in zip(scores.items(), parts, strict=True)}, tied, kept_of_tied)
+
+
+def _kth_highest(values: Tensor, k: int) -> Tensor:
+    """The k-th highest value; on the CPU by numpy's partition, which is several times faster than kthvalue."""
+    position = values.numel() - k
+    if values.device.type == "cpu":
+        return torch.as_tensor(np.partition(values.detach().numpy(), position)[position])
+    return values.kthvalue(position + 1).values

@@ -1,0 +1,70 @@
+"""Permutations that change the order and nothing else: of masks within layers, of labels, of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pabench.scoring.context import Batch
+from pabench.scoring.masks import Masks
+
+
+def shuffle(masks: Mapping[str, Tensor], *, seed: int) -> Masks:
+    """The masks permuted within each layer: as many ones in each, elsewhere (Frankle et al. 2021, arXiv:2009.08576).
+
+    What of a criterion is left when only its layer densities are. `masks` are bool tensors by parameter name, and the
+    result depends on them and on `seed` alone. Its receipt is that of `masks`, and under "shuffle" what became of them:
+
+    `layers_mixed`: layers that are neither full nor empty, the only ones that can change; `layers_changed`;
+    `overlap`: intersection over union of the kept weights before and after; `overlap_by_chance`: its usual value.
+    """
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    found = {}
+    for name, mask in masks.items():
+        order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
+        found[name] = mask.flatten()[order].view(mask.shape)
+    report = _compared(masks, found)
+    flags = list(getattr(masks, "flags", []))
+    if not report["layers_changed"]:
+        flags.append({"flag": "unchanged", "detail": "shuffling within layers changed no layer's mask"})
+    return Masks(found, {**getattr(masks, "receipt", {}), "shuffle": report}, flags)
+
+
+def _compared(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Any]:
+    kept = sum(int(m.sum()) for m in before.values())
+    both = sum(int((m & after[n]).sum()) for n, m in before.items())
+    chance = sum(int(m.sum()) ** 2 / m.numel() for m in before.values() if m.numel())
+    return {
+        "layers_mixed": sum(0 < int(m.sum()) < m.numel() for m in before.values()),
+        "layers_changed": sum(not torch.equal(m, after[n]) for n, m in before.items()),
+        "overlap": both / max(1, 2 * kept - both),
+        "overlap_by_chance": chance / max(1.0, 2 * kept - chance),
+    }
+
+
+def scrambled(batches: Sequence[Batch], ablation: str, seed: int) -> list[Batch]:
+    """Scoring batches under the ablation `random_labels` or `shuffled_pixels`; batches of equal size: the same draw."""
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    return [_SCRAMBLES[ablation](x, y, generator) for x, y in batches]
+
+
+def _labels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
+    """The labels in another order: as many of each class."""
+    return x, y[torch.randperm(len(y), generator=generator).to(y.device)]
+
+
+def _pixels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
+    """The positions of each image (N, C, H, W) permuted, one permutation an image, the same for its channels."""
+    n, channels = x.shape[:2]
+    flat = x.flatten(2)
+    order = torch.stack([torch.randperm(flat.shape[2], generator=generator) for _ in range(n)]).to(x.device)
+    return flat.gather(2, order[:, None].expand(-1, channels, -1)).view_as(x), y
+
+
+_SCRAMBLES: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Batch]] = {
+    "random_labels": _labels,
+    "shuffled_pixels": _pixels,
+}

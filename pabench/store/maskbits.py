@@ -1,0 +1,53 @@
+"""Masks read from their file with numpy alone: what a verification counts, without torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from pabench.errors import DataError
+from pabench.store.envelope import parse
+
+FORMAT = "pabench-masks-1"
+
+
+DIMENSIONS = 8
+"""Of a layer's weights at most: three more than those of a 3-d convolution."""
+
+
+def read(data: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    """(masks, receipt) from a file's bytes: bool arrays, True = kept, in the order they were packed in.
+
+    DataError: no mask file, or one whose header and content differ. Nothing is allocated beyond 8 bytes a bit given.
+    """
+    try:
+        bits = load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = parse(parse(data[8 : 8 + length])["__metadata__"]["pabench"].encode())
+        shapes, receipt = parse(header["shapes"].encode()), parse(header["receipt"].encode())
+    except (SafetensorError, DataError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"no mask file of pabench ({error})") from None
+    named = isinstance(shapes, dict) and isinstance(receipt, dict) and header.get("format") == FORMAT
+    if not named or set(shapes) != set(bits):
+        raise DataError("a mask file of another version of pabench, or one whose header and content differ")
+    try:
+        return {name: _unpacked(name, bits[name], shape) for name, shape in shapes.items()}, receipt
+    except (ValueError, OverflowError) as error:  # [0, 10**30] is a shape of no weights, and of no array
+        raise DataError(f"no mask file of pabench ({error})") from None
+
+
+def _unpacked(name: str, bits: np.ndarray[Any, Any], shape: Any) -> np.ndarray[Any, Any]:
+    sides = isinstance(shape, list) and len(shape) <= DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
+    if not sides:
+        raise DataError(f"{name}: {str(shape)[:80]} is no shape")
+    size = math.prod(shape)
+    if bits.dtype != np.uint8 or bits.size != (size + 7) // 8:
+        raise DataError(f"{name}: {bits.size} bytes for {size} weights")
+    flat = np.unpackbits(bits.reshape(-1))
+    if flat[size:].any():
+        raise DataError(f"{name}: bits behind the last weight")
+    return flat[:size].astype(bool).reshape(shape)

@@ -1,0 +1,275 @@
+"""The shape of a record and of what is in it, checked strictly: types and ranges, no plugin, no torch.
+
+Apart from `record`, which commands that only read results import as well: pydantic takes a third of their start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pabench.suite.cell import NAME, Cell
+from pabench.suite.digest import canonical
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+Positive = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
+
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+LARGEST = 2**63
+"""Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
+
+
+class Part(BaseModel):
+    """What may hold more than is checked here, and must hold what is."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Flag(Part):
+    flag: str
+    detail: str
+
+
+class Layer(Part):
+    name: str
+    shape: Annotated[list[Count], Field(max_length=8)]
+    total: Count
+    kept: Count
+    zero_scores: Count = 0
+
+
+class Histogram(Part):
+    """Bins of a quarter of a power of ten: those of float64 are from -1296 to 1233."""
+
+    first: Annotated[int, Field(ge=-1400, le=1400)]
+    positive: Annotated[list[Count], Field(max_length=200)]
+    negative: Annotated[list[Count], Field(max_length=200)]
+    zero: Count
+
+
+class Norm(Part):
+    before: Finite | None = None
+    after: Finite | None = None
+
+
+class Receipt(Part):
+    criterion: str
+    version: int
+    source: str
+    requested_sparsity: Fraction
+    sparsity: Fraction
+    total: Count
+    kept: Count
+    layers: list[Layer]
+    dead_layers: list[str]
+    mask: Sha256 | None = None
+    variant: str = ""
+    dtype: str = ""
+    parameters: dict[str, Any] = {}
+    tied_at_threshold: Count = 0
+    kept_of_tied: Count = 0
+    zero_scores: Count = 0
+    non_finite_scores: Count = 0
+    rounds: Count = 1
+    dense_epochs: Count = 0
+    scores: dict[str, Finite] = {}
+    score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
+    gradient_norm: Norm | None = None
+    donor: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    left: Count = 0
+    parameters_instead: Count = 0
+
+
+class Size(Part):
+    dense: Positive
+    pruned: Positive
+    layers: dict[str, Positive] | None = None
+
+
+class Curve(Part):
+    """One value an epoch; what else is drawn against epochs is numbers, too."""
+
+    __pydantic_extra__: dict[str, list[Finite]]
+    loss: list[Positive]
+    top1: list[Percent]
+    lr: list[Positive]
+
+
+class Cost(Part):
+    __pydantic_extra__: dict[str, Positive | None]
+    scoring_seconds: Seconds | None = None
+    gradient_seconds: Seconds | None = None
+    training_seconds: Seconds | None = None
+    evaluation_seconds: Seconds | None = None
+    wall_seconds: Seconds | None = None
+    scoring_images: Count | None = None
+    gradient_images: Count | None = None
+
+
+class Result(Part):
+    top1: Percent
+    top5: Percent
+    loss: Positive
+    curve: Curve
+    parameters: Size
+    flops: Size
+
+
+class Outcome(Part):
+    """What a record and a receipt have in common."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    key: Sha256
+    status: Literal["ok", "failed", "skipped"]
+    kind: str
+    message: str
+    traceback: str = ""
+    attempt: Count = 1
+    pairing: dict[str, str]
+    flags: list[Flag]
+    receipt: Receipt | None
+    cost: Cost
+
+
+class Bank(Part):
+    """Where a cell was taken from, and where that one had been taken from."""
+
+    study: str
+    digest: Sha256
+    record: Sha256
+    via: Bank | None = None
+
+
+class Record(Outcome):
+    cell: dict[str, Any]
+    block: Sha256
+    labels: dict[str, str]
+    ablation: str = ""
+    parent: str = ""
+    environment: dict[str, str | int | float | bool | None]
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    result: Result | None
+    bank: Bank | None = None
+
+
+class Entry(Part):
+    of: Annotated[list[Sha256], Field(min_length=1, max_length=2)]
+    metric: str
+    identity: Sha256
+    numbers: dict[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,80}$")], Finite | None]
+    error: str
+
+
+class Measured(Part):
+    key: Sha256
+    status: Literal["ok", "failed"]
+    entries: list[Entry]
+
+
+class Metric(Part):
+    """As `pabench.suite.specs.MetricSpec`, which takes nothing else."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    args: dict[str, Any] = {}
+    version: Count = 1
+    source: str = ""
+    stage: Literal["mask", "pair", "training"] = "mask"
+    title: str = ""
+    unit: str = ""
+
+
+class Study(Part):
+    name: str
+    title: str = ""
+    suite: str
+    suite_path: str = ""
+    command: str = ""
+    created: str = ""
+    pabench: str = ""
+    metrics: list[Metric] = []
+    cells: list[dict[str, Any]]
+    overrides: list[str] = []
+    environment: dict[str, str | int | float | bool | None]
+
+
+class Listed(Part):
+    sha256: Sha256
+    bytes: Count
+
+
+class Submission(Part):
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["pabench-submission"]
+    study: str
+    digest: Sha256
+    incomplete: list[Sha256]
+    files: dict[str, Listed]
+
+
+_CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
+
+
+def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
+    """Each thing that is wrong with it: (field, what was expected, what is there)."""
+    if found := next(_large(data), ""):
+        return [(found, "whole numbers below 2**63", "a larger one")]
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return [_told(found) for found in error.errors(include_url=False)]
+    return []
+
+
+def cell(data: Any) -> Cell:
+    """The cell of a record; ValueError with one line where it is none."""
+    if where := next(_large(data), ""):
+        raise ValueError(f"{where}: a whole number below 2**63, not a larger one")
+    try:
+        _CELL.validate_json(canonical(data), strict=True)
+        found = Cell.from_json(data)
+    except ValidationError as error:
+        where, expected, there = _told(error.errors(include_url=False)[0])
+        raise ValueError(f"{where}: {expected}, not {there}") from None
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no cell ({type(error).__name__}: {error})") from None
+    if not 0 <= found.sparsity < 1 or found.seed < 0:
+        raise ValueError(f"sparsity {found.sparsity:g} and seed {found.seed}: expected [0, 1) and no negative seed")
+    images = found.criterion.args.get("examples_per_class", 0) if found.criterion else 0
+    if type(images) is not int or images < 0:
+        raise ValueError(f"criterion.args.examples_per_class: expected a count, not {str(images)[:80]}")
+    return found
+
+
+def _told(error: Any) -> tuple[str, str, str]:
+    return ".".join(map(str, error["loc"])), error["msg"], str(error.get("input"))[:80]
+
+
+def _large(data: Any, where: str = "") -> Iterator[str]:
+    """Where whole numbers stand that are too large."""
+    if isinstance(data, int) and abs(data) >= LARGEST:
+        yield where
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inner:
+        yield from _large(value, f"{where}.{key}" if where else str(key))

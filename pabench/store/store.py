@@ -1,0 +1,279 @@
+"""Records, receipts and masks on disk: written once, checksummed, whole or absent.
+
+study.json                   the manifest: what the study expects; earlier ones are study-<n>.json
+records/<key>.json           one finished cell; receipts/<key>.json: one finished pruning (see `envelope`)
+metrics/<key>.json           what was measured of masks and trainings (see `measurement`)
+checks/<key>.json            what was found on a criterion and a network before training
+masks/<sha256>.safetensors   content-addressed
+history/                     failed records that a retry replaced
+quarantine/                  broken files, moved here and treated as absent; never deleted
+log.txt                      what was moved, and second executions that differ from the first
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pabench.errors import DataError, MissingError, RefusedError
+from pabench.store import files
+from pabench.store.envelope import MAX_BYTES, parse, seal, unseal
+from pabench.suite.digest import canonical, digest
+
+Kind = Literal["records", "receipts", "checks", "metrics"]
+
+
+T = TypeVar("T")
+
+
+FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
+
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+# far above what any study writes: a file of a stranger is not read into memory however large it is
+MAX_MANIFEST_BYTES = 256 * 2**20
+
+
+MAX_MASK_BYTES = 2**30
+
+
+# What may differ between two executions of one cell. Everything else must not.
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank"})
+
+
+# A study whose manifest differs in these alone was merely started again.
+RESTARTED = frozenset({"created", "command"})
+
+
+class Store:
+    """The results folder of one study. Any number of processes may use it at once; reading needs no write access."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def open_study(self, manifest: dict[str, Any]) -> None:
+        """Make the folder ready for the study `manifest["name"]`, before any compute.
+
+        RefusedError if it cannot be written or holds a study of another name. A changed manifest replaces the old
+        one, which is kept as study-<n>.json; records of cells that are no longer expected stay.
+        """
+        files.make_folders(self.folder, *(self.folder / name for name in FOLDERS))
+        for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
+            files.clear_abandoned(folder, files.check_writable(folder))
+        with files.locked(self.folder):
+            old = self._old_manifest()
+            if old is not None and old.get("name") != manifest["name"]:
+                raise RefusedError(
+                    f"{self.folder}: holds the study {old.get('name')!r}, not {manifest['name']!r}; "
+                    "choose another folder with -o"
+                )
+            if old is not None and _without(old, RESTARTED) == _without(manifest, RESTARTED):
+                return
+            if old is not None:
+                kept = _free_name(self.folder, "study", ".json")
+                files.write_once(kept, self._manifest_path.read_bytes())
+            text = canonical({**manifest, "sha256": digest(manifest)})
+            files.replace(self._manifest_path, text.encode() + b"\n")
+
+    def manifest(self) -> dict[str, Any]:
+        """What `open_study` was given last. MissingError without a study; DataError if the file is broken."""
+        try:
+            manifest = parse(files.read(self._manifest_path, limit=MAX_MANIFEST_BYTES), limit=MAX_MANIFEST_BYTES)
+            if not isinstance(manifest, dict) or manifest.pop("sha256", None) != digest(manifest):
+                raise DataError("does not match its SHA-256 (truncated or altered)")
+        except FileNotFoundError:
+            raise MissingError(
+                f"{self.folder}: no study.json; expected the results folder of a `pabench run`"
+            ) from None
+        except DataError as error:
+            remedy = "run the suite again to write it anew, the records are kept"
+            raise DataError(f"{self._manifest_path}: {error}; {remedy}") from None
+        return manifest
+
+    def commit(self, kind: Kind, key: str, data: dict[str, Any], *, replace_failed: bool = False) -> bool:
+        """True if `data` is now the record of this key, durable on return; False if there was one.
+
+        An earlier one is compared with `data`, apart from VOLATILE, and a difference is logged: a free check of
+        determinism. `replace_failed` moves an earlier one of status "failed" to history/. ValueError for NaN.
+        """
+        if data["key"] != key:
+            raise ValueError(f"record of {data['key']} committed as {key}")
+        path, sealed = self._path(kind, key), seal(data)
+        first = self._put(path, sealed, partial(_record, key), MAX_BYTES)
+        if first is None:
+            return True
+        if replace_failed and first["status"] == "failed":
+            return self._replace_failed(path, sealed)
+        self._log_difference(path, first, data)
+        return False
+
+    def get(self, kind: Kind, key: str) -> dict[str, Any] | None:
+        """The record of this key, or None. A broken file is moved to quarantine/ and counts as absent."""
+        return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
+
+    def records(self, kind: Kind = "records") -> dict[str, dict[str, Any]]:
+        """All valid records by key, in the order of keys."""
+        try:
+            stems = sorted(name.removesuffix(".json") for name in os.listdir(self.folder / kind))
+        except FileNotFoundError:
+            return {}
+        found = ((key, self.get(kind, key)) for key in stems if SHA256.fullmatch(key))
+        return {key: record for key, record in found if record is not None}
+
+    def statuses(self, keys: Iterable[str]) -> dict[str, str]:
+        """ok, failed, skipped or missing, by key in the given order."""
+        found = ((key, self.get("records", key)) for key in keys)
+        return {key: record["status"] if record else "missing" for key, record in found}
+
+    def put_mask(self, data: bytes) -> str:
+        """Keep a mask file; returns the SHA-256 it is known by."""
+        sha = hashlib.sha256(data).hexdigest()
+        self._put(self._mask_path(sha), data, partial(_mask, sha), MAX_MASK_BYTES)
+        return sha
+
+    def get_mask(self, sha: str) -> bytes:
+        """The bytes of a mask file. DataError if there are none that match."""
+        data = self._read(self._mask_path(sha), partial(_mask, sha), MAX_MASK_BYTES)
+        if data is None:
+            raise DataError(f"{self._mask_path(sha)}: no such mask; prune the cell again to make it")
+        return data
+
+    def has_mask(self, sha: str) -> bool:
+        """Whether there is a mask file that matches its name."""
+        return self._read(self._mask_path(sha), partial(_mask, sha), MAX_MASK_BYTES) is not None
+
+    def quarantine(self, kind: Kind, key: str, reason: str) -> None:
+        """Move a record away that turned out to be unusable: from now on it is absent."""
+        self._quarantine(self._path(kind, key), reason)
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt; a log that cannot be written stops nobody."""
+        text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(self.folder / "log.txt", flags, 0o666)
+            try:
+                os.write(handle, text.replace("\n", " ").encode() + b"\n")
+            finally:
+                os.close(handle)
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.folder / "study.json"
+
+    def _path(self, kind: Kind, key: str) -> Path:
+        return self.folder / kind / f"{_hexadecimal(key)}.json"
+
+    def _mask_path(self, sha: str) -> Path:
+        return self.folder / "masks" / f"{_hexadecimal(sha)}.safetensors"
+
+    def _old_manifest(self) -> dict[str, Any] | None:
+        try:
+            return self.manifest()
+        except MissingError:
+            return None
+        except DataError as error:
+            self._quarantine(self._manifest_path, str(error))
+            return None
+
+    def _put(self, path: Path, data: bytes, decode: Callable[[bytes], T], limit: int) -> T | None:
+        """None if this call gave the file its name, else the valid content that was there."""
+        for _ in range(3):  # a broken file in its place is moved away; nobody puts three there in good faith
+            if files.write_once(path, data):
+                return None
+            first = self._read(path, decode, limit)
+            if first is not None:
+                return first  # a broken one is in quarantine now and the name is free
+        raise RefusedError(f"{path}: broken, and cannot be moved to quarantine; move it by hand")
+
+    def _read(self, path: Path, decode: Callable[[bytes], T], limit: int) -> T | None:
+        try:
+            return decode(files.read(path, limit=limit))
+        except FileNotFoundError:
+            return None
+        except DataError:
+            pass
+        # Look again under the lock: another process may have moved the broken file and committed a good one since.
+        try:
+            with files.locked(self.folder):
+                try:
+                    return decode(files.read(path, limit=limit))
+                except DataError as error:
+                    self._quarantine(path, str(error))
+        except (OSError, RefusedError) as error:
+            self.log(f"{path.relative_to(self.folder)}: broken, and not moved to quarantine ({error})")
+        return None
+
+    def _quarantine(self, path: Path, reason: str) -> None:
+        kept = _free_name(self.folder / "quarantine", f"{path.parent.name}-{path.stem}", path.suffix)
+        os.rename(path, kept)
+        self.log(f"{path.relative_to(self.folder)}: moved to quarantine/{kept.name}: {reason}")
+
+    def _replace_failed(self, path: Path, sealed: bytes) -> bool:
+        with files.locked(self.folder):
+            try:
+                old = files.read(path, limit=MAX_BYTES)
+                if unseal(old)["status"] != "failed":
+                    return False
+            except (FileNotFoundError, DataError):
+                return False
+            kept = _free_name(self.folder / "history", f"{path.parent.name}-{path.stem}", ".json")
+            files.write_once(kept, old)
+            files.replace(path, sealed)
+            return True
+
+    def _log_difference(self, path: Path, first: dict[str, Any], second: dict[str, Any]) -> None:
+        different = list(itertools.islice(_differences(_without(first, VOLATILE), _without(second, VOLATILE)), 4))
+        if different:
+            name = path.relative_to(self.folder)
+            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+
+
+def _record(key: str, data: bytes) -> dict[str, Any]:
+    """The record of this key in a file's bytes; DataError: there is another, or none."""
+    record = unseal(data)
+    if record.get("key") != key:
+        raise DataError(f"is the record of {str(record.get('key'))[:80]}")
+    if not isinstance(record.get("status"), str):
+        raise DataError("has no status")
+    return record
+
+
+def _mask(sha: str, data: bytes) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha:
+        raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
+    return data
+
+
+def _hexadecimal(key: str) -> str:
+    if not SHA256.fullmatch(key):
+        raise ValueError(f"{key!r} is not a key of 64 hexadecimal digits")
+    return key
+
+
+def _free_name(folder: Path, stem: str, suffix: str) -> Path:
+    return next(path for n in itertools.count(1) if not os.path.lexists(path := folder / f"{stem}-{n}{suffix}"))
+
+
+def _without(record: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    """What is left without these keys, as it reads from disk: tuples are lists there."""
+    return {k: json.loads(canonical(v)) for k, v in record.items() if k not in keys}
+
+
+def _differences(first: Any, second: Any, at: str = "") -> Iterator[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            yield from _differences(first.get(key), second.get(key), f"{at}.{key}" if at else key)
+    elif first != second:
+        yield f"{at} {str(first)[:80]} and {str(second)[:80]}"

@@ -1,0 +1,106 @@
+"""What pydantic finds in a suite, told in the words of a suite."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pabench.suite.yaml import Path, Tree, dotted, shown
+
+BRANCHES = ("<mapping>", "<word>", "<list>", "<count>")
+
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "model_type": "a mapping",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def add_findings(tree: Tree, error: ValidationError, models: Mapping[str, type[BaseModel]]) -> None:
+    """Add every finding of a validation to the tree it was about; `models` holds the model of each dotted path."""
+    for found in error.errors(include_url=False):
+        path = _path(found)
+        if found["type"] == "too_short" and found["input"]:
+            continue  # pydantic counts the valid items only, and the invalid ones have findings of their own
+        if found["type"] == "missing":
+            tree.find(path, f"missing; add `{path[-1]}: ...`")
+        elif found["type"] == "extra_forbidden":
+            model = models[dotted(part for part in path[:-1] if isinstance(part, str))]
+            known = list(model.model_fields)
+            guess = _guess(path[-1], known) or f"known: {', '.join(known)}"
+            tree.find(path, f"unknown key; {guess}")
+        else:
+            tree.find(path, _problem(found))
+
+
+def add_duplicates(tree: Tree, kind: str) -> None:
+    """Items that a list of the suite names twice, whatever way they are written."""
+    items = tree.value.get(kind)
+    seen: dict[str, int] = {}
+    for i, item in enumerate(items if isinstance(items, list) else []):
+        value: Any = {"name": item} if isinstance(item, str) else item
+        key = json.dumps(float(value) if type(value) is int and kind == "sparsities" else value, sort_keys=True)
+        if key in seen:
+            tree.find((kind, i), f"the same as {kind}.{seen[key]}; remove one")
+        seen.setdefault(key, i)
+
+
+def _problem(found: ErrorDetails) -> str:
+    kind, value, context = found["type"], found["input"], found.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"must be {words} {context[bound]:g}, not {shown(value)}"
+    if kind == "literal_error":
+        choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
+        guess = _guess(value, choices)
+        choices += ["a mapping"] if found["loc"][-1] == "<word>" else []
+        return f"expected {' or '.join(filter(None, choices))}, not {shown(value)}{guess and '; ' + guess}"
+    if kind == "too_short":
+        return "an empty list; name at least one"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, not {shown(value)}{_remedy(kind, value)}"
+    return f"{found['msg']}, not {shown(value)}"
+
+
+def _remedy(kind: str, value: Any) -> str:
+    if kind in ("int_type", "float_type") and isinstance(value, str) and value.strip().lstrip("+-")[:1].isdigit():
+        return "; remove the quotes"
+    if kind == "int_type" and isinstance(value, float):
+        return "; round it"
+    if kind == "tuple_type" and not isinstance(value, dict | None):
+        return "; put it in [ ]"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "; put it in quotes"
+    return ""
+
+
+def _guess(value: Any, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(value), known, n=1)
+    return f'did you mean "{close[0]}"?' if close else ""
+
+
+def _path(found: ErrorDetails) -> Path:
+    """The path of a finding, without the tags by which pydantic names the branch it took (`BRANCHES`)."""
+    *parts, last = found["loc"]
+    path = tuple(part for part in parts if part not in BRANCHES)
+    return path if last in BRANCHES and found["type"] != "extra_forbidden" else (*path, last)

@@ -1,0 +1,180 @@
+"""A suite as plain cells: counted by arithmetic, made one at a time, picked with `--only`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, Protocol
+
+from pabench.errors import SuiteError, did_you_mean
+from pabench.parameters import ParameterError
+from pabench.suite.cell import DENSE, Cell
+from pabench.suite.digest import digest
+from pabench.suite.entries import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
+from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, Scoring, ordered
+from pabench.suite.suite import Suite
+
+
+class Resolving(Protocol):
+    """What turns what a suite names into what a cell records; asked once for each distinct thing.
+
+    An invalid entry is a `SuiteError` about the entry alone: `cells` adds file, line and column.
+    """
+
+    def dataset(self, entry: DatasetEntry) -> DatasetSpec: ...
+
+    def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec: ...
+
+    def criterion(self, entry: CriterionEntry) -> CriterionSpec: ...
+
+    def metric(self, entry: MetricEntry) -> MetricSpec: ...
+
+    def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe: ...
+
+
+def count(suite: Suite) -> int:
+    """The number of cells, none of them made."""
+    blocks = len(suite.datasets) * len(suite.models) * len(suite.seed_values)
+    pruned = len(suite.criteria) * sum(sparsity > 0 for sparsity in suite.sparsities)
+    return blocks * (pruned * (1 + len(suite.ablations)) + (0 in suite.sparsities))
+
+
+def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
+    """The cells of a suite: seeds outermost, then datasets, models, the dense baseline, criteria, sparsities.
+
+    The ablations of a block follow its plain cells, one ablation after the other.
+
+    Everything is resolved before the first cell; all invalid entries are in one `SuiteError`. The dense baseline of a
+    block (criterion None) is there if the suite lists the sparsity 0.
+    """
+    findings: list[str] = []
+    criteria = _resolved(findings, suite.criteria, resolving.criterion)
+    _check_metrics(findings, suite.metrics, resolving)
+    networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
+    for dataset in filter(None, _resolved(findings, suite.datasets, resolving.dataset)):
+        models = _resolved(findings, suite.models, resolving.model, dataset)
+        try:
+            networks.append((dataset, resolving.recipe(suite.recipe, dataset), models))
+        except SuiteError as error:
+            findings.append(f"{suite.where('recipe')}: recipe: {error}")
+    if findings:
+        raise SuiteError("\n".join(dict.fromkeys(findings)))  # a model is refused once for each dataset
+    return _expanded(suite, networks, criteria)
+
+
+def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
+    """The cells that every `--only` key agrees with, e.g. `criterion=snip,dense` and `sparsity=0,0.9`.
+
+    Several values of one key, in one `--only` or in several, widen it. A value is a bare name or a full label; dense
+    cells have the criterion `dense`, plain ones the ablation `none`. A value that no cell has is an error.
+    """
+    wanted = _wanted(only)
+    picked = []
+    known: dict[str, set[str]] = {key: set() for key in wanted}
+    for cell in cells:
+        names = {key: _NAMES[key](cell) for key in wanted}
+        for key in wanted:
+            known[key] |= names[key]
+        if all(names[key] & wanted[key] for key in wanted):
+            picked.append(cell)
+    unknown = [
+        f"--only {key}={value}: no cell has it; {did_you_mean(value, known[key])}"
+        for key in wanted
+        for value in sorted(wanted[key] - known[key])
+    ]
+    if unknown:
+        raise SuiteError("\n".join(unknown))
+    if not picked:
+        raise SuiteError(f"no cell is left by {' '.join(f'--only {o}' for o in only)}; dense cells have sparsity 0")
+    return picked
+
+
+def _wanted(only: Sequence[str]) -> dict[str, set[str]]:
+    """By key of `--only` the values it asks for, each in the one way of writing it."""
+    wanted: dict[str, set[str]] = {}
+    for option in only:
+        key, _, text = option.partition("=")
+        if key not in _NAMES:
+            raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
+        # a label may have commas of its own, between parentheses
+        values = {value.strip() for value in re.split(r",(?![^(]*\))", text)}
+        if values == {""}:
+            raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
+        wanted.setdefault(key, set()).update(map(_WRITTEN.get(key, str), values))
+    return wanted
+
+
+def _expanded(
+    suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
+) -> Iterator[Cell]:
+    scoring = Scoring(dtype=suite.scoring.dtype, degenerate=suite.scoring.degenerate)
+    pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
+    dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
+    variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]
+    for seed in suite.seed_values:
+        for dataset, recipe, models in networks:
+            for model, (ablation, (criterion, sparsity)) in product(models, variants):
+                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
+
+
+def _resolved(findings: list[str], entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:
+    """What each entry resolves to, None for an invalid one.
+
+    Two entries that mean the same cells, or that reports could not tell apart, are findings, too.
+    """
+    specs = [_told(findings, entry, resolve, *args) for entry in entries]
+    seen: dict[str, str] = {}
+    for entry, spec in zip(entries, specs, strict=True):
+        if spec is None:
+            continue
+        identity = digest(spec.identity())
+        if identity in seen:
+            findings.append(str(entry.error(f"the same as {seen[identity]} once defaults are filled in; remove one")))
+        elif spec.label in seen.values():
+            remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
+            findings.append(str(entry.error(f"reports would call two things {spec.label!r}; {remedy}")))
+        seen.setdefault(identity, spec.label)
+    return specs
+
+
+def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
+    """What an entry resolves to, or None and its findings with their places."""
+    try:
+        return resolve(entry, *args)
+    except ParameterError as error:
+        findings += [str(entry.error(problem, key)) for key, problem in error.problems]
+    except SuiteError as error:
+        findings += [str(entry.error(line)) for line in str(error).splitlines()]
+    return None
+
+
+def _check_metrics(findings: list[str], entries: Sequence[MetricEntry], resolving: Resolving) -> None:
+    """A metric is measured with one set of parameters, so that its name says which number a report shows."""
+    names: set[str] = set()
+    for entry in entries:
+        _told(findings, entry, resolving.metric)
+        if entry.name in names:
+            findings.append(str(entry.error(f"{entry.name} a second time; name each metric once")))
+        names.add(entry.name)
+
+
+def _number(text: str) -> str:
+    try:
+        return f"{float(text):.12g}"
+    except ValueError:
+        return text
+
+
+_NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
+    "dataset": lambda cell: {cell.dataset.name, cell.dataset.label},
+    "model": lambda cell: {cell.model.name, ordered(cell.model.label)},
+    "criterion": lambda cell: {cell.criterion.name, ordered(cell.criterion.label)} if cell.criterion else {DENSE},
+    "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
+    "ablation": lambda cell: {cell.ablation or "none"},
+    "seed": lambda cell: {str(cell.seed)},
+}
+
+
+_WRITTEN: Mapping[str, Callable[[str], str]] = {"sparsity": _number, "model": ordered, "criterion": ordered}
+"""What makes two ways of writing a value one: 0.90 is 0.9, and parameters may stand in any order."""

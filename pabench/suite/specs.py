@@ -1,0 +1,182 @@
+"""What a suite names, with all its parameters: data set, model, criterion, recipe, scoring, metric. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pabench.suite.digest import digest
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A dataset by name, with all parameters. `fingerprint` is its content.
+
+    `path` (where it lies) and `title` (what reports call it) are no part of its identity.
+    """
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    fingerprint: str = ""
+
+    @property
+    def label(self) -> str:
+        return str(self.args.get("title") or self.name)
+
+    def identity(self) -> dict[str, Any]:
+        args = {k: v for k, v in self.args.items() if k != "title"}
+        return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images,
+    `zeros="redrawn"` draws what starts at 0 and blocks the flow."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    stem: str = ""
+    zeros: str = ""
+
+    @property
+    def label(self) -> str:
+        shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
+        return labelled(self.name, {**shown, **{k: v for k, v in sorted(self.args.items()) if k != "zero_init_last"}})
+
+    def identity(self) -> dict[str, Any]:
+        zeros = {"zeros": self.zeros} if self.zeros else {}
+        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros}
+
+
+@dataclass(frozen=True)
+class CriterionSpec:
+    """A criterion by name (`grasp` or `grasp@official`).
+
+    `given` is what the suite says and makes the label, in alphabetical order, as records are stored; `args` are all
+    parameters, defaults included; `version` and `source` (SHA-256 of the defining file) come from the class, as do
+    `trains` (its masks depend on the recipe) and `reference_line` (why reports show it beside the criteria and do not
+    rank it; "" for a criterion). `donor` is the same of the criterion whose layer densities it takes over
+    (`allocation: as:NAME`); empty, and no part of the key, where it takes none.
+    """
+
+    name: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+    source: str = ""
+    trains: bool = False
+    reference_line: str = ""
+    donor: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return labelled(self.name, dict(sorted(self.given.items())))
+
+    def identity(self) -> dict[str, Any]:
+        known = {
+            "name": self.name.partition("@")[0],
+            "args": dict(self.args),
+            "version": self.version,
+            "source": self.source,
+        }
+        return {**known, "donor": dict(self.donor)} if self.donor else known
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training-time augmentation: random crop after zero padding by `crop` pixels, horizontal flip, a square of
+    `cutout` pixels set to 0 (DeVries & Taylor 2017, arXiv:1708.04552)."""
+
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a masked network is trained. All defaults are part of the cell key.
+
+    `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
+    the forward and backward pass compute in (`auto` is resolved before the key is taken).
+    """
+
+    epochs: int = 160
+    batch_size: int = 128
+    optimizer: str = "sgd"  # sgd | adamw
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    schedule: str = "constant"  # constant | step | cosine
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    augment: Augment = Augment()
+    precision: str = "auto"  # auto | float32 | bfloat16
+    channels_last: bool = True
+    compile: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        return {**vars(self), "augment": vars(self.augment)}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse)."""
+
+    dtype: str = "float64"
+    degenerate: str = "mark"
+
+
+def labelled(name: str, args: Mapping[str, Any]) -> str:
+    """`name` followed by the arguments that were given.
+
+    >>> labelled("synflow", {"steps": 100})
+    'synflow (steps=100)'
+    """
+    return f"{name} ({', '.join(f'{k}={v}' for k, v in args.items())})" if args else name
+
+
+def ordered(label: str) -> str:
+    """The label with its parameters in alphabetical order: what two ways of writing one label have in common.
+
+    >>> ordered("snip (steps=2, schedule=linear)")
+    'snip (schedule=linear, steps=2)'
+    """
+    name, mark, given = label.partition(" (")
+    return f"{name} ({', '.join(sorted(given.removesuffix(')').split(', ')))})" if mark else name
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric by name with all parameters; `version` and `source` (SHA-256 of the defining file) come from the class.
+
+    `stage` (mask, pair, training), `title` and `unit` say what it is about and are no part of its identity.
+    """
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    source: str = ""
+    stage: str = "mask"
+    title: str = ""
+    unit: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that can change a number."""
+        return digest(["metric", self.name, dict(self.args), self.version, self.source])
+
+    def column(self, number: str) -> str:
+        """What tables call one of its numbers: `ntk.trace`; the number that bears the metric's name, by that name.
+
+        >>> MetricSpec("ntk").column("trace"), MetricSpec("effective_density").column("effective_density")
+        ('ntk.trace', 'effective_density')
+        """
+        return self.name if number == self.name else f"{self.name}.{number}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

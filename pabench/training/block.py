@@ -1,0 +1,133 @@
+"""What all cells of a block share: data, network, batches, and the hashes that prove it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from pabench import registry
+from pabench.data.augment import augment_digest, order_digest
+from pabench.data.dataset import Dataset, identity, take
+from pabench.data.split import scoring_batch
+from pabench.errors import DataError
+from pabench.networks import models as models
+from pabench.parameters import create
+from pabench.scoring.context import Batch
+from pabench.scoring.shuffling import scrambled
+from pabench.suite.ablations import IN_BATCH
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
+from pabench.suite.specs import ModelSpec
+from pabench.training.loop import Report as Report
+from pabench.training.loop import Source
+from pabench.training.loop import train as train_network
+
+
+@dataclass(frozen=True)
+class Block:
+    """What all cells of a block share, made from the block's seeds and from nothing else."""
+
+    cell: Cell
+    device: torch.device
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        spec = self.cell.dataset
+        found: Dataset = create(registry.plugin("datasets", spec.name), {**spec.args, "path": spec.path}, spec.name)
+        if identity(found) != spec.fingerprint:
+            raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
+        return found
+
+    @cached_property
+    def train(self) -> Source:
+        return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
+
+    @cached_property
+    def test(self) -> Source:
+        return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
+
+    def network(self, seed: int | None = None, spec: ModelSpec | None = None) -> nn.Module:
+        """The network at initialization, on the CPU: the cell's own (the block's, or re-drawn), or of another seed, or
+        another network."""
+        own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
+        seed = own if seed is None else seed
+        return models.build(spec or self.cell.model, self.dataset.classes, self.dataset.shape, seed)
+
+    def fit(
+        self,
+        module: nn.Module,
+        masks: Mapping[str, torch.Tensor],
+        *,
+        dense_epochs: int = 0,
+        report: Report = lambda event: None,
+    ) -> dict[str, list[float]]:
+        """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
+        seed = self.cell.seed_for
+        torch.manual_seed(seed("training"))  # dropout and stochastic depth
+        return train_network(
+            module,
+            masks,
+            self.train,
+            self.cell.recipe,
+            device=self.device,
+            order_seed=seed("order"),
+            augment_seed=seed("augmentation"),
+            dense_epochs=dense_epochs,
+            report=report,
+        )
+
+    def scoring_batch(self, per_class: int) -> Batch:
+        """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
+        return self._images(self._scoring_indices(per_class))
+
+    def scoring_batches(self, per_class: int, count: int) -> list[Batch]:
+        """`count` disjoint scoring batches; the first is `scoring_batch(per_class)`.
+
+        In an ablation of the batch their labels or pixels are permuted.
+        """
+        by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
+        batches = [self._images(by_class[:, i].flatten()) for i in range(count)]
+        ablation = self.cell.ablation
+        return scrambled(batches, ablation, self.cell.seed_for(ablation)) if ablation in IN_BATCH else batches
+
+    def norm_batches(self) -> list[Batch]:
+        """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
+
+        In class-balanced batches of up to 128: what a whole one of a large dataset needs, few machines have.
+        """
+        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
+        parts = math.ceil(len(indices) / 128)
+        return [self._images(indices[part::parts]) for part in range(parts)]
+
+    def batch_digest(self, per_class: int) -> str:
+        """SHA-256 of which images a criterion is given, and of what an ablation does to them."""
+        ablation = self.cell.ablation
+        done = [ablation, self.cell.seed_for(ablation)] if ablation in IN_BATCH else []
+        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist(), *done])
+
+    def pairing(self, module: nn.Module) -> dict[str, str]:
+        """Hashes of what every criterion of the block must share (`ablation.alike`), for `status --pairing`."""
+        n, seed = len(self.train.split), self.cell.seed_for
+        augment = self.cell.recipe.augment
+        return {
+            "weights": models.weights_digest(module),
+            "order": order_digest(n, seed("order")),
+            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
+            "scoring_batch": self.batch_digest(self._usual()),
+        }
+
+    def _usual(self) -> int:
+        """Ten images a class, or as many as the scarcest class has."""
+        return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
+
+    def _images(self, indices: torch.Tensor) -> Batch:
+        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
+
+    def _scoring_indices(self, per_class: int) -> torch.Tensor:
+        seed = self.cell.seed_for("scoring-batch")
+        return scoring_batch(self.train.split, classes=self.dataset.classes, per_class=per_class, seed=seed)

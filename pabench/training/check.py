@@ -1,0 +1,114 @@
+"""The check before a study: each criterion on each network once, so that nothing is trained for a ranking of zeros.
+
+Findings are kept in the store under `Cell.check_key`, and a resumed study does not make them again.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pabench import registry
+from pabench.diagnostics.remedy import Patient, Treatment
+from pabench.errors import Aborted
+from pabench.scoring.context import Batch
+from pabench.scoring.criterion import Criterion
+from pabench.store.record import SCHEMA, labels, now
+from pabench.store.store import Store
+from pabench.store.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
+from pabench.suite.cell import Cell
+from pabench.training.block import Block
+from pabench.training.loop import Report
+
+IMAGES = 128
+"""At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
+
+
+TRIED = 20
+"""And so many of them where remedies are tried, each of which takes a pass of its own."""
+
+
+def check(payload: Mapping[str, Any], report: Report) -> None:
+    """One finding, with its remedy where it is not healthy. What goes wrong is kept as failed and tried again later."""
+    store, cell = Store(payload["store"]), Cell.from_json(payload["cell"])
+    data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
+    try:
+        for path in payload.get("plugins", ()):
+            registry.try_drop_in(path)
+        data |= {"status": "ok", **_checked(cell, torch.device(payload["device"]))}
+    except Aborted:
+        raise
+    except BaseException as error:
+        # A plugin's error can be as long as it likes; of a traceback the end names the place.
+        data |= {"status": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
+        data |= {"traceback": "".join(traceback.format_exception(error))[-20000:]}
+    store.commit("checks", cell.check_key, data, replace_failed=True)
+
+
+def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
+    assert cell.criterion is not None
+    block = Block(cell, device)
+    patient = Patient(
+        block.dataset.classes,
+        block.dataset.shape,
+        lambda rule: _few(block, rule, IMAGES),
+        seed=cell.seed_for("noise"),
+        weights_seed=cell.seed_for("weights"),
+        dtype=getattr(torch, cell.scoring.dtype),
+        device=device,
+    )
+    ill = patient.examined(Treatment(cell.criterion.name, cell.criterion.given, cell.model))
+    if ill.finding.reason and not ill.finding.declined:
+        # An error and no verdict of the criterion's own: kept as failed, it is looked at again after a repair.
+        return {"status": "failed", "message": ill.finding.reason}
+    found = replace(patient, batches=lambda rule: _few(block, rule, TRIED)).treat(ill)
+    if not ill.finding.worse_than(found.finding):
+        return {"finding": ill.finding.to_json(), "remedy": None, "after": None}
+    remedy = {key: entry for key, entry in found.entries.items() if entry}
+    return {"finding": ill.finding.to_json(), "remedy": remedy, "after": found.finding.to_json()}
+
+
+def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:
+    """The criterion's scoring batches, or a class-balanced part of each where they are large."""
+    if not rule.examples_per_class:
+        return []
+    batches = block.scoring_batches(rule.examples_per_class, rule.batch_count())
+    every = max(1, math.ceil(len(batches[0][1]) / images))
+    return [(x[::every], y[::every]) for x, y in batches]
+
+
+# --- In words ---------------------------------------------------------------------------------------------------------
+
+
+def lines(stores: Iterable[Store], cells: Iterable[Cell]) -> Iterator[str]:
+    """What was found, a line for each criterion on each network that is not healthy."""
+    stores, told = list(stores), set()
+    for cell in cells:
+        if cell.criterion is None or cell.check_key in told:
+            continue
+        told.add(cell.check_key)
+        found = next(filter(None, (store.get("checks", cell.check_key) for store in stores)), None)
+        if found is not None and (line := _line(cell, found)):
+            yield f"{checked_title(cell)}: {line}"
+
+
+def _line(cell: Cell, found: Mapping[str, Any]) -> str:
+    if found["status"] == "failed":
+        return f"the check failed: {found['message']}"
+    finding = Finding.from_json(found["finding"])
+    if finding.verdict == HEALTHY:
+        return ""
+    end = remedy_of(found)
+    if finding.verdict == DEGENERATE and cell.scoring.degenerate == "refuse":
+        end += "; its cells are skipped (scoring.degenerate: refuse)"
+    return f"{finding.verdict}: {finding.detail}{end}"
+
+
+def checked_title(cell: Cell) -> str:
+    assert cell.criterion is not None
+    return f"{cell.dataset.label} / {cell.model.label} / {cell.criterion.label}"

@@ -1,0 +1,222 @@
+"""Train and evaluate a masked network."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pabench.data.dataset import loader, steps_per_epoch
+from pabench.data.split import Images, Streamed
+from pabench.errors import DivergedError
+from pabench.networks.network import prunable_weights
+from pabench.scoring.masks import zero_pruned
+from pabench.suite.specs import Recipe
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A split and what turns its pixels into the network's input: mean and standard deviation of each channel."""
+
+    split: Images | Streamed
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Top-1 and top-5 accuracy in percent (top-5 of fewer than five classes is 100) and mean cross-entropy."""
+
+    top1: float
+    top5: float
+    loss: float
+
+
+def train(
+    model: nn.Module,
+    masks: Mapping[str, Tensor],
+    source: Source,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    order_seed: int,
+    augment_seed: int,
+    dense_epochs: int = 0,
+    report: Report = lambda event: None,
+) -> dict[str, list[float]]:
+    """Train `model` in place; its pruned weights are 0 before the first step and exactly 0 after every one.
+
+    With `dense_epochs` the masks take hold after so many epochs. Until then it is the training of the dense network, of
+    which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
+    Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
+    same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
+    """
+    nhwc = channels_last(model, recipe, device)
+    # before the optimizer is built, which would go on with the tensors of another device
+    model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
+    model.train()
+    weights = prunable_weights(model)
+    pruned = [weights[n] for n in masks]
+    # factors of the weights, in their dtype and laid out as they are: otherwise every step would convert them
+    kept = [torch.empty_like(weights[n]).copy_(m) for n, m in masks.items()]
+    split = source.split.to(device)
+    steps = steps_per_epoch(len(split), recipe.batch_size)
+    optimizer = build_optimizer(model, recipe, device)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, step / steps))
+    forward = torch.compile(model) if recipe.compile else model
+    curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
+    for epoch in range(recipe.epochs):
+        masked = pruned if epoch >= dense_epochs else []
+        if masked and epoch == dense_epochs:
+            zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
+        batches = loader(
+            split,
+            batch_size=recipe.batch_size,
+            mean=source.mean,
+            std=source.std,
+            device=device,
+            order_seed=order_seed,
+            augment=recipe.augment,
+            augment_seed=augment_seed,
+            epoch=epoch,
+            channels_last=nhwc,
+            workers=_readers(),
+        )
+        loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
+        if not math.isfinite(loss):
+            last = curve["loss"][-1] if curve["loss"] else None
+            raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
+        for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
+            curve[name].append(value)
+        report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
+    return curve
+
+
+def _epoch(
+    forward: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    pruned: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    recipe: Recipe,
+    device: torch.device,
+) -> tuple[float, float, float]:
+    """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
+    # sums stay on the device, where reading one would wait for it at every step; Metal has no float64
+    total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    seen = 0
+    for x, y in batches:
+        with precision(recipe, device):
+            logits = forward(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if pruned:
+            zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
+        lr = float(scheduler.get_last_lr()[0])
+        scheduler.step()
+        total += loss.detach() * len(y)
+        correct += (logits.detach().argmax(1) == y).sum()
+        seen += len(y)
+    return float(total) / seen, 100 * float(correct) / seen, lr
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.device) -> Evaluation:
+    """Accuracy and loss on a whole split, without augmentation, in eval mode."""
+    model.eval()
+    top1 = top5 = 0
+    total = 0.0
+    for x, y in loader(
+        source.split,
+        batch_size=max(recipe.batch_size, 256),
+        mean=source.mean,
+        std=source.std,
+        device=device,
+        channels_last=channels_last(model, recipe, device),
+        workers=_readers(),
+    ):
+        with precision(recipe, device):
+            logits = model(x)
+        logits = logits.float()
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
+        top1 += int(best[:, 0].sum())
+        top5 += int(best.any(1).sum())
+        total += float(F.cross_entropy(logits, y, reduction="sum"))
+    n = len(source.split)
+    if not math.isfinite(total):
+        raise DivergedError(f"the test loss is {total / n} after the last epoch")
+    return Evaluation(100 * top1 / n, 100 * top5 / n, total / n)
+
+
+def channels_last(model: nn.Module, recipe: Recipe, device: torch.device) -> bool:
+    """Whether images and weights lie channels last: as the recipe says, but where a CPU would write past its buffers.
+
+    oneDNN's kernel for AVX2 does, in a 1 x 1 convolution with a stride whose input channels are no multiple of 8 (seen
+    with torch 2.14): the heap is corrupted, and results change from run to run before the process dies.
+    """
+    return recipe.channels_last and not (device.type == "cpu" and any(map(_overruns, model.modules())))
+
+
+def _overruns(module: nn.Module) -> bool:
+    if not isinstance(module, nn.Conv2d) or module.in_channels == 1 or module.in_channels % 8 == 0:
+        return False
+    return module.kernel_size == (1, 1) and max(module.stride) > 1
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    """SGD or AdamW over all parameters; weight decay on all of them, as the PaI papers' code has it."""
+    fused = True if device.type in ("cpu", "cuda") else None
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=fused,
+    )
+
+
+def lr_factor(recipe: Recipe, epoch: float) -> float:
+    """The learning rate at a moment (in epochs, fractions included) as a multiple of the recipe's.
+
+    Linear warm-up from 0, then constant, divided at milestones, or one half cosine down to 0 at the last epoch.
+
+    >>> [lr_factor(Recipe(epochs=4, schedule="step", milestones=(2, 3)), e) for e in (0, 1.9, 2, 3)]
+    [1.0, 1.0, 0.1, 0.010000000000000002]
+    >>> [round(lr_factor(Recipe(epochs=3, schedule="cosine", warmup=1), e), 3) for e in (0.5, 1, 2, 3)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+    if epoch < recipe.warmup:
+        return epoch / recipe.warmup
+    if recipe.schedule == "step":
+        return recipe.gamma ** bisect_right(recipe.milestones, epoch)
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+    return 1.0
+
+
+def precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast to bfloat16 where the recipe says so; its range is that of float32, so no loss scaling is needed."""
+    if recipe.precision == "bfloat16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def _readers() -> int:
+    """Processes that read the files of a streamed split; images in memory need none."""
+    return max(1, torch.get_num_threads())

@@ -1,0 +1,142 @@
+"""Metrics of a study: of cells and of pairs of cells, as its tasks.
+
+A metric that raises costs its own number only: the entry says why it is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from pabench import registry
+from pabench.data.dataset import steps_per_epoch
+from pabench.diagnostics.measure import complete, measured, prepared
+from pabench.diagnostics.metric import CurveMetric, MaskMetric, MetricContext, Numbers, PairMetric, Training, checked
+from pabench.errors import Aborted, DataError
+from pabench.networks.network import Network, Tensors
+from pabench.parameters import create
+from pabench.scoring.context import Batch
+from pabench.scoring.masks import unpack
+from pabench.source import source_digest
+from pabench.store.figures import Measurements, Of, entry, file, single
+from pabench.store.figures import pairs as pairs_of
+from pabench.store.state import masked
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+from pabench.suite.specs import MetricSpec
+from pabench.training.block import Block
+from pabench.training.loop import Report
+from pabench.training.stage import load_plugins
+
+
+def cells(payload: Mapping[str, Any], report: Report) -> None:
+    """Metrics of masks and of trainings, for cells of one block and criterion, as far as they lack them."""
+    work = _Work(payload)
+    for cell in work.cells:
+        receipt = masked(work.store, cell.pruning_key) if cell.criterion else {}
+        record = work.store.get("records", cell.key)
+        entries, seconds = [], {}
+        for of, spec in work.lacking(single([cell], work.metrics)):
+            report({"stage": f"{spec.title} at {cell.sparsity:g}"})
+            began = time.perf_counter()
+            if spec.stage == "mask" and receipt is not None:
+                entries.append(_entry(of, spec, work.of_mask, cell, receipt))
+            elif spec.stage == "training" and record is not None and record["status"] == "ok":
+                entries.append(_entry(of, spec, work.of_training, record))
+            seconds[spec.name] = time.perf_counter() - began
+        work.commit(entries, seconds)
+
+
+def pairs(payload: Mapping[str, Any], report: Report) -> None:
+    """Metrics of pairs of masks, for the cells of one block, as far as they lack them."""
+    work = _Work(payload)
+    for sparsity in dict.fromkeys(c.sparsity for c in work.cells):
+        report({"stage": f"sparsity {sparsity:g}"})
+        masks = {}  # of one sparsity at a time: those of all may not fit
+        for cell in work.cells:
+            if cell.sparsity == sparsity and (receipt := masked(work.store, cell.pruning_key)) is not None:
+                masks[cell.pruning_key] = work.masks(receipt)
+        there = [c for c in work.cells if c.sparsity == sparsity and c.pruning_key in masks]
+        began = time.perf_counter()
+        lacking = work.lacking(pairs_of(there, work.metrics))
+        entries = [_entry((one, other), spec, _of_pair, masks[one], masks[other]) for (one, other), spec in lacking]
+        work.commit(entries, {"pairs": time.perf_counter() - began})
+
+
+def _entry(of: Of, spec: MetricSpec, measure: Callable[..., Numbers], *what: Any) -> dict[str, Any]:
+    """The figures that `measure(metric, *what)` gives, or why there are none: a metric may raise whatever it likes."""
+    try:
+        return entry(of, spec, checked(measure(rebuilt(spec), *what), spec.name))
+    except Aborted:
+        raise
+    except BaseException as error:
+        return entry(of, spec, {}, f"{type(error).__name__}: {error}")
+
+
+def rebuilt(spec: MetricSpec) -> MaskMetric | PairMetric | CurveMetric:
+    """The metric of a spec, from its name and all of its parameters."""
+    cls = registry.plugin("metrics", spec.name)
+    if source_digest(cls) != spec.source:
+        raise DataError(f"{spec.name}: its file has changed since the run began; start the run again")
+    found: Any = create(cls, spec.args, spec.name)
+    return found
+
+
+def _of_pair(metric: PairMetric, first: Tensors, second: Tensors) -> Numbers:
+    return metric.measure(first, second)
+
+
+class _Work:
+    """A task's cells of one block, what they lack, and what their metrics look at."""
+
+    def __init__(self, payload: Mapping[str, Any]) -> None:
+        load_plugins(payload)
+        self.store = Store(payload["store"])
+        self.cells = [Cell.from_json(c) for c in payload["cells"]]
+        self.metrics = [MetricSpec(**m) for m in payload["metrics"]]
+        self._block = Block(self.cells[0], torch.device(payload["device"]))
+        self._known = Measurements(self.store.records("metrics").values())
+        self._retry = bool(payload.get("retry"))
+        self._networks: dict[str, Network] = {}
+
+    def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
+        return [(of, spec) for of, spec in asked if self._known.lacks(of, spec, retry=self._retry)]
+
+    def masks(self, receipt: Mapping[str, Any]) -> Tensors:
+        return unpack(self.store.get_mask(receipt["mask"]))[0]
+
+    def of_mask(self, metric: MaskMetric, cell: Cell, receipt: Mapping[str, Any]) -> Numbers:
+        network = self._network(metric.bn)
+        masks = complete(self.masks(receipt) if cell.criterion else {}, network)
+        shape = tuple(self._block.dataset.shape)
+        ctx = MetricContext(lambda: prepared(self._images, network), shape, cell.seed_for("metrics"), receipt)
+        return measured(metric, masks, network, ctx)
+
+    def of_training(self, metric: CurveMetric, record: Mapping[str, Any]) -> Numbers:
+        curve = record["result"]["curve"]
+        steps = steps_per_epoch(len(self._block.train.split), record["cell"]["recipe"]["batch_size"])
+        return metric.measure(Training(tuple(curve["loss"]), tuple(curve["top1"]), steps))
+
+    def commit(self, entries: list[dict[str, Any]], seconds: dict[str, float]) -> None:
+        if entries:
+            data = file(entries, seconds)
+            self.store.commit("metrics", data["key"], data, replace_failed=True)
+
+    @cached_property
+    def _images(self) -> list[Batch]:
+        return self._block.norm_batches()
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        return self._block.network().to(self._block.device)
+
+    def _network(self, bn: str) -> Network:
+        """The block's network in one mode of BatchNorm: a copy in float64, made once for all metrics that use it."""
+        if bn not in self._networks:
+            self._networks[bn] = Network(self._module, bn=bn)
+        return self._networks[bn]

@@ -1,0 +1,271 @@
+"""The first stage of a cell: the masks of one criterion at all asked sparsities of a block, with their receipts.
+
+Three kinds of cells have three kinds of receipts: a scored mask, a parent's mask that is shuffled, and, for a reference
+line that prunes nothing, the network that is trained instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from pabench.errors import Aborted, DataError, SuiteError
+from pabench.networks.network import Network, Tensors
+from pabench.scoring.context import Sources
+from pabench.scoring.control import Control
+from pabench.scoring.criterion import Criterion
+from pabench.scoring.donor import donor, donor_layers
+from pabench.scoring.masks import Masks, pack, unpack
+from pabench.scoring.meter import Meter, clock
+from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
+from pabench.scoring.receipt import Pruned
+from pabench.scoring.shuffling import shuffle
+from pabench.store.record import STATISTICS, blank_receipt
+from pabench.store.state import has_masks, refused
+from pabench.store.store import Store
+from pabench.suite.ablations import IN_BATCH
+from pabench.suite.cell import Cell
+from pabench.training.block import Block
+from pabench.training.loop import Report
+from pabench.training.reference import replacement, trained_weights
+from pabench.training.stage import failure, load_plugins, rebuild, without_weights
+
+OF_WEIGHTS = ("gradient_norm",)
+"""Entries of a receipt that speak of the weights that were scored, and not of a re-drawn network."""
+
+
+def prune(payload: Mapping[str, Any], report: Report) -> None:
+    """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
+    store = Store(payload["store"])
+    cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
+    cells = [c for c in cells if not refused(store, c)]
+    if not cells:
+        return
+    try:
+        load_plugins(payload)
+        block = Block(cells[0], torch.device(payload["device"]))
+        for cell, receipt in _receipts(store, cells, block, report):
+            _commit(store, cell, receipt)
+    except Aborted:
+        raise
+    except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, and the study goes on
+        for cell in cells:
+            earlier = store.get("receipts", cell.pruning_key)
+            if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
+                _commit(store, cell, failure(error))
+
+
+def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
+    store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **receipt}, replace_failed=True)
+
+
+def _receipts(
+    store: Store, cells: Sequence[Cell], block: Block, report: Report
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Of each cell what its receipt says, as soon as it is known; masks are in the store by then."""
+    rule, module = rebuild(block.cell), block.network()
+    pairing = block.pairing(module)
+    if isinstance(rule, Control):
+        yield from _of_control(cells, block, rule, module, without_weights(pairing))
+        return
+    if block.cell.ablation == "shuffle":
+        found = [Scored(cell, shuffled(store, cell, pairing)) for cell in cells]
+    else:
+        found = scored(cells, block, rule, module, report)
+    given, norms = _given(block, rule), _Norms(block, module)
+    for each in found:
+        norm = {"before": norms.dense, "after": norms.under(each.pruned.masks)}
+        receipt = _with_mask(store, each.cell, each.pruned, {**given, "gradient_norm": norm})
+        cost = {**each.cost, **norms.unit()} if each.cost else {}
+        yield each.cell, {"receipt": receipt, "flags": each.pruned.flags, "pairing": pairing, "cost": cost}
+
+
+# --- A reference line that prunes nothing -----------------------------------------------------------------------------
+
+
+def _of_control(
+    cells: Sequence[Cell], block: Block, rule: Control, module: nn.Module, pairing: dict[str, str]
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """The network that is trained in place of the pruned one, or why there is none."""
+    if block.cell.ablation:
+        raise InapplicableError(f"{rule.name} prunes nothing: {block.cell.ablation} changes a mask, and it has none")
+    for cell in cells:
+        try:
+            found = {"receipt": replacement(block, rule, cell, module)}
+        except SuiteError as error:
+            found = failure(SkippedError(f"{rule.name} declines this network: {error}"))
+        yield cell, {"pairing": pairing, **found}
+
+
+# --- A scored mask ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A cell's masks, and what scoring them cost; a shuffled mask is not scored and costs nothing."""
+
+    cell: Cell
+    pruned: Pruned
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
+
+    block: Block
+    rule: Criterion
+    network: Network
+    sources: Sources
+    training: Meter
+
+    def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
+        images = self.rule.examples_per_class
+        batches = self.block.scoring_batches(images, self.rule.batch_count()) if images else []
+        return prune_all(
+            self.network,
+            self.rule,
+            densities,
+            batches=tuple(batches),
+            seed=self.block.cell.seed_for("noise"),
+            input_shape=self.block.dataset.shape,
+            sources=self.sources,
+            invert=invert,
+        )
+
+
+def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report) -> list[Scored]:
+    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once.
+
+    `cells` differ in their sparsity alone. A criterion that looks at trained weights gets those of one training of the
+    dense network, which is part of its cost. InapplicableError: the cells' ablation means nothing to the criterion.
+    """
+    ablation, dtype = cells[0].ablation, getattr(torch, cells[0].scoring.dtype)
+    if ablation in IN_BATCH and not rule.examples_per_class:
+        raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
+    own = _setting(block, rule, module, dtype, report)
+    trainings = [own.training]
+    if (giver := donor(rule)) is not None:
+        other = _setting(block, giver, module, dtype, report)
+        trainings.append(other.training)
+        layers = donor_layers(rule, lambda _, density: other.masks([density])[0].masks)
+        own = replace(own, sources=replace(own.sources, layers=layers))
+    one_shot = getattr(rule, "steps", 0) == 1  # one with rounds scores anew on the way to each density
+    found = []
+    for group in [cells] if one_shot else [[cell] for cell in cells]:
+        report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
+        with Meter(own.network.device) as scoring:
+            results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert")
+        peak = max(meter.peak_bytes for meter in [*trainings, scoring])
+        for cell, result in zip(group, results, strict=True):
+            # each cell is charged the whole training and scoring, as if it were alone
+            seconds = sum(meter.seconds for meter in trainings) + result.seconds
+            images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
+            cost = {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}
+            found.append(Scored(cell, result, cost))
+    return found
+
+
+def _setting(block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> _Setting:
+    def redraw(seed: int) -> Tensors:
+        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+        return {**other.rest, **other.weights}
+
+    network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+    sources, training = Sources(redraw=redraw), Meter(block.device)
+    if rule.trains:
+        with training:
+            weights = trained_weights(block, rule, network, report)
+        sources = replace(sources, trained=lambda: dict(weights))
+    return _Setting(block, rule, network, sources, training)
+
+
+def _given(block: Block, rule: Criterion) -> dict[str, Any]:
+    """What a receipt says of the images and of the training that a criterion was given."""
+    found: dict[str, Any] = {}
+    if images := rule.examples_per_class * rule.batch_count():
+        found["batch"] = block.batch_digest(images)
+    giver = donor(rule)
+    if giver and giver.examples_per_class:
+        found["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())
+    if rule.trains:
+        found["dense_epochs"] = rule.dense_epochs()
+    return found
+
+
+class _Norms:
+    """Gradient norms of a block's network, dense and under masks.
+
+    The fastest of these passes, each one forward and one backward, is the unit that the time of scoring is compared to.
+    """
+
+    def __init__(self, block: Block, module: nn.Module) -> None:
+        dtype = getattr(torch, block.cell.scoring.dtype)
+        # by the statistics of the batch, as the training that follows begins
+        self._network = Network(module.to(block.device), bn="train", dtype=dtype)
+        self._batches = block.norm_batches()
+        self._seconds: list[float] = []
+        self.dense = self.under({})
+
+    def under(self, masks: Tensors) -> float | None:
+        device = self._network.device
+        there = {n: m.to(device) for n, m in masks.items()}
+        began = clock(device)
+        norm = gradient_norm(self._network, self._batches, there)
+        self._seconds.append(clock(device) - began)
+        return norm
+
+    def unit(self) -> dict[str, float]:
+        return {"gradient_seconds": min(self._seconds), "gradient_images": sum(len(y) for _, y in self._batches)}
+
+
+def _with_mask(store: Store, cell: Cell, result: Pruned, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise.
+
+    The mask file holds the receipt without its statistics, whose last digit depends on the number of threads: equal
+    masks are one file.
+    """
+    assert cell.criterion is not None
+    variant = cell.criterion.name.partition("@")[2]
+    receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, **more}
+    exact = {k: v for k, v in receipt.items() if k not in STATISTICS}
+    return {**receipt, "mask": store.put_mask(pack(result.masks, exact))}
+
+
+# --- A parent's mask --------------------------------------------------------------------------------------------------
+
+
+def shuffled(store: Store, cell: Cell, pairing: Mapping[str, str]) -> Pruned:
+    """The parent's mask permuted within layers, with the parent's receipt; nothing is scored again.
+
+    DataError: there is no such mask. SkippedError: the criterion declined the network.
+    """
+    receipt = store.get("receipts", cell.parent().pruning_key)
+    if receipt is None or receipt["status"] == "failed":
+        raise DataError(
+            f"no mask to shuffle: {receipt['message'] if receipt else 'the receipt of its parent is missing'}"
+        )
+    if receipt["status"] == "skipped":
+        raise SkippedError(receipt["message"])
+    refuse_foreign(store, cell.parent(), receipt, pairing)
+    kept = {k: v for k, v in receipt["receipt"].items() if k not in ("mask", "batch", *OF_WEIGHTS)}
+    masks, _ = unpack(store.get_mask(receipt["receipt"]["mask"]))
+    made = shuffle(Masks(masks, kept, receipt["flags"]), seed=cell.seed_for("shuffle"))
+    return Pruned(dict(made), made.receipt, made.flags, 0.0)
+
+
+def inherited(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """The receipt of a mask for a network with other weights: what was measured on the parent's is not repeated."""
+    return {**receipt, "receipt": {**receipt["receipt"], **dict.fromkeys(OF_WEIGHTS)}, "cost": {}}
+
+
+def refuse_foreign(store: Store, cell: Cell, receipt: Mapping[str, Any], pairing: Mapping[str, str]) -> None:
+    """DataError where a cell's mask was made for other weights or images than `pairing` says; it is put away."""
+    made_for = receipt.get("pairing", pairing)
+    if any(made_for.get(part) != pairing.get(part) for part in ("weights", "scoring_batch")):
+        store.quarantine("receipts", cell.pruning_key, "made for other weights or another scoring batch")
+        raise DataError("the masks were made for other weights or images; --retry failed makes them anew")

@@ -1,0 +1,67 @@
+"""What the stages of a cell have in common: plugins, the criterion made again, and errors as parts of a record."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pabench import registry
+from pabench.errors import DataError, DivergedError, MissingError
+from pabench.scoring.criterion import Criterion
+from pabench.scoring.donor import donor_identity
+from pabench.scoring.pruning import SkippedError
+from pabench.source import source_digest
+from pabench.suite.cell import Cell
+
+
+def load_plugins(payload: Mapping[str, Any]) -> None:
+    """Import the plugin files of a task; one that is broken is told where it is asked for."""
+    for path in payload.get("plugins", ()):
+        registry.try_drop_in(path)
+
+
+def rebuild(cell: Cell) -> Criterion:
+    """The criterion of a cell, from its name and all of its parameters."""
+    assert cell.criterion is not None
+    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+    if source_digest(type(rule)) != cell.criterion.source:
+        raise DataError(f"{rule.name}: its file has changed since the run began; start the run again")
+    if donor_identity(rule) != cell.criterion.donor:
+        raise DataError(f"{rule.allocation}: the criterion has changed since the run began; start the run again")  # type: ignore[attr-defined]
+    return rule
+
+
+def without_weights(pairing: Mapping[str, str]) -> dict[str, str]:
+    """What another network shares with the cells of its block: order, augmentation and images, but no weights."""
+    return {part: value for part, value in pairing.items() if part != "weights"}
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """What a record says of an error: its kind, one line, and where it came from."""
+    if isinstance(error, SkippedError):
+        return {"status": "skipped", "kind": error.kind, "message": str(error)}
+    text = "".join(traceback.format_exception(error))
+    return {
+        "status": "failed",
+        "kind": _kind(error),
+        # what a plugin raises may be of any length, and a record is read into memory as a whole
+        "message": f"{type(error).__name__}: {error}"[:2000],
+        "traceback": text[-20000:],
+        "receipt": None,
+        "result": None,
+    }
+
+
+def _kind(error: BaseException) -> str:
+    # torch's allocator on the CPU raises a plain RuntimeError with these words
+    out_of_memory = "can't allocate memory" in str(error) or "out of memory" in str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or out_of_memory:
+        return "oom"
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, (DataError, MissingError)):
+        return "data"
+    return "io" if isinstance(error, OSError) else "plugin-error"
