@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from pabench.leaderboard import site
 
-from ..test_publish import grid, published
+from ..leaderboard.test_publish import grid, published
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,290 @@
+"""Every criterion passes every check, and every check can fail."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pabench.cli import conformance as testimony
+from pabench.cli.main import app
+from pabench.diagnostics import conformance, oracle
+from pabench.diagnostics.conformance import chance, examine, names, overlaps
+from pabench.diagnostics.laws import LAWS, purity, robustness
+from pabench.diagnostics.laws.law import jaccard, relative_error, worst
+from pabench.diagnostics.specimens import CONVOLUTIONAL, PERCEPTRON, permuted
+from pabench.diagnostics.subject import Noise
+from pabench.errors import DataError, MissingError, SuiteError
+
+from ..broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
+from ..conftest import REFERENCE
+
+PLUGIN = """
+import torch
+from pabench.plugins import ScoreContext, ScoreCriterion
+
+class Mine(ScoreCriterion):
+    name = "mine"
+
+    def score(self, ctx):
+        return {n: w.abs() * torch.linspace(1, 2, w.numel()).view_as(w).to(w) for n, w in ctx.kept.items()}
+"""
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_criterion_and_variant_passes_every_check(name):
+    found = examine(name)
+
+    assert testimony.summary(found).splitlines()[1:] == []
+    assert list(found.outcomes) == [law.name for law in LAWS]
+
+
+def test_a_sound_criterion_of_a_plugin_passes_every_check():
+    """What the broken ones derive from: without this, they could fail for what they inherit."""
+    assert examine(Sound()).failed == []
+
+
+def one_for_each_check():
+    """All of the broken; those whose checks have failed for an earlier one already are slow."""
+    caught = set()
+    for broken in every():
+        known = set(broken.caught_by) <= caught
+        caught |= set(broken.caught_by)
+        yield pytest.param(broken, marks=[pytest.mark.slow] if known else [], id=broken.__name__)
+
+
+@pytest.mark.parametrize("broken", list(one_for_each_check()))
+def test_what_is_wrong_with_a_criterion_is_found_by_the_checks_meant_for_it(broken):
+    assert set(examine(broken()).failed) == set(broken.caught_by)
+
+
+def test_every_check_that_can_fail_fails_for_one_of_the_broken():
+    """Signs and precision are told for information; official results have a test of their own below."""
+    caught = {check for broken in every() for check in broken.caught_by}
+
+    assert {law.name for law in LAWS} - caught == {"signs", "precision", "reference"}
+    assert caught <= {law.name for law in LAWS}
+
+
+def test_a_criterion_that_is_not_what_official_code_computes_is_found(tmp_path):
+    """The same files, and an index that gives SNIP's results to another criterion."""
+    for path in REFERENCE.iterdir():
+        if path.name != "index.json":
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "index.json").write_text('[{"file": "sf_snip", "criterion": "magnitude", "cases": ["a"]}]')
+
+    mine, wrong = (examine("magnitude", reference=folder).outcomes["reference"] for folder in (REFERENCE, tmp_path))
+
+    assert mine.verdict == "pass"
+    assert wrong.verdict == "FAIL"
+    # at 50, 90, 98, 99.9 % two masks that have nothing to do with each other differ in hundreds of 4,928 weights
+    assert int(wrong.figure.split(", ")[1].split()[0]) > 1000
+
+
+def test_reference_results_are_found_missing_or_unreadable_by_their_path(tmp_path):
+    with pytest.raises(MissingError, match=r"index.json: no such file; --reference names a folder"):
+        oracle.index(tmp_path)
+    (tmp_path / "index.json").write_text('[{"fiel": "sf_mag"}]')
+    with pytest.raises(DataError, match=r"index.json: .*unexpected keyword argument 'fiel'"):
+        oracle.index(tmp_path)
+
+
+def test_unknown_laws_and_exemptions_are_refused_with_the_likely_one():
+    class Typo(Sound):
+        laws = ("homogenous",)
+
+    class Elsewhere(Sound):
+        exempt = {"batch ordre": "by definition"}
+
+    with pytest.raises(SuiteError, match="sound: laws: there is no 'homogenous'; did you mean 'homogeneous'"):
+        examine(Typo())
+    with pytest.raises(SuiteError, match="sound: exempt: there is no 'batch ordre'; did you mean 'batch order'"):
+        examine(Elsewhere())
+
+
+def test_a_generator_that_nothing_was_drawn_from_makes_no_random_criterion():
+    class Prepared(Sound):
+        def score(self, ctx):
+            torch.randint(0, 2, (0, 3), generator=ctx.generator("never"))
+            return super().score(ctx)
+
+    class Drawn(Sound):
+        def score(self, ctx):
+            torch.randint(0, 2, (1, 3), generator=ctx.generator("once"))
+            return super().score(ctx)
+
+    assert examine(Prepared()).failed == []
+    assert examine(Drawn()).failed == ["seed"]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda noise: noise["w"],
+        lambda noise: noise.get("w"),
+        lambda noise: [n for n, _ in noise.items()],
+        lambda noise: list(noise.values()),
+        lambda noise: {**noise},
+        lambda noise: noise | {"v": 0},
+        lambda noise: {"v": 0} | noise,
+    ],
+)
+def test_noise_counts_as_drawn_however_it_is_looked_at(look):
+    noted = set()
+
+    look(Noise({"w": torch.rand(2)}, noted))
+
+    assert noted == {"seed"}
+
+
+def test_an_exemption_takes_its_check_away_and_gives_its_reason():
+    class ByDefinition(SignReversed):
+        exempt = {"finite differences": "upside down", "removal": "upside down"}
+
+    found = examine(ByDefinition())
+
+    assert found.failed == []
+    assert found.outcomes["removal"].verdict == "does not apply"
+    assert found.outcomes["removal"].reason == "upside down"
+
+
+def test_a_criterion_that_declines_a_network_is_not_blamed_for_it(monkeypatch):
+    class Picky(Sound):
+        def declines(self, ctx):
+            return "" if len(ctx.weights) > 1 else "one layer is too few"
+
+    monkeypatch.setattr(conformance, "LAWS", robustness.LAWS)
+
+    outcome = examine(Picky()).outcomes["linear layer"]
+
+    assert (outcome.verdict, outcome.reason) == ("does not apply", "declines: one layer is too few")
+
+
+def test_an_examination_leaves_the_process_as_it_was(monkeypatch):
+    """Whatever a criterion does to global states is over when its check is."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+
+    monkeypatch.setattr(conformance, "LAWS", purity.LAWS)  # all checks run in the same frame: those of one file do
+    examine(ChangesTheDefaultType())
+    examine(ChangesTheThreads())
+
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_permuting_hidden_units_changes_no_output():
+    """Otherwise the check of equivariance would compare two functions."""
+    order = torch.tensor([3, 0, 7, 1, 2, 6, 5, 4])
+    module = CONVOLUTIONAL.module().eval()
+    ((x, _),) = CONVOLUTIONAL.batches(2, 1)
+
+    other = permuted(module, CONVOLUTIONAL.hidden, order)
+
+    torch.testing.assert_close(other(x), module(x), rtol=1e-12, atol=0)
+    assert not torch.equal(other[0].weight, module[0].weight)
+
+
+def test_overlap_and_what_chance_gives_are_those_of_a_hand():
+    """Layers of 4 and 2 weights: a keeps 2 and 1, b 2 and 0; expected in common 2 * 2 / 4 = 1 of 3 + 2 - 1."""
+    a = {"x": torch.tensor([1, 1, 0, 0]), "y": torch.tensor([1, 0])}
+    b = {"x": torch.tensor([1, 0, 1, 0]), "y": torch.tensor([0, 0])}
+
+    assert jaccard(a, b) == pytest.approx(1 / 4)
+    assert chance(a, b) == pytest.approx(1 / 4)
+    assert jaccard(a, a) == 1.0
+
+
+def test_overlaps_of_random_masks_are_what_chance_gives():
+    """Two seeds would differ; here random meets magnitude, which knows nothing of the noise."""
+    found = overlaps(["magnitude", "random"], PERCEPTRON)["magnitude", "random"]
+
+    # 160 of 1,600 weights each: by chance 0.1 / 1.9 = 0.053 for equal densities, with a spread of 0.02
+    assert found.found == pytest.approx(found.chance, abs=0.05)
+    assert 0.03 < found.chance < 0.06
+
+
+def test_differences_are_relative_to_each_layer_and_nan_is_no_agreement():
+    expected = {"large": torch.tensor([100.0, 1.0]), "small": torch.tensor([1e-3, 0.0])}
+    found = {"large": torch.tensor([101.0, 1.0]), "small": torch.tensor([1e-3, 1e-4])}
+
+    assert relative_error(found, expected) == pytest.approx(0.1)
+    assert math.isnan(relative_error({"a": torch.tensor([math.nan])}, {"a": torch.tensor([1.0])}))
+    assert math.isnan(worst([0.5, math.nan, 1.0]))
+    assert relative_error({"a": torch.tensor([math.inf])}, {"a": torch.tensor([math.inf])}) == 0
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(testimony) == (0, 4)
+
+
+def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path, monkeypatch, fresh_registry):
+    """Plain lines where there is no terminal; 3: a check failed."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(app, ["conformance", "mine", "--plugin", "mine.py"])
+
+    assert done.exit_code == 3, done.output
+    lines = {line[:20].strip(): line[20:].split(maxsplit=1) for line in done.stdout.splitlines()[3:]}
+    assert [name for name, (result, *_) in lines.items() if result == "FAIL"] == ["channels"]
+    assert "\x1b" not in done.stdout
+    assert done.stdout.splitlines()[0].startswith("mine: ")
+
+
+def test_the_command_gives_json_for_programs(capsys):
+    assert testimony.one("random", [], None, as_json=True) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert (found["criterion"], found["passed"]) == ("random", True)
+    assert {"check": "batch order", "verdict": "does not apply", "figure": "", "reason": "data-free"} in found["checks"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["snp"], "no criterion named 'snp'; did you mean 'snip'"),
+        (["grasp@offical"], "grasp has no variant 'offical'; did you mean 'official'"),
+        ([], "name one criterion, or give --all"),
+        (["snip", "--all"], "name one criterion, or give --all"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, message):
+    result = CliRunner().invoke(app, ["conformance", *arguments])
+
+    assert isinstance(result.exception, SuiteError)
+    assert result.exception.exit_code == 2
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+@pytest.mark.slow
+def test_all_of_them_are_examined_and_their_masks_compared(tmp_path):
+    """Two minutes on one core at most."""
+    began = os.times().children_user
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pabench", "conformance", "--all"], cwd=tmp_path, capture_output=True, text=True
+    )
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(":")[0] for line in lines if " passed, 0 failed" in line] == names()
+    assert sum(line.startswith("overlap of masks at 90 % sparsity") for line in lines) == 2
+    assert os.times().children_user - began < 120
+
+
+def test_the_page_of_the_documentation_explains_every_check():
+    explained = PAGE.read_text()
+
+    assert all(f"**{law.name}**" in explained for law in LAWS)

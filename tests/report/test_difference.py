@@ -1,0 +1,270 @@
+"""`pabench diff`: what changed between two studies, in which cells, and beyond noise or not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from pabench.cli.difference import difference_text
+from pabench.report.difference import difference
+from pabench.statistics.contrast import contrasts, seed_noise
+from pabench.store.envelope import seal, unseal
+from pabench.store.store import Store
+from pabench.suite.specs import ModelSpec
+
+from ..cli.test_main import pabench
+from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, manifest, record
+
+NOISE = {0: 0.0, 1: 0.1, 2: -0.1}
+
+
+def grid(**axes):
+    return cells([CRITERIA["random"], CRITERIA["snip"]], **{"models": ["resnet20"], "sparsities": [0.9], **axes})
+
+
+def folder(path, expected, make=record, name="study", **entries):
+    """A results folder of synthetic cells."""
+    store = Store(path)
+    store.open_study({**manifest(expected, name), **entries})
+    for cell in expected:
+        if (made := make(cell)) is not None:
+            store.commit("records", cell.key, made)
+    return path
+
+
+def at(top1):
+    """Records whose accuracy is `top1(cell)`."""
+
+    def made(cell):
+        good = record(cell)
+        return {**good, "result": {**good["result"], "top1": top1(cell)}}
+
+    return made
+
+
+def faster(cell):
+    return replace(cell, recipe=replace(cell.recipe, lr=0.2))
+
+
+def rewrite(path, key, change):
+    """Alter a record as somebody would who knows how it is sealed."""
+    file = path / "records" / f"{key}.json"
+    found = unseal(file.read_bytes())
+    change(found)
+    file.write_bytes(seal(found))
+
+
+def frame_of(rows):
+    place = {"dataset": "d", "model": "m", "ablation": "", "sparsity": 0.9, "block": "x"}
+    return pd.DataFrame([{**place, "criterion": c, "seed": s, "top1": t} for c, s, t in rows])
+
+
+@pytest.fixture
+def base(tmp_path):
+    return folder(tmp_path / "a", grid())
+
+
+def test_a_study_and_its_copy_are_the_same(base, tmp_path):
+    found = difference(base, folder(tmp_path / "b", grid()))
+
+    assert (found.code, found.shared, found.equal, found.changes, found.altered) == (0, 9, 9, (), ())
+    assert {one.verdict for one in found.contrasts} == {"identical"}
+    assert "verdict: the same" in difference_text(found)
+
+
+def test_a_tampered_accuracy_is_found_on_equal_machines(base, tmp_path):
+    other = folder(tmp_path / "b", grid())
+    cell = next(c for c in grid() if c.criterion and c.criterion.name == "snip")
+    rewrite(other, cell.key, lambda r: r["result"].update(top1=round(r["result"]["top1"] + 0.5, 2)))
+
+    found = difference(base, other)
+
+    (altered,) = found.altered
+    assert (altered.title, altered.what, altered.environment) == (cell.title, ("top-1",), "")
+    assert altered.change == pytest.approx(0.5)
+    assert (found.code, found.equal) == (3, 8)
+    assert "1 cell of one key with two results" in difference_text(found)
+
+
+def test_a_changed_mask_is_named(base, tmp_path):
+    other = folder(tmp_path / "b", grid())
+    rewrite(other, grid()[1].key, lambda r: r["receipt"].update(mask="0" * 64))
+
+    assert [one.what for one in difference(base, other).altered] == [("mask",)]
+
+
+def test_another_version_of_torch_explains_small_changes_and_is_named(base, tmp_path):
+    """Results differ in the loss alone: no accuracy changed, so nothing is beyond noise."""
+
+    def elsewhere(cell):
+        good = record(cell, environment={**ENVIRONMENT, "torch": "2.11.0"})
+        return {**good, "result": {**good["result"], "loss": good["result"]["loss"] + 1e-7}}
+
+    found = difference(base, folder(tmp_path / "b", grid(), elsewhere))
+
+    assert (len(found.altered), found.unexplained, found.code) == (9, 0, 0)
+    assert found.altered[0].environment == "torch 2.14.1 and 2.11.0"
+    assert [(c.what, c.first, c.second) for c in found.changes] == [("environment: torch", "2.14.1", "2.11.0")]
+
+
+def test_what_may_differ_between_executions_is_no_difference(base, tmp_path):
+    later = folder(
+        tmp_path / "b", grid(), lambda cell: record(cell, created="2027-01-01T00:00:00Z", cost={}, attempt=2)
+    )
+
+    assert difference(base, later).code == 0
+
+
+def test_a_change_of_the_recipe_is_tested_in_pairs_with_holm(tmp_path):
+    """random: 0.0, 0.1, -0.1: mean 0. snip: +3 with SD 0.1: t = 3 / (0.1 / sqrt 3) = 51.96, p = 0.00037, times 3."""
+    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0))
+    gain = at(lambda c: 80.0 + (3.0 if c.criterion and c.criterion.name == "snip" else 0.0) + NOISE[c.seed])
+    b = folder(tmp_path / "b", [faster(c) for c in grid()], gain)
+
+    found = difference(a, b)
+
+    told = {one.criterion: one for one in found.contrasts}
+    assert {name: one.verdict for name, one in told.items()} == {
+        "dense": "not separable", "random": "not separable", "snip": "higher",
+    }  # fmt: skip
+    assert told["snip"].change.mean == pytest.approx(3.0)
+    assert told["snip"].p == pytest.approx(3 * 0.000370, rel=0.01)
+    assert all(one.paired for one in found.contrasts)
+    assert (found.shared, found.corresponding, found.code) == (0, 9, 3)
+    assert [(c.what, c.first, c.second) for c in found.changes] == [("recipe on cifar10: lr", "0.1", "0.2")]
+    assert difference(b, a).code == 3
+    assert {one.criterion: one.verdict for one in difference(b, a).contrasts}["snip"] == "lower"
+
+
+def test_a_change_within_noise_is_called_not_separable(tmp_path):
+    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0))
+    b = folder(tmp_path / "b", [faster(c) for c in grid()], at(lambda c: 80.0 + NOISE[c.seed]))
+
+    found = difference(a, b)
+
+    assert found.code == 0
+    assert "verdict: not separable: no change beyond noise was found, which proves no equality" in difference_text(
+        found
+    )
+
+
+def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
+    """A network with other arguments is another block: two samples of 3, not 3 differences."""
+    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0 + NOISE[c.seed]))
+    other = [replace(c, model=ModelSpec("resnet20", {"zero_init_last": False})) for c in grid()]
+    b = folder(tmp_path / "b", other, at(lambda c: 80.0 + NOISE[c.seed]))
+
+    found = difference(a, b)
+
+    assert {(one.paired, one.change.n, one.change.method) for one in found.contrasts} == {(False, 6, "Welch")}
+    assert found.code == 0
+    assert "unpaired: other weights" in difference_text(found)
+
+
+def test_one_seed_gives_no_verdict(tmp_path):
+    a = folder(tmp_path / "a", grid(seeds=1), at(lambda c: 80.0))
+    b = folder(tmp_path / "b", [faster(c) for c in grid(seeds=1)], at(lambda c: 85.0))
+
+    found = difference(a, b)
+
+    assert (found.code, {one.verdict for one in found.contrasts}) == (4, {"not tested"})
+    assert "with so few seeds nothing can be tested" in difference_text(found)
+
+
+def test_studies_of_different_things_give_no_verdict(base, tmp_path):
+    found = difference(base, folder(tmp_path / "b", grid(models=["vgg11_bn"])))
+
+    assert (found.code, found.contrasts, len(found.only_first), len(found.only_second)) == (4, (), 9, 9)
+    assert [(c.what, c.first, c.second) for c in found.changes] == [("models of one alone", "resnet20", "vgg11_bn")]
+
+
+def test_a_criterion_whose_source_changed_is_named_by_the_hashes(base, tmp_path):
+    def edited(cell):
+        changed = cell.criterion and cell.criterion.name == "snip"
+        return replace(cell, criterion=replace(cell.criterion, source="ab" * 32)) if changed else cell
+
+    found = difference(base, folder(tmp_path / "b", [edited(c) for c in grid()]))
+
+    assert [(c.what, c.first, c.second) for c in found.changes] == [("criterion snip: source", "", "abababababab")]
+    assert (found.shared, found.corresponding) == (6, 3)
+
+
+def test_what_is_finished_in_one_study_alone_is_listed_and_no_change(base, tmp_path):
+    def some(cell):
+        if cell.seed == 2 and cell.criterion:
+            return failed(cell) if cell.criterion.name == "snip" else None
+        return record(cell)
+
+    found = difference(base, folder(tmp_path / "b", grid(), some))
+
+    assert [line.rpartition(": ")[2] for line in found.unlike] == ["ok and missing", "ok and failed"]
+    assert (found.code, found.equal) == (0, 7)
+
+
+def test_a_broken_record_is_counted_and_absent(base, tmp_path):
+    other = folder(tmp_path / "b", grid())
+    file = other / "records" / f"{grid()[1].key}.json"
+    file.write_bytes(file.read_bytes()[:-9])
+
+    found = difference(base, other)
+
+    assert found.broken == (0, 1)
+    assert "1 broken record, treated as absent" in difference_text(found)
+
+
+def test_noise_is_pooled_over_what_was_repeated():
+    """Variances 2 (80, 82) and 8 (70, 74): the root of their mean 5."""
+    rows = [("a", 0, 80.0), ("a", 1, 82.0), ("b", 0, 70.0), ("b", 1, 74.0), ("c", 0, 50.0)]
+    assert seed_noise(frame_of(rows)) == {("d", "m"): pytest.approx(5**0.5)}
+
+
+def test_a_contrast_needs_both_studies():
+    frame = frame_of([("a", 0, 1.0)])
+
+    assert contrasts(frame, frame.assign(criterion="b")) == []
+
+
+def test_the_command_prints_json_for_programs_and_exits_by_the_verdict(base, tmp_path):
+    other = folder(tmp_path / "b", [faster(c) for c in grid()], at(lambda c: 20.0 + NOISE[c.seed]))
+
+    said = pabench("diff", base, other, "--json")
+
+    told = json.loads(said.stdout)
+    assert (said.returncode, told["code"]) == (3, 3)
+    assert {one["verdict"] for one in told["contrasts"]} == {"lower"}
+
+
+def test_a_folder_without_a_study_is_one_line(base, tmp_path):
+    said = pabench("diff", base, tmp_path / "nowhere")
+
+    assert (said.returncode, said.stdout) == (5, "")
+    assert said.stderr.count("\n") == 1
+    assert "no study.json" in said.stderr
+
+
+def test_a_study_of_a_version_to_come_is_one_line(base, tmp_path):
+    """Its cells have entries that this pabench does not know."""
+    strange = [{**c.to_json(), "novelty": 1} for c in grid()]
+    other = folder(tmp_path / "b", grid(), cells=strange)
+    novel = folder(tmp_path / "c", grid(), cells=[{**c, "model": {**c["model"], "novelty": 1}} for c in strange])
+
+    assert pabench("diff", base, other).returncode == 0
+    said = pabench("diff", base, novel)
+    assert said.returncode == 4  # 3 would be a verdict
+    assert said.stderr.count("\n") == 1
+    assert "was another version of pabench used?" in said.stderr
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path):
+    hostile = replace(CRITERIA["snip"], name="\x1b[2Jsnip\n")
+    expected = cells([hostile], models=["resnet20"], sparsities=[0.9], seeds=1)
+    a = folder(tmp_path / "a", expected, name="a\x1b[31m")
+    b = folder(tmp_path / "b", [faster(c) for c in expected], name="b")
+
+    text = difference_text(difference(a, b))
+
+    assert "\x1b" not in text
+    assert "snip 0.9" not in [line[:8] for line in text.splitlines()]

@@ -1,0 +1,87 @@
+"""Accuracy against sparsity, effective density and training FLOPs."""
+
+from __future__ import annotations
+
+import pytest
+from pabench_reports.accuracy import Accuracy, _effective, _flops, draw
+from pabench_reports.figure import looks
+
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec
+
+from ..synthetic import CRITERIA, cells, manifest, record
+
+LINE = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
+
+
+def study(criteria, top1, **changes):
+    """Two seeds of each criterion, whose top-1 is `top1` in seed 0 and one more in seed 1."""
+    expected = cells(criteria, models=["resnet20"], sparsities=[0.9, 0.98], seeds=2)
+    records = {}
+    for cell in expected:
+        made = record(cell)
+        flops = {"dense": 100, "pruned": 20 if cell.sparsity == 0.9 else 5 if cell.sparsity else 100}
+        made["result"] = {**made["result"], "top1": top1 + cell.seed, "flops": flops}
+        records[cell.key] = {**made, **changes}
+    return frame.study(manifest(expected), records)
+
+
+def styles(made):
+    return looks([c for c in made.plain["criterion"].unique() if c != "dense"])
+
+
+def test_the_numbers_under_a_figure_are_its_means_and_intervals():
+    """50 and 51: mean 50.5, SD 0.7071, half width 0.5 * 12.706."""
+    made = study([CRITERIA["snip"]], 50.0)
+
+    figure = draw(made.plain, styles(made), "x")
+
+    assert figure.numbers.heads[1:] == ("90 %", "98 %")
+    assert figure.numbers.lines == (("snip", ("50.50 [44.15, 56.85]", "50.50 [44.15, 56.85]")),)
+
+
+def test_training_flops_are_in_parts_of_the_dense_network():
+    made = study([CRITERIA["snip"]], 50.0)
+
+    figure = _flops(made, made.plain, styles(made), "x")
+
+    assert [v.rpartition(" at ")[2] for v in figure.numbers.lines[0][1]] == ["20 %", "5 %"]
+    assert figure.title == "x, against training FLOPs"
+
+
+def test_a_line_that_trains_more_than_the_pruned_network_is_not_among_the_flops():
+    made = study([CRITERIA["snip"], LINE], 50.0)
+
+    figure = _flops(made, made.plain, styles(made), "x")
+
+    assert [name for name, _ in figure.numbers.lines] == ["snip"]
+    assert "Not shown, as more than the pruned network is trained: late." in figure.notes
+
+
+def test_effective_density_places_each_point_and_names_who_has_none():
+    made = study([CRITERIA["snip"]], 50.0)
+    rows = made.plain.assign(effective_density=(1 - made.plain["sparsity"]) / 2)
+    rows.loc[(rows["sparsity"] == 0.98) & (rows["seed"] == 0), "effective_density"] = 0.0
+
+    figure = _effective(rows, styles(made), "x")
+
+    assert [v.rpartition(" at ")[2] for v in figure.numbers.lines[0][1]] == ["5 %", "1 %"]
+    assert "Left out, as no path is live: 1 cell." in figure.notes
+    assert _effective(made.plain, styles(made), "x") is None
+
+
+def test_a_section_has_a_figure_for_each_axis_that_is_known():
+    made = study([CRITERIA["snip"]], 50.0)
+
+    html = str(Accuracy().render(made))
+
+    assert html.count("<figcaption") == 2
+    assert html.count('aria-label="Top-1 accuracy against') == 2
+
+
+@pytest.mark.parametrize("sparsities", [[0.9], [0.9, 0.98]])
+def test_one_sparsity_is_enough_for_an_axis(sparsities):
+    expected = cells([CRITERIA["snip"]], models=["resnet20"], sparsities=sparsities, seeds=1)
+    made = frame.study(manifest(expected), {c.key: record(c) for c in expected})
+
+    assert "<svg" in str(Accuracy().render(made))

@@ -1,0 +1,239 @@
+"""The report's section of diagnostics: numbers of metrics, and how much masks overlap."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import subprocess
+import sys
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+from pabench_reports import cells as cells_section
+from pabench_reports import diagnostics, overlaps
+
+from pabench.report import frame
+from pabench.report import page as report
+from pabench.report.study import Study
+from pabench.store import figures
+from pabench.store.envelope import seal
+from pabench.store.figures import entry, file
+from pabench.store.store import Store
+from pabench.suite.specs import MetricSpec
+
+from ..synthetic import CRITERIA, cells, manifest, record
+
+SPECS = {
+    "effective_density": MetricSpec("effective_density", title="effective density"),
+    "gradient_norm": MetricSpec("gradient_norm", title="gradient norm"),
+    "layer_collapse": MetricSpec("layer_collapse", title="collapsed layers"),
+    "overlap": MetricSpec("overlap", stage="pair", title="mask overlap"),
+    "steps_to": MetricSpec("steps_to", stage="training", title="training to accuracy"),
+    "theirs": MetricSpec("theirs", title="their <b>figure</b>"),
+}
+
+
+def files(expected, numbers, jaccard=lambda a, b: 0.5) -> list[dict[str, Any]]:
+    """What would be stored: `numbers(name, cell)` for single cells (a text: an error), `jaccard(a, b)` for pairs."""
+    found = []
+    for cell in expected:
+        for spec in SPECS.values():
+            of = [cell.key if spec.stage == "training" else cell.pruning_key]
+            value = numbers(spec.name, cell) if spec.stage != "pair" else None
+            if value is not None:
+                found.append(file([entry(of, spec, *(({}, value) if isinstance(value, str) else (value,)))]))
+    groups = defaultdict(list)
+    for cell in expected:
+        if cell.criterion:
+            groups[cell.block, cell.sparsity].append(cell)
+    for group in groups.values():
+        for a, b in itertools.combinations(group, 2):
+            share = {"jaccard": jaccard(a, b), "chance": 0.05, "chance_in_layers": 0.1}
+            of = sorted((a.pruning_key, b.pruning_key))
+            found.append(file([entry(of, SPECS["overlap"], share)]))
+    return found
+
+
+def study(expected, found) -> Study:
+    head = {**manifest(expected), "metrics": [m.to_json() for m in SPECS.values()]}
+    return frame.study(head, {cell.key: record(cell) for cell in expected}, found)
+
+
+def usual(name, cell) -> Any:
+    density = 1 - cell.sparsity
+    return {
+        "effective_density": {"effective_density": density / 2, "of_kept": 0.5},
+        "gradient_norm": {"before": 1.0, "after": density, "change": density},
+        "layer_collapse": {"dead": 0, "disconnected": 0, "layers": 20},
+        "steps_to": {"epochs_50": 2, "steps_50": 784, "epochs_75": 10 if cell.seed else None, "steps_75": None},
+        "theirs": {"theirs": 7},
+    }[name]
+
+
+SMALL = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9, 0.98], seeds=2)
+
+
+def table(study: Study) -> dict[tuple[str, float], dict[str, tuple[str, str]]]:
+    columns = diagnostics.shown(study)
+    lines = diagnostics._lines(study.frame, columns)
+    return {
+        (line.criterion, line.sparsity): {c: (v.text, v.note) for c, v in zip(columns, line.values, strict=True)}
+        for line in lines
+    }
+
+
+def test_numbers_of_single_cells_are_columns_of_the_frame_and_so_of_exports():
+    made = study(SMALL, files(SMALL, usual)).frame
+
+    assert list(made.filter(regex="steps_to|effective|theirs").columns) == [
+        *("effective_density", "effective_density.of_kept"),
+        *("steps_to.epochs_50", "steps_to.epochs_75", "steps_to.steps_50", "steps_to.steps_75", "theirs"),
+    ]
+    row = made[(made["criterion"] == "snip") & (made["sparsity"] == 0.98) & (made["seed"] == 1)].iloc[0]
+    assert (row["effective_density"], row["steps_to.epochs_75"]) == (pytest.approx(0.01), 10)
+    assert made["steps_to.steps_75"].isna().all()
+
+
+def test_ablations_are_in_no_mean_and_in_no_overlap():
+    """Ten times the density of the plain masks, in cells that the table must not look at."""
+    both = cells(
+        [CRITERIA["random"], CRITERIA["snip"]],
+        models=["resnet20"],
+        sparsities=[0.9, 0.98],
+        seeds=2,
+        ablations=("shuffle",),
+    )
+
+    def numbers(name, cell):
+        return {"effective_density": 1.0} if cell.ablation and name == "effective_density" else usual(name, cell)
+
+    plain, ablated = study(SMALL, files(SMALL, usual)), study(both, files(both, numbers))
+
+    assert diagnostics.Diagnostics().render(ablated) == diagnostics.Diagnostics().render(plain)
+
+
+def test_the_table_has_means_over_seeds_and_says_of_how_many():
+    """Factors have geometric means: 0.1 and 0.001 make 0.01. Of two seeds one reaches 75 %."""
+
+    def numbers(name, cell):
+        if name == "gradient_norm":
+            return {"change": 0.1 if cell.seed else 0.001}
+        return usual(name, cell)
+
+    line = table(study(SMALL, files(SMALL, numbers)))["snip", 0.9]
+
+    assert line["effective_density"] == ("5 %", "")
+    assert line["gradient_norm.change"] == ("0.01", "")
+    assert line["steps_to.epochs_50"] == ("2", "")
+    assert line["steps_to.epochs_75"] == ("10", "1 of 2")
+    assert line["theirs"] == ("7", "")
+    assert "steps_to.steps_50" not in line
+
+
+def test_numbers_of_a_metric_with_other_parameters_are_not_shown():
+    found = files(SMALL, usual)
+    head = {**manifest(SMALL), "metrics": [MetricSpec("effective_density", {"power": 2}).to_json()]}
+
+    made = frame.study(head, {}, found)
+
+    assert "effective_density" not in made.frame.columns
+    assert "diagnostics" not in report.render(made)
+
+
+def test_the_matrix_has_the_overlap_below_and_the_layers_chance_above_the_diagonal():
+    def jaccard(a, b):
+        return {0: 0.2, 1: 0.4}[a.seed]
+
+    pairs = overlaps.overlaps(study(SMALL, files(SMALL, usual, jaccard)))
+    found = overlaps.matrix(pairs[pairs["sparsity"] == 0.9], ["random", "snip"])
+
+    assert len(pairs) == 4
+    assert found[1, 0] == pytest.approx(0.3)
+    assert found[0, 1] == pytest.approx(0.1)
+    assert np.isnan(np.diag(found)).all()
+
+
+def test_the_section_names_models_criteria_chance_and_cut_off_layers():
+    def numbers(name, cell):
+        cut = cell.criterion is not None and cell.criterion.name == "snip" and cell.sparsity == 0.98
+        return {"dead": 1, "disconnected": 3, "layers": 20} if name == "layer_collapse" and cut else usual(name, cell)
+
+    html = diagnostics.Diagnostics().render(study(SMALL, files(SMALL, numbers)))
+
+    assert html.count('<tr class="flagged"><th scope="row">snip</th>') == 1
+    assert "sparsity 90 % · by chance 0.050" in html
+    assert "epochs to 75 %" in html
+    assert "their &lt;b&gt;figure&lt;/b&gt;" in html
+    assert html.count("<svg") == 1
+
+
+def test_why_a_metric_is_missing_is_told_once_with_how_often():
+    def numbers(name, cell):
+        return "ValueError: <no luck>" if name == "theirs" and cell.criterion else usual(name, cell)
+
+    html = diagnostics.Diagnostics().render(study(SMALL, files(SMALL, numbers)))
+
+    assert html.count("missing 8 times: ValueError: &lt;no luck&gt;") == 1
+
+
+def test_a_study_without_measurements_has_no_such_section():
+    assert diagnostics.Diagnostics().render(study(SMALL, [])) is None
+
+
+def test_the_cells_table_has_what_was_measured_of_each_cell():
+    """Effective density always, by its place; other metrics after the facts that every study has."""
+    made, bare = (cells_section.table(s) for s in (study(SMALL, files(SMALL, usual)), study(SMALL, [])))
+
+    place = made["facts"].index("effective_density")
+    assert place == made["own"] - 1 == len(bare["facts"]) - 1
+    row = next(r for r in made["rows"] if r[3] == 0.9)
+    assert (row[7][place], row[7][made["facts"].index("theirs")]) == (0.05, 7)
+    assert [c for c in made["facts"] if c.startswith("gradient_norm.")] == ["gradient_norm.change"]
+    assert bare["rows"][1][7][place] is None
+
+
+def test_doctests_hold():
+    assert doctest.testmod(diagnostics) == (0, 1)
+    assert doctest.testmod(figures) == (0, 1)
+
+
+def written(folder, expected, found) -> None:
+    """A results folder as a run leaves it."""
+    Store(folder).open_study({**manifest(expected), "metrics": [m.to_json() for m in SPECS.values()]})
+    for kind, all_of_them in (("records", map(record, expected)), ("metrics", found)):
+        for data in all_of_them:
+            (folder / kind / f"{data['key']}.json").write_bytes(seal(data))
+
+
+def rendered(folder) -> tuple[bytes, float]:
+    """The page that another process makes of it, without torch, and the seconds of CPU time it took."""
+    code = (
+        "import sys, time; from pabench import report; from pathlib import Path; began = time.process_time();"
+        "report.write(Path(sys.argv[1])); print(time.process_time() - began);"
+        "assert not {'torch', 'timm'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    return (folder / report.NAME).read_bytes(), float(done.stdout)
+
+
+def test_another_process_makes_the_same_bytes_of_a_folder_without_torch(tmp_path):
+    written(tmp_path, SMALL, files(SMALL, usual))
+
+    page, _ = rendered(tmp_path)
+
+    assert page.decode() == report.render(report.read(tmp_path))
+    assert b"by chance 0.050" in page
+
+
+@pytest.mark.slow
+def test_a_thousand_cells_are_quick_and_their_page_is_small(tmp_path):
+    expected = cells(models=["resnet20"], sparsities=[0.8, 0.9, 0.95, 0.98, 0.99], seeds=38)
+    written(tmp_path, expected, files(expected, usual))
+
+    page, seconds = rendered(tmp_path)
+
+    assert len(expected) == 988
+    assert len(page) < 1_200_000
+    assert seconds < 20  # 8 to 13 were measured beside other work; what grows faster than the cells takes minutes

@@ -1,0 +1,243 @@
+"""What `pabench plan` and a dry run say of a suite before it runs."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pabench.cli import forecast
+from pabench.run import estimate, outlook
+from pabench.run.estimate import Clock
+from pabench.run.session import Options, Session
+from pabench.statistics.power import Comparison, paired_sd
+from pabench.store.store import Store
+from pabench.suite.cell import Cell
+
+from ..cli.test_main import Said, pabench
+from ..synthetic import CRITERIA, cells, manifest, record
+
+SUITE = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 10, test_per_class: 5}]
+models: [lenet_300_100, resnet8]
+criteria: [random, snip, grasp]
+sparsities: [0, 0.9, 0.95]
+seeds: 4
+recipe: {epochs: 1, batch_size: 32, augment: none}
+"""
+ONE = SUITE.replace("lenet_300_100, ", "").replace("seeds: 4", "seeds: 2")
+LINES = SUITE.replace("grasp]", "grasp, magnitude_after_training, small_dense]")
+HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _hourly(monkeypatch):
+    """A training takes an hour, wherever it would be timed."""
+    monkeypatch.setattr(estimate, "_calibrated", lambda *_: HOUR)
+
+
+def ask(folder: Path, *words: str | Path, text: str = SUITE, command: tuple[str, ...] = ("plan",)) -> Said:
+    (folder / "some.yaml").write_text(text)
+    return pabench(*command, "some.yaml", "--device", "cpu", "-j", "1", *words, cwd=folder)
+
+
+def figures(folder: Path, *words: str | Path, text: str = SUITE) -> dict:
+    said = ask(folder, "--json", *words, text=text)
+    assert (said.returncode, said.stderr) == (0, "")
+    return json.loads(said.stdout)
+
+
+def results(folder: Path, noise: dict[int, float]) -> Path:
+    """A results folder: snip above random by 5 points and by `noise` in each seed, at both sparsities; one model."""
+    expected = cells(
+        [CRITERIA["snip"], CRITERIA["random"]], models=["resnet20"], sparsities=[0.9, 0.95], seeds=len(noise)
+    )
+    store = Store(folder)
+    store.open_study(manifest(expected))
+    for cell in expected:
+        above = 5 + noise[cell.seed] if cell.criterion and cell.criterion.name == "snip" else 0.0
+        good = record(cell)
+        store.commit("records", cell.key, {**good, "result": {**good["result"], "top1": 80.0 + above}})
+    return folder
+
+
+def test_a_suite_is_counted_cell_by_cell(tmp_path):
+    """2 models x 4 seeds x (dense + 3 criteria x 2 sparsities) = 56 trainings of an hour, 24 scorings."""
+    found = figures(tmp_path)
+
+    assert (found["cells"], found["done"], found["trainings"], found["scorings"]) == (56, 0, 56, 24)
+    assert (found["seeds"], found["hours"], found["dense_again"]) == (4, pytest.approx(56), 0)
+    assert not list(tmp_path.glob("results*"))
+
+
+def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
+    """Two more lines: 8 blocks x 4 cells, and one dense training in each for the line that prunes trained weights."""
+    said = ask(tmp_path, "--json", text=LINES)
+    found = json.loads(said.stdout)
+
+    assert (found["cells"], found["dense_again"], found["trainings"]) == (88, 8, 96)
+    assert found["hours"] == pytest.approx(96)
+    assert {reach["pairs"] for reach in found["reaches"]} == {1, 3}  # lines are not compared
+    told = forecast.describe(
+        outlook.Outlook(**{**found, "spread": outlook.Spread(**found["spread"]), "wish": outlook.Wish(), "reaches": ()})
+    )
+    assert "trainings: 96, 8 dense ones for reference lines among them" in told
+
+
+def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(Session, "check_criteria", lambda *_, **__: ())
+    text = LINES.replace("seeds: 4", "seeds: 1\nmetrics: [ntk]")
+
+    said = " ".join(ask(tmp_path, "--dry-run", text=text, command=("run",)).stdout.split())
+
+    assert "estimate: 1 day, 0:00:00 of training" in said  # 22 cells and 2 dense trainings
+    assert "2 dense trainings for reference lines included" in said
+    assert "measured: 22 of ntk, whose time is in no estimate" in said  # of every network, the dense ones too
+
+
+def test_detectable_differences_and_needed_seeds_are_those_of_the_t_test(tmp_path):
+    """One model or two, one pair or the first of three: SD 0.323, four seeds."""
+    found = figures(tmp_path, "--mde", "0.4")
+
+    assert found["spread"]["sd"] == pytest.approx(paired_sd())
+    assert "0.34 over seeds (median of 45 published cells), correlation 0.55" in found["spread"]["source"]
+    assert [(r["models"], r["pairs"]) for r in found["reaches"]] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    for reach in found["reaches"]:
+        test = Comparison(paired_sd(), 0.05 / reach["pairs"], reach["models"])
+        assert reach["detectable"] == pytest.approx(test.detectable(4))
+        assert reach["seeds"] == test.seeds(0.4)
+        assert reach["trainings"] == 14 * reach["seeds"]  # 56 for four seeds
+        assert reach["hours"] == pytest.approx(14 * reach["seeds"])
+
+
+def test_power_and_level_are_options(tmp_path):
+    loose = figures(tmp_path, "--power", "0.5", "--alpha", "0.2", text=ONE)["reaches"][0]
+
+    assert loose["detectable"] == pytest.approx(Comparison(paired_sd(), 0.2).detectable(2, 0.5))
+
+
+def test_the_spread_is_taken_from_records_where_there_are_any(tmp_path):
+    """Differences 5.1, 5.3, 4.9, 5.5: SD 0.258; of a sample of four the middle variance is 0.789 of the true one."""
+    folder = results(tmp_path / "before", {0: 0.1, 1: 0.3, 2: -0.1, 3: 0.5})
+
+    found = figures(tmp_path, "--records", folder, text=ONE)
+
+    assert found["spread"]["sd"] == pytest.approx(0.2582 / 0.7887**0.5, abs=1e-3)
+    assert (found["spread"]["pairs"], found["spread"]["blocks"]) == (1, 4)
+    assert found["spread"]["source"] == f"median of 1 pair in {folder}, 4 blocks each"
+
+
+def test_records_without_spread_fall_back_on_the_default_and_say_why(tmp_path):
+    folder = results(tmp_path / "before", {0: 0.1})
+
+    found = figures(tmp_path, "--records", folder, text=ONE)
+
+    assert found["spread"]["sd"] == pytest.approx(paired_sd())
+    assert f"as {folder} has no two criteria in two blocks" in found["spread"]["source"]
+
+
+def test_what_is_done_is_not_counted_again_and_its_time_is_used(tmp_path):
+    """One cell recorded with 120 s: all of its model take that, all of the other one an hour."""
+    (tmp_path / "some.yaml").write_text(SUITE)
+    options = Options(suite=str(tmp_path / "some.yaml"), device="cpu", jobs=1, output=tmp_path / "out")
+    session = Session.open(options)
+    cell = session.cells[0]
+    good = record(replace(cell))
+    session.store.open_study(session._manifest({"pabench": "0"}))
+    session.store.commit("records", cell.key, {**good, "cost": {**good["cost"], "training_seconds": 120.0}})
+
+    found = figures(tmp_path, "-o", tmp_path / "out")
+
+    assert (found["cells"], found["done"], found["trainings"]) == (56, 1, 55)
+    assert found["hours"] == pytest.approx(27 * 120 / 3600 + 28)
+    assert found["time"].startswith("partly from records")
+
+
+def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json():
+    cell = cells()[0]
+    cell = replace(cell, dataset=replace(cell.dataset, args={"mean": (0.5,), "size": 0}))
+
+    again = Cell.from_json(json.loads(json.dumps({**cell.to_json()}, sort_keys=True)))
+
+    assert estimate._kind(again) == estimate._kind(cell)
+
+
+def test_a_clock_counts_what_it_timed_and_what_it_knew(tmp_path):
+    folder = results(tmp_path / "before", {0: 0.1})
+    known = cells(models=["resnet20"])[0]
+    clock = Clock(Store(folder), None)
+
+    assert 61.0 <= clock.seconds(known) <= 62.0
+    assert clock.seconds(replace(known, recipe=replace(known.recipe, epochs=3))) == HOUR
+    assert (clock.recorded, clock.timed) == (1, 1)
+
+
+def test_one_seed_detects_nothing_and_says_what_would(tmp_path):
+    said = ask(tmp_path, text=ONE.replace("seeds: 2", "seeds: 1")).stdout
+
+    assert "one model, one pair: nothing with one seed; 0.5 points take 6 seeds" in said
+
+
+def test_no_difference_of_accuracies_is_large_enough_for_two_seeds_and_many_pairs(tmp_path):
+    """Ten criteria, 45 pairs: t(1 - 0.05 / 90, 1) = 573, times 0.228, the error, times 1.28: 167 points."""
+    names = "random, snip, grasp, magnitude, synflow, force, grad_norm, fisher, iter_snip, synflow_l2"
+    said = ask(tmp_path, text=ONE.replace("random, snip, grasp", names)).stdout
+    reaches = figures(tmp_path, text=ONE.replace("random, snip, grasp", names))["reaches"]
+
+    assert "the first of 45 pairs (Holm): nothing: more than 100 points with 2 seeds; 0.5 points take" in said
+    assert [reach["detectable"] is None for reach in reaches] == [False, True]
+
+
+def test_one_criterion_has_nothing_to_compare(tmp_path):
+    said = ask(tmp_path, text=ONE.replace("[random, snip, grasp]", "[snip]")).stdout
+
+    assert "none: the suite has fewer than two criteria to compare" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--mde", "0"), 2, "--mde 0: expected points of top-1 between 0 and 100, as in --mde 0.5\n"),
+        (("--mde", "nan"), 2, "--mde nan: expected points of top-1 between 0 and 100, as in --mde 0.5\n"),
+        (("--power", "80"), 2, "--power 80: expected a number between 0 and 1\n"),
+        (("--alpha", "-0.1"), 2, "--alpha -0.1: expected a number between 0 and 1\n"),
+        (("--alpha", "0.9"), 2, "--power 0.8: expected more than --alpha, 0.9\n"),
+        (("--records", "no"), 5, "no: no study.json; expected the results folder of a `pabench run`\n"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line_and_an_exit_code(tmp_path, words, code, message):
+    said = ask(tmp_path, *words, text=ONE)
+
+    assert (said.returncode, said.stdout, said.stderr) == (code, "", message)
+
+
+def test_a_broken_study_is_named(tmp_path):
+    folder = results(tmp_path / "before", {0: 0.1})
+    (folder / "study.json").write_text('{"cells": 3')
+
+    said = ask(tmp_path, "--records", folder, text=ONE)
+
+    assert (said.returncode, len(said.stderr.splitlines())) == (3, 1)
+    assert f"{folder}/study.json" in said.stderr
+
+
+def test_missing_data_leaves_the_time_unknown_and_the_rest_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PABENCH_DATA", str(tmp_path / "nothing"))
+    text = SUITE.replace("{name: digits, train_per_class: 10, test_per_class: 5}", "cifar10").replace(
+        "lenet_300_100, ", ""
+    )
+
+    said = ask(tmp_path, text=text)
+
+    assert said.returncode == 5
+    assert "hours: unknown (the data is missing, nothing can be timed)" in said.stdout
+    assert "0.5 points take 6 seeds: 42 trainings\n" in said.stdout
+    assert said.stderr.startswith("missing data: ")
+
+
+def test_doctests_hold():
+    assert doctest.testmod(forecast).failed == 0

@@ -1,0 +1,525 @@
+"""A study from suite to records: paired, reproducible, resumed, and with every failure kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from pabench import registry
+from pabench.cli.running import carry_out
+from pabench.errors import MissingError, RefusedError, SuiteError
+from pabench.report.status import counts, pairings
+from pabench.run.session import Options, Session
+from pabench.scoring.masks import unpack
+from pabench.store.store import VOLATILE, Store
+
+from ..conftest import forget_plugins
+
+SUITE = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [random, snip, grasp@official, {name: synflow, steps: 3}]
+sparsities: [0, 0.5, 0.9]
+seeds: 2
+recipe: {epochs: 2, batch_size: 32, lr: 0.05, augment: {crop: 1}}
+"""
+FOUR = "random, snip, grasp@official, {name: synflow, steps: 3}"
+ONE_SEED = SUITE.replace("seeds: 2", "seeds: 1")
+
+
+def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
+    """Exit code and records by (criterion, sparsity, seed)."""
+    options = {"engine": "inline", "device": "cpu"} | options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.cli.running.write", lambda folder: folder)  # the page has tests of its own
+        code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
+    return code, named(output)
+
+
+def named(folder: Path) -> dict:
+    return {
+        (r["labels"]["criterion"], r["cell"]["sparsity"], r["cell"]["seed"]): r
+        for r in Store(folder).records().values()
+    }
+
+
+def lasting(record: dict) -> dict:
+    return {k: v for k, v in record.items() if k not in VOLATILE}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    code, records = run(write(folder), folder / "out")
+    assert code == 0
+    return folder, records
+
+
+def test_every_cell_has_one_record_and_the_dense_baseline_one_a_block(study):
+    _, records = study
+
+    criteria = {"random", "snip", "grasp@official", "synflow (steps=3)"}
+    pruned = {(c, s, seed) for c in criteria for s in (0.5, 0.9) for seed in (0, 1)}
+    assert set(records) == pruned | {("dense", 0.0, 0), ("dense", 0.0, 1)}
+    assert all(r["status"] == "ok" for r in records.values())
+
+
+def test_criteria_of_a_block_share_weights_order_augmentation_and_scoring_batch(study):
+    """And two seeds share none of them."""
+    _, records = study
+    by_seed = {seed: [r["pairing"] for (_, _, s), r in records.items() if s == seed] for seed in (0, 1)}
+
+    for found in by_seed.values():
+        assert all(p == found[0] for p in found)
+    first, second = by_seed[0][0], by_seed[1][0]
+    assert set(first) == {"weights", "order", "augmentation", "scoring_batch"}
+    assert all(first[part] != second[part] for part in first)
+
+
+def test_status_proves_the_pairing(study):
+    folder, _ = study
+
+    assert pairings(folder / "out") == {"blocks": 2, "cells": 18, "unpaired": [], "apart": []}
+    assert counts(folder / "out")["ok"] == 18
+
+
+def test_the_same_study_again_gives_equal_bits(study, tmp_path):
+    folder, records = study
+
+    _, again = run(folder / "study.yaml", tmp_path / "again")
+
+    assert {k: lasting(r) for k, r in again.items()} == {k: lasting(r) for k, r in records.items()}
+
+
+def test_worker_processes_give_the_same_masks_as_this_one(study, tmp_path):
+    folder, records = study
+
+    code, again = run(folder / "study.yaml", tmp_path / "again", engine="processes", jobs=2, only=("criterion=snip",))
+
+    assert code == 0
+    assert len(again) == 4
+    for key, record in again.items():
+        assert record["receipt"]["mask"] == records[key]["receipt"]["mask"]
+
+
+def test_masks_lie_beside_the_records_with_the_realised_density(study):
+    folder, records = study
+    record = records["snip", 0.9, 0]
+
+    masks, receipt = unpack(Store(folder / "out").get_mask(record["receipt"]["mask"]))
+
+    # 64 x 300 + 300 x 100 + 100 x 10 = 50,200 weights
+    assert sum(int(m.sum()) for m in masks.values()) == record["receipt"]["kept"] == 5020
+    assert receipt["requested_sparsity"] == 0.9
+    assert [layer["kept"] for layer in receipt["layers"]] == [int(m.sum()) for m in masks.values()]
+
+
+def test_a_record_has_what_was_measured(study):
+    _, records = study
+    record = records["grasp@official", 0.9, 0]
+
+    result, receipt, cost = record["result"], record["receipt"], record["cost"]
+    # 50,610 parameters with biases; 2 FLOPs a weight; a tenth of the weights is left
+    assert result["parameters"] == {"dense": 50610, "pruned": 50610 - 45180}
+    assert (result["flops"]["dense"], result["flops"]["pruned"]) == (100400, 10040)
+    assert sorted(result["flops"]["layers"].values()) == [2000, 38400, 60000]
+    assert 0 <= result["top1"] <= result["top5"] <= 100
+    assert len(result["curve"]["loss"]) == 2
+    assert receipt["gradient_norm"]["before"] > 0
+    assert receipt["variant"] == "official"
+    assert receipt["parameters"]["batch_split"] == "class-halves"
+    assert cost["scoring_seconds"] > 0
+    assert cost["training_seconds"] > 0
+    assert record["environment"]["torch"]
+
+
+def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path, monkeypatch):
+    snip = registry.plugin("criteria", "snip")
+    score, calls = snip.score, []
+    monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(self.steps) or score(self, ctx))
+    text = ONE_SEED.replace(FOUR, "snip, {name: snip, steps: 3}")
+
+    run(write(tmp_path, text), tmp_path / "out")
+
+    assert calls.count(1) == 1 + 1  # the check, and one pass for the two sparsities
+    assert calls.count(3) == 1 + 6  # the check, and three rounds for each
+
+
+def test_a_finished_study_computes_nothing(study, monkeypatch):
+    folder, records = study
+    monkeypatch.setattr("pabench.training.train.train", lambda *a: pytest.fail("trained again"))
+
+    code, again = run(folder / "study.yaml", folder / "out")
+
+    assert code == 0
+    assert again == records
+
+
+def test_one_more_sparsity_computes_only_that_one(tmp_path):
+    text = ONE_SEED.replace("random, snip, grasp@official", "random, snip")
+    _, before = run(write(tmp_path, text), tmp_path / "out")
+
+    _, after = run(write(tmp_path, text.replace("0.9]", "0.9, 0.95]")), tmp_path / "out")
+
+    assert all(after[k] == r for k, r in before.items())
+    assert {k[:2] for k in set(after) - set(before)} == {("random", 0.95), ("snip", 0.95), ("synflow (steps=3)", 0.95)}
+
+
+def test_lost_masks_are_made_again(tmp_path):
+    """A receipt without its mask file must not fail every later cell."""
+    text = ONE_SEED.replace(FOUR, "snip")
+    _, before = run(write(tmp_path, text), tmp_path / "out")
+    for mask in (tmp_path / "out" / "masks").iterdir():
+        mask.unlink()
+
+    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
+
+    assert code == 0
+    store = Store(tmp_path / "out")
+    assert all(store.has_mask(r["receipt"]["mask"]) for r in before.values() if r["receipt"])
+
+
+def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
+    """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
+    text = ONE_SEED.replace(FOUR, "random")
+    run(write(tmp_path, text), tmp_path / "out")
+    run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
+
+    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
+
+
+def test_a_scoring_that_failed_is_tried_again_for_a_new_cell(tmp_path, monkeypatch):
+    """An out-of-memory of yesterday says nothing about today's recipe."""
+    text = ONE_SEED.replace(FOUR, "snip").replace("[0, 0.5, 0.9]", "[0.9]")
+    snip = registry.plugin("criteria", "snip")
+    score = snip.score
+
+    def full(self, ctx):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(snip, "score", full)
+    code, records = run(write(tmp_path, text), tmp_path / "out")
+    assert code == 3
+    assert [r["kind"] for r in records.values()] == ["oom"]
+    monkeypatch.setattr(snip, "score", score)
+
+    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
+
+    assert code == 0
+
+
+def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criteria_nothing(tmp_path):
+    text = ONE_SEED.replace("train_per_class: 20", "train_per_class: 4").replace(FOUR, "random, snip")
+
+    code, records = run(write(tmp_path, text), tmp_path / "out")
+
+    assert code == 3
+    assert records["random", 0.9, 0]["receipt"]["gradient_norm"]["before"] > 0
+    assert records["snip", 0.9, 0]["kind"] == "data"
+    assert "has 4 images, 10 per class are needed" in records["snip", 0.9, 0]["message"]
+
+
+def test_other_augmentation_reuses_the_masks_too(tmp_path):
+    """Masks depend on weights and scoring batch, and not on how the network is trained afterwards."""
+    text = ONE_SEED.replace(FOUR, "snip")
+    run(write(tmp_path, text), tmp_path / "out")
+
+    code, records = run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
+
+    assert code == 0
+    assert len(records) == 3
+    assert len(Store(tmp_path / "out").records()) == 6
+
+
+def test_a_changed_recipe_reuses_the_masks_and_keeps_the_old_records(tmp_path):
+    text = ONE_SEED.replace(FOUR, "snip")
+    run(write(tmp_path, text), tmp_path / "out")
+    receipts = set(Store(tmp_path / "out").records("receipts"))
+
+    run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
+
+    store = Store(tmp_path / "out")
+    assert set(store.records("receipts")) == receipts
+    assert len(store.records()) == 6
+    assert counts(tmp_path / "out")["cells"] == 3  # the report is about the suite as it is now
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
+
+@dataclass(frozen=True, kw_only=True)
+class Theirs(ScoreCriterion):
+    name = "theirs"
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        {body}
+"""
+
+
+FAILURES = {
+    "unlucky": ("raise ValueError('no luck')", "ValueError: no luck"),
+    "leaving": ("raise SystemExit(0)", "SystemExit: 0"),
+    "interrupting": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "undefined": ("return {n: w / 0 * 0 for n, w in ctx.kept.items()}", "scores are not a number"),
+}
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """One study of four plugins that fail, each in its own way, beside a criterion that does not."""
+    folder = tmp_path_factory.mktemp("failed")
+    (folder / "criteria").mkdir()
+    for name, (body, _) in FAILURES.items():
+        (folder / "criteria" / f"{name}.py").write_text(
+            PLUGIN.format(body=body).replace("theirs", name).replace("Theirs", name.capitalize())
+        )
+    forget_plugins()
+    text = SUITE.replace(FOUR, f"random, {', '.join(FAILURES)}")
+    found = run(write(folder, text), folder / "out", engine="processes", jobs=2)
+    forget_plugins()
+    return found
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_plugin_that_fails_costs_its_own_cells_only(failed, name):
+    code, records = failed
+
+    assert code == 3
+    assert {r["status"] for (criterion, _, _), r in records.items() if criterion in ("random", "dense")} == {"ok"}
+    theirs = [r for (criterion, _, _), r in records.items() if criterion == name]
+    assert len(theirs) == 4
+    for record in theirs:
+        assert (record["status"], record["kind"]) == ("failed", "plugin-error")
+        assert FAILURES[name][1] in record["message"]
+        assert f"{name}.py" in record["traceback"] or "selection" in record["traceback"]
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_broken_file_beside_a_suite_matters_only_to_who_names_it(tmp_path):
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "half_saved.py").write_text("def score(")
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "random"))
+
+    assert run(suite, tmp_path / "out")[0] == 0
+    with pytest.raises(MissingError, match=r"'half_saved' could not be loaded: .*half_saved.py: SyntaxError"):
+        Session.open(Options(suite=str(write(tmp_path, ONE_SEED.replace(FOUR, "half_saved")))))
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_plugins_are_relative_to_the_suite_and_not_to_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "theirs.py").write_text(PLUGIN.format(body="return dict(ctx.kept)"))
+    write(tmp_path / "deep", ONE_SEED.replace(FOUR, "theirs") + "plugins: [theirs.py]\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert len(Session.open(Options(suite="deep/study.yaml", device="cpu")).cells) == 3
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_mended_plugin_is_another_criterion_and_its_cells_run(tmp_path):
+    plugin = tmp_path / "theirs.py"
+    plugin.write_text(PLUGIN.format(body="raise ValueError('no luck')"))
+    text = SUITE.replace(FOUR, "theirs")
+    suite = write(tmp_path, text.replace("seeds: 2", "seeds: 1") + "plugins: [theirs.py]\n")
+    first, _ = run(suite, tmp_path / "out")
+
+    forget_plugins()
+    plugin.write_text(PLUGIN.format(body="return dict(ctx.kept)  # mended"))
+    second, _ = run(suite, tmp_path / "out")
+
+    assert (first, second) == (3, 0)
+    assert counts(tmp_path / "out")["ok"] == 3
+    assert counts(tmp_path / "out")["failures"] == []
+
+
+def test_failed_cells_run_again_only_when_asked(tmp_path, monkeypatch):
+    text = SUITE.replace("lr: 0.05", "lr: 1e30").replace(FOUR, "random")
+    suite = write(tmp_path, text)
+    code, records = run(suite, tmp_path / "out")
+    created = {k: r["created"] for k, r in records.items()}
+    assert code == 3
+    assert all(r["kind"] == "diverged" and "epoch 1" in r["message"] for r in records.values())
+
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("pabench.store.record.datetime", Mock(now=lambda _: later))
+    _, untouched = run(suite, tmp_path / "out")
+    _, retried = run(suite, tmp_path / "out", retry=True)
+
+    assert {k: r["created"] for k, r in untouched.items()} == created
+    assert all(r["created"] != created[k] for k, r in retried.items())
+    assert len(list((tmp_path / "out" / "history").iterdir())) == len(records)
+
+
+ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(FOUR, "snip")
+
+
+@pytest.mark.parametrize(("policy", "status"), [("mark", "ok"), ("refuse", "skipped")])
+def test_a_degenerate_ranking_is_marked_or_refused_and_never_fine(tmp_path, policy, status):
+    text = (
+        ZERO.replace("seeds: 2", "seeds: 1").replace("[0, 0.5, 0.9]", "[0.9]") + f"scoring: {{degenerate: {policy}}}\n"
+    )
+
+    _, records = run(write(tmp_path, text), tmp_path / "out")
+
+    (record,) = records.values()
+    assert record["status"] == status
+    assert "degenerate" in {f["flag"] for f in record["flags"]}
+    assert counts(tmp_path / "out")["flags"]["degenerate"] == 1
+
+
+def test_zero_initialised_batchnorms_are_switched_off_by_default_and_in_the_key(tmp_path):
+    text = ZERO.replace(", args: {zero_init_last: true}", "")
+    by_default = Session.open(Options(suite=str(write(tmp_path, text)), device="cpu")).cells
+    asked_for = Session.open(Options(suite=str(write(tmp_path, ZERO)), device="cpu")).cells
+
+    assert {c.model.args["zero_init_last"] for c in by_default} == {False}
+    assert not {c.key for c in by_default} & {c.key for c in asked_for}
+
+
+def test_a_missing_dataset_is_said_before_anything_runs_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PABENCH_DATA", str(tmp_path / "nowhere"))
+    text = SUITE.replace("datasets: [", "datasets: [cifar10, ").replace(FOUR, "random")
+
+    code, records = run(write(tmp_path, text.replace("seeds: 2", "seeds: 1")), tmp_path / "out")
+
+    assert code == 5
+    assert {r["labels"]["dataset"] for r in records.values()} == {"digits"}
+    said = capsys.readouterr().err
+    assert str(tmp_path / "nowhere" / "cifar10") in said
+    assert "pabench fetch cifar10" in said
+    assert "MB" in said
+    assert counts(tmp_path / "out")["missing"] == 3
+
+
+def test_a_folder_of_another_study_is_refused(study):
+    folder, _ = study
+
+    with pytest.raises(RefusedError, match="holds the study 'study', not 'other'"):
+        run(write(folder, name="other"), folder / "out")
+
+
+def test_a_folder_begun_elsewhere_is_refused_unless_told_otherwise(tmp_path, monkeypatch):
+    text = ONE_SEED.replace(FOUR, "random")
+    suite = write(tmp_path, text)
+    run(suite, tmp_path / "out")
+    monkeypatch.setattr("torch.__version__", "2.99")
+
+    with pytest.raises(RefusedError, match=r"begun elsewhere \(torch .* -> 2.99\)"):
+        run(suite, tmp_path / "out")
+    assert run(suite, tmp_path / "out", allow_env_drift=True)[0] == 0
+
+
+def test_a_device_that_is_not_there_is_a_missing_requirement():
+    with pytest.raises(MissingError, match="--device cuda:97: not on this machine"):
+        Session.open(Options(suite="quickstart", device="cuda:97"))
+
+
+def test_a_huge_grid_asks_first(tmp_path):
+    text = SUITE.replace("seeds: 2", "seeds: 1000000000")
+
+    began = time.monotonic()
+    with pytest.raises(SuiteError, match="9,000,000,000 cells; --yes"):
+        Session.open(Options(suite=str(write(tmp_path, text))))
+    assert time.monotonic() - began < 1
+
+
+def test_parameter_errors_name_the_line_of_the_suite(tmp_path):
+    text = SUITE.replace("steps: 3", "stepz: 3").replace("random,", "random, {name: snp},")
+
+    with pytest.raises(SuiteError) as error:
+        Session.open(Options(suite=str(write(tmp_path, text))))
+
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2
+    assert "study.yaml:5:" in lines[0]
+    assert "did you mean 'snip'?" in str(error.value)
+    assert "did you mean 'steps'?" in str(error.value)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_an_interrupted_run_resumes_to_the_uninterrupted_result(study, tmp_path, number, code):
+    folder, records = study
+    command = [sys.executable, "-m", "pabench", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
+    command += ["--device", "cpu", "-j", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("[3/18]"):
+                process.send_signal(number)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == code
+    assert "resume with: pabench run" in rest
+    kept = named(tmp_path / "out")
+    assert 3 <= len(kept) < 18
+
+    done, resumed = run(folder / "study.yaml", tmp_path / "out")
+
+    assert done == 0
+    assert set(resumed) == set(records)
+    assert all(resumed[k] == r for k, r in kept.items())
+    # masks and pairing are equal to the bit whatever the number of threads
+    for key, record in resumed.items():
+        assert record["pairing"] == records[key]["pairing"]
+        if record["receipt"]:
+            assert record["receipt"]["mask"] == records[key]["receipt"]["mask"]
+
+
+def test_a_worker_killed_in_mid_cell_costs_nothing(study, tmp_path):
+    """kill -9 of a worker: its cell runs again, the others are untouched."""
+    folder, _records = study
+    command = [sys.executable, "-m", "pabench", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
+    command += ["--device", "cpu", "-j", "2", "--set", "recipe.epochs=40", "--only", "criterion=random"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("[1/4]"):
+                os.kill(children_of_forkserver(process.pid)[0], signal.SIGKILL)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert "cells: 4 ok" in rest
+
+
+def children_of_forkserver(runner: int) -> list[int]:
+    """The working processes below a runner: those without children of their own that run a task."""
+    found = []
+    for _ in range(200):
+        parents = {}
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = status.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(status.parent.name)] = int(fields[1])
+        below = [p for p, parent in parents.items() if parent == runner]
+        found = [p for p, parent in parents.items() if parent in below]
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("no worker seen")
+
+
+def test_the_manifest_tells_the_whole_suite(study):
+    folder, _ = study
+
+    manifest = json.loads((folder / "out" / "study.json").read_text())
+
+    assert manifest["suite"] == SUITE
+    assert len(manifest["cells"]) == 18
+    assert manifest["command"].startswith("pabench run")
