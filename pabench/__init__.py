@@ -1,7 +1,8 @@
 """pabench: fair comparison of pruning-at-initialization criteria.
 
-The library for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `measure`, `Masks`. Nothing
-heavy is imported until one of them is used.
+The library, for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `measure`, `Masks`; and
+`load_suite` and `load` for suites and results. Nothing heavy is imported until one of them is used. Plugins are
+written with `pabench.plugins`; everything else is inside and may change without notice.
 """
 
 from importlib import import_module
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pabench.diagnostics.measure import measure as measure
-    from pabench.scoring.library import prune as prune
-    from pabench.scoring.library import score as score
-    from pabench.scoring.masks import Masks as Masks
-    from pabench.scoring.masks import apply as apply
+    from pabench.report.status import load as load
+    from pabench.run.session import load_suite as load_suite
+    from pabench.scoring.library import prune as prune, score as score
+    from pabench.scoring.masks import Masks as Masks, apply as apply
     from pabench.scoring.shuffling import shuffle as shuffle
 
 try:
@@ -21,18 +22,24 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["Masks", "apply", "measure", "prune", "score", "shuffle"]
 _HOME = {
     "Masks": "scoring.masks",
     "apply": "scoring.masks",
-    "measure": "library_measure",
+    "load": "report.status",
+    "load_suite": "run.session",
+    "measure": "diagnostics.measure",
     "prune": "scoring.library",
     "score": "scoring.library",
     "shuffle": "scoring.shuffling",
 }
+__all__ = ["Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "score", "shuffle"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"pabench.{_HOME[name]}"), name)
     raise AttributeError(f"module 'pabench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,7 +1,7 @@
 """The one door: built-ins and anyone's plugins are found the same way.
 
-Entry points of the groups `pabench.criteria`, `pabench.data`, `pabench.diagnostics.metrics` and `pabench.sections`, whose
-value is a class, a module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set
+Entry points of the groups `pabench.criteria`, `pabench.datasets`, `pabench.metrics` and `pabench.sections`, whose value
+is a class, a module, or a package that is searched file by file; besides, drop-in files. A broken plugin is set
 aside with its reason; two of one name are refused with both places named.
 """
 

@@ -1,8 +1,12 @@
-"""The rooms of the engine: a module imports only from modules above it, and light ones import no torch."""
+"""What the floors of the house are for: light rooms load no torch, plugins need one module, the surface is small.
+
+Which room may import which is held by the contracts in pyproject.toml (`lint-imports`).
+"""
 
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,94 +15,136 @@ import pabench_criteria
 import pytest
 
 import pabench
+from pabench import plugins
 
 ENGINE = Path(pabench.__file__).parent
 CRITERIA = Path(pabench_criteria.__file__).parent
-
-# From the bottom up.
-ROOMS = [
-    *["errors", "ablation", "cell", "record", "parameters", "measurement", "verdict"],
-    *["yamlfile", "override", "entry", "finding", "suite", "study"],
-    *["envelope", "durable", "store", "engine", "worker", "child", "engines", "execution", "survey", "registry"],
-    *["wording", "latex", "section", "glyphs", "ranking", "statistics", "resampling", "ranktest", "power"],
-    *["paired", "frame", "report", "status", "opening", "likeness", "joining", "contrast", "difference", "account"],
-    *["maskbits", "foreign", "grid", "scrub", "aggregates", "source", "sources", "submission"],
-    *["schema", "judgement", "wellformed", "rules", "consistent", "sampling", "level"],
-    *["verification", "bank"],
-    *["board", "comparable", "sitefolder", "site", "publish"],
-    *["digest", "allocation", "selection", "rewire", "exponent", "network", "masking", "maskfile", "wiring", "walk"],
-    *["context", "criterion", "control", "donor", "shuffling", "receipt", "meter", "pruning", "library"],
-    *["diagnosis"],
-    *["reach", "liveness", "metric", "metrics"],
-    *["augment", "picture", "decoded", "split", "dataset", "datasets", "data", "models", "model", "remedy", "width"],
-    *["training", "block", "size", "reference", "scoring", "environment", "run", "check", "measuring", "estimate"],
-    *["description", "rerun", "rederived", "reproduced"],
-    *["specimen", "trace", "subject", "law", "oracle", "laws", "conformance", "testimony", "examination"],
-    *["resolve", "progress", "listing", "checkup", "doctor", "trial", "session", "plan"],
-    *["commands", "cli", "__main__"],
-]
-LIGHT = [
-    *["errors", "ablation", "cell", "parameters", "suite", "study", "registry", "store"],
-    *["engine", "engines", "section", "report", "joining", "difference", "cli"],
-    *["submission", "wellformed", "consistent", "verification", "bank"],
-]
+PUBLIC = {"Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "score", "shuffle"}
+HEAVY = ("torch", "torchvision", "timm")
+LIGHT = ["pabench.suite", "pabench.store", "pabench.statistics", "pabench.report", "pabench_reports"]
 
 
-def modules() -> dict[str, Path]:
-    files = {p.stem: p for p in ENGINE.glob("*.py") if p.stem != "__init__"}
-    return files | {p.parent.name: p for p in ENGINE.glob("*/__init__.py")}
+def fresh(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of pabench that a file imports when it is imported itself."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pabench":
-            inner = node.module.split(".")[1:]
-            found |= {inner[0]} if inner else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("pabench.")}
-    return found
+def test_rooms_that_read_and_word_results_load_no_torch():
+    """Every module of theirs, in one interpreter; so do the commands and the levels of verification that need none."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        f"for name in {LIGHT}:\n"
+        "    package = importlib.import_module(name)\n"
+        "    for found in pkgutil.walk_packages(package.__path__, name + '.'):\n"
+        "        importlib.import_module(found.name)\n"
+        "for name in ('words', 'registry', 'source', 'parameters', 'errors', 'plugins', 'cli.main', 'run.engine',\n"
+        "             'run.processes', 'leaderboard.submission', 'leaderboard.bank',\n"
+        "             'leaderboard.verification.verify'):\n"
+        "    importlib.import_module('pabench.' + name)\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+
+    assert fresh(code) == "[]"
 
 
-def test_every_module_has_its_room():
-    assert set(modules()) == set(ROOMS)
+def test_the_public_surface_is_spelled_out_and_completes():
+    """In a fresh interpreter, where no test has imported what lies inside."""
+    found = json.loads(fresh("import json, pabench; print(json.dumps([pabench.__all__, dir(pabench)]))"))
+
+    assert set(found[0]) == set(found[1]) == PUBLIC
+    assert all(getattr(pabench, name) is not None for name in PUBLIC)
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_a_room_imports_only_from_rooms_above(name):
-    above = set(ROOMS[: ROOMS.index(name)])
+def test_the_door_for_plugins_gives_each_name_from_where_it_is_defined():
+    """The imports for type checkers and the table of strings say the same."""
+    (block,) = [node for node in ast.parse((ENGINE / "plugins.py").read_text()).body if isinstance(node, ast.If)]
+    typed = {(alias.name, node.module) for node in block.body for alias in node.names}
 
-    assert imported(modules()[name]) & set(ROOMS) <= above | {name}
+    assert typed == {(name, f"pabench.{plugins._HOME[name]}") for name in plugins.__all__}
+    assert dir(plugins) == plugins.__all__
+    assert all(getattr(plugins, name) is not None for name in plugins.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Secret'"):
+        _ = plugins.Secret
 
 
-@pytest.mark.parametrize("name", LIGHT)
-def test_light_modules_import_neither_torch_nor_timm(name):
-    code = f"import sys, pabench.{name}; sys.exit(any(m in sys.modules for m in ('torch', 'timm', 'torchvision')))"
+OUTSIDE = '''
+from dataclasses import dataclass
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+from pabench.plugins import (
+    Batch, CurveMetric, Dataset, InMemory, Numbers, PositiveInt, ScoreContext, ScoreCriterion, Section, Tensors
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromOutside(ScoreCriterion):
+    """Keeps the largest weights."""
+
+    name = "from_outside"
+    paper = "none"
+    examples_per_class: PositiveInt = 1
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        return {n: w.abs() for n, w in ctx.kept.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsDone(CurveMetric):
+    """How many epochs there were."""
+
+    name = "epochs_done"
+    title = "epochs done"
+
+    def measure(self, training) -> Numbers:
+        return {"epochs_done": len(training.loss)}
+
+
+class Remark(Section):
+    name, title, order = "remark", "Remark", 99
+
+    def render(self, study):
+        return f"<p>{len(study.frame)} cells</p>"
+'''
+
+
+def test_a_plugin_from_outside_the_tree_needs_one_module_of_ours(tmp_path):
+    """An installed distribution with all kinds but data: found by its entry points, beside the built-in ones."""
+    (tmp_path / "foreign_plugin.py").write_text(OUTSIDE)
+    info = tmp_path / "foreign_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign-plugin\nVersion: 1.0\n")
+    kinds = ("criteria", "metrics", "sections")
+    (info / "entry_points.txt").write_text("".join(f"[pabench.{kind}]\nmine = foreign_plugin\n" for kind in kinds))
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from pabench import registry\n"
+        f"print([[n for n in ('from_outside', 'epochs_done', 'remark', 'snip', 'overlap', 'cells')\n"
+        f"        if n in registry.group(kind).classes] for kind in {kinds}])"
+    )
+
+    assert fresh(code) == "[['from_outside', 'snip'], ['epochs_done', 'overlap'], ['remark', 'cells']]"
 
 
 @pytest.mark.parametrize("path", sorted(CRITERIA.glob("*.py")), ids=lambda p: p.stem)
-def test_criteria_import_only_what_a_plugin_may_use(path):
-    allowed = {"torch", "pabench", *sys.stdlib_module_names}
-    tree = ast.parse(path.read_text())
-    roots = {
-        n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level
-    }
-    roots |= {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+def test_criteria_import_torch_the_door_and_each_other(path):
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(node.module)
+    strange = [n for n in names if n.partition(".")[0] not in {"torch", *sys.stdlib_module_names}]
 
-    assert roots <= allowed
-    assert imported(path) <= {"control", "criterion", "exponent", "network", "rewire", "selection", "walk", "wiring"}
+    assert set(strange) <= {"pabench.plugins"}
 
 
 def test_the_engine_knows_no_criterion_by_name():
-    """No `if name == "grasp"` anywhere in pabench/."""
+    """No `if name == "grasp"` anywhere; a network of the zoo may name the paper whose initialization it has."""
     names = {p.stem for p in CRITERIA.glob("*.py")} - {"__init__", "random"}
-    for path in ENGINE.glob("*.py"):
-        strings = {
-            n.value
-            for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, ast.Constant) and isinstance(n.value, str)
-        }
-        assert not strings & names, path.name
+    for path in (p for p in ENGINE.rglob("*.py") if p.parent.name != "zoo"):
+        strings = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                strings.add(node.value)
+        assert not strings & names, path

@@ -61,8 +61,7 @@ def verify(
 
     Exit codes: 0 passed; 4 rejected; 5 a level could not be checked here.
     """
-    from pabench.leaderboard.verification import certificate
-    from pabench.leaderboard.verification import verify as verification
+    from pabench.leaderboard.verification import certificate, verify as verification
 
     if engine not in ("processes", "inline"):
         raise SuiteError(f"--engine {engine}: expected processes or inline")

@@ -44,7 +44,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Published:
-    """A study on the site: `cells` by key, its frame and records, and badges by row (`pabench.leaderboard.verification.sampling.row`).
+    """A study on the site: `cells` by key, its frame and records, and badges by row (`verification.sampling.row`).
 
     `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
     """
@@ -217,7 +217,7 @@ def _compare_environments(board: Comparable, study: Published) -> None:
 
 
 def ran_with(studies: Sequence[Published]) -> str:
-    """Which torch on which devices: a sentence tells less than `pabench.store.record.ENVIRONMENT`, a study's page has all."""
+    """Which torch on which devices: a sentence tells less than `store.record.ENVIRONMENT`, a study's page has all."""
     environments = [record["environment"] for study in studies for record in study.study.records.values()]
     told = {f"torch {plain(one.get('torch', '?'))}, {plain(one.get('device', '?'))}" for one in environments}
     return "; ".join(sorted(told))

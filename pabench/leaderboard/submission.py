@@ -236,7 +236,7 @@ def _refuse_paths(cells: Iterable[Cell]) -> None:
 
 
 def _file_name(name: str) -> str:
-    # shorter than what a verification takes (`pabench.leaderboard.verification.folder.FOLDERS`), so that the source's hash has room behind it
+    # shorter than what a verification takes (`verification.folder.FOLDERS`), so that the source's hash has room behind it
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name.partition("@")[0])[:48] or "criterion"
 
 

@@ -15,8 +15,7 @@ import pandas as pd
 from pabench.errors import RefusedError
 from pabench.report.alike import unlike
 from pabench.report.folders import Opened, open_all
-from pabench.report.frame import chosen, title
-from pabench.report.frame import study as make_study
+from pabench.report.frame import chosen, study as make_study, title
 from pabench.report.study import Study
 from pabench.store.figures import Measurements
 from pabench.store.store import VOLATILE

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pabench.errors import SuiteError
 from pabench.report.frame import title
 from pabench.report.page import read
@@ -81,10 +83,20 @@ def status_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def load(folder: str | Path) -> pd.DataFrame:
+    """The table of a results folder, one row per expected cell, whatever became of it: what `pabench export` writes.
+
+    Columns are described in docs/results.md; `flags` are one text, numbers that a cell has not are NaN. MissingError:
+    there is no study in the folder.
+    """
+    frame = read(Path(folder)).frame.copy()
+    frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    return frame
+
+
 def export(folder: Path, output: Path) -> int:
     """Write one row per expected cell; returns how many."""
-    frame = read(folder).frame.copy()
-    frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    frame = load(folder)
     if output.suffix == ".csv":
         frame.to_csv(output, index=False)
     elif output.suffix == ".json":

@@ -19,7 +19,7 @@ class Study:
     """A study as its results folder tells it.
 
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
-    (`pabench.report.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
+    (`report.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
     `metrics` are those the study asked for, `measured` their numbers; those of single cells are columns of the frame.
     """
 

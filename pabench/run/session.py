@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,3 +231,12 @@ def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
     for file in asked_for:
         registry.drop_in(file)
     return beside + asked_for
+
+
+def load_suite(suite: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> Session:
+    """A validated suite, by its file or the name of one that ships, with its `cells`; nothing runs.
+
+    `overrides` are those of `--set`: `recipe.epochs=2`. `gaps` says which data is missing; its cells have no
+    fingerprint, so their keys are not those of a run. SuiteError: all that is wrong with the suite, with its lines.
+    """
+    return Session.open(Options(suite=str(suite), overrides=tuple(overrides), device=device, yes=True))

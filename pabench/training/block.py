@@ -23,9 +23,7 @@ from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import ModelSpec
-from pabench.training.loop import Report as Report
-from pabench.training.loop import Source
-from pabench.training.loop import train as train_network
+from pabench.training.loop import Report as Report, Source, train as train_network
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from pabench.parameters import create
 from pabench.scoring.context import Batch
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
-from pabench.store.figures import Measurements, Of, entry, file, single
-from pabench.store.figures import pairs as pairs_of
+from pabench.store.figures import Measurements, Of, entry, file, pairs as pairs_of, single
 from pabench.store.state import masked
 from pabench.store.store import Store
 from pabench.suite.cell import Cell

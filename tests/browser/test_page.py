@@ -14,8 +14,7 @@ import pytest
 from pabench_reports.cells import Cells, table
 from playwright.sync_api import expect
 
-from pabench.report import frame
-from pabench.report import page as report
+from pabench.report import frame, page as report
 from pabench.report.section import script_json
 from pabench.suite.specs import CriterionSpec
 

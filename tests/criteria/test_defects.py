@@ -24,8 +24,7 @@ from pabench.scoring.allocation import layer_counts
 from pabench.scoring.criterion import ScoreCriterion
 from pabench.scoring.selection import kept_count, round_densities
 from pabench.store.store import Store
-from pabench.training import block
-from pabench.training import train as stage
+from pabench.training import block, train as stage
 
 TESTS = Path(__file__).parents[1]
 

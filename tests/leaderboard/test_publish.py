@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from pabench.errors import DataError, RefusedError, SuiteError
-from pabench.leaderboard import boards as comparable
-from pabench.leaderboard import site
+from pabench.leaderboard import boards as comparable, site
 from pabench.leaderboard.boards import Badge, Published, boards
 from pabench.leaderboard.publish import publish
 from pabench.leaderboard.submission import submit

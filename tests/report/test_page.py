@@ -23,8 +23,7 @@ from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 
 from pabench import registry, words
-from pabench.report import frame
-from pabench.report import page as report
+from pabench.report import frame, page as report
 from pabench.report.section import Section, script_json
 from pabench.report.study import Study
 from pabench.statistics.board import board

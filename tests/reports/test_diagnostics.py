@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pabench_reports import cells as cells_section
-from pabench_reports import diagnostics, overlaps
+from pabench_reports import cells as cells_section, diagnostics, overlaps
 
-from pabench.report import frame
-from pabench.report import page as report
+from pabench.report import frame, page as report
 from pabench.report.study import Study
 from pabench.store import figures
 from pabench.store.envelope import seal

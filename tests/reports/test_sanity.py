@@ -18,8 +18,7 @@ from pabench_reports.overview import Overview
 from pabench_reports.protocol import pairing
 from pabench_reports.sanity import Sanity, verdicts
 
-from pabench.report import frame
-from pabench.report import page as report
+from pabench.report import frame, page as report
 from pabench.report.study import Study
 from pabench.statistics.board import board
 from pabench.suite.ablations import ABLATIONS, IN_BATCH

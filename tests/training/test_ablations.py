@@ -23,8 +23,7 @@ from pabench.scoring.criterion import Criterion, ScoreCriterion
 from pabench.scoring.masks import unpack
 from pabench.scoring.pruning import InapplicableError, prune_all
 from pabench.store.store import VOLATILE, Store
-from pabench.suite import ablations
-from pabench.suite import suite as suites
+from pabench.suite import ablations, suite as suites
 from pabench.suite.ablations import ABLATIONS
 from pabench.suite.cell import Cell
 from pabench.training.block import Block

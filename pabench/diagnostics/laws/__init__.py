@@ -1,6 +1,6 @@
 """What conformance asks of a criterion, one question a file.
 
-The networks and batches that it is asked on are in `diagnostics.specimens`, the session that asks in `diagnostics.conformance`.
+The networks and batches that it is asked on are in `diagnostics.specimens`; `diagnostics.conformance` does the asking.
 """
 
 from pabench.diagnostics.laws import agreement, counts, definition, purity, robustness, symmetry

@@ -14,7 +14,7 @@ class EffectiveDensity(MaskMetric):
     """Share of all prunable weights that are kept and on a path of kept weights from the input to a logit.
 
     Vysogorets & Kempe 2023 (arXiv:2107.02306) define effective sparsity as the share of weights that are pruned or
-    disconnected; this is one minus it. `pabench.networks.liveness` says what a path is. `of_kept` is the share of the kept
+    disconnected; this is one minus it. `networks.liveness` says what a path is. `of_kept` is the share of the kept
     weights that are effective.
     """
 

@@ -14,7 +14,7 @@ class LayerCollapse(MaskMetric):
     """`dead` layers keep no weight: layer collapse of Tanaka et al. 2020 (arXiv:2006.05467, section 3).
 
     `disconnected` layers keep no effective weight, the dead ones among them: no live path from the input to a logit
-    goes through one (`pabench.networks.liveness`). Where a residual branch goes around a layer, the network may still learn.
+    goes through one (`networks.liveness`). Where a residual branch goes around a layer, the network may still learn.
     """
 
     name = "layer_collapse"

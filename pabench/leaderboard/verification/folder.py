@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import files as durable
-from pabench.store import maskbits
+from pabench.store import files as durable, maskbits
 from pabench.store.envelope import MAX_BYTES, parse, unseal
 from pabench.store.store import MAX_MASK_BYTES
 from pabench.suite.digest import digest

@@ -16,8 +16,14 @@ from pabench.cli.main import app
 from pabench.cli.running import carry_out
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.leaderboard.submission import submit
-from pabench.leaderboard.verification import certificate, consistent, rederived, sampling, wellformed
-from pabench.leaderboard.verification import verify as verification
+from pabench.leaderboard.verification import (
+    certificate,
+    consistent,
+    rederived,
+    sampling,
+    verify as verification,
+    wellformed,
+)
 from pabench.leaderboard.verification.folder import read
 from pabench.leaderboard.verification.level import Level
 from pabench.leaderboard.verification.rederived import overlap
