@@ -13,17 +13,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pabench.errors import SuiteError, did_you_mean
 
 T = TypeVar("T")
-
-
 PositiveInt = Annotated[int, Ge(1)]
-
-
 NonNegativeInt = Annotated[int, Ge(0)]
-
-
 PositiveFloat = Annotated[float, Gt(0)]
-
-
 NonNegativeFloat = Annotated[float, Ge(0)]
 
 

@@ -1,4 +1,8 @@
-"""What identifies the code of a plugin class: a hash of what it says, and one of the bytes it stands in."""
+"""The code of plugin classes: what identifies it, and what built-in criteria say of themselves without being imported.
+
+A class has two hashes: one of what its code says, which is part of every key, and one of the bytes that it stands in,
+which is what verification trusts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -26,13 +30,13 @@ def source_digest(cls: type) -> str:
     in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
     class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
     """
-    return _together([code_digest(file.read_bytes()) for file in source_files(cls)])
+    return _digests(source_files(cls))[0]
 
 
 @cache
 def file_digest(cls: type) -> str:
     """SHA-256 of the bytes of the same files: what a record's reader can compare with a file in hand."""
-    return _together([bytes_digest(file.read_bytes()) for file in source_files(cls)])
+    return _digests(source_files(cls))[1]
 
 
 def bytes_digest(data: bytes) -> str:
@@ -57,21 +61,31 @@ def source_files(cls: type) -> tuple[Path, ...]:
     """
     extended = [c for c in cls.__mro__[1:] if c.__module__.partition(".")[0] not in FOREIGN]
     try:
-        waiting = [Path(inspect.getfile(c)).resolve() for c in (cls, *extended)]
-        found: dict[Path, None] = {}
-        while waiting:
-            file = waiting.pop(0)
-            if file not in found:
-                found[file] = None
-                waiting += _own_imports(file)
+        return _with_imports([Path(inspect.getfile(c)).resolve() for c in (cls, *extended)])
     except (OSError, TypeError):
         return ()
+
+
+def _with_imports(waiting: list[Path]) -> tuple[Path, ...]:
+    found: dict[Path, None] = {}
+    while waiting:
+        file = waiting.pop(0)
+        if file not in found:
+            found[file] = None
+            waiting += _own_imports(file)
     return tuple(found)
 
 
+def _digests(files: Iterable[Path]) -> tuple[str, str]:
+    """Hashes of the code and of the bytes of files together; those of the file itself where it stands alone."""
+    data = [file.read_bytes() for file in files]
+    return _together([code_digest(one) for one in data]), _together([bytes_digest(one) for one in data])
+
+
 def _together(digests: list[str]) -> str:
-    """One hash of several: that of the file itself where it stands alone."""
-    return digests[0] if len(digests) == 1 else bytes_digest("".join(digests).encode()) if digests else ""
+    if len(digests) == 1:
+        return digests[0]
+    return bytes_digest("".join(digests).encode()) if digests else ""
 
 
 def _own_imports(file: Path) -> list[Path]:
@@ -173,18 +187,19 @@ def _constant(value: Any) -> str:
 
 
 CONTROL = "Control"
-"""The base class of what trains another network in place of a pruned one (`pabench.scoring.control`)."""
-
-
+"""The base class of what trains another network in place of a pruned one (`scoring.control`)."""
 READ = ("name", "paper", "trains", "reference_line", "variants")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A built-in criterion: the SHA-256 of its file, and what its class declares. `paper` is `arXiv:1810.02340` or an
-    address."""
+    """A built-in criterion: both hashes of its files as they are here, and what its class declares.
 
-    source: str
+    `paper` is `arXiv:1810.02340` or an address.
+    """
+
+    source: str = ""
+    sha256: str = ""
     paper: str = ""
     trains: bool = False
     reference_line: str = ""
@@ -195,18 +210,17 @@ class Declared:
 @cache
 def declared() -> dict[str, Declared]:
     """The built-in criteria by name."""
-    classes: dict[str, tuple[ast.ClassDef, str]] = {}
+    classes: dict[str, tuple[ast.ClassDef, Path]] = {}
     for path in sorted(Path(str(files("pabench_criteria"))).glob("*.py")):
-        data = path.read_bytes()
-        bodies = (node for node in ast.parse(data).body if isinstance(node, ast.ClassDef))
-        classes |= {node.name: (node, digest_of(data)) for node in bodies}
+        bodies = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.ClassDef))
+        classes |= {node.name: (node, path.resolve()) for node in bodies}
     found = {}
-    for node, source in classes.values():
+    for node, path in classes.values():
         # a class without a name of its own is the base of some that have one
         if "name" in _stated(node):
             entries = _inherited(node, classes)
             name = entries.pop("name")
-            found[name] = Declared(source, **entries)
+            found[name] = Declared(*_digests(_with_imports([path])), **entries)
     return found
 
 
@@ -215,17 +229,12 @@ def is_built_in(name: str) -> bool:
     return name.partition("@")[0] in declared()
 
 
-def is_built_in_source(sha256: str) -> bool:
-    """Whether this is a file of a built-in criterion, as it is here."""
-    return any(one.source == sha256 for one in declared().values())
+def is_built_in_file(sha256: str) -> bool:
+    """Whether this is the SHA-256 of a built-in criterion as it is here."""
+    return any(one.sha256 == sha256 for one in declared().values())
 
 
-def digest_of(data: bytes) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, str]]) -> dict[str, Any]:
+def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Path]]) -> dict[str, Any]:
     """What a class and its bases among `classes` state, its own word before theirs, and whether it is a `control`."""
     entries: dict[str, Any] = {}
     for base in node.bases:

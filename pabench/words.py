@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 NOTHING = "–"
-
-
 CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from pabench.leaderboard.aggregates import aggregates
+from pabench.source import code_digest
 from pabench.store import maskbits
 from pabench.store.envelope import seal, unseal
 from pabench.store.record import labels
@@ -124,10 +125,11 @@ class Forgery:
         (path,) = self.folder.glob(f"criteria/{criterion}-*.py")
         text = path.read_text()
         assert old in text
-        before, after = sha(path.read_bytes()), sha(text.replace(old, new).encode())
+        edited = text.replace(old, new)
+        before, after = code_digest(text.encode()), code_digest(edited.encode())
         path.unlink()
-        (path.parent / f"{criterion}-{after[:8]}.py").write_text(text.replace(old, new))
-        renamed: dict[str, str] = {before: after}
+        (path.parent / f"{criterion}-{sha(edited.encode())[:8]}.py").write_text(edited)
+        renamed: dict[str, str] = {before: after, sha(text.encode()): sha(edited.encode())}
         for mask in list(self.folder.glob("masks/*")):
             masks, receipt = maskbits.read(mask.read_bytes())
             if receipt["source"] == before:
@@ -138,7 +140,7 @@ class Forgery:
         for record in self.folder.glob("records/*.json"):
             cell = Cell.from_json(unseal(record.read_bytes())["cell"])
             if cell.criterion and cell.criterion.source == before:
-                other = Cell.from_json(json.loads(json.dumps(cell.to_json()).replace(before, after)))
+                other = Cell.from_json(json.loads(_replaced(json.dumps(cell.to_json()), {before: after})))
                 renamed |= {cell.key: other.key, cell.pruning_key: other.pruning_key, cell.check_key: other.check_key}
         for file in [p for kind in ("records", "receipts", "checks") for p in self.folder.glob(f"{kind}/*.json")]:
             data = json.loads(_replaced(canonical(unseal(file.read_bytes())), renamed))

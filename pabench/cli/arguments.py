@@ -18,37 +18,17 @@ def _dtype(name: str) -> str:
 
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
-
-
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
-
-
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
-
-
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria, datasets or metrics.")]
-
-
 Criteria = Annotated[
     list[str] | None, typer.Option("-c", "--criterion", help="grasp, grasp@official, '{name: snip, steps: 3}'.")
 ]
-
-
 Param = Annotated[list[str] | None, typer.Option("--param", help="Of each -c: steps=10.")]
-
-
 Stem = Annotated[str, typer.Option(help="As in a suite: cifar, for small images.")]
-
-
 ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="Of timm.create_model: patch_size=4.")]
-
-
 Dtype = Annotated[str, typer.Option(help="What scores are computed in: float64 or float32.", callback=_dtype)]
-
-
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-
-
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 

@@ -18,11 +18,7 @@ from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, 
 from pabench.words import NOTHING, plain
 
 REFERENCE = Path("tests/reference")
-
-
 STYLES = {"pass": "green", "FAIL": "bold red", "does not apply": "dim", "for information": "cyan"}
-
-
 Table = list[tuple[str, ...]]
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Flaws that a person is shown: one lie may be found in every file."""
-
-
 app = typer.Typer()
 
 

@@ -10,8 +10,6 @@ import typer
 from pabench.cli.arguments import Plugin, load_plugins
 
 app = typer.Typer()
-
-
 criteria_app = typer.Typer(help="Criteria that are installed.", invoke_without_command=True, rich_markup_mode=None)
 
 

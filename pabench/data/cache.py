@@ -21,11 +21,7 @@ from typing import Any
 import numpy as np
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
 MANIFEST = "manifest.json"
-
-
 DAY = 86_400
 
 

@@ -23,8 +23,6 @@ from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 
 Part = Literal["train", "test"]
-
-
 DECODING = 1  # raised when the same files decode to other arrays
 
 

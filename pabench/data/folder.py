@@ -21,8 +21,6 @@ from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 Labelled = list[tuple[Path, int]]
 
 

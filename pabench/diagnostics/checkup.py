@@ -20,8 +20,6 @@ from pabench.suite.specs import ModelSpec
 
 IMAGES = 10
 """Of a scoring batch, where the classes allow."""
-
-
 UNHEALTHY, NOT_SUPPORTED = 3, 5
 
 

@@ -21,11 +21,7 @@ from pabench.scoring.criterion import Criterion
 from pabench.scoring.pruning import SkippedError
 
 OPTIONAL_LAWS = ("homogeneous", "conservation")
-
-
 SPARSITY = 0.9
-
-
 NETWORKS = (CONVOLUTIONAL, PERCEPTRON)
 """Where overlaps are taken."""
 

@@ -22,8 +22,6 @@ from pabench.scoring.pruning import context
 from pabench.store.verdict import DECLINES, Finding
 
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
-
-
 TRIED_DENSITY = 0.1
 """Of a criterion that gives masks and no scores: the density of most comparisons."""
 

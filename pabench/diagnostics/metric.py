@@ -34,8 +34,6 @@ __all__ = [
     "Tensors",
     "Training",
 ]
-
-
 Numbers = Mapping[str, float | None]
 """Figures by name; None where one is not defined, such as the condition number of a singular matrix."""
 

@@ -23,12 +23,8 @@ from pabench.suite.specs import ModelSpec
 
 SMALL = 64
 """Up to this side of an image a stem for small images is tried: larger ones have pixels left after the usual stem."""
-
-
 PRECISE = "scoring: {dtype: float64}"
 """The remedy of scores that float32 cannot hold, as a line of a suite."""
-
-
 Parameters = Mapping[str, Any]
 
 

@@ -166,33 +166,13 @@ def _broken() -> nn.Module:
 
 
 CONVOLUTIONAL = Specimen("with BatchNorm", (3, 8, 8), _convolutional, ("0", "1", "3"))
-
-
 SMOOTH = Specimen("smooth", (3, 8, 8), lambda: _convolutional(nn.Softplus), ("0", "1", "3"))
-
-
 PLAIN = Specimen("without BatchNorm", (3, 6, 6), _plain)
-
-
 PERCEPTRON = Specimen("perceptron", (3, 4, 4), _perceptron, ("1", "", "3"))
-
-
 UNBIASED = Specimen("without biases", (3, 4, 4), lambda: _perceptron(bias=False), ("1", "", "3"))
-
-
 RESIDUAL = Specimen("residual and grouped", (3, 8, 8), Residual)
-
-
 TRANSFORMER = Specimen("vision transformer", (3, 32, 32), _transformer)
-
-
 LINEAR = Specimen("linear layer", (6,), lambda: nn.Linear(6, CLASSES))
-
-
 EQUAL = Specimen("equal weights", (3, 4, 4), _equal)
-
-
 DEAD = Specimen("dead layer", (3, 8, 8), _dead)
-
-
 BROKEN = Specimen("not a number", (3, 8, 8), _broken)

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 State = dict[str, Any]
-
-
 PROCESS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch's random state": (torch.get_rng_state, torch.set_rng_state),
     "numpy's random state": (np.random.get_state, np.random.set_state),
@@ -23,8 +21,6 @@ PROCESS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
 }
 """Each part of the state of a process that a criterion could change, with what reads and what sets it."""
-
-
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 

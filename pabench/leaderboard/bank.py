@@ -30,11 +30,7 @@ from pabench.words import count, plain
 
 TAKEN = ("ok", "skipped")
 """What failed there may not fail here."""
-
-
 SITE = Path("data") / "v1" / "studies"
-
-
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 

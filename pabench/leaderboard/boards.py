@@ -25,8 +25,6 @@ from pabench.words import count, plain
 
 EQUAL = 1e-9
 """Points of accuracy: those of images counted, which no smaller difference can part."""
-
-
 LEVELS = ("self-reported", "mask-verified", "reproduced")
 
 

@@ -26,14 +26,8 @@ from pabench.words import count, plain
 
 SHOWN = 5
 """Flaws that an error names: `pabench verify` says all."""
-
-
 STUDIES = "data/v1/studies"
-
-
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
 Submit = Callable[[Path, Path], Submitted]
 
 

@@ -11,14 +11,8 @@ from typing import Any
 
 # A path that starts at a root: at the beginning of a word, and no part of an address or of $VARIABLE/more.
 _POSIX = re.compile(r"(?<![\w.$~/%}\\-])(?!//)/(?:[^\s\"'<>|:;,()\[\]{}/]+/)*[^\s\"'<>|:;,()\[\]{}/]*")
-
-
 _HOME = re.compile(r"~[\w.-]*/(?:[^\s\"'<>|:;,()\[\]{}/]+/)*[^\s\"'<>|:;,()\[\]{}/]*")
-
-
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\"'<>|:;,()\[\]{}\\]+\\)*[^\s\"'<>|:;,()\[\]{}\\]*")
-
-
 PRIVATE = ("host", "hostname", "user", "username", "login", "cwd", "home")
 """Entries of an environment that name a machine or a person."""
 

@@ -24,12 +24,8 @@ from pabench.suite.cell import DENSE, STATUSES
 from pabench.words import count, plain
 
 V1 = "data/v1"
-
-
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What computing with figures raises that are in range one by one and make no sense together."""
-
-
 LEGEND = tuple(Badge(level, "") for level in range(3))
 
 

@@ -20,16 +20,10 @@ from pabench.store import files as durable
 from pabench.words import plain
 
 MANIFEST = "data/v1/manifest.json"
-
-
 LARGEST = 2**28
 """Bytes of a manifest that is read: what lies in the folder may be somebody else's."""
-
-
 KEPT = ("README.md",)
 """Files that stay as they are where somebody else wrote them: the front page of the repository around the site."""
-
-
 FORMULA = tuple("=+-@\t\r")
 """What spreadsheets take for the beginning of a formula."""
 

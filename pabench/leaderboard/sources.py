@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pabench.errors import SuiteError
-from pabench.source import digest_of
+from pabench.source import bytes_digest
 from pabench.suite.suite import parse
 
 GROUP = "pabench.criteria"
-
-
 LARGEST = 2**20
 """Bytes of a file that is read: no criterion is longer, and a folder may hold anything."""
 
@@ -31,7 +29,7 @@ def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Pa
             data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
         except OSError:
             continue
-        if (sha := digest_of(data)) in wanted:
+        if (sha := bytes_digest(data)) in wanted:
             found[sha] = data
     return found
 

@@ -27,7 +27,7 @@ from pabench.leaderboard import scrub
 from pabench.leaderboard.aggregates import aggregates
 from pabench.leaderboard.sources import find
 from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, SUBMISSION
-from pabench.source import is_built_in, is_built_in_source
+from pabench.source import is_built_in, is_built_in_file
 from pabench.store import files as durable
 from pabench.store.envelope import seal
 from pabench.store.store import Kind, Store
@@ -35,11 +35,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import canonical, digest
 
 SCHEMA = 1
-
-
 KIND = "pabench-submission"
-
-
 SHOWN = 8
 """Cells without a record that an error names."""
 
@@ -202,22 +198,22 @@ class _Criteria:
 
 def _criteria(cells: list[Cell], manifest: Mapping[str, Any], plugins: Iterable[Path]) -> _Criteria:
     rules = {digest(cell.criterion.identity()): cell.criterion for cell in cells if cell.criterion}
-    found = find({r.source for r in rules.values() if not is_built_in_source(r.source)}, manifest, plugins)
+    found = find({r.sha256 for r in rules.values() if not is_built_in_file(r.sha256)}, manifest, plugins)
     made = _Criteria()
     for rule in rules.values():
         origin, file = "pabench", ""
-        if rule.source in found:
-            origin, file = "submission", f"criteria/{_file_name(rule.name)}-{rule.source[:8]}.py"
-            made.files[file] = found[rule.source]
-        elif not is_built_in_source(rule.source) and is_built_in(rule.name):
+        if rule.sha256 in found:
+            origin, file = "submission", f"criteria/{_file_name(rule.name)}-{rule.sha256[:8]}.py"
+            made.files[file] = found[rule.sha256]
+        elif not is_built_in_file(rule.sha256) and is_built_in(rule.name):
             origin = "pabench, other source"
             made.notes.append(f"{rule.label}: comes with pabench, but its file has changed since the study was run")
-        elif not is_built_in_source(rule.source):
+        elif not is_built_in_file(rule.sha256):
             raise RefusedError(
-                f"{rule.name}: the file that defines it (SHA-256 {rule.source[:12]}...) is not found; "
+                f"{rule.name}: the file that defines it (SHA-256 {rule.sha256[:12]}...) is not found; "
                 "name it with --plugin FILE, unchanged since the run"
             )
-        entry = {"label": rule.label, "name": rule.name, "version": rule.version, "source": rule.source}
+        entry = {"label": rule.label, "name": rule.name, "version": rule.version, "sha256": rule.sha256}
         made.stated.append({**entry, "origin": origin, "file": file})
     return made
 
@@ -236,7 +232,7 @@ def _refuse_paths(cells: Iterable[Cell]) -> None:
 
 
 def _file_name(name: str) -> str:
-    # shorter than what a verification takes (`verification.folder.FOLDERS`), so that the source's hash has room behind it
+    # shorter than what a verification takes (`verification.folder.FOLDERS`), so that a hash has room
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name.partition("@")[0])[:48] or "criterion"
 
 

@@ -21,8 +21,6 @@ from pabench.networks.operations import Operation, named
 LIMIT = 32
 """Powers of two that a tensor's largest number may be away from 1 before they move into its exponent: in float32, which
 ends at 2^127, a product of two such tensors still has room for a layer's sum."""
-
-
 HUGE = 60
 """The exponent from which on a bounded or slowly growing function is at its limit: float64 has 53 digits."""
 
@@ -156,8 +154,6 @@ def _identity(func: Operation, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 GROWING = ops.LAYERS | ops.PRODUCTS | ops.MATRIX_PRODUCTS | ops.QUOTIENTS | {"einsum", "batch_norm"}
 """Operations that may take plain numbers out of range; others matter once a tensor carries an exponent."""
-
-
 RULES: dict[str, Operation] = {
     **dict.fromkeys(ops.MOVES | ops.AVERAGES | ops.RECTIFIERS, _same),
     **dict.fromkeys(("abs", "neg", "dropout", "dropout2d", "amax", "amin", "norm", "interpolate", "upsample"), _same),

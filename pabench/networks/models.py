@@ -23,17 +23,9 @@ from pabench.suite.digest import canonical
 from pabench.suite.specs import ModelSpec
 
 Shape = tuple[int, int, int]
-
-
 NORM_CLASSES = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
-
 FROM_DATASET = ("num_classes", "in_chans", "img_size")
-
-
 FROM_SEED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
-
-
 REFUSED_ARGUMENT = re.compile(r"(unexpected|multiple values for)(?: keyword)? argument(?:\(s\): \[)? ?'(\w+)'")
 
 

@@ -24,41 +24,19 @@ MOVES = frozenset(
     }
 )
 """Numbers go elsewhere, none changes."""
-
-
 AVERAGES = frozenset({"mean", "sum", "fold"} | {f"{kind}avg_pool{d}d" for kind in ("", "adaptive_") for d in (1, 2, 3)})
 """Sums with equal weights."""
-
-
 LAYERS = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
-
-
 SUMS = frozenset({"add", "sub", "rsub"})
-
-
 PRODUCTS = frozenset({"mul", "multiply"})
-
-
 MATRIX_PRODUCTS = frozenset({"matmul", "mm", "bmm"})
-
-
 QUOTIENTS = frozenset({"div", "divide", "true_divide"})
-
-
 JOINS = frozenset({"cat", "concat", "stack", "hstack", "vstack"})
-
-
 NORMS = frozenset({"layer_norm", "group_norm", "instance_norm", "rms_norm"})
 """Normalisations by what they are given. BatchNorm is not among them: with stored statistics it is a scale."""
-
-
 RECTIFIERS = frozenset({"relu", "leaky_relu", "prelu"})
 """Activations with f(c x) = c f(x) for c > 0."""
-
-
 RISING = frozenset({"gelu", "silu", "mish", "hardswish", "softplus", "elu", "celu"})
 """Activations that far above 0 are the identity, and bounded below it."""
-
-
 SATURATING = frozenset({"relu6", "hardtanh", "sigmoid", "hardsigmoid", "tanh"})
 """Activations with an upper limit, which they reach or come close to."""

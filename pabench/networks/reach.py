@@ -22,8 +22,6 @@ from pabench.networks import operations as ops
 
 TINY = 1e-9
 """Values are 0, 1 or means of them; convolutions by Fourier or Winograd leave 1e-16 where 0 belongs."""
-
-
 Rule = Callable[..., Any]
 
 
@@ -213,21 +211,15 @@ def _with_places(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 NEVER_ZERO = {"sigmoid", "hardsigmoid", "exp", "softplus", "reciprocal", "rsqrt", "rpow"}
-
-
 ZERO_AT_ZERO = (ops.RECTIFIERS | ops.RISING | ops.SATURATING) - NEVER_ZERO | {
     *("selu", "rrelu", "hardshrink", "softshrink", "clamp", "clip", "clamp_min", "clamp_max", "abs", "neg", "sqrt"),
     *("square", "pow", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
     *("feature_alpha_dropout", "rms_norm", "local_response_norm", "normalize"),
 }
-
-
 CONSTANTS = {
     *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "empty_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
 }
-
-
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ZERO_AT_ZERO, _alike(lambda x, *_, **__: x)),
     **dict.fromkeys(NEVER_ZERO, _never_zero),

@@ -25,8 +25,6 @@ from pabench.suite.specs import ModelSpec, labelled
 
 ARGUMENTS = ("width", "hidden", "channels", "dims", "embed_dims", "embed_dim", "dim", "base_dim", "widths")
 """Arguments that set the width of an architecture which has them, besides those of RegNets and DenseNets."""
-
-
 Value = int | float | list[int]
 
 

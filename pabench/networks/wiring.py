@@ -17,15 +17,9 @@ from pabench.networks.rewire import Rewired
 
 INPUT = ""
 """The source of what a layer takes from the network's input."""
-
-
 PASSED = NORMS | RECTIFIERS | RISING | SATURATING - {"hardsigmoid"} | {"batch_norm", "selu"}
 """Norms and activations. A hard sigmoid stays: a channel that it gates arrives by half, its value at 0."""
-
-
 ATTENTION = ("softmax", "scaled_dot_product_attention")
-
-
 CHUNK = 8
 """Layers coded in one pass: memory is some 25 images' worth of activations."""
 

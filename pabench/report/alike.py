@@ -16,8 +16,6 @@ from pabench.words import plain
 
 OF_DATASET = ("augment", "precision")
 """What a dataset and a device decide of a recipe."""
-
-
 Thing = tuple[int, str, str]
 """What cells of several studies must agree on: its place among the others, whose it is, and how it is called."""
 

@@ -20,8 +20,6 @@ from pabench.suite.digest import canonical
 from pabench.words import plain
 
 SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
-
-
 RESULTS = {
     "mask": ("receipt", "mask"),
     "top-1": ("result", "top1"),

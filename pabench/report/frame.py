@@ -41,8 +41,6 @@ NUMBERS = {
     "training_seconds": ("cost", "training_seconds"),
     "wall_seconds": ("cost", "wall_seconds"),
 }
-
-
 TEXTS = {
     "kind": ("kind",),
     "message": ("message",),
@@ -98,11 +96,7 @@ IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
     *("sparsity", "seed", "batch", "status", "ablation", "parent"),
 )
-
-
 LAST = ("flags", "rerun")
-
-
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
 """What a metric cannot be called: its name would be a column of the same table."""
 

@@ -25,8 +25,6 @@ from pabench.suite.specs import MetricSpec
 from pabench.words import count, percent, plain
 
 Record = Mapping[str, Any]
-
-
 MEANT = "criterion meant"
 """A column for the time of joining; no metric, whose columns are beside it, has a name with a space."""
 

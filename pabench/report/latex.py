@@ -11,11 +11,7 @@ _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu "
     "nu xi pi rho sigma tau upsilon phi chi psi omega"
 )
-
-
 _CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-
-
 ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -30,8 +26,6 @@ ESCAPES = {
     **dict.fromkeys("\t\n\r\u2028\u2029", " "),
 }
 """What LaTeX prints a character by. Other scripts than Latin and Greek stay: LuaLaTeX and XeLaTeX print them."""
-
-
 _TABLE = str.maketrans(ESCAPES)
 
 

@@ -22,28 +22,16 @@ from pabench.store.store import Store
 from pabench.words import plain
 
 TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
-
-
 NAME = "report.html"
-
-
 SCRIPTS = ("page", "figures", "pdf", "cells", "exports", "detail", "table")
 """Files of the page's one script, in this order: later ones use the names of earlier ones."""
 
 
 # what the letters of figures are found by: all that matplotlib writes, after `figure` has made it the page's
 TEXT = re.compile(r"<text([^>]*)>([^<]*)</text>")
-
-
 FIGURE = re.compile(r'<svg[^>]*class="figure".*?</svg>', re.S)
-
-
 BOLD = re.compile(r'font-weight="(?:600|700|bold)"')
-
-
 FACES = {"regular": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
-
-
 Outlines = dict[str, dict[str, tuple[int, str]]]
 
 

@@ -19,14 +19,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, ClassVar, Literal, Protocol
 
 Payload = dict[str, Any]
-
-
 Report = Callable[[dict[str, Any]], None]
-
-
 TaskFunction = Callable[[Payload, Report], object]
-
-
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

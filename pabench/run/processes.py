@@ -22,8 +22,6 @@ from pabench.run.engine import Event, Outcome, Schedule, StopFlag, Task, thread_
 
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
-
-
 PRELOAD = ("torch", "torchvision", "timm", "pabench.run.worker", "pabench.training.train")
 
 

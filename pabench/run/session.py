@@ -30,18 +30,10 @@ from pabench.training.environment import cores, environment, pick_device
 
 MANY = 10_000
 """More cells than this are rather a slip of the pen than a study."""
-
-
 SMALL_PIXELS = 64
 """Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
-
-
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
-
-
 OnEvent = Callable[[Event], None]
-
-
 _FLAGS = {
     "overrides": "--set",
     "only": "--only",

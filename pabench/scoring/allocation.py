@@ -18,21 +18,13 @@ from torch import Tensor
 from pabench.suite.cell import NAME
 
 Shapes = dict[str, Sequence[int]]
-
-
 Shares = dict[str, float]
 """Weights of each layer, before rounding to whole ones."""
-
-
 AS = "as:"
 """What an allocation begins with that is taken over from another criterion: `as:synflow`, `as:grasp@official`."""
-
-
 Named = Literal[
     "global", "uniform", "er", "erk", "balanced", "igq", "uniform_plus", "smart_ratio", "smart_ratio_vgg", "lamp"
 ]
-
-
 Allocation = Named | Annotated[str, StringConstraints(pattern=f"^{AS}{NAME.pattern}(@{NAME.pattern})?$")]
 
 
@@ -118,8 +110,6 @@ def _classifier(shapes: Shapes, kept: float) -> Shares:
 ALLOCATIONS: dict[str, Callable[[Shapes, float], Shares]] = {
     rule.__name__: rule for rule in (uniform, er, erk, balanced, igq, uniform_plus, smart_ratio, smart_ratio_vgg)
 }
-
-
 RESERVED: dict[str, Callable[[Shapes, float], Shares]] = {
     "uniform_plus": _ends,
     "smart_ratio": _classifier,

@@ -13,7 +13,7 @@ from pabench.parameters import ParameterError
 from pabench.scoring.allocation import AS
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
-from pabench.source import source_digest
+from pabench.source import file_digest, source_digest
 
 
 def donor(rule: Criterion) -> Criterion | None:
@@ -37,11 +37,18 @@ def donor(rule: Criterion) -> Criterion | None:
 
 
 def donor_identity(rule: Criterion) -> dict[str, Any]:
-    """Name, all parameters, version and source of the donor of a rule; empty where it has none."""
+    """Name, all parameters, version and both hashes of the code of the donor of a rule; empty where it has none."""
     found = donor(rule)
     if found is None:
         return {}
-    return {"name": found.name, "args": asdict(found), "version": found.version, "source": source_digest(type(found))}
+    cls = type(found)
+    return {
+        "name": found.name,
+        "args": asdict(found),
+        "version": found.version,
+        "source": source_digest(cls),
+        "sha256": file_digest(cls),
+    }
 
 
 def nature(rule: Criterion) -> dict[str, Any]:

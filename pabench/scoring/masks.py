@@ -24,14 +24,8 @@ from pabench.store import maskbits
 from pabench.suite.digest import canonical
 
 M = TypeVar("M", bound=nn.Module)
-
-
 _BUFFER = "_pabench_mask"
-
-
 _masked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-
-
 _step_hook: Any = None
 
 

@@ -11,8 +11,6 @@ from typing import Self
 import torch
 
 _STATUS = Path("/proc/self/status")
-
-
 _RESET = Path("/proc/self/clear_refs")
 
 

@@ -16,11 +16,7 @@ from pabench.networks.network import Tensors
 from pabench.scoring.allocation import AS, Allocation, fitted, lamp, layer_counts, whole
 
 __all__ = ["Allocation", "Schedule", "Selection", "Tensors", "kept_count", "round_densities", "select"]
-
-
 T = TypeVar("T")
-
-
 Schedule = Literal["exponential", "linear"]
 
 

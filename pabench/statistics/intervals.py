@@ -16,19 +16,11 @@ from scipy import stats
 
 LEVEL = 0.05
 """Of tests: how often equals are told apart by one table's tests, corrected for their number."""
-
-
 BOOTSTRAP_FROM = 10
 """Blocks per stratum from which an interval is a bootstrap; with fewer there is little to resample."""
-
-
 RESAMPLES = 4999
-
-
 DIGITS = 9
 """Of points of accuracy that count, for what is compared as equal: the last bits of a mean depend on its order."""
-
-
 P = TypeVar("P", float, float | None)
 
 

@@ -11,17 +11,11 @@ from scipy import optimize, special, stats
 
 SEED_SD = 0.34
 """Points of top-1: standard deviation over seeds, the median of 45 published cells."""
-
-
 CORRELATION = 0.55
 """Of two criteria's top-1 in a block. No paper gives it. With `SEED_SD` it is what lets 9 paired seeds do the work of
 17 unpaired ones for 0.3 points (one-sided at 5 %, power 0.8)."""
-
-
 MOST_SEEDS = 10_000
 """More than anybody will run: the search for a number of seeds ends there."""
-
-
 VARIANCES = 10_000
 """Equally likely estimates of a variance that a test's power is averaged over."""
 

@@ -16,17 +16,9 @@ from pabench.suite.digest import canonical
 
 # records have some KB and 6 levels: what exceeds that by far is an attack on memory or on the stack
 MAX_BYTES = 16 * 2**20
-
-
 MAX_DEPTH = 32
-
-
 HEAD = b'{"sha256":"'
-
-
 MIDDLE = b'","record":'
-
-
 TAIL = b"}\n"
 
 

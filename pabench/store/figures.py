@@ -17,8 +17,6 @@ from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
 
 SCHEMA = 1
-
-
 Of = tuple[str, ...]
 
 

@@ -21,18 +21,10 @@ from pathlib import Path
 from pabench.errors import DataError, RefusedError
 
 TEMPORARY = ".tmp-"
-
-
 ABANDONED_SECONDS = 600
 """A write takes seconds: what is older is of a process that was killed."""
-
-
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-
-
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 

@@ -13,8 +13,6 @@ from pabench.errors import DataError
 from pabench.store.envelope import parse
 
 FORMAT = "pabench-masks-1"
-
-
 DIMENSIONS = 8
 """Of a layer's weights at most: three more than those of a 3-d convolution."""
 

@@ -10,35 +10,21 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import ordered
 
 SCHEMA = 1
-
-
 SOFTWARE = ("pabench", "python", "torch", "timm")
 """Entries of a record's environment that are versions, as pages tell them."""
-
-
 NUMERICS = ("torch", "timm", "device")
 """What of an environment decides the last bit. Where these are equal masks are equal, and hashes of weights, order and
 images can be compared; pabench is not among them, the sources of criteria are compared by themselves."""
-
-
 ENVIRONMENT = ("pabench", *NUMERICS)
 """What of an environment can change a result: a study is not resumed where one differs, and a bank's cells are flagged.
 Python, the number of threads and the rest change last digits of statistics at most."""
-
-
 RECORDED = (*SOFTWARE, "numpy", "device", "threads", "precision", "system")
 """All that an environment says (`pabench.training.environment`), in the order in which differences are told."""
-
-
 PARTS = ("weights", "order", "augmentation", "scoring_batch")
 """What all plain cells of a block share, by the hashes in their `pairing`: only then are their criteria compared."""
-
-
 MACHINE = ("data", "oom", "io", "timeout")
 """Kinds of failures that are of a machine and a moment, and say nothing of what was run. A crash is not among them: the
 code that was run may have brought it about."""
-
-
 STATISTICS = ("scores", "score_histogram", "gradient_norm")
 """Parts of a receipt whose last digit depends on the number of threads; its mask file does not repeat them."""
 

@@ -14,26 +14,12 @@ from pabench.suite.cell import NAME, Cell
 from pabench.suite.digest import canonical
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 Count = Annotated[int, Field(ge=0, le=2**53)]
-
-
 Positive = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
-
-
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-
-
 Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
-
-
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-
-
 LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
 

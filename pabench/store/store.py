@@ -30,21 +30,13 @@ from pabench.store.envelope import MAX_BYTES, parse, seal, unseal
 from pabench.suite.digest import canonical, digest
 
 Kind = Literal["records", "receipts", "checks", "metrics"]
-
-
 T = TypeVar("T")
-
-
 FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
-
-
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 # far above what any study writes: a file of a stranger is not read into memory however large it is
 MAX_MANIFEST_BYTES = 256 * 2**20
-
-
 MAX_MASK_BYTES = 2**30
 
 

@@ -7,27 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 HEALTHY, DOUBTFUL, DEGENERATE, UNSUPPORTED = "healthy", "doubtful", "degenerate", "unsupported"
-
-
 WORST_FIRST = (UNSUPPORTED, DEGENERATE, DOUBTFUL, HEALTHY)
-
-
 DECLINES = "declines: "
-
-
 DEGENERATE_ZEROS = 0.5
 """Share of scores that are exactly 0 from which a ranking counts as degenerate: at half, a mask of less than 50 %
 sparsity keeps weights that nothing but their order chose."""
-
-
 ARBITRARY_TIES = 0.01
 """Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
-
-
 OF_BANK = "other-environment"
 """The flag of a cell that was taken from a bank of another environment; no receipt has it."""
-
-
 UNDERIVED = ("doubtful", OF_BANK)
 """Flags that no number of a receipt gives: what the criterion says of the network, and what `run --bank` says."""
 

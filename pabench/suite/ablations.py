@@ -13,16 +13,10 @@ ABLATIONS = {
     "random_labels": "scored with the labels of the scoring batch permuted; the training is as it was",
     "shuffled_pixels": "scored with the pixels of each scoring image permuted; the training is as it was",
 }
-
-
 IN_BATCH = ("random_labels", "shuffled_pixels")
 """Those that change the scoring batch, and mean nothing to a criterion without one."""
-
-
 INAPPLICABLE = "inapplicable"
 """The kind of a skipped cell whose ablation means nothing to its criterion: nothing has gone wrong."""
-
-
 _CHANGED = {"reinit": "weights", "random_labels": "scoring_batch", "shuffled_pixels": "scoring_batch"}
 
 

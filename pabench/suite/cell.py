@@ -15,16 +15,10 @@ from pabench.suite.digest import derive_seed, digest
 from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
 PROTOCOL = "pai-v1"
-
-
 DENSE = "dense"
 """What stands for a criterion where there is none: the dense baseline."""
-
-
 STATUSES = ("ok", "failed", "skipped", "missing")
 """What can become of a cell, the best first; a missing one has no record."""
-
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 

@@ -59,8 +59,6 @@ def _text(pattern: str) -> WithJsonSchema:
 
 
 PlainName = Annotated[str, AfterValidator(_plain_name), _text(f"^{NAME.pattern}$")]
-
-
 VariantName = Annotated[str, AfterValidator(_variant_name), _text(f"^{NAME.pattern}(@{NAME.pattern})?$")]
 
 
@@ -117,14 +115,8 @@ class MetricEntry(Entry):
 
 
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
-
-
 Model = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
-
-
 Criterion = Annotated[CriterionEntry, BeforeValidator(_named, json_schema_input_type=str | CriterionEntry)]
-
-
 Metric = Annotated[MetricEntry, BeforeValidator(_named, json_schema_input_type=str | MetricEntry)]
 
 

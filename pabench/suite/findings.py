@@ -13,8 +13,6 @@ from pydantic_core import ErrorDetails
 from pabench.suite.yaml import Path, Tree, dotted, shown
 
 BRANCHES = ("<mapping>", "<word>", "<list>", "<count>")
-
-
 _EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "a mapping",
@@ -24,8 +22,6 @@ _EXPECTED = {
     "string_type": "text",
     "tuple_type": "a list",
 }
-
-
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),

@@ -174,7 +174,5 @@ _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
     "ablation": lambda cell: {cell.ablation or "none"},
     "seed": lambda cell: {str(cell.seed)},
 }
-
-
 _WRITTEN: Mapping[str, Callable[[str], str]] = {"sparsity": _number, "model": ordered, "criterion": ordered}
 """What makes two ways of writing a value one: 0.90 is 0.9, and parameters may stand in any order."""

@@ -55,9 +55,9 @@ class CriterionSpec:
     """A criterion by name (`grasp` or `grasp@official`).
 
     `given` is what the suite says and makes the label, in alphabetical order, as records are stored; `args` are all
-    parameters, defaults included; `version` and `source` (SHA-256 of the defining file) come from the class, as do
-    `trains` (its masks depend on the recipe) and `reference_line` (why reports show it beside the criteria and do not
-    rank it; "" for a criterion). `donor` is the same of the criterion whose layer densities it takes over
+    parameters, defaults included. From the class come `version`, `source` and `sha256` (hashes of what its code says and
+    of the bytes that it stands in: `pabench.source`), `trains` (its masks depend on the recipe) and `reference_line`
+    (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is the same of the criterion whose layer densities it takes over
     (`allocation: as:NAME`); empty, and no part of the key, where it takes none.
     """
 
@@ -66,6 +66,7 @@ class CriterionSpec:
     args: Mapping[str, Any] = field(default_factory=dict)
     version: int = 0
     source: str = ""
+    sha256: str = ""
     trains: bool = False
     reference_line: str = ""
     donor: Mapping[str, Any] = field(default_factory=dict)
@@ -81,7 +82,9 @@ class CriterionSpec:
             "version": self.version,
             "source": self.source,
         }
-        return {**known, "donor": dict(self.donor)} if self.donor else known
+        # the same code in another layout is the same criterion: bytes are no part of a key
+        donor = {key: value for key, value in self.donor.items() if key != "sha256"}
+        return {**known, "donor": donor} if donor else known
 
 
 @dataclass(frozen=True)

@@ -39,16 +39,10 @@ def _list_or_count(value: Any) -> str:
 
 
 Some = Field(strict=False, min_length=1)  # a list of YAML is no tuple, so not strict; its items are
-
-
 Sparsity = Annotated[
     float, AfterValidator(_fraction), WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 ]
-
-
 Ablation = Literal["shuffle", "reinit", "invert", "random_labels", "shuffled_pixels"]
-
-
 Seeds = Annotated[
     Annotated[Annotated[int, Field(ge=1, le=10**9)], Tag("<count>")]
     | Annotated[Annotated[tuple[Annotated[int, Field(ge=0)], ...], Some], Tag("<list>")],

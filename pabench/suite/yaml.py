@@ -31,14 +31,8 @@ from pabench.errors import SuiteError
 
 # Bounds of what a hostile file costs: no suite is near them.
 MAX_BYTES = 1 << 20
-
-
 MAX_DEPTH = 32
-
-
 MAX_DIGITS = 18  # what 64 bits with a sign hold, as readers of JSON and numpy do
-
-
 Path = tuple[str | int, ...]
 
 
@@ -48,20 +42,10 @@ _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-
-
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-
-
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-
-
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-
-
 _TOO_LARGE = "larger than 1 MiB; a suite names things, it holds no data"
-
-
 _REMEDIES = {
     "'\\t'": "use spaces, not tabs",
     "mapping values are not allowed": 'put text that contains ": " in quotes',

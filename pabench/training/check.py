@@ -27,8 +27,6 @@ from pabench.training.loop import Report
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
-
-
 TRIED = 20
 """And so many of them where remedies are tried, each of which takes a pass of its own."""
 

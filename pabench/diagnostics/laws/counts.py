@@ -16,11 +16,7 @@ from pabench.scoring.criterion import Criterion, ScoreCriterion
 
 DENSITIES = (1.0, 0.9999, 0.9, 0.5, 0.1, 0.02, 0.001, 1e-6)
 """From nothing removed to one weight left."""
-
-
 SOME = (0.9, 0.1, 0.02)
-
-
 MANY_AND_FEW = (0.8, 0.05)
 """Where most weights stay, a pruned one that scores 0 outranks live ones with negative scores."""
 

@@ -20,17 +20,11 @@ from pabench.scoring.pruning import SkippedError
 
 STEP = 1e-4
 """By which an entry of the mask is moved: the central difference of a smooth function is off by its square."""
-
-
 ERROR = 1e-4
 """What rounding leaves of a difference of 1e-4, where the score divides by a small weight, is below 3e-5."""
-
-
 CORRELATION = 0.8
 """The score is of first order and the weight is removed whole: they agree in rank, not in value, and in the rank of a
 gradient's norm only where the network is smooth."""
-
-
 CONSERVED = 1e-9
 """Sums of a thousand float64 scores are off by 1e-13."""
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pabench.leaderboard.aggregates import aggregates, difference
 from pabench.leaderboard.verification import criteria
-from pabench.leaderboard.verification.folder import AGGREGATES, Flaw, MaskFacts
+from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, Foreign, MaskFacts, content
 from pabench.leaderboard.verification.wellformed import Wellformed
-from pabench.source import is_built_in, is_built_in_source
+from pabench.source import code_digest, declared, is_built_in, is_built_in_file
 from pabench.store.record import PARTS, STATISTICS
 from pabench.store.verdict import OF_BANK, UNDERIVED, flags
 from pabench.suite.ablations import IN_BATCH, alike
@@ -20,37 +20,19 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 
 LEVEL = 2
-
-
 Wrong = tuple[str, Any, Any]
 """(field, what was expected, what is there)."""
-
-
 APART = (*STATISTICS, "mask")
 """Entries of a receipt that its mask file does not repeat."""
-
-
 COUNTS = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied", "rounds")
-
-
 QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
-
-
 TIMED = ("training_seconds", "evaluation_seconds", "wall_seconds")
-
-
 SCORED = ("", "invert", *IN_BATCH)
 """Ablations that are scored themselves; the others have their parent's scores, and no time of their own for them."""
-
-
 ROUNDING = 1e-6
 """Of the dense FLOPs, whose layers' densities were float32 numbers; of seconds, which were added in another order."""
-
-
 EXACT = 1e-12
 """Between a sparsity and the quotient it is: both are float64."""
-
-
 FILE = "the receipt's file"
 
 
@@ -351,17 +333,34 @@ def _paired(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _sources(found: Wellformed) -> Iterator[Flaw]:
-    """The files of criteria against what the cells say that they were run with."""
-    files = {path: sha for path, sha in found.foreign.files.items() if path.startswith("criteria/")}
-    used = {c.criterion.source: c.criterion for c in found.cells.values() if c.criterion}
-    for path, sha in files.items():
+    """The files of criteria against what the cells say that they were run with.
+
+    Keys hold what a criterion's code says; only the bytes of a file, ours or the submitted one, prove what that is.
+    """
+    files = {sha: path for path, sha in found.foreign.files.items() if path.startswith("criteria/")}
+    used = {c.criterion.sha256: c.criterion for c in found.cells.values() if c.criterion}
+    for sha, path in files.items():
         if sha not in used:
             yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
+    ours = {known.sha256: known.source for known in declared().values()}
+    for cell in found.cells.values():
+        rule = cell.criterion
+        if rule is None or used.get(rule.sha256) is None:
+            continue
+        says = ours.get(rule.sha256) or _said(found.foreign, files.get(rule.sha256), rule.sha256)
+        if says and rule.source != says:
+            expected = f"{says} (hash of the code of that file)"
+            yield Flaw(LEVEL, STUDY, expected, rule.source, f"criteria.{rule.label}.source", cell.title)
+            used.pop(rule.sha256)  # one word on each criterion is enough
     if found.foreign.is_submission:
-        for source, rule in used.items():
-            known = is_built_in_source(source) or is_built_in(rule.name)
-            if not known and source not in files.values():
-                yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {source}", "no such file")
+        for sha, rule in used.items():
+            if not is_built_in_file(sha) and not is_built_in(rule.name) and sha not in files:
+                yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {sha}", "no such file")
+
+
+def _said(foreign: Foreign, path: str | None, sha256: str) -> str:
+    """The hash of the code of a submitted file; "" where there is none."""
+    return code_digest(content(foreign.folder, path, sha256)) if path else ""
 
 
 def _aggregates(found: Wellformed) -> Iterator[Flaw]:

@@ -22,23 +22,13 @@ from pabench.suite.specs import CriterionSpec
 
 AS = "as:"
 """How `allocation` names the criterion whose layer densities are taken over (`pabench.scoring.allocation`)."""
-
-
 FIXED = ("rounds", "dense_epochs")
 """Counts of a receipt that no rounding changes."""
-
-
 COUNTED = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied")
-
-
 WITHIN = 0.01
 """Share of all weights by which counts of scores may differ on another machine, where rounding parts what was equal."""
-
-
 INSTEAD = ("model", "parameters_instead", "left", "total", "kept")
 """What a receipt says of the network that was trained in place of a pruned one."""
-
-
 IMAGES = ("scoring_images", "gradient_images")
 
 
@@ -66,11 +56,11 @@ def nature(expected: tuple[bool, str], rule: CriterionSpec, *, exact: bool) -> I
 
 
 def _declared(rule: CriterionSpec, known: Declared) -> Iterator[Flaw]:
-    giver = declared().get(str(rule.donor.get("name"))) if rule.donor else Declared("")
-    exact = rule.source == known.source
+    giver = declared().get(str(rule.donor.get("name"))) if rule.donor else Declared()
+    exact = rule.sha256 == known.sha256
     if giver is not None:
         facts = (known.trains or giver.trains, known.reference_line or giver.reference_line)
-        for name, expected, there in nature(facts, rule, exact=exact and rule.donor.get("source", "") == giver.source):
+        for name, expected, there in nature(facts, rule, exact=exact and rule.donor.get("sha256", "") == giver.sha256):
             yield _flaw(rule, name, expected, there)
     variant = rule.name.partition("@")[2]
     if not exact or not variant:
@@ -144,7 +134,7 @@ def asked(cell: Cell, own: Cell) -> Iterator[Flaw]:
     assert own.criterion is not None
     stated, derived = cell.criterion, own.criterion
     where = f"criteria.{stated.label}"
-    exact = stated.source == derived.source and stated.donor == derived.donor
+    exact = stated.sha256 == derived.sha256 and stated.donor == derived.donor
     for field, expected, there in nature((derived.trains, derived.reference_line), stated, exact=exact):
         yield Flaw(3, STUDY, expected, there, f"{where}.{field}", cell.title)
     means = derived.given

@@ -23,27 +23,15 @@ from pabench.suite.digest import digest
 from pabench.words import plain
 
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
-
-
 SEALED = ("records", "receipts", "checks", "metrics")
-
-
 MAX_STUDY_BYTES = 64 * 2**20
-
-
 MAX_SOURCE_BYTES = 2**20
 
 
 # far above any study: a folder of more is not looked through
 MAX_FILES = 500_000
-
-
 MAX_TOTAL_BYTES = 64 * 2**30
-
-
 LONGEST = 160
-
-
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -53,8 +41,6 @@ FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
     "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
     "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
 }
-
-
 TOP = {STUDY: MAX_STUDY_BYTES, SUBMISSION: MAX_STUDY_BYTES, AGGREGATES: MAX_STUDY_BYTES, README: MAX_SOURCE_BYTES}
 
 

@@ -30,22 +30,14 @@ from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
 
 LEVEL = 3
-
-
 OVERLAP = {("float64", True): 0.99, ("float64", False): 0.99, ("float32", True): 0.95}
 """The least share of common weights (Jaccard) by dtype of the scores and whether they were scored once, where the
 hardware is another: rounding moves weights at the threshold alone. Iterative float32 masks have none: two correct
 computations differ in 10 to 50 % of the kept weights, so that only equal masks prove anything."""
-
-
 EXCUSED = (*MACHINE, "crash")
 """Kinds of failures there that another machine, or another moment, may not have; a crash here is the submission's."""
-
-
 FLOPS = 1e-6
 """Of a network's own FLOPs, by which those of its mask may differ: they are a rounded sum of shares of layers."""
-
-
 Bits = Mapping[str, np.ndarray[Any, Any]]
 
 

@@ -28,26 +28,14 @@ from pabench.statistics.power import TTest
 from pabench.suite.cell import Cell
 
 LEVEL = 4
-
-
 ALPHA = 0.01
 """How often an honest submission is turned down, over all settings together."""
-
-
 POWER = 0.8
-
-
 MOST_DETECTABLE = 10.0
 """Points of accuracy: a test that misses a larger difference one time in five proves nothing, and is not passed."""
-
-
 MOST_SEEDS = 1000
-
-
 FIRST_SEED = 1_000
 """Fresh seeds are no small numbers, which people take for their own."""
-
-
 Accuracies = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """(reported, fresh) of each setting, by the key of its first cell."""
 

@@ -25,7 +25,7 @@ from pabench.leaderboard.verification.sandbox import descriptions
 from pabench.run import tasks as execution
 from pabench.run.engine import Engine, Inline, Task
 from pabench.run.processes import Processes
-from pabench.source import is_built_in, is_built_in_source
+from pabench.source import is_built_in, is_built_in_file
 from pabench.store import maskbits, schema
 from pabench.store.record import MACHINE, NUMERICS
 from pabench.store.store import Kind, Store
@@ -146,7 +146,7 @@ def _here(
         rule = cell.criterion
         assert rule is not None
         made = found[_identity(cell)]
-        if (made["source"], made["version"]) != (rule.source, rule.version):
+        if (made["sha256"], made["version"]) != (rule.sha256, rule.version):
             versions = f"(version {made['version']} here, {rule.version} there)"
             notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
@@ -160,14 +160,14 @@ def _identity(cell: Cell) -> str:
 
 def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> tuple[Path, ...]:
     """The submitted files that a criterion needs: its own, and that of the one whose densities it takes over."""
-    sources = _needed(rule).values() if rule else ()
-    return tuple(files[source] for source in dict.fromkeys(sources) if source in files)
+    needed = _needed(rule).values() if rule else ()
+    return tuple(files[sha256] for sha256 in dict.fromkeys(needed) if sha256 in files)
 
 
 def _needed(rule: CriterionSpec) -> dict[str, str]:
-    """The sources of a criterion and of its donor by name."""
-    needed = {rule.name.partition("@")[0]: rule.source}
-    return {**needed, str(rule.donor.get("name")): str(rule.donor.get("source"))} if rule.donor else needed
+    """The SHA-256 of the files of a criterion and of its donor, by name."""
+    needed = {rule.name.partition("@")[0]: rule.sha256}
+    return {**needed, str(rule.donor.get("name")): str(rule.donor.get("sha256"))} if rule.donor else needed
 
 
 def _with_code(task: Task, code: Mapping[str, tuple[Path, ...]]) -> Task:
@@ -181,11 +181,11 @@ def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path
     """The files of the submission's own criteria by SHA-256, as they were hashed; each must be trusted by name."""
     files = {sha: path for path, sha in foreign.files.items() if path.startswith("criteria/")}
     written: dict[str, Path] = {}
-    needed = {source: name for c in cells if c.criterion for name, source in _needed(c.criterion).items()}
-    for source, name in needed.items():
-        if is_built_in_source(source) or is_built_in(name):
+    needed = {sha256: name for c in cells if c.criterion for name, sha256 in _needed(c.criterion).items()}
+    for sha256, name in needed.items():
+        if is_built_in_file(sha256) or is_built_in(name):
             continue
-        if source not in files:
+        if sha256 not in files:
             if name not in registry.group("criteria").classes:
                 raise MissingError(
                     f"{name}: the submission does not hold the file that defines it, and it is not installed"
@@ -193,11 +193,11 @@ def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path
             continue
         if name not in where.trust:
             raise MissingError(
-                f"{name}: its code comes from the submitter ({files[source]}) and would be run on this machine; "
+                f"{name}: its code comes from the submitter ({files[sha256]}) and would be run on this machine; "
                 f"read it, then go ahead with --trust {name}"
             )
-        written[source] = folder / Path(files[source]).name
-        written[source].write_bytes(content(foreign.folder, files[source], source))
+        written[sha256] = folder / Path(files[sha256]).name
+        written[sha256].write_bytes(content(foreign.folder, files[sha256], sha256))
     return written
 
 

@@ -18,7 +18,7 @@ from pabench import registry
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
 from pabench.run.engine import Engine, Report, Task
 from pabench.scoring.donor import nature
-from pabench.source import source_digest
+from pabench.source import file_digest, source_digest
 from pabench.store import files as durable
 from pabench.store.envelope import MAX_BYTES, parse
 from pabench.store.schema import Part, problems
@@ -37,6 +37,7 @@ class Described(Part):
     args: dict[str, Any]
     version: int
     source: str
+    sha256: str
     trains: bool
     reference_line: str
     donor: dict[str, Any]
@@ -57,6 +58,7 @@ def of_class(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> di
         "args": asdict(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
+        "sha256": file_digest(type(rule)),
         **nature(rule),
     }
 

@@ -16,8 +16,6 @@ MNIST_CFG: dict[str, Any] = {
     "num_classes": 10,
     "classifier": "fc",
 }
-
-
 default_cfgs = generate_default_cfgs(
     {
         "lenet_300_100": {**MNIST_CFG, "first_conv": None},

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise
 
 NAMES = ("resnet8", "resnet20", "resnet32", "resnet56", "wide_resnet32")
-
-
 default_cfgs = generate_default_cfgs({name: {**CIFAR_CFG, "first_conv": "conv1"} for name in NAMES})
 
 

@@ -11,8 +11,6 @@ from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of the five groups, in units of `width`."""
-
-
 default_cfgs = generate_default_cfgs(
     {name: {**CIFAR_CFG, "first_conv": "features.0"} for name in ("vgg11_cifar", "vgg16_cifar", "vgg19_cifar")}
 )

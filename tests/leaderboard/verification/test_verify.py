@@ -31,12 +31,13 @@ from pabench.leaderboard.verification.reproduced import agreements, enough
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
 from pabench.run.session import Options, Session
+from pabench.source import code_digest
 from pabench.store.envelope import seal, unseal
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 
 from ...conftest import STEEP, forget_plugins
-from ...forgery import Forgery
+from ...forgery import Forgery, sha
 
 INLINE = {"engine": "inline"}
 
@@ -300,6 +301,19 @@ def test_an_edited_source_is_not_the_one_the_cells_were_run_with(forgery):
 
     assert f"level 1: criteria/{path.name}: sha256 in submission.json" in flaws(forgery.folder)[0]
     assert any("the source of a criterion of the study" in flaw for flaw in flaws(forgery.listing()))
+
+
+def test_a_key_made_for_other_code_than_the_submitted_file_is_named(forgery):
+    """Bytes are no part of a key, so one file can be put in place of another without touching a key."""
+    (path,) = forgery.folder.glob("criteria/*.py")
+    before, text = sha(path.read_bytes()), path.read_text().replace("w.abs()", "-w.abs()")
+    path.write_text(text)
+    forgery.study(lambda s: s.update(cells=json.loads(json.dumps(s["cells"]).replace(before, sha(text.encode())))))
+
+    (only,) = flaws(forgery.listing())
+    assert only.startswith(f"level 2: study.json: criteria.steep.source: expected {code_digest(text.encode())}") or (
+        "criteria.steep.source" in only and code_digest(text.encode()) in only
+    )
 
 
 def test_a_source_left_out_is_missed(forgery):
