@@ -59,7 +59,7 @@ def verify(
 
     Exit codes: 0 passed; 4 rejected; 5 a level could not be checked here.
     """
-    from pabench.leaderboard.verification import certificate, verify as verification
+    from pabench.leaderboard.verification import certificate, verify as levels
 
     if engine not in ("processes", "inline"):
         raise SuiteError(f"--engine {engine}: expected processes or inline")
@@ -72,10 +72,10 @@ def verify(
         from pabench.training.environment import pick_device
 
         where = Where(tuple(trust or ()), paths, pick_device(device), engine)
-    found = verification.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
+    found = levels.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
     if record:
-        verification.record(found, record)
+        levels.record(found, record)
         typer.echo(f"record: {record}", err=as_json)
     raise typer.Exit(found.exit_code)
 

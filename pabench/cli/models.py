@@ -77,11 +77,11 @@ def conformance(
     """Check that a criterion is what it says: its definition, purity, counts, symmetries, official results."""
     if bool(name) == every:
         raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
-    from pabench.cli import conformance as testimony
+    from pabench.cli.conformance import every as examine_all, one as examine_one
 
     if every:
-        raise typer.Exit(testimony.every(plugin or [], reference, as_json=as_json))
-    raise typer.Exit(testimony.one(name, plugin or [], reference, as_json=as_json))
+        raise typer.Exit(examine_all(plugin or [], reference, as_json=as_json))
+    raise typer.Exit(examine_one(name, plugin or [], reference, as_json=as_json))
 
 
 @app.command()

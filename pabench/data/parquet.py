@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pabench.data import images as picture
 from pabench.data.dataset import OwnPictures, Part, content_digest
+from pabench.data.images import load, stack, to_array
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.specs import Augment
@@ -58,7 +58,7 @@ class Parquet(OwnPictures):
 
     def first(self) -> np.ndarray[Any, Any]:
         where, encoded = next(self._pictures("train", batch_size=1))
-        return picture.to_array(picture.load(encoded, "", where))
+        return to_array(load(encoded, "", where))
 
     def decoding(self) -> dict[str, Any]:
         return {"image": self.image, "label": self.label, "size": self.size}
@@ -68,7 +68,7 @@ class Parquet(OwnPictures):
         if labels.min() < 0 or labels.max() >= self.classes:
             found = f"{part} labels {labels.min()} to {labels.max()}"
             raise DataError(f"{self._where}: {found}, expected 0 to {self.classes - 1} as in training")
-        return picture.stack(self._pictures(part), count=len(labels), mode=self.mode, size=self.size), labels
+        return stack(self._pictures(part), count=len(labels), mode=self.mode, size=self.size), labels
 
     @property
     def _where(self) -> str:

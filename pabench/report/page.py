@@ -17,7 +17,7 @@ from pabench import registry
 from pabench.report.frame import study as make_study
 from pabench.report.section import Section, script_json, templates
 from pabench.report.study import Study
-from pabench.store import files as durable
+from pabench.store.files import replace
 from pabench.store.store import Store
 from pabench.words import plain
 
@@ -57,7 +57,7 @@ def write_study(study: Study, out: Path) -> Path:
     """Render a study to `out`; returns where it is. OSError: it cannot be written."""
     text = render(study)
     out.parent.mkdir(parents=True, exist_ok=True)
-    durable.replace(out, text.encode())
+    replace(out, text.encode())
     return out
 
 

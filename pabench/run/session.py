@@ -12,7 +12,7 @@ import torch
 
 from pabench import registry
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
-from pabench.run import tasks as execution
+from pabench.run import tasks
 from pabench.run.engine import Engine, Event, Inline, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
@@ -146,12 +146,12 @@ class Session:
         self.store.open_study(self._manifest(here))
         return here
 
-    def plan(self, banked: Collection[str] = ()) -> execution.Plan:
+    def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
-        return execution.plan(self.store, cells, **self._how)
+        return tasks.plan(self.store, cells, **self._how)
 
-    def survey(self, plan: execution.Plan) -> Survey:
+    def survey(self, plan: tasks.Plan) -> Survey:
         """The measurements that the cells of a plan lack."""
         return Survey.of(self.store, plan, self.metrics, **self._how)
 
@@ -159,31 +159,31 @@ class Session:
     def _how(self) -> dict[str, Any]:
         return {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
 
-    def check_criteria(self, plan: execution.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
+    def check_criteria(self, plan: tasks.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
         """Each criterion on each network once, before training; a line for what is not healthy, with its remedy."""
         files.make_folders(into.folder / "checks")
-        tasks = check.tasks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
-        titles = {task.key: task.title for task in tasks}
-        for outcome in self._run(tasks, lambda _: None, stop):
+        found = tasks.checks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
+        titles = {task.key: task.title for task in found}
+        for outcome in self._run(found, lambda _: None, stop):
             if not outcome.ok and outcome.kind != "stopped":
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
     def run(
-        self, plan: execution.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
+        self, plan: tasks.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
         """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
         outcomes = self._run([*plan.tasks, *survey.tasks], on_event, stop)
-        return survey.settle(execution.settle(self.store, plan, outcomes, here))
+        return survey.settle(tasks.settle(self.store, plan, outcomes, here))
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
         block = Block(cell, self.device)
         return block.pairing(block.network())
 
-    def _run(self, tasks: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
+    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
         engine = ENGINES[self.options.engine]()
-        return engine.run(tasks, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+        return engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -155,7 +155,7 @@ def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dic
         store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
 
 
-def tasks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
+def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
     """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
 
     Reference lines are no criteria: what they do to a network depends on its training, or is no mask.

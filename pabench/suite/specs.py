@@ -55,10 +55,11 @@ class CriterionSpec:
     """A criterion by name (`grasp` or `grasp@official`).
 
     `given` is what the suite says and makes the label, in alphabetical order, as records are stored; `args` are all
-    parameters, defaults included. From the class come `version`, `source` and `sha256` (hashes of what its code says and
-    of the bytes that it stands in: `pabench.source`), `trains` (its masks depend on the recipe) and `reference_line`
-    (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is the same of the criterion whose layer densities it takes over
-    (`allocation: as:NAME`); empty, and no part of the key, where it takes none.
+    parameters, defaults included. From the class come `version`, `source` and `sha256` (hashes of what its code
+    says and of the bytes that it stands in: `pabench.source`), `trains` (its masks depend on the recipe) and
+    `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is
+    the same of the criterion whose layer densities it takes over (`allocation: as:NAME`); empty, and no part of the
+    key, where it takes none.
     """
 
     name: str

@@ -22,7 +22,7 @@ from pabench import registry
 from pabench.errors import DataError, MissingError, SuiteError
 from pabench.leaderboard.verification.folder import Foreign, content
 from pabench.leaderboard.verification.sandbox import descriptions
-from pabench.run import tasks as execution
+from pabench.run import tasks
 from pabench.run.engine import Engine, Inline, Task
 from pabench.run.processes import Processes
 from pabench.source import is_built_in, is_built_in_file
@@ -32,7 +32,6 @@ from pabench.store.store import Kind, Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import CriterionSpec
-from pabench.training import check
 from pabench.training.environment import cores, environment
 
 
@@ -118,14 +117,14 @@ def rerun(
         store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
         device = str(where.device)
-        plan = execution.plan(store, [own[cell.key] for cell in cells], device=device)
+        plan = tasks.plan(store, [own[cell.key] for cell in cells], device=device)
         wanted = [task for task in plan.tasks if training or task.kind == "prune"]
-        findings = check.tasks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
+        findings = tasks.checks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
         code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
-        tasks = [_with_code(task, code) for task in [*findings, *wanted]]
-        outcomes = engine.run(tasks, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+        chosen = [_with_code(task, code) for task in [*findings, *wanted]]
+        outcomes = engine.run(chosen, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
         # a task that left nothing gets a record that says so
-        for _ in execution.settle(store, plan, outcomes, where.environment()):
+        for _ in tasks.settle(store, plan, outcomes, where.environment()):
             pass
         yield Rerun(store, own, notes)
 
