@@ -14,7 +14,7 @@ from pabench import registry
 from pabench.source import bytes_digest, code_digest, file_digest, source_digest, source_files
 
 CODE = b'''"""What it is."""
-from pabench.criterion import ScoreCriterion
+from pabench.plugins import ScoreCriterion
 import math
 
 class Steep(ScoreCriterion):

@@ -16,7 +16,7 @@ import pandas as pd
 
 from pabench.errors import DataError, RefusedError
 from pabench.leaderboard.boards import Published
-from pabench.store import files as durable
+from pabench.store import files as stored
 from pabench.words import plain
 
 MANIFEST = "data/v1/manifest.json"
@@ -118,8 +118,8 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     items[MANIFEST] = item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")
     changed = [path for path, one in items.items() if _sha(out / path) != one.sha256]
     for path in changed:
-        durable.make_folders((out / path).parent)
-        durable.replace(out / path, items[path].load())
+        stored.make_folders((out / path).parent)
+        stored.replace(out / path, items[path].load())
     stale = [path for path, sha in before.items() if path not in items and _sha(out / path) == sha]
     for path in stale:
         os.unlink(out / path)
@@ -131,7 +131,7 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
 def _before(out: Path) -> dict[str, str]:
     """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
     try:
-        listed = json.loads(durable.read(out / MANIFEST, limit=LARGEST))["files"]
+        listed = json.loads(stored.read(out / MANIFEST, limit=LARGEST))["files"]
         return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
     except FileNotFoundError:
         return {}

@@ -28,7 +28,7 @@ from pabench.leaderboard.aggregates import aggregates
 from pabench.leaderboard.sources import find
 from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, SUBMISSION
 from pabench.source import is_built_in, is_built_in_file
-from pabench.store import files as durable
+from pabench.store import files as stored
 from pabench.store.envelope import seal
 from pabench.store.store import Kind, Store
 from pabench.suite.cell import Cell
@@ -105,19 +105,19 @@ def _written(out: Path, contents: Iterable[tuple[str, bytes]], stated: Mapping[s
     with _in_place(out) as folder:
         for path, data in contents:
             (folder / path).parent.mkdir(exist_ok=True)
-            durable.write_once(folder / path, data)
+            stored.write_once(folder / path, data)
             listed[path] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         whole = digest({path: entry["sha256"] for path, entry in listed.items()})
-        durable.write_once(folder / SUBMISSION, _json({**stated, "digest": whole, "files": listed}))
+        stored.write_once(folder / SUBMISSION, _json({**stated, "digest": whole, "files": listed}))
     return whole, sum(entry["bytes"] for entry in listed.values())
 
 
 @contextmanager
 def _in_place(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out`, which takes its name at the end: a submission is whole or not there."""
-    durable.make_folders(out.parent)
+    stored.make_folders(out.parent)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=durable.TEMPORARY, dir=out.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=stored.TEMPORARY, dir=out.parent))
     except OSError as error:
         raise RefusedError(f"{out.parent}: cannot be written ({error.strerror}); choose another folder") from None
     try:

@@ -209,7 +209,7 @@ def test_fetch_without_a_network_says_so(tmp_path, monkeypatch):
 def test_the_schema_is_the_one_in_the_repository():
     root = Path(__file__).parents[2]
 
-    assert pabench("schema").stdout == (root / "pabench.store.schema.json").read_text()
+    assert pabench("schema").stdout == (root / "pabench.schema.json").read_text()
 
 
 def test_score_tells_densities_zeros_and_cost_and_saves_the_masks(tmp_path):

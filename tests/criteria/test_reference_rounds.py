@@ -65,7 +65,7 @@ def test_ten_rounds_end_with_the_official_mask(case, monkeypatch, letter, what, 
     """With the official count of int(N d) in every round, and nothing else changed."""
     reference = case(letter)
     official = reference.flat(reference.official(f"{what}_official_ce"), f"mask64_{sparsity}").astype(bool)
-    monkeypatch.setattr(pabench.criterion, "kept_count", lambda density, total: int(total * density))
+    monkeypatch.setattr(pabench.scoring.criterion, "kept_count", lambda density, total: int(total * density))
 
     masks = pabench.prune(reference.module, NAMES[what], sparsity=float(sparsity), batch=reference.batch)
 

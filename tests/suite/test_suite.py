@@ -325,16 +325,14 @@ def test_an_unknown_suite_is_told_with_those_that_exist():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_suites_are_valid_and_name_the_schema(path):
-    assert path.read_text().startswith("# yaml-language-server: $schema=../pabench.store.schema.json\n")
+    assert path.read_text().startswith("# yaml-language-server: $schema=../pabench.schema.json\n")
     assert suite.load(path).protocol == "pai-v1"
 
 
 def test_the_schema_in_the_repository_is_current():
-    written = json.loads((ROOT / "pabench.store.schema.json").read_text())
+    written = json.loads((ROOT / "pabench.schema.json").read_text())
 
-    assert written == suite.json_schema(), (
-        "write pabench.store.schema.json again: pabench schema > pabench.store.schema.json"
-    )
+    assert written == suite.json_schema(), "write pabench.schema.json again: pabench schema > pabench.store.schema.json"
 
 
 def test_the_examples_of_yamlfile_hold():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import pabench
+import pabench.scoring.pruning
 from pabench import registry
 from pabench.cli.forecast import dry_run
 from pabench.cli.running import carry_out
@@ -302,7 +303,7 @@ def test_scores_are_inverted_in_every_round_and_pruned_weights_do_not_return():
 
 def rounds_of(rule):
     network = Network(torch.nn.Linear(4, 2, bias=False))
-    return rule.rounds(pabench.pruning.context(network, rule, (), seed=0, input_shape=(4,)), 0.25)
+    return rule.rounds(pabench.scoring.pruning.context(network, rule, (), seed=0, input_shape=(4,)), 0.25)
 
 
 @pytest.mark.parametrize(("rule", "why"), [(Given(), "gives masks and no scores"), (Own(), "a way of its own")])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import files as durable, maskbits
+from pabench.store import files as stored, maskbits
 from pabench.store.envelope import MAX_BYTES, parse, unseal
 from pabench.store.store import MAX_MASK_BYTES
 from pabench.suite.digest import digest
@@ -199,7 +199,7 @@ def _document(data: bytes, limit: int, *, sealed: bool) -> dict[str, Any]:
 
 def _bytes(folder: int, name: str, limit: int) -> bytes:
     try:
-        return durable.read(name, limit=limit, folder=folder)
+        return stored.read(name, limit=limit, folder=folder)
     except (FileNotFoundError, RefusedError) as error:
         raise DataError(f"no regular file ({error})") from None
 

@@ -19,7 +19,7 @@ from pabench.errors import DataError, MissingError, PabenchError, PluginError
 from pabench.run.engine import Engine, Report, Task
 from pabench.scoring.donor import nature
 from pabench.source import file_digest, source_digest
-from pabench.store import files as durable
+from pabench.store import files as stored
 from pabench.store.envelope import MAX_BYTES, parse
 from pabench.store.schema import Part, problems
 from pabench.suite.digest import canonical
@@ -81,7 +81,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> None:
         answers = [_attempted(**rule) for rule in payload["rules"]]
     except PabenchError as error:
         answers = [{"error": str(error)} for _ in payload["rules"]]
-    durable.write_once(Path(payload["answer"]), json.dumps(answers).encode())
+    stored.write_once(Path(payload["answer"]), json.dumps(answers).encode())
 
 
 def descriptions(
@@ -130,7 +130,7 @@ def _of_child(
         told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {last})"
         raise (MissingError if outcome.kind == "oom" else PluginError)(told)
     try:
-        answers = parse(durable.read(answer, limit=MAX_BYTES))
+        answers = parse(stored.read(answer, limit=MAX_BYTES))
     except (FileNotFoundError, DataError) as error:
         raise PluginError(f"{named}: the process that imported its file wrote no description ({error})") from None
     listed = isinstance(answers, list) and len(answers) == len(rules)

@@ -239,7 +239,7 @@ def looked_at(monkeypatch, *names: str) -> None:
         def some(cells, *rest, function=function):
             return function([c for c in cells if c.criterion and c.criterion.name in names], *rest)
 
-        monkeypatch.setattr(f"pabench.{module}.{function.__name__}", some)
+        monkeypatch.setattr(f"pabench.leaderboard.verification.{module}.{function.__name__}", some)
 
 
 def test_two_mask_bits_swapped_throughout_fall_at_the_third_level(forgery, monkeypatch):
