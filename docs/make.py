@@ -1,12 +1,13 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`criteria` takes seconds, `conformance` minutes, `zoo` about half an hour. A generated part stands between two marks;
-what is around it is written by hand.
+`architecture` (a picture) and `criteria` take seconds, `conformance` minutes, `zoo` about half an hour. A generated
+part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
 
 import inspect
+import runpy
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -166,13 +167,22 @@ def _prescription(found: Checkup) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {"criteria": criteria, "conformance": conformance, "zoo": zoo}
 
 
+def architecture() -> str:
+    """The picture of the house, whose measuring needs nothing of pabench."""
+    return str(runpy.run_path(str(DOCS / "house.py"))["picture"]())
+
+
 def main(chosen: Sequence[str]) -> None:
     """Write the pages of these names, each as soon as it is made."""
-    if unknown := [name for name in chosen if name not in PAGES]:
-        sys.exit(f"{unknown[0]}: no page of this name is made; expected {', '.join(PAGES)}")
-    for name in chosen or PAGES:
-        page = DOCS / f"{name}.md"
-        page.write_text(inserted(page.read_text(), PAGES[name]()))
+    known = ("architecture", *PAGES)
+    if unknown := [name for name in chosen if name not in known]:
+        sys.exit(f"{unknown[0]}: no page of this name is made; expected {', '.join(known)}")
+    for name in chosen or known:
+        if name == "architecture":
+            (DOCS / "architecture.svg").write_text(architecture())
+        else:
+            page = DOCS / f"{name}.md"
+            page.write_text(inserted(page.read_text(), PAGES[name]()))
 
 
 if __name__ == "__main__":
