@@ -1,9 +1,11 @@
-"""The picture of the house: rooms, how large they are, and who imports whom, measured from the imports themselves."""
+"""The picture of the house: its rooms and who imports whom, drawn from the imports themselves.
+
+It shows whether, not how often, so that it changes only with the structure.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -35,21 +37,23 @@ WAY = {
     "report": "8 a page",
 }
 """The way of a cell through the rooms."""
-LEFT, ROW, TOP, CELL = 620, 46, 70, 40
+LEFT, ROW, TOP, CELL = 620, 46, 100, 40
+DOWN, UP = "#8fb4e3", "#e2583e"
+"""Colours of an import that leads to a room below, and of one that climbs; there is none of these."""
 
 
-def imports() -> Counter[tuple[str, str]]:
-    """How many import statements lead from a room to another; those that only type checkers read are left out."""
-    found: Counter[tuple[str, str]] = Counter()
+def imports() -> set[tuple[str, str]]:
+    """From which room imports lead to which other; those that only type checkers read are left out."""
+    found = set()
     for path in sorted((ROOT / "pabench").rglob("*.py")):
         inside = path.relative_to(ROOT / "pabench").parts
-        if inside in {("plugins.py",), ("__init__.py",)}:
-            continue  # doors: they name modules by strings
+        if inside in {("plugins.py",), ("__init__.py",), ("__main__.py",)}:
+            continue  # doors from outside: the first two name modules by strings, the third starts the command line
         here = room(inside[0]) if len(inside) > 1 else "root"
         for module in _modules(ast.parse(path.read_text(encoding="utf-8"))):
             there = room(module)
             if there != here:
-                found[here, there] += 1
+                found.add((here, there))
     return found
 
 
@@ -72,53 +76,46 @@ def _modules(node: ast.AST) -> list[str]:
     return [*found, *(module for child in ast.iter_child_nodes(node) for module in _modules(child))]
 
 
-def sizes() -> dict[str, tuple[int, int]]:
-    """Modules and lines of each room, `__init__` not counted as a module."""
-    found = {}
-    for name, _ in FLOORS:
-        folder = ROOT / "pabench" / name
-        files = list(folder.rglob("*.py")) if folder.is_dir() else list((ROOT / "pabench").glob("*.py"))
-        lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
-        found[name] = (sum(path.name != "__init__.py" for path in files), lines)
-    return found
+def modules(name: str) -> int:
+    """How many modules a room has, `__init__` not counted."""
+    folder = ROOT / "pabench" / name
+    files = folder.rglob("*.py") if folder.is_dir() else (ROOT / "pabench").glob("*.py")
+    return sum(path.name != "__init__.py" for path in files)
 
 
 def picture() -> str:
-    """An SVG: floors from the top down on the left; on the right how many imports lead from a row to a column."""
-    counts, measured = imports(), sizes()
+    """An SVG: floors from the top down on the left; on the right which rooms a row imports."""
+    known = imports()
     order = [name for name, _ in FLOORS]
-    width, height = LEFT + CELL * len(order) + 20, TOP + ROW * len(order) + 60
+    width, height = LEFT + CELL * len(order) + 30, TOP + ROW * len(order) + 60
     frame = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {frame} font-family="system-ui, sans-serif" role="img">',
         "<title>The rooms of pabench and who imports whom</title>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         _text(10, 24, "A room imports only from rooms below it", size=16, weight="bold"),
-        _text(10, 46, "rooms, the way of a cell (numbers), modules / lines", fill="#555"),
-        _text(LEFT, 24, "imports from the row's room to the column's", fill="#555"),
+        _text(10, 46, "rooms, their modules, and the way of a cell (numbers)", fill="#555"),
+        _text(LEFT, 24, "filled: the row's room imports from the column's", fill="#555"),
     ]
     for row, (name, what) in enumerate(FLOORS):
         y = TOP + row * ROW
-        modules, lines = measured[name]
         shown = "errors and their like" if name == "root" else name
         parts += [
             f'<rect x="10" y="{y}" width="{LEFT - 30}" height="{ROW - 6}" rx="5" fill="#eef3fa" stroke="#9db4d0"/>',
             _text(20, y + 17, "at the root" if shown != name else name, weight="bold"),
             _text(20, y + 33, what, fill="#444", size=12),
-            _text(LEFT - 30, y + 17, f"{modules} / {lines:,}", fill="#666", size=12, anchor="end"),
+            _text(LEFT - 30, y + 17, f"{modules(name)} modules", fill="#666", size=12, anchor="end"),
         ]
         if name in WAY:
             parts.append(_text(LEFT - 30, y + 33, WAY[name], fill="#a23b00", size=12, anchor="end"))
-        parts.append(_text(LEFT + CELL * row + CELL / 2, TOP - 8, name[:5], size=11, anchor="middle", fill="#555"))
+        head = _text(0, 0, "root" if name == "root" else name, size=12, fill="#555")
+        parts.append(f'<g transform="translate({LEFT + CELL * row + CELL / 2:g} {TOP - 6}) rotate(-35)">{head}</g>')
         for column, other in enumerate(order):
             x = LEFT + CELL * column
-            n = counts[name, other]
             fill = "#f7f7f7" if column <= row else "#fff"
-            if n:
-                fill = "#cfe0f5" if column > row else "#f6c1b4"
+            if (name, other) in known:
+                fill = DOWN if column > row else UP
             parts.append(f'<rect x="{x}" y="{y}" width="{CELL - 2}" height="{ROW - 6}" fill="{fill}"/>')
-            if n:
-                parts.append(_text(x + CELL / 2 - 1, y + 25, str(n), anchor="middle", size=12))
     foot = "Plugins stand outside: criteria/ and reports/ come in through pabench.plugins and the registry."
     parts += [_text(10, TOP + ROW * len(order) + 24, foot, fill="#444"), "</svg>"]
     return "\n".join(parts) + "\n"

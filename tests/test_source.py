@@ -42,7 +42,7 @@ def test_the_hash_of_code_is_the_same_on_every_python():
         (b'    """Keeps the largest."""\n', b""),
         (b'    """Times this."""\n', b'    """Thrice."""\n'),
         (b"  # as in the paper", b""),
-        (b"from pabench.criterion import ScoreCriterion", b"from pabench.plugins import ScoreCriterion, ScoreContext"),
+        (b"from pabench.plugins import ScoreCriterion", b"from pabench.criterion import ScoreCriterion, ScoreContext"),
         (b"import math", b"import math, pabench.plugins"),
         (b"def score(self, ctx, *, among=None):", b"def score(\n        self, ctx, *, among=None\n    ):"),
         (b'"steep"', b"'steep'"),

@@ -16,8 +16,8 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-import pabench.networks.zoo
 from pabench.errors import SuiteError, did_you_mean
+from pabench.networks import zoo
 from pabench.networks.network import prunable_weights
 from pabench.suite.digest import canonical
 from pabench.suite.specs import ModelSpec
@@ -114,7 +114,7 @@ def _meant(name: str, known: list[str]) -> str:
         return f"pretrained weights are never loaded, write {architecture!r}"
     close = difflib.get_close_matches(name, known, n=3)
     guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"{guess}known: timm.list_models(), and {', '.join(pabench.models.NAMES)}"
+    return f"{guess}known: timm.list_models(), and {', '.join(zoo.NAMES)}"
 
 
 def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:

@@ -30,27 +30,27 @@ TESTS = Path(__file__).parents[1]
 
 DEFECTS = {
     "inverted scores v / v^2: 0 becomes NaN": [
-        "test_conformance.py::test_what_is_wrong_with_a_criterion_is_found_by_the_checks_meant_for_it",
+        "diagnostics/test_conformance.py::test_what_is_wrong_with_a_criterion_is_found_by_the_checks_meant_for_it",
     ],
     "a threshold prunes or keeps all that are tied with it": [
-        "test_selection.py::test_ties_are_broken_by_index_and_counted",
-        "test_pruning.py::test_every_criterion_keeps_exactly_the_count_asked_for",
+        "scoring/test_selection.py::test_ties_are_broken_by_index_and_counted",
+        "scoring/test_library.py::test_every_criterion_keeps_exactly_the_count_asked_for",
     ],
-    "thresholds off by one": ["test_selection.py::test_the_kept_count_is_that_of_exact_arithmetic"],
+    "thresholds off by one": ["scoring/test_selection.py::test_the_kept_count_is_that_of_exact_arithmetic"],
     "a dead network turns into a mask of ones": [
-        "test_selection.py::test_a_dead_network_is_not_kept_whole",
-        "test_defects.py::test_a_network_that_dies_on_the_way_keeps_its_count",
+        "scoring/test_selection.py::test_a_dead_network_is_not_kept_whole",
+        "criteria/test_defects.py::test_a_network_that_dies_on_the_way_keeps_its_count",
     ],
     "stale .grad contaminates scores": [
         "criteria/test_snip.py::test_does_not_take_the_gradients_that_a_training_step_left",
     ],
     "scoring in train mode changes running statistics": [
-        "test_pruning.py::test_scoring_and_pruning_leave_no_trace",
-        "test_conformance.py::test_every_criterion_and_variant_passes_every_check",
+        "scoring/test_library.py::test_scoring_and_pruning_leave_no_trace",
+        "diagnostics/test_conformance.py::test_every_criterion_and_variant_passes_every_check",
     ],
     "rounds revive pruned weights": [
-        "test_defects.py::test_a_pruned_weight_does_not_return_however_high_it_scores",
-        "test_selection.py::test_pruned_weights_stay_pruned_whatever_their_score",
+        "criteria/test_defects.py::test_a_pruned_weight_does_not_return_however_high_it_scores",
+        "scoring/test_selection.py::test_pruned_weights_stay_pruned_whatever_their_score",
         "criteria/test_grasp.py::test_signed_scores_never_revive_a_pruned_weight",
     ],
     "NLL of raw logits": [
@@ -59,27 +59,27 @@ DEFECTS = {
     ],
     "GraSP with its sign reversed": [
         "criteria/test_grasp.py::test_scores_a_network_by_hand",
-        "test_conformance.py::test_every_criterion_and_variant_passes_every_check",
+        "diagnostics/test_conformance.py::test_every_criterion_and_variant_passes_every_check",
     ],
     "ERK capped without redistribution": [
-        "test_allocation.py::test_erk_redistributes_what_full_layers_cannot_take",
-        "test_defects.py::test_erk_meets_the_count_on_a_resnet_18",
+        "scoring/test_allocation.py::test_erk_redistributes_what_full_layers_cannot_take",
+        "criteria/test_defects.py::test_erk_meets_the_count_on_a_resnet_18",
     ],
     "limits that start below the target": [
-        "test_selection.py::test_the_last_round_has_the_density_asked_for",
-        "test_defects.py::test_no_round_goes_below_the_density_asked_for",
+        "scoring/test_selection.py::test_the_last_round_has_the_density_asked_for",
+        "criteria/test_defects.py::test_no_round_goes_below_the_density_asked_for",
     ],
     "a sampler that needs one image more per class": [
-        "test_dataset.py::test_a_scoring_batch_may_use_every_image_of_a_class",
+        "data/test_dataset.py::test_a_scoring_batch_may_use_every_image_of_a_class",
     ],
     "momentum and weight decay revive pruned weights": [
-        "test_masking.py::test_pruned_weights_are_zero_after_every_step_of_any_optimizer",
-        "test_training.py::test_pruned_weights_are_exactly_zero_after_every_step",
+        "scoring/test_masks.py::test_pruned_weights_are_zero_after_every_step_of_any_optimizer",
+        "training/test_loop.py::test_pruned_weights_are_exactly_zero_after_every_step",
     ],
     "the best test epoch is reported": [
-        "test_defects.py::test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result",
+        "criteria/test_defects.py::test_test_data_are_read_once_after_the_last_epoch_and_that_is_the_result",
     ],
-    "ERK floors per layer": ["test_defects.py::test_erk_keeps_no_floor_in_small_networks"],
+    "ERK floors per layer": ["criteria/test_defects.py::test_erk_keeps_no_floor_in_small_networks"],
 }
 
 

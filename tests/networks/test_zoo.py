@@ -110,7 +110,7 @@ def test_fan_in_and_fan_out_differ_where_channels_double():
     assert by_fan_in / by_fan_out == pytest.approx(math.sqrt(2), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", pabench.models.NAMES)
+@pytest.mark.parametrize("name", pabench.networks.zoo.NAMES)
 def test_timm_lists_the_network_and_can_change_its_classifier(name):
     model = network(name)
     model.reset_classifier(3)
@@ -125,7 +125,7 @@ def test_timm_lists_the_network_and_can_change_its_classifier(name):
 def test_no_network_takes_a_name_of_timm():
     """timm warns when a registered name is overwritten."""
     code = "import timm, warnings; warnings.simplefilter('error'); import pabench.networks.zoo"
-    root = Path(pabench.models.__file__).parents[2]
+    root = Path(pabench.networks.zoo.__file__).parents[2]
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
 

@@ -153,7 +153,8 @@ def test_the_donor_is_part_of_the_cells_key_and_of_nobody_elses(study):
     taken, plain, snip = by_label["random (allocation=as:snip)"], by_label["random"], by_label["snip"]
 
     donor = taken.criterion.donor
-    assert donor == snip.criterion.identity()
+    assert donor == {**snip.criterion.identity(), "sha256": snip.criterion.sha256}
+    assert "sha256" not in taken.criterion.identity()["donor"]
     older = replace(taken, criterion=replace(taken.criterion, donor={**donor, "version": donor["version"] + 1}))
     assert older.pruning_key != taken.pruning_key
     assert set(plain.criterion.identity()) == {"name", "args", "version", "source"}

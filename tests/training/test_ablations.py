@@ -63,7 +63,7 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.run.session.write", lambda folder: folder)
+        patch.setattr("pabench.cli.running.write", lambda folder: folder)
         yield
 
 

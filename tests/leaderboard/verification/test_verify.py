@@ -652,7 +652,9 @@ def test_code_that_ends_its_process_with_success_is_a_failure_with_its_reason(fo
 def test_code_that_rewrites_the_judge_judges_nothing(forgery, monkeypatch):
     """steep's scores are negated and its masks are not; it makes every comparison in its own process come out well."""
     forgery.source("steep", "w.abs()", "-w.abs()")
-    folder = hostile(forgery, "from pabench import rederived; rederived.overlap = lambda one, other: 1.0")
+    folder = hostile(
+        forgery, "from pabench.leaderboard.verification import rederived; rederived.overlap = lambda one, other: 1.0"
+    )
     looked_at(monkeypatch, "steep")
 
     found = verify(folder, 3, seed=1, where=TRUSTED)
@@ -677,7 +679,7 @@ def test_code_of_one_criterion_is_not_in_the_process_of_another(forgery, monkeyp
 
 
 def test_what_a_hostile_process_says_of_its_criterion_is_checked(forgery):
-    code = "from pabench import description; description._attempted = lambda **_: {'args': 5}"
+    code = "from pabench.leaderboard.verification import sandbox; sandbox._attempted = lambda **_: {'args': 5}"
     found = verify(hostile(forgery, code), 3, seed=1, where=TRUSTED)
 
     assert "is no description of a criterion" in str(found.levels[2].flaws[0])
