@@ -53,7 +53,8 @@ def test_the_picture_of_the_house_is_drawn_from_its_imports_and_all_lead_downwar
 
 def places(text: str) -> set[str]:
     """The folders and modules of ours that a page names."""
-    return {name.partition("NAME")[0] for name in re.findall(r"`((?:pabench|criteria|reports|suites)/[^`]*)`", text)}
+    named = re.findall(r"`((?:pabench|criteria|reports|suites)/[^`]*)`", text)
+    return {re.split("NAME|ROOM", name)[0] for name in named}
 
 
 def test_the_tables_of_criteria_are_those_of_the_registry():

@@ -554,7 +554,7 @@ def test_publishing_runs_no_code_of_a_submission(submission, tmp_path):
 
     code = (
         "import sys; from pabench.leaderboard import site; from pabench.cli.main import app; "
-        "site.render = lambda study: ''; 
+        "site.render = lambda study: ''; "
         f"app(['publish', {str(submission)!r}, '-o', {str(tmp_path / 'site')!r}], standalone_mode=False); "
         "sys.exit(any(m in ('torch', 'timm') or m.startswith('pabench_plugin') for m in sys.modules))"
     )
