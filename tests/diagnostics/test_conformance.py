@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from pabench.cli import conformance as testimony
 from pabench.cli.main import app
 from pabench.diagnostics import conformance, oracle
-from pabench.diagnostics.conformance import chance, examine, names, overlaps
+from pabench.diagnostics.conformance import MaskOverlap, examine, names, overlap, overlaps
 from pabench.diagnostics.laws import LAWS, purity, robustness
-from pabench.diagnostics.laws.law import jaccard, relative_error, worst
+from pabench.diagnostics.laws.law import relative_error, worst
 from pabench.diagnostics.specimens import CONVOLUTIONAL, PERCEPTRON, permuted
 from pabench.diagnostics.subject import Noise
 from pabench.errors import DataError, MissingError, SuiteError
@@ -200,9 +200,8 @@ def test_overlap_and_what_chance_gives_are_those_of_a_hand():
     a = {"x": torch.tensor([1, 1, 0, 0]), "y": torch.tensor([1, 0])}
     b = {"x": torch.tensor([1, 0, 1, 0]), "y": torch.tensor([0, 0])}
 
-    assert jaccard(a, b) == pytest.approx(1 / 4)
-    assert chance(a, b) == pytest.approx(1 / 4)
-    assert jaccard(a, a) == 1.0
+    assert overlap(a, b) == MaskOverlap(found=1 / 4, chance=1 / 4)
+    assert overlap(a, a).found == 1.0
 
 
 def test_overlaps_of_random_masks_are_what_chance_gives():
