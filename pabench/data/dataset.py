@@ -176,8 +176,8 @@ def place(name: str, path: str = "") -> Path:
         if "$" in expanded:
             raise MissingError(f"{name}: path {path!r} names an environment variable that is not set; set it")
         return Path(expanded).expanduser()
-    root = os.environ.get("PABENCH_DATA")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "pabench" / "data") / name
+    root = os.environ.get("PABENCH_DATA") or "~/.cache/pabench/data"
+    return Path(root).expanduser() / name
 
 
 def identity(dataset: Dataset) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,10 @@ class Parquet(OwnPictures):
         schema = pq.read_schema(self._files("train")[0])
         images = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
         labels = [f.name for f in schema if pa.types.is_integer(f.type)]
-        return (
-            self._column("image", self.image, images, schema.names),
-            self._column("label", self.label, labels, schema.names),
-        )
+        return self._column("image", images, schema.names), self._column("label", labels, schema.names)
 
-    def _column(self, what: str, given: str, fitting: list[str], known: list[str]) -> str:
+    def _column(self, what: str, fitting: list[str], known: list[str]) -> str:
+        given = getattr(self, what)
         if given in fitting:
             return given
         if not given and (len(fitting) == 1 or what in fitting):
@@ -121,9 +120,8 @@ class Parquet(OwnPictures):
 
         column = self._columns[0]
         for file in self._files(part):
-            row = 0
             with pq.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(batch_size=batch_size, columns=[column]):
-                    for encoded in batch[column].field("bytes"):
-                        yield f"{file}: row {row}", encoded.as_py() or b""
-                        row += 1
+                batches = opened.iter_batches(batch_size=batch_size, columns=[column])
+                encoded = chain.from_iterable(batch[column].field("bytes") for batch in batches)
+                for row, picture in enumerate(encoded):
+                    yield f"{file}: row {row}", picture.as_py() or b""

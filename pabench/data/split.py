@@ -131,9 +131,6 @@ class _Files(torch.utils.data.Dataset[tuple[int, Tensor, Tensor]]):
     split: Streamed
     stream: Stream | None
 
-    def __len__(self) -> int:
-        return len(self.split)
-
     def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
         return index, self.split.read(index, self.stream), self.split.labels[index]
 

@@ -19,6 +19,7 @@ from pabench.suite.specs import Augment
 class TorchvisionDataset(InMemory):
     """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5."""
 
+    classes = 10
     source: ClassVar[str]  # name of the class in torchvision.datasets
     raw: ClassVar[tuple[str, ...]]  # files below the folder, all needed
     size: ClassVar[str]  # of the download
@@ -72,7 +73,6 @@ class Cifar10(TorchvisionDataset):
     """50,000 and 10,000 colour images in 10 classes (Krizhevsky 2009)."""
 
     name = "cifar10"
-    classes = 10
     shape = (3, 32, 32)
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
@@ -106,7 +106,6 @@ class Mnist(TorchvisionDataset):
     """60,000 and 10,000 grey handwritten digits (LeCun et al. 1998)."""
 
     name = "mnist"
-    classes = 10
     shape = (1, 28, 28)
     mean = (0.1307,)
     std = (0.3081,)
@@ -122,7 +121,6 @@ class FashionMnist(TorchvisionDataset):
     """60,000 and 10,000 grey pieces of clothing in 10 classes (Xiao et al. 2017, arXiv:1708.07747)."""
 
     name = "fashion_mnist"
-    classes = 10
     shape = (1, 28, 28)
     mean = (0.2860,)
     std = (0.3530,)
@@ -137,7 +135,6 @@ class Svhn(TorchvisionDataset):
     """73,257 and 26,032 colour house-number digits (Netzer et al. 2011), without the extra set. Not mirrored."""
 
     name = "svhn"
-    classes = 10
     shape = (3, 32, 32)
     mean = (0.4377, 0.4438, 0.4728)
     std = (0.1980, 0.2010, 0.1970)
