@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from pabench.data.dataset import InMemory, Part
 FILE = Path(__file__).with_name("digits.npz")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Digits(InMemory):
     """1,437 training and 360 test images (Alpaydin & Kaynak 1998, UCI); see pabench/data/README.md.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pabench.data import images
-from pabench.data.dataset import Dataset, InMemory, OwnPictures, Part, content_digest
+from pabench.data.dataset import Dataset, Part, Pictures, content_digest
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt
@@ -45,6 +45,12 @@ class ClassFolders(Dataset):
         """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
         return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
 
+    def pictures(self, part: Part) -> Iterator[tuple[str, str]]:
+        return ((str(file), str(file)) for file, _ in self._files[part])
+
+    def labels(self, part: Part) -> np.ndarray[Any, Any]:
+        return np.array([label for _, label in self._files[part]])
+
     @cached_property
     def _files(self) -> dict[Part, Labelled]:
         """The labelled files of both splits, sorted by class and name."""
@@ -63,7 +69,7 @@ class ClassFolders(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(ClassFolders, OwnPictures):
+class Folder(ClassFolders, Pictures):
     """`train/<class>/*` and `test/<class>/*` (or `val`); classes are numbered in the order of their names.
 
     `size` brings all images to one size. `pixel_mean` and `pixel_std` replace the ones computed from the training
@@ -88,19 +94,11 @@ class Folder(ClassFolders, OwnPictures):
         self.require()
         return len(_classes(self.folder))
 
-    def first(self) -> np.ndarray[Any, Any]:
-        file, _ = self._files["train"][0]
-        return images.to_array(images.load(str(file)))
-
     def decoding(self) -> dict[str, Any]:
         return {"size": self.size}
 
-    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return _read(self._files[part], mode=self.mode, size=self.size)
 
-
-@dataclass(frozen=True, kw_only=True)
-class TinyImagenet(ClassFolders, InMemory):
+class TinyImagenet(ClassFolders, Pictures):
     """100,000 and 10,000 colour images of 64 x 64 pixels in 200 classes (CS231n): the folder tiny-imagenet-200.
 
     The test split is the validation set, in its own layout (val/images and val_annotations.txt) or in class folders.
@@ -108,14 +106,12 @@ class TinyImagenet(ClassFolders, InMemory):
 
     name = "tiny_imagenet"
     classes = 200
+    size = 64
     shape = (3, 64, 64)
     mean = (0.4802, 0.4481, 0.3975)
     std = (0.2770, 0.2691, 0.2821)
     augment = Augment(crop=4, flip=True)
     get = "`curl -O http://cs231n.stanford.edu/tiny-imagenet-200.zip`, unzip it there (248 MB), or give its path"
-
-    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return _read(self._files[part], mode="RGB", size=64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +141,8 @@ class Imagenet(ClassFolders):
         return self._streamed("test")
 
     def _streamed(self, part: Part) -> Streamed:
-        listed = self._files[part]
-        return Streamed(tuple(str(file) for file, _ in listed), torch.tensor([y for _, y in listed]), self.size)
+        files = tuple(where for where, _ in self.pictures(part))
+        return Streamed(files, torch.from_numpy(self.labels(part)), self.size)
 
 
 def _classes(folder: Path) -> list[str]:
@@ -174,8 +170,3 @@ def _annotated(folder: Path, classes: Sequence[str]) -> Labelled:
             raise DataError(f"{folder / 'val_annotations.txt'}:{number}: class {name!r} has no folder in train")
         listed.append((folder / "images" / file, numbers[name]))
     return sorted(listed, key=lambda entry: (entry[1], entry[0]))
-
-
-def _read(listed: Labelled, *, mode: str, size: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    named = ((str(file), str(file)) for file, _ in listed)
-    return images.stack(named, count=len(listed), mode=mode, size=size), np.array([label for _, label in listed])

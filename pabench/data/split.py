@@ -104,7 +104,7 @@ class Streamed:
 
     def read(self, index: int, stream: Stream | None) -> Tensor:
         """One image, uint8 (C, size, size), augmented if there is a stream."""
-        image = images.load(self.files[index], self.mode)
+        image = images.load(self.files[index], self.files[index], self.mode)
         if stream and stream.moves:
             image = self._moved(image, stream.augment, stream.image_seed(index))
         else:

@@ -17,7 +17,10 @@ from pabench.suite.specs import Augment
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionDataset(InMemory):
-    """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5."""
+    """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5.
+
+    Those below have no parameters of their own, and so need not be decorated.
+    """
 
     classes = 10
     source: ClassVar[str]  # name of the class in torchvision.datasets
@@ -59,7 +62,9 @@ class TorchvisionDataset(InMemory):
             raise DataError(f"{self.name}: {self.folder}: corrupt files ({error}); {remedy}") from None
         pixels = np.asarray(stored.data)
         labels = np.asarray(stored.labels if self.source == "SVHN" else stored.targets)
-        return _planar(pixels, self.shape), labels
+        if pixels.shape[-1] == 3:  # only CIFAR has the colours last
+            pixels = pixels.transpose(0, 3, 1, 2)
+        return pixels.reshape(-1, *self.shape), labels
 
     def _torchvision(self, root: str, part: Part, *, download: bool) -> Any:
         from torchvision import datasets
@@ -68,7 +73,6 @@ class TorchvisionDataset(InMemory):
         return getattr(datasets, self.source)(root, download=download, **which)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Cifar10(TorchvisionDataset):
     """50,000 and 10,000 colour images in 10 classes (Krizhevsky 2009)."""
 
@@ -86,7 +90,6 @@ class Cifar10(TorchvisionDataset):
     size = "170 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Cifar100(TorchvisionDataset):
     """50,000 and 10,000 colour images in 100 classes (Krizhevsky 2009)."""
 
@@ -101,7 +104,6 @@ class Cifar100(TorchvisionDataset):
     size = "169 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Mnist(TorchvisionDataset):
     """60,000 and 10,000 grey handwritten digits (LeCun et al. 1998)."""
 
@@ -116,7 +118,6 @@ class Mnist(TorchvisionDataset):
     size = "12 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class FashionMnist(TorchvisionDataset):
     """60,000 and 10,000 grey pieces of clothing in 10 classes (Xiao et al. 2017, arXiv:1708.07747)."""
 
@@ -130,7 +131,6 @@ class FashionMnist(TorchvisionDataset):
     size = "31 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Svhn(TorchvisionDataset):
     """73,257 and 26,032 colour house-number digits (Netzer et al. 2011), without the extra set. Not mirrored."""
 
@@ -142,10 +142,3 @@ class Svhn(TorchvisionDataset):
     source = "SVHN"
     raw = ("train_32x32.mat", "test_32x32.mat")
     size = "246 MB"
-
-
-def _planar(pixels: np.ndarray[Any, Any], shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W)."""
-    if pixels.ndim == 3:
-        return pixels[:, None]
-    return pixels if pixels.shape[1:] == shape else pixels.transpose(0, 3, 1, 2)

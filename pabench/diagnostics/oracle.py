@@ -6,9 +6,9 @@ networks with their images `case_<case>.npz`, and `plain_models.py`, which rebui
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
+import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -95,13 +95,11 @@ def _misplaced(ours: Flat, theirs: Flat) -> int:
 def _case(folder: Path, letter: str) -> tuple[nn.Module, Tensor, Tensor]:
     """The network of a case with its images and labels."""
     path = folder / "plain_models.py"
-    spec = importlib.util.spec_from_file_location("pabench_reference_models", path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if not path.is_file():
         raise MissingError(f"{path}: no such file; it rebuilds the networks")
-    models = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(models)
+    build = runpy.run_path(str(path))["build"]
     with np.load(folder / f"case_{letter}.npz") as file:
-        module = models.build(json.loads(str(file["spec_json"])))
+        module = build(json.loads(str(file["spec_json"])))
         state = [key for key in file.files if key.startswith("sd/")]
         module.load_state_dict({key.removeprefix("sd/"): torch.tensor(file[key]) for key in state})
         return module, torch.tensor(file["x"]), torch.tensor(file["y"])

@@ -49,11 +49,6 @@ class Watched(ScoreContext):
     generators: list[torch.Generator] = field(default_factory=list)
     loss_scale: float = 1.0
 
-    @property
-    def drew(self) -> bool:
-        """Whether anything was drawn from the seed so far: noise, other weights, or a number of a generator."""
-        return "seed" in self.noted or any(map(_was_used, self.generators))
-
     def generator(self, purpose: str) -> torch.Generator:
         generator = super().generator(purpose)
         self.generators.append(generator)
@@ -85,10 +80,10 @@ class Subject:
 
     @cached_property
     def random(self) -> bool:
-        """Whether it draws on the cell's seed."""
+        """Whether it draws on the cell's seed: noise, other weights, or a number of a generator."""
         with self.context(CONVOLUTIONAL) as ctx:
             self.result_in(ctx)
-            return ctx.drew
+            return "seed" in ctx.noted or any(map(_was_used, ctx.generators))
 
     def batches(self, specimen: Specimen, *, seed: int = 0) -> list[Batch]:
         """As many scoring batches as it asks for, none where it is data-free."""
