@@ -11,7 +11,7 @@ import torch
 from pabench import registry
 from pabench.diagnostics.diagnosis import standardised, unprunable
 from pabench.diagnostics.remedy import Parameters, Patient, Treatment, model_entry
-from pabench.networks import models as models
+from pabench.networks import models
 from pabench.networks.network import Network, prunable_weights
 from pabench.scoring.context import Batch
 from pabench.scoring.criterion import Criterion

@@ -91,7 +91,6 @@ class Metric(ABC):
     version: ClassVar[int] = 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class MaskMetric(Metric):
     """A figure of a masked network at initialization."""
 
@@ -108,7 +107,6 @@ class MaskMetric(Metric):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
 class PairMetric(Metric):
     """A figure of two masks of one network."""
 
@@ -119,7 +117,6 @@ class PairMetric(Metric):
         """Figures of two masks (bool, True = kept, by parameter name); the order of the two does not matter."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class CurveMetric(Metric):
     """A figure of a finished training."""
 

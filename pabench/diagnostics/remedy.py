@@ -14,7 +14,7 @@ from torch import nn
 from pabench import registry
 from pabench.diagnostics.diagnosis import diagnose
 from pabench.errors import SuiteError
-from pabench.networks import models as models
+from pabench.networks import models
 from pabench.networks.network import Network, Tensors
 from pabench.scoring.context import Batch, Sources
 from pabench.scoring.criterion import Criterion
