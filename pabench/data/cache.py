@@ -45,8 +45,8 @@ def decoded(key: str, build: Callable[[], Arrays]) -> Arrays:
 
 def cache_folder() -> Path:
     """$PABENCH_CACHE, else ~/.cache/pabench."""
-    given = os.environ.get("PABENCH_CACHE")
-    return Path(os.path.expandvars(given)).expanduser() if given else Path.home() / ".cache" / "pabench"
+    given = os.environ.get("PABENCH_CACHE") or "~/.cache/pabench"
+    return Path(os.path.expandvars(given)).expanduser()
 
 
 def sha256_of(path: Path) -> str:
@@ -76,10 +76,9 @@ def _publish(folder: Path, arrays: Arrays) -> None:
     for left in folder.parent.glob(".new-*"):  # of builders that were killed
         if time.time() - left.stat().st_mtime > DAY:  # no builder at work takes that long
             shutil.rmtree(left, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    broken = new.with_name(f"{new.name}-broken")
-    try:
-        new.chmod(0o755)  # mkdtemp's 0o700 would shut out the others who share the cache
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent, ignore_cleanup_errors=True) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()  # the temporary folder itself is closed to the others who share the cache
         for name, array in arrays.items():
             np.save(new / f"{name}.npy", array)
         (new / MANIFEST).write_text(json.dumps({name: sha256_of(new / f"{name}.npy") for name in arrays}))
@@ -87,8 +86,5 @@ def _publish(folder: Path, arrays: Arrays) -> None:
             new.rename(folder)
         except OSError:
             if _open(folder) is None:  # what lies there is broken, not another process's finished work
-                folder.rename(broken)
+                folder.rename(new.with_name("broken"))
                 new.rename(folder)
-    finally:
-        shutil.rmtree(broken, ignore_errors=True)
-        shutil.rmtree(new, ignore_errors=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pabench.data import images
 from pabench.data.augment import Stream, cutout_, epoch_order
 from pabench.data.cache import decoded, sha256_of
 from pabench.data.split import Images, Streamed, first_per_class
@@ -134,10 +135,11 @@ class InMemory(Dataset):
         return Images(pixels, labels)
 
 
-class OwnPictures(InMemory):
-    """Pictures of anyone's own: channels, extent and moments are found by looking, where no parameter says them.
+class Pictures(InMemory):
+    """Encoded pictures, brought to `size` (0: all are of one); channels, extent and moments are found by looking.
 
-    No dataclass: a subclass lists `size`, `pixel_mean` and `pixel_std` among its fields, where records have them.
+    No dataclass: a subclass lists `size`, `pixel_mean` and `pixel_std` among its fields, where records have them, or
+    says `shape`, `mean` and `std` itself.
     """
 
     size: int
@@ -145,17 +147,23 @@ class OwnPictures(InMemory):
     pixel_std: Sequence[float]
 
     @abstractmethod
-    def first(self) -> np.ndarray[Any, Any]:
-        """Pixels uint8 (C, H, W) of the first training picture, which decides on colour or grey for all."""
+    def pictures(self, part: Part) -> Iterator[tuple[str, str | bytes]]:
+        """Where each picture of a split is, for errors, and its path or its bytes."""
+
+    @abstractmethod
+    def labels(self, part: Part) -> np.ndarray[Any, Any]:
+        """Their labels, 0 to classes - 1 (N,)."""
+
+    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        labels = self.labels(part)
+        mode = "L" if self.shape[0] == 1 else "RGB"
+        return images.stack(self.pictures(part), count=len(labels), mode=mode, size=self.size), labels
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        channels, *extent = self.first().shape
+        where, source = next(self.pictures("train"))  # it decides on colour or grey for all
+        channels, *extent = images.to_array(images.load(source, where)).shape
         return (channels, self.size, self.size) if self.size else (channels, *extent)
-
-    @property
-    def mode(self) -> str:
-        return "L" if self.shape[0] == 1 else "RGB"
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -176,8 +184,8 @@ def place(name: str, path: str = "") -> Path:
         if "$" in expanded:
             raise MissingError(f"{name}: path {path!r} names an environment variable that is not set; set it")
         return Path(expanded).expanduser()
-    root = os.environ.get("PABENCH_DATA")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "pabench" / "data") / name
+    root = os.environ.get("PABENCH_DATA") or "~/.cache/pabench/data"
+    return Path(root).expanduser() / name
 
 
 def identity(dataset: Dataset) -> str:
@@ -215,9 +223,9 @@ def loader(
         batches = torch.arange(n).split(batch_size)
     else:
         batches = epoch_order(n, order_seed, epoch).split(batch_size)[: steps_per_epoch(n, batch_size)]
-    stream = Stream(augment, augment_seed, epoch) if augment else None
-    side = stream.augment.cutout if stream else 0
-    if stream and side:
+    stream = Stream(augment or Augment(), augment_seed, epoch)
+    side = stream.augment.cutout
+    if side:
         cutouts = stream.centres(n, *split.shape[1:]).to(device)
     centre, scale = _constants(mean, std, device)
     for indices, pixels, labels in split.batches(batches, stream=stream, device=device, workers=workers):
@@ -247,11 +255,10 @@ def take(
     return pixels.float().sub_(centre).div_(scale), labels
 
 
-def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of bytes, (C, 1, 1) each."""
+def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> Tensor:
+    """Mean and standard deviation of bytes, (2, C, 1, 1)."""
     # times 255 in float64: rounded once, they are the same on every device
-    both = torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(255).float()[:, :, None, None]
-    return both[0].to(device), both[1].to(device)
+    return torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(255).float()[:, :, None, None].to(device)
 
 
 def _moments(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

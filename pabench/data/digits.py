@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pabench.data.cache import sha256_of
 from pabench.data.dataset import InMemory, Part
 
+FILE = Path(__file__).with_name("digits.npz")
 
-@dataclass(frozen=True, kw_only=True)
+
 class Digits(InMemory):
     """1,437 training and 360 test images (Alpaydin & Kaynak 1998, UCI); see pabench/data/README.md.
 
@@ -30,15 +29,12 @@ class Digits(InMemory):
         return ""
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self._bytes()).hexdigest()
+        return sha256_of(FILE)
 
     def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        with np.load(io.BytesIO(self._bytes())) as stored:
+        with np.load(FILE) as stored:
             return stored[f"{part}_pixels"], stored[f"{part}_labels"]
 
     def _arrays(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
         pixels, labels = self.read(part)  # quicker than any cache
         return {"pixels": pixels, "labels": labels.astype(np.int64)}
-
-    def _bytes(self) -> bytes:
-        return files("pabench.data").joinpath("digits.npz").read_bytes()

@@ -3,29 +3,73 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from pabench.data import images
-from pabench.data.dataset import Dataset, InMemory, OwnPictures, Part, content_digest
+from pabench.data.dataset import Dataset, Part, Pictures, content_digest
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Labelled = list[tuple[Path, int]]
 
 
+class ClassFolders(Dataset):
+    """`train/<class>/*` and the same under a held-out folder; classes are numbered in the order of their names.
+
+    No dataclass: a subclass may have `title` among its fields. Held out is the first folder of `held_out` that is
+    there: val where, as in both ImageNets, test holds images without labels.
+    """
+
+    title: str = ""
+    held_out: ClassVar[tuple[str, ...]] = ("val",)
+    get: ClassVar[str]  # how to come by it, and its size
+
+    def missing(self) -> str:
+        for parts in (("train",), self.held_out):
+            if not any((self.folder / part).is_dir() for part in parts):
+                looked_for = " or ".join(str(self.folder / part) for part in parts)
+                return f"{self.title or self.name}: {looked_for} is not there; {self.get}"
+        return ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
+        return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
+
+    def pictures(self, part: Part) -> Iterator[tuple[str, str]]:
+        return ((str(file), str(file)) for file, _ in self._files[part])
+
+    def labels(self, part: Part) -> np.ndarray[Any, Any]:
+        return np.array([label for _, label in self._files[part]])
+
+    @cached_property
+    def _files(self) -> dict[Part, Labelled]:
+        """The labelled files of both splits, sorted by class and name."""
+        self.require()
+        classes = _classes(self.folder)
+        if not classes or len(classes) != self.classes:
+            found = f"{len(classes)} class folders, expected {self.classes or 'at least one'}"
+            raise DataError(f"{self.folder / 'train'}: {found}; unpack it again")
+        test = next(self.folder / part for part in self.held_out if (self.folder / part).is_dir())
+        list_test = _annotated if (test / "val_annotations.txt").is_file() else _by_class
+        return {"train": _by_class(self.folder / "train", classes), "test": list_test(test, classes)}
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [file for file, _ in [*self._files["train"], *self._files["test"]]]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Folder(OwnPictures):
+class Folder(ClassFolders, Pictures):
     """`train/<class>/*` and `test/<class>/*` (or `val`); classes are numbered in the order of their names.
 
     `size` brings all images to one size. `pixel_mean` and `pixel_std` replace the ones computed from the training
@@ -34,43 +78,27 @@ class Folder(OwnPictures):
 
     name = "folder"
     augment = Augment(crop=4, flip=True)
+    held_out = ("test", "val")
+    get = "put train/<class>/ and test/<class>/ there or give another path; its size is that of your images"
 
     title: str = ""
     size: NonNegativeInt = 0
     pixel_mean: Sequence[float] = ()
     pixel_std: Sequence[float] = ()
 
-    def missing(self) -> str:
-        get = "put train/<class>/ and test/<class>/ there or give another path; its size is that of your images"
-        return _missing(self.title or self.name, self.folder, ("test", "val"), get)
-
     def fingerprint(self) -> str:
-        self.require()
-        return content_digest(self.folder, _paths(self._files))
+        return content_digest(self.folder, self._paths)
 
     @cached_property
     def classes(self) -> int:
         self.require()
         return len(_classes(self.folder))
 
-    def first(self) -> np.ndarray[Any, Any]:
-        file, _ = self._files["train"][0]
-        return images.to_array(images.load(str(file)))
-
     def decoding(self) -> dict[str, Any]:
         return {"size": self.size}
 
-    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return _read(self._files[part], mode=self.mode, size=self.size)
 
-    @cached_property
-    def _files(self) -> dict[Part, Labelled]:
-        self.require()
-        return _both(self.folder, "test" if (self.folder / "test").is_dir() else "val")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TinyImagenet(InMemory):
+class TinyImagenet(ClassFolders, Pictures):
     """100,000 and 10,000 colour images of 64 x 64 pixels in 200 classes (CS231n): the folder tiny-imagenet-200.
 
     The test split is the validation set, in its own layout (val/images and val_annotations.txt) or in class folders.
@@ -78,29 +106,16 @@ class TinyImagenet(InMemory):
 
     name = "tiny_imagenet"
     classes = 200
+    size = 64
     shape = (3, 64, 64)
     mean = (0.4802, 0.4481, 0.3975)
     std = (0.2770, 0.2691, 0.2821)
     augment = Augment(crop=4, flip=True)
-
-    def missing(self) -> str:
-        get = "`curl -O http://cs231n.stanford.edu/tiny-imagenet-200.zip`, unzip it there (248 MB), or give its path"
-        return _missing(self.name, self.folder, ("val",), get)
-
-    def fingerprint(self) -> str:
-        return _listing_digest(self.folder, self._files)
-
-    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return _read(self._files[part], mode="RGB", size=64)
-
-    @cached_property
-    def _files(self) -> dict[Part, Labelled]:
-        self.require()
-        return _both(self.folder, "val", expected=self.classes)
+    get = "`curl -O http://cs231n.stanford.edu/tiny-imagenet-200.zip`, unzip it there (248 MB), or give its path"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imagenet(Dataset):
+class Imagenet(ClassFolders):
     """ImageNet-1k (Russakovsky et al. 2015, arXiv:1409.0575): train/<wnid>/* and val/<wnid>/*, read file by file.
 
     The test split is the validation set. Training images are random resized crops; see `Streamed`.
@@ -108,9 +123,10 @@ class Imagenet(Dataset):
 
     name = "imagenet"
     classes = 1000
-    mean = IMAGENET_MEAN
-    std = IMAGENET_STD
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
     augment = Augment(crop=32, flip=True)
+    get = "register at image-net.org, unpack train/<wnid>/ and val/<wnid>/ there (150 GB), or give its path"
 
     size: PositiveInt = 224
 
@@ -118,48 +134,15 @@ class Imagenet(Dataset):
     def shape(self) -> tuple[int, int, int]:
         return (3, self.size, self.size)
 
-    def missing(self) -> str:
-        get = "register at image-net.org, unpack train/<wnid>/ and val/<wnid>/ there (150 GB), or give its path"
-        return _missing(self.name, self.folder, ("val",), get)
-
-    def fingerprint(self) -> str:
-        return _listing_digest(self.folder, self._files)
-
     def train(self) -> Images | Streamed:
         return self._streamed("train")
 
     def test(self) -> Images | Streamed:
         return self._streamed("test")
 
-    @cached_property
-    def _files(self) -> dict[Part, Labelled]:
-        self.require()
-        return _both(self.folder, "val", expected=self.classes)
-
     def _streamed(self, part: Part) -> Streamed:
-        listed = self._files[part]
-        return Streamed(tuple(str(file) for file, _ in listed), torch.tensor([y for _, y in listed]), self.size)
-
-
-def _missing(name: str, folder: Path, held_out: tuple[str, ...], get: str) -> str:
-    for parts in (("train",), held_out):
-        if not any((folder / part).is_dir() for part in parts):
-            return f"{name}: {' or '.join(str(folder / part) for part in parts)} is not there; {get}"
-    return ""
-
-
-def _both(folder: Path, held_out: str, expected: int = 0) -> dict[Part, Labelled]:
-    """The labelled files of both splits, sorted by class and name; `expected` classes unless 0.
-
-    `held_out` is the folder of the test split: val where, as in both ImageNets, test holds images without labels.
-    """
-    classes = _classes(folder)
-    if not classes or (expected and len(classes) != expected):
-        wanted = expected or "at least one"
-        raise DataError(f"{folder / 'train'}: {len(classes)} class folders, expected {wanted}; unpack it again")
-    annotated = (folder / held_out / "val_annotations.txt").is_file()
-    test = (_annotated if annotated else _by_class)(folder / held_out, classes)
-    return {"train": _by_class(folder / "train", classes), "test": test}
+        files = tuple(where for where, _ in self.pictures(part))
+        return Streamed(files, torch.from_numpy(self.labels(part)), self.size)
 
 
 def _classes(folder: Path) -> list[str]:
@@ -187,17 +170,3 @@ def _annotated(folder: Path, classes: Sequence[str]) -> Labelled:
             raise DataError(f"{folder / 'val_annotations.txt'}:{number}: class {name!r} has no folder in train")
         listed.append((folder / "images" / file, numbers[name]))
     return sorted(listed, key=lambda entry: (entry[1], entry[0]))
-
-
-def _read(listed: Labelled, *, mode: str, size: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    named = ((str(file), str(file)) for file, _ in listed)
-    return images.stack(named, count=len(listed), mode=mode, size=size), np.array([label for _, label in listed])
-
-
-def _listing_digest(root: Path, files: dict[Part, Labelled]) -> str:
-    """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
-    return digest([[file.relative_to(root).as_posix(), file.stat().st_size] for file in _paths(files)])
-
-
-def _paths(files: dict[Part, Labelled]) -> list[Path]:
-    return [file for file, _ in [*files["train"], *files["test"]]]

@@ -14,8 +14,8 @@ from pabench.errors import DataError
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
-def load(source: str | bytes, mode: str = "", where: str = "") -> Image.Image:
-    """A decoded picture from a path or from bytes (`where` names those in errors).
+def load(source: str | bytes, where: str, mode: str = "") -> Image.Image:
+    """A decoded picture from a path or from bytes; `where` names it in errors.
 
     `mode` is RGB or L; empty: L (grey) if it is stored as such, else RGB.
     """
@@ -23,8 +23,7 @@ def load(source: str | bytes, mode: str = "", where: str = "") -> Image.Image:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return image.convert(mode or ("L" if image.mode in ("1", "L") else "RGB"))
     except OSError as error:
-        name = where or (source if isinstance(source, str) else f"{len(source)} bytes")
-        raise DataError(f"{name}: cannot be read as a picture ({error}); expected JPEG, PNG, ...") from None
+        raise DataError(f"{where}: cannot be read as a picture ({error}); expected JPEG, PNG, ...") from None
 
 
 def centre(image: Image.Image, resize: int, size: int) -> Image.Image:
@@ -48,7 +47,7 @@ def stack(pictures: Iterable[tuple[str, str | bytes]], *, count: int, mode: str,
     """`count` pictures, (where, path or bytes) each, as uint8 (N, C, H, W); size 0: as they are, all of one size."""
     stacked: np.ndarray[Any, Any] | None = None
     for i, (where, source) in enumerate(pictures):
-        image = load(source, mode, where)
+        image = load(source, where, mode)
         pixels = to_array(centre(image, size, size) if size else image)
         if stacked is None:
             stacked = np.empty((count, *pixels.shape), dtype=np.uint8)

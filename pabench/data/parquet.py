@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pabench.data.dataset import OwnPictures, Part, content_digest
-from pabench.data.images import load, stack, to_array
+from pabench.data.dataset import Part, Pictures, content_digest
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.specs import Augment
 
+PATTERNS: dict[Part, tuple[str, ...]] = {"train": ("train-*",), "test": ("test-*", "validation-*")}
+"""Of the files of a split: the first that some files match."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Parquet(OwnPictures):
+class Parquet(Pictures):
     """`train-*.parquet` and `test-*.parquet` (or `validation-*`) in one folder, images as a struct {bytes, path}.
 
     `title` is the name shown. `image` and `label` name the columns if there are several candidates. `size` brings all
@@ -37,9 +40,9 @@ class Parquet(OwnPictures):
     pixel_std: Sequence[float] = ()
 
     def missing(self) -> str:
-        looked_for: dict[Part, str] = {"train": "train-*", "test": "test-* or validation-*"}
-        for part, pattern in looked_for.items():
+        for part, patterns in PATTERNS.items():
             if not self._files(part):
+                pattern = " or ".join(patterns)
                 get = f"`hf download OWNER/{self.title or 'NAME'} --repo-type dataset --local-dir {self.folder}`"
                 hint = "path must be the folder of the files; its size is on the dataset's page"
                 return f"{self.title or self.name}: no {pattern}.parquet in {self.folder}; get it with {get}; {hint}"
@@ -51,35 +54,28 @@ class Parquet(OwnPictures):
 
     @cached_property
     def classes(self) -> int:
-        labels = self._labels("train")
+        labels = self._stored_labels("train")
         if labels.min() < 0:
             raise DataError(f"{self._where}: label {labels.min()} found, expected 0 and more; drop unlabelled rows")
         return int(labels.max()) + 1
 
-    def first(self) -> np.ndarray[Any, Any]:
-        where, encoded = next(self._pictures("train", batch_size=1))
-        return to_array(load(encoded, "", where))
-
     def decoding(self) -> dict[str, Any]:
         return {"image": self.image, "label": self.label, "size": self.size}
 
-    def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        labels = self._labels(part)
+    def labels(self, part: Part) -> np.ndarray[Any, Any]:
+        labels = self._stored_labels(part)
         if labels.min() < 0 or labels.max() >= self.classes:
             found = f"{part} labels {labels.min()} to {labels.max()}"
             raise DataError(f"{self._where}: {found}, expected 0 to {self.classes - 1} as in training")
-        return stack(self._pictures(part), count=len(labels), mode=self.mode, size=self.size), labels
+        return labels
 
     @property
     def _where(self) -> str:
         return f"{self.title or self.name}: {self.folder}"
 
     def _files(self, part: Part) -> list[Path]:
-        patterns = ("train-*.parquet",) if part == "train" else ("test-*.parquet", "validation-*.parquet")
-        for pattern in patterns:
-            if found := sorted(self.folder.glob(pattern)):
-                return found
-        return []
+        found = (sorted(self.folder.glob(f"{pattern}.parquet")) for pattern in PATTERNS[part])
+        return next(filter(None, found), [])
 
     @cached_property
     def _columns(self) -> tuple[str, str]:
@@ -91,12 +87,10 @@ class Parquet(OwnPictures):
         schema = pq.read_schema(self._files("train")[0])
         images = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
         labels = [f.name for f in schema if pa.types.is_integer(f.type)]
-        return (
-            self._column("image", self.image, images, schema.names),
-            self._column("label", self.label, labels, schema.names),
-        )
+        return self._column("image", images, schema.names), self._column("label", labels, schema.names)
 
-    def _column(self, what: str, given: str, fitting: list[str], known: list[str]) -> str:
+    def _column(self, what: str, fitting: list[str], known: list[str]) -> str:
+        given = getattr(self, what)
         if given in fitting:
             return given
         if not given and (len(fitting) == 1 or what in fitting):
@@ -106,7 +100,7 @@ class Parquet(OwnPictures):
         columns = f"fitting: {', '.join(fitting) or 'none'}; all: {', '.join(known)}"
         raise DataError(f"{self._where}: {what}: expected one column of {kind}, {found}; set `{what}` ({columns})")
 
-    def _labels(self, part: Part) -> np.ndarray[Any, Any]:
+    def _stored_labels(self, part: Part) -> np.ndarray[Any, Any]:
         import pyarrow.parquet as pq
 
         column = self._columns[1]
@@ -115,15 +109,13 @@ class Parquet(OwnPictures):
             raise DataError(f"{self._where}: column {column!r} has rows without a label; drop them")
         return np.concatenate([labels.to_numpy() for labels in read]).astype(np.int64)
 
-    def _pictures(self, part: Part, batch_size: int = 1024) -> Iterator[tuple[str, bytes]]:
-        """(where, bytes) of each image in file order."""
+    def pictures(self, part: Part) -> Iterator[tuple[str, bytes]]:
         import pyarrow.parquet as pq
 
         column = self._columns[0]
         for file in self._files(part):
-            row = 0
             with pq.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(batch_size=batch_size, columns=[column]):
-                    for encoded in batch[column].field("bytes"):
-                        yield f"{file}: row {row}", encoded.as_py() or b""
-                        row += 1
+                batches = opened.iter_batches(batch_size=64, columns=[column])
+                encoded = chain.from_iterable(batch[column].field("bytes") for batch in batches)
+                for row, picture in enumerate(encoded):
+                    yield f"{file}: row {row}", picture.as_py() or b""

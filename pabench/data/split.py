@@ -104,7 +104,7 @@ class Streamed:
 
     def read(self, index: int, stream: Stream | None) -> Tensor:
         """One image, uint8 (C, size, size), augmented if there is a stream."""
-        image = images.load(self.files[index], self.mode)
+        image = images.load(self.files[index], self.files[index], self.mode)
         if stream and stream.moves:
             image = self._moved(image, stream.augment, stream.image_seed(index))
         else:
@@ -130,9 +130,6 @@ class Streamed:
 class _Files(torch.utils.data.Dataset[tuple[int, Tensor, Tensor]]):
     split: Streamed
     stream: Stream | None
-
-    def __len__(self) -> int:
-        return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
         return index, self.split.read(index, self.stream), self.split.labels[index]

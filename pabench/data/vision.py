@@ -17,8 +17,12 @@ from pabench.suite.specs import Augment
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionDataset(InMemory):
-    """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5."""
+    """Raw files in torchvision's own layout below `path`; `fetch` downloads them, torchvision checks the MD5.
 
+    Those below have no parameters of their own, and so need not be decorated.
+    """
+
+    classes = 10
     source: ClassVar[str]  # name of the class in torchvision.datasets
     raw: ClassVar[tuple[str, ...]]  # files below the folder, all needed
     size: ClassVar[str]  # of the download
@@ -58,7 +62,9 @@ class TorchvisionDataset(InMemory):
             raise DataError(f"{self.name}: {self.folder}: corrupt files ({error}); {remedy}") from None
         pixels = np.asarray(stored.data)
         labels = np.asarray(stored.labels if self.source == "SVHN" else stored.targets)
-        return _planar(pixels, self.shape), labels
+        if pixels.shape[-1] == 3:  # only CIFAR has the colours last
+            pixels = pixels.transpose(0, 3, 1, 2)
+        return pixels.reshape(-1, *self.shape), labels
 
     def _torchvision(self, root: str, part: Part, *, download: bool) -> Any:
         from torchvision import datasets
@@ -67,12 +73,10 @@ class TorchvisionDataset(InMemory):
         return getattr(datasets, self.source)(root, download=download, **which)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Cifar10(TorchvisionDataset):
     """50,000 and 10,000 colour images in 10 classes (Krizhevsky 2009)."""
 
     name = "cifar10"
-    classes = 10
     shape = (3, 32, 32)
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
@@ -86,7 +90,6 @@ class Cifar10(TorchvisionDataset):
     size = "170 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Cifar100(TorchvisionDataset):
     """50,000 and 10,000 colour images in 100 classes (Krizhevsky 2009)."""
 
@@ -101,12 +104,10 @@ class Cifar100(TorchvisionDataset):
     size = "169 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Mnist(TorchvisionDataset):
     """60,000 and 10,000 grey handwritten digits (LeCun et al. 1998)."""
 
     name = "mnist"
-    classes = 10
     shape = (1, 28, 28)
     mean = (0.1307,)
     std = (0.3081,)
@@ -117,12 +118,10 @@ class Mnist(TorchvisionDataset):
     size = "12 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class FashionMnist(TorchvisionDataset):
     """60,000 and 10,000 grey pieces of clothing in 10 classes (Xiao et al. 2017, arXiv:1708.07747)."""
 
     name = "fashion_mnist"
-    classes = 10
     shape = (1, 28, 28)
     mean = (0.2860,)
     std = (0.3530,)
@@ -132,12 +131,10 @@ class FashionMnist(TorchvisionDataset):
     size = "31 MB"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Svhn(TorchvisionDataset):
     """73,257 and 26,032 colour house-number digits (Netzer et al. 2011), without the extra set. Not mirrored."""
 
     name = "svhn"
-    classes = 10
     shape = (3, 32, 32)
     mean = (0.4377, 0.4438, 0.4728)
     std = (0.1980, 0.2010, 0.1970)
@@ -145,10 +142,3 @@ class Svhn(TorchvisionDataset):
     source = "SVHN"
     raw = ("train_32x32.mat", "test_32x32.mat")
     size = "246 MB"
-
-
-def _planar(pixels: np.ndarray[Any, Any], shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W)."""
-    if pixels.ndim == 3:
-        return pixels[:, None]
-    return pixels if pixels.shape[1:] == shape else pixels.transpose(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 from pabench import registry
 from pabench.diagnostics.diagnosis import standardised, unprunable
 from pabench.diagnostics.remedy import Parameters, Patient, Treatment, model_entry
-from pabench.networks import models as models
+from pabench.networks import models
 from pabench.networks.network import Network, prunable_weights
 from pabench.scoring.context import Batch
 from pabench.scoring.criterion import Criterion
@@ -20,7 +20,6 @@ from pabench.suite.specs import ModelSpec
 
 IMAGES = 10
 """Of a scoring batch, where the classes allow."""
-UNHEALTHY, NOT_SUPPORTED = 3, 5
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Checkup:
         """0 healthy, 3 a criterion is degenerate or doubtful, 5 one is unsupported; all without remedies."""
         found = {row.before.finding.verdict for row in self.rows}
         if found & {DEGENERATE, DOUBTFUL}:
-            return UNHEALTHY
-        return NOT_SUPPORTED if UNSUPPORTED in found else 0
+            return 3
+        return 5 if UNSUPPORTED in found else 0
 
     @property
     def improved(self) -> list[Row]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pabench import registry
 from pabench.diagnostics.laws import LAWS
-from pabench.diagnostics.laws.law import CheckOutcome, Law, inapplicable, jaccard, judged
+from pabench.diagnostics.laws.law import CheckOutcome, Law, inapplicable, judged
+from pabench.diagnostics.metrics.overlap import Overlap
 from pabench.diagnostics.specimens import CONVOLUTIONAL, PERCEPTRON, Specimen
 from pabench.diagnostics.subject import Subject, in_few_rounds
 from pabench.diagnostics.trace import restored
@@ -71,24 +72,22 @@ def examine(criterion: str | Criterion, *, reference: Path | None = None) -> Exa
 class MaskOverlap:
     """Common weights of two masks over those that either keeps, and what chance gives at the same layer densities."""
 
-    found: float
-    chance: float
+    found: float | None
+    chance: float | None
 
 
 def overlaps(criteria: Sequence[str], specimen: Specimen) -> dict[tuple[str, str], MaskOverlap | None]:
     """Of every pair of criteria, in full rounds at 90 % sparsity on one network and one batch; None: one declined."""
     masks = {name: _masks(name, specimen) for name in criteria}
-    return {(a, b): _overlap(masks[a], masks[b]) for a, b in combinations(criteria, 2)}
+    return {(a, b): overlap(masks[a], masks[b]) for a, b in combinations(criteria, 2)}
 
 
-def chance(a: Tensors, b: Tensors) -> float:
-    """Jaccard index to expect of two masks that keep as many weights of each layer, at random within it.
-
-    The expected intersection over the expected union.
-    """
-    kept = [(int(a[n].sum()), int(b[n].sum()), a[n].numel()) for n in a]
-    both = sum(i * j / total for i, j, total in kept)
-    return both / (sum(i + j for i, j, _ in kept) - both)
+def overlap(a: Tensors | None, b: Tensors | None) -> MaskOverlap | None:
+    """Of two masks; None where one is not there."""
+    if a is None or b is None:
+        return None
+    numbers = Overlap().measure(a, b)
+    return MaskOverlap(numbers["jaccard"], numbers["chance_in_layers"])
 
 
 def _outcome(law: Law, subject: Subject, before: dict[str, CheckOutcome]) -> CheckOutcome:
@@ -120,7 +119,3 @@ def _masks(name: str, specimen: Specimen) -> Tensors | None:
             return Subject(name, registry.criterion(name)).masks(specimen, 1 - SPARSITY)
     except PabenchError:
         return None
-
-
-def _overlap(a: Tensors | None, b: Tensors | None) -> MaskOverlap | None:
-    return MaskOverlap(jaccard(a, b), chance(a, b)) if a and b else None

@@ -26,11 +26,9 @@ TRIED_DENSITY = 0.1
 """Of a criterion that gives masks and no scores: the density of most comparisons."""
 
 
-# The functions that take a layer's weight as it is.
-LAYERS = {"linear", "bilinear", "multi_head_attention_forward"}
-
-
-LAYERS |= {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
+CONVOLUTIONS = {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
+LAYERS = {"linear", "bilinear", "multi_head_attention_forward", *CONVOLUTIONS}
+"""The functions that take a layer's weight as it is."""
 
 
 def diagnose(

@@ -17,23 +17,9 @@ from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors
-from pabench.parameters import PositiveFloat, PositiveInt
 from pabench.scoring.context import Batch
 from pabench.suite.digest import derive_seed
 
-__all__ = [
-    "CurveMetric",
-    "MaskMetric",
-    "Metric",
-    "MetricContext",
-    "Network",
-    "Numbers",
-    "PairMetric",
-    "PositiveFloat",
-    "PositiveInt",
-    "Tensors",
-    "Training",
-]
 Numbers = Mapping[str, float | None]
 """Figures by name; None where one is not defined, such as the condition number of a singular matrix."""
 
@@ -105,7 +91,6 @@ class Metric(ABC):
     version: ClassVar[int] = 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class MaskMetric(Metric):
     """A figure of a masked network at initialization."""
 
@@ -122,7 +107,6 @@ class MaskMetric(Metric):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
 class PairMetric(Metric):
     """A figure of two masks of one network."""
 
@@ -133,7 +117,6 @@ class PairMetric(Metric):
         """Figures of two masks (bool, True = kept, by parameter name); the order of the two does not matter."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class CurveMetric(Metric):
     """A figure of a finished training."""
 

@@ -6,9 +6,9 @@ networks with their images `case_<case>.npz`, and `plain_models.py`, which rebui
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
+import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,15 +45,6 @@ class Official:
     sparsities: Sequence[str] = ("0.5", "0.9", "0.98", "0.999")
 
 
-@dataclass(frozen=True)
-class Distance:
-    """The largest difference of scores over the largest official score, up to a factor; and weights kept by one of the
-    two masks only, beyond those that their counts differ by."""
-
-    error: float
-    misplaced: int
-
-
 def index(folder: Path, criterion: str = "") -> list[Official]:
     """The index of a folder; of one criterion (`grasp`, or `grasp@official`) if it is named."""
     path = folder / "index.json"
@@ -66,8 +57,12 @@ def index(folder: Path, criterion: str = "") -> list[Official]:
     return [official for official in found if criterion in ("", official.criterion)]
 
 
-def distance(folder: Path, official: Official) -> Distance:
-    """How far the criterion is from the official results: the largest error and all misplaced weights of its cases."""
+def distance(folder: Path, official: Official) -> tuple[float, int]:
+    """How far the criterion is from the official results: the largest error and all misplaced weights of its cases.
+
+    An error is the largest difference of scores over the largest official score, up to a factor. Misplaced are weights
+    that only one of two masks keeps, beyond those that their counts differ by.
+    """
     error, misplaced = 0.0, 0
     for letter in official.cases:
         module, x, y = _case(folder, letter)
@@ -80,7 +75,7 @@ def distance(folder: Path, official: Official) -> Distance:
             masks = prune(module, official.criterion, sparsity=float(sparsity), batch=batches, **official.parameters)
             theirs = _named(results, f"mask64_{sparsity}", scores).astype(bool)
             misplaced += _misplaced(_flat(masks), theirs)
-    return Distance(error, misplaced)
+    return error, misplaced
 
 
 def _score_error(ours: Flat, theirs: Flat) -> float:
@@ -100,13 +95,11 @@ def _misplaced(ours: Flat, theirs: Flat) -> int:
 def _case(folder: Path, letter: str) -> tuple[nn.Module, Tensor, Tensor]:
     """The network of a case with its images and labels."""
     path = folder / "plain_models.py"
-    spec = importlib.util.spec_from_file_location("pabench_reference_models", path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if not path.is_file():
         raise MissingError(f"{path}: no such file; it rebuilds the networks")
-    models = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(models)
+    build = runpy.run_path(str(path))["build"]
     with np.load(folder / f"case_{letter}.npz") as file:
-        module = models.build(json.loads(str(file["spec_json"])))
+        module = build(json.loads(str(file["spec_json"])))
         state = [key for key in file.files if key.startswith("sd/")]
         module.load_state_dict({key.removeprefix("sd/"): torch.tensor(file[key]) for key in state})
         return module, torch.tensor(file["x"]), torch.tensor(file["y"])

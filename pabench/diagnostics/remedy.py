@@ -14,7 +14,7 @@ from torch import nn
 from pabench import registry
 from pabench.diagnostics.diagnosis import diagnose
 from pabench.errors import SuiteError
-from pabench.networks import models as models
+from pabench.networks import models
 from pabench.networks.network import Network, Tensors
 from pabench.scoring.context import Batch, Sources
 from pabench.scoring.criterion import Criterion
@@ -44,12 +44,8 @@ class Treatment:
     @property
     def entries(self) -> dict[str, str]:
         """What a suite says for it: `model`, `criterion`, and `scoring`, which is "" where it need not say anything."""
-        scoring = PRECISE if self.dtype else ""
-        return {
-            "model": model_entry(self.model),
-            "criterion": criterion_entry(self.name, self.given),
-            "scoring": scoring,
-        }
+        criterion = criterion_entry(self.name, self.given)
+        return {"model": model_entry(self.model), "criterion": criterion, "scoring": PRECISE if self.dtype else ""}
 
 
 @dataclass

@@ -96,23 +96,23 @@ def _built(specimen: Specimen, seed: int, dtype: torch.dtype) -> nn.Module:
     return module.to(dtype)
 
 
-class Residual(nn.Module):
-    """A stem, one residual block of two convolutions, the second of them grouped, and a classifier."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
-        self.norm0 = nn.BatchNorm2d(8)
-        self.conv1 = nn.Conv2d(8, 8, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(8)
-        self.conv2 = nn.Conv2d(8, 8, 3, padding=1, groups=2, bias=False)
-        self.norm2 = nn.BatchNorm2d(8)
-        self.fc = nn.Linear(8, CLASSES)
+class Residual(nn.Sequential):
+    """Layers with an identity around them, and a ReLU after."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm0(self.stem(x)).relu()
-        y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
-        return self.fc((x + y).relu().mean((2, 3)))
+        return (x + super().forward(x)).relu()
+
+
+def _residual() -> nn.Module:
+    """A stem, one residual block of two convolutions, the second of them grouped, and a classifier."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+        Residual(
+            *(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 3, padding=1, groups=2, bias=False), nn.BatchNorm2d(8)),
+        ),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)),
+    )
 
 
 def _convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Module:
@@ -170,7 +170,7 @@ SMOOTH = Specimen("smooth", (3, 8, 8), lambda: _convolutional(nn.Softplus), ("0"
 PLAIN = Specimen("without BatchNorm", (3, 6, 6), _plain)
 PERCEPTRON = Specimen("perceptron", (3, 4, 4), _perceptron, ("1", "", "3"))
 UNBIASED = Specimen("without biases", (3, 4, 4), lambda: _perceptron(bias=False), ("1", "", "3"))
-RESIDUAL = Specimen("residual and grouped", (3, 8, 8), Residual)
+RESIDUAL = Specimen("residual and grouped", (3, 8, 8), _residual)
 TRANSFORMER = Specimen("vision transformer", (3, 32, 32), _transformer)
 LINEAR = Specimen("linear layer", (6,), lambda: nn.Linear(6, CLASSES))
 EQUAL = Specimen("equal weights", (3, 4, 4), _equal)

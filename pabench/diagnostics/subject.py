@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import UserDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,24 +49,6 @@ class Watched(ScoreContext):
     generators: list[torch.Generator] = field(default_factory=list)
     loss_scale: float = 1.0
 
-    @classmethod
-    def over(cls, plain: ScoreContext, loss_scale: float) -> Watched:
-        """The same context, watched."""
-        values = {f.name: getattr(plain, f.name) for f in fields(plain)}
-        noted: set[str] = set()
-        values["noise"] = Noise(plain.noise, noted)
-        return cls(**values, noted=noted, loss_scale=loss_scale)
-
-    @property
-    def drew(self) -> bool:
-        """Whether anything was drawn from the seed so far: noise, other weights, or a number of a generator."""
-        return "seed" in self.noted or any(map(_was_used, self.generators))
-
-    def forget(self) -> None:
-        """What was asked for so far does not count."""
-        self.noted.clear()
-        self.generators.clear()
-
     def generator(self, purpose: str) -> torch.Generator:
         generator = super().generator(purpose)
         self.generators.append(generator)
@@ -98,10 +80,10 @@ class Subject:
 
     @cached_property
     def random(self) -> bool:
-        """Whether it draws on the cell's seed."""
+        """Whether it draws on the cell's seed: noise, other weights, or a number of a generator."""
         with self.context(CONVOLUTIONAL) as ctx:
             self.result_in(ctx)
-            return ctx.drew
+            return "seed" in ctx.noted or any(map(_was_used, ctx.generators))
 
     def batches(self, specimen: Specimen, *, seed: int = 0) -> list[Batch]:
         """As many scoring batches as it asks for, none where it is data-free."""
@@ -130,11 +112,11 @@ class Subject:
         given = [(x.clone(), y.clone()) for x, y in (self.batches(specimen) if batches is None else batches)]
         with scoring_mode(network.device):
             plain = context(network, self.rule, given, seed=seed, input_shape=specimen.shape, sources=sources)
-            watched = Watched.over(plain, loss_scale)
-            if reason := self.rule.declines(watched):
+            if reason := self.rule.declines(plain):  # not watched: what it looks at in order to decline decides nothing
                 raise SkippedError(f"declines: {reason}")
-            watched.forget()  # what it looks at in order to decline decides nothing
-            yield watched
+            noted: set[str] = set()
+            given_to_it = vars(plain) | {"noise": Noise(plain.noise, noted)}
+            yield Watched(**given_to_it, noted=noted, loss_scale=loss_scale)
 
     def result(self, specimen: Specimen, **changes: Any) -> Tensors:
         """Scores of the dense network, or masks at 90 % sparsity of a criterion without. `changes`: see `context`."""
@@ -157,15 +139,6 @@ class Subject:
         with self.context(specimen, **changes) as ctx:
             return self.rule.prune(ctx, density)
 
-    def masks_at(self, specimen: Specimen, densities: Sequence[float]) -> dict[float, Tensors]:
-        """Masks at several densities; a one-shot criterion scores once for all of them, as in a study."""
-        with self.context(specimen) as ctx:
-            rule = self.rule
-            if isinstance(rule, ScoreCriterion) and rule.steps == 1 and not _has_rounds_of_its_own(rule):
-                scores = self.scores_in(ctx)
-                return {d: rule.choose(scores, ctx.mask, d).masks for d in densities}
-            return {d: rule.prune(ctx, d) for d in densities}
-
 
 def in_few_rounds(rule: Criterion) -> Criterion:
     """The criterion with no more rounds than an examination needs."""
@@ -180,7 +153,3 @@ def _all_tensors(network: Network) -> Tensors:
 def _was_used(generator: torch.Generator) -> bool:
     fresh = torch.Generator().manual_seed(generator.initial_seed())
     return not torch.equal(generator.get_state(), fresh.get_state())
-
-
-def _has_rounds_of_its_own(rule: ScoreCriterion) -> bool:
-    return type(rule).prune is not ScoreCriterion.prune or type(rule).rounds is not ScoreCriterion.rounds

@@ -1,8 +1,7 @@
-"""Tests of pabench.data.dataset, pabench.data.split and pabench.data.cache."""
+"""Tests of pabench.data.dataset, and of batches out of splits."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from pabench.data.cache import decoded
-from pabench.data.dataset import loader, place, steps_per_epoch, take
-from pabench.data.split import Images, Streamed, first_per_class, scoring_batch
-from pabench.errors import DataError, MissingError
+from pabench.data.dataset import Dataset, loader, place, steps_per_epoch, take
+from pabench.data.folder import Folder, Imagenet, TinyImagenet
+from pabench.data.parquet import Parquet
+from pabench.data.split import Images, Streamed
+from pabench.data.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
+from pabench.errors import MissingError
 from pabench.suite.specs import Augment
 
+from .conftest import numbered
+
+KEPT_OUTSIDE = (Cifar10, Cifar100, Mnist, FashionMnist, Svhn, TinyImagenet, Imagenet, Folder, Parquet)
 PLAIN = {"mean": (0.0,), "std": (1 / 255,)}  # x = the byte itself
-
-
-def numbered(n: int, classes: int = 2) -> Images:
-    """Image i has 4 x 4 pixels of value i and label i mod classes."""
-    pixels = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1).expand(n, 1, 4, 4).contiguous()
-    return Images(pixels, torch.arange(n) % classes)
 
 
 def seen(split: Images, **options: object) -> list[list[int]]:
@@ -62,6 +60,18 @@ def test_a_path_with_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("NOWHERE", raising=False)
     with pytest.raises(MissingError, match=r"cifar10: path '\$NOWHERE/x' names an environment variable"):
         place("cifar10", "$NOWHERE/x")
+
+
+@pytest.mark.parametrize("cls", KEPT_OUTSIDE, ids=lambda cls: cls.name)
+def test_absent_data_are_reported_in_one_line_with_path_and_remedy(cls: type[Dataset], tmp_path: Path):
+    gap = cls().missing()
+    assert gap.startswith(f"{cls.name}: ")
+    assert "\n" not in gap
+    assert str(tmp_path / "data" / cls.name) in gap
+    assert "size" in gap or " MB" in gap or " GB" in gap
+    with pytest.raises(MissingError) as error:
+        cls().train()
+    assert str(error.value) == gap
 
 
 # ---- batches
@@ -182,124 +192,3 @@ def test_streamed_evaluation_cuts_the_centre_after_resizing(tmp_path: Path):
     split = Streamed((str(tmp_path / "a.png"),), torch.tensor([0]), 7, "L")
     x, _ = take(split, torch.tensor([0]), **PLAIN)
     assert x[0, 0].round().int().tolist() == pixels[0:7, 4:11].tolist()
-
-
-# ---- class-balanced choices
-
-
-def test_a_scoring_batch_holds_as_many_images_of_each_class_sorted_by_class():
-    split = numbered(60, classes=3)
-    chosen = scoring_batch(split, classes=3, per_class=4, seed=0)
-    assert split.labels[chosen].tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert len(set(chosen.tolist())) == 12
-
-
-def test_a_scoring_batch_may_use_every_image_of_a_class():
-    """Public loops over a data loader end in StopIteration here."""
-    chosen = scoring_batch(numbered(6, classes=2), classes=2, per_class=3, seed=0)
-    assert sorted(chosen.tolist()) == [0, 1, 2, 3, 4, 5]
-
-
-def test_a_class_with_too_few_images_is_named_with_its_count():
-    split = Images(torch.zeros(5, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 0, 0, 1, 1]))
-    with pytest.raises(DataError, match="class 1 has 2 images, 3 per class are needed"):
-        scoring_batch(split, classes=2, per_class=3, seed=0)
-
-
-def test_a_class_without_any_image_is_named():
-    with pytest.raises(DataError, match="class 2 has 0 images"):
-        scoring_batch(numbered(6, classes=2), classes=3, per_class=1, seed=0)
-
-
-def test_a_scoring_batch_depends_on_its_seed_and_on_nothing_else():
-    split = numbered(200, classes=2)
-    first = scoring_batch(split, classes=2, per_class=10, seed=1).tolist()
-    torch.rand(3)
-    assert scoring_batch(split, classes=2, per_class=10, seed=1).tolist() == first
-    assert scoring_batch(split, classes=2, per_class=10, seed=2).tolist() != first
-
-
-def test_a_larger_scoring_batch_contains_the_smaller_one():
-    split = numbered(200, classes=2)
-    small, large = (set(scoring_batch(split, classes=2, per_class=n, seed=1).tolist()) for n in (5, 20))
-    assert small < large
-
-
-def test_the_first_images_of_each_class_are_kept():
-    labels = torch.tensor([1, 0, 1, 1, 0, 0])
-    assert first_per_class(labels, classes=2, per_class=2, what="subset").tolist() == [1, 4, 0, 2]
-
-
-def test_a_label_beyond_the_classes_is_named():
-    with pytest.raises(DataError, match="subset: label 5 found, expected 0 to 1"):
-        first_per_class(torch.tensor([0, 1, 5]), classes=2, per_class=1, what="subset")
-
-
-# ---- decoded images on disk
-
-
-@pytest.fixture
-def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("PABENCH_CACHE", str(tmp_path))
-    return tmp_path / "decoded" / "key"
-
-
-def build(calls: list[int]) -> dict[str, np.ndarray]:
-    calls.append(1)
-    return {"pixels": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-
-
-def test_arrays_are_built_once_and_mapped_afterwards(cached: Path):
-    calls: list[int] = []
-    for _ in range(2):
-        arrays = decoded("key", lambda: build(calls))
-        assert isinstance(arrays["pixels"], np.memmap)
-        assert arrays["pixels"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert len(calls) == 1
-
-
-def test_writing_to_the_arrays_does_not_change_what_is_stored(cached: Path):
-    decoded("key", lambda: build([]))["pixels"][:] = 9
-    assert decoded("key", lambda: build([]))["pixels"].tolist() == [[0, 1, 2], [3, 4, 5]]
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "delete", "manifest"])
-def test_damaged_arrays_are_built_again(cached: Path, damage: str):
-    calls: list[int] = []
-    decoded("key", lambda: build(calls))
-    file = cached / ("manifest.json" if damage == "manifest" else "pixels.npy")
-    content = bytearray(file.read_bytes())
-    file.unlink()
-    content[-1] ^= 1
-    if damage != "delete":
-        file.write_bytes(content[:-1] if damage == "cut" else content)
-
-    assert decoded("key", lambda: build(calls))["pixels"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert len(calls) == 2
-    decoded("key", lambda: build(calls))
-    assert len(calls) == 2
-    assert [entry.name for entry in cached.parent.iterdir()] == ["key"]
-
-
-def test_two_builders_at_once_leave_one_whole_result(cached: Path):
-    barrier = threading.Barrier(2)
-    results = []
-
-    def slow() -> dict[str, np.ndarray]:
-        barrier.wait(10)  # both have found nothing and build
-        return build([])
-
-    threads = [threading.Thread(target=lambda: results.append(decoded("key", slow))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert [r["pixels"].tolist() for r in results] == [[[0, 1, 2], [3, 4, 5]]] * 2
-    assert [entry.name for entry in cached.parent.iterdir()] == ["key"]
-
-
-def test_a_cache_that_cannot_be_written_does_not_stop_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PABENCH_CACHE", str(tmp_path / "file"))
-    assert decoded("key", lambda: build([]))["pixels"].tolist() == [[0, 1, 2], [3, 4, 5]]

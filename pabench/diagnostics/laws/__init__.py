@@ -5,11 +5,4 @@ The networks and batches that it is asked on are in `diagnostics.specimens`; `di
 
 from pabench.diagnostics.laws import agreement, counts, definition, purity, robustness, symmetry
 
-LAWS = (
-    *definition.LAWS,
-    *purity.LAWS,
-    *counts.LAWS,
-    *symmetry.LAWS,
-    *robustness.LAWS,
-    *agreement.LAWS,
-)
+LAWS = (*definition.LAWS, *purity.LAWS, *counts.LAWS, *symmetry.LAWS, *robustness.LAWS, *agreement.LAWS)

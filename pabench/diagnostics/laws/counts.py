@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from pabench.diagnostics.laws.law import CheckOutcome, Law, asked, inapplicable,
 from pabench.diagnostics.specimens import CONVOLUTIONAL, DEAD, EQUAL, PERCEPTRON
 from pabench.diagnostics.subject import FEW, Subject
 from pabench.networks.network import Tensors
-from pabench.scoring.criterion import Criterion, ScoreCriterion
+from pabench.scoring.criterion import ScoreCriterion
 
 DENSITIES = (1.0, 0.9999, 0.9, 0.5, 0.1, 0.02, 0.001, 1e-6)
 """From nothing removed to one weight left."""
@@ -23,17 +23,17 @@ MANY_AND_FEW = (0.8, 0.05)
 
 def exact_count(subject: Subject) -> CheckOutcome:
     """N - floor((1 - d) N) weights at eight densities, 1 and one weight included, on two networks."""
-    return _counted(subject.masks_at(PERCEPTRON, DENSITIES), subject.masks_at(CONVOLUTIONAL, DENSITIES))
+    return _counted((d, subject.masks(s, d)) for s in (PERCEPTRON, CONVOLUTIONAL) for d in DENSITIES)
 
 
 def ties(subject: Subject) -> CheckOutcome:
     """The same where all weights of the network are equal."""
-    return _counted(subject.masks_at(EQUAL, SOME))
+    return _counted((d, subject.masks(EQUAL, d)) for d in SOME)
 
 
 def zeros(subject: Subject) -> CheckOutcome:
     """The same on a network with dead units and a layer that is 0, where most gradients vanish."""
-    return _counted(subject.masks_at(DEAD, SOME))
+    return _counted((d, subject.masks(DEAD, d)) for d in SOME)
 
 
 def infinities(subject: Subject) -> CheckOutcome:
@@ -42,7 +42,7 @@ def infinities(subject: Subject) -> CheckOutcome:
     values = torch.tensor([math.inf, -math.inf, 0.0, 1.0], dtype=torch.float64)
     with subject.context(PERCEPTRON) as ctx:
         scores = {n: values[torch.arange(w.numel()) % 4].view_as(w) for n, w in ctx.weights.items()}
-        return _counted({d: rule.choose(scores, ctx.mask, d).masks for d in DENSITIES})
+        return _counted((d, rule.choose(scores, ctx.mask, d).masks) for d in DENSITIES)
 
 
 def rounds(subject: Subject) -> CheckOutcome:
@@ -70,31 +70,20 @@ def nesting(subject: Subject) -> CheckOutcome:
     few, many = (subject.masks(CONVOLUTIONAL, d) for d in (0.1, 0.5))
     outside = sum(int((few[n] & ~many[n]).sum()) for n in few)
     figure = f"{outside} of {kept(few)} not nested"
-    if _is_one_ranking(subject.rule):
+    rule = subject.rule
+    if isinstance(rule, ScoreCriterion) and rule.steps == 1 and rule.allocation == "global":
         return judged(not outside, figure, "one ranking gives nested masks")
     return information(figure)
 
 
-def _is_one_ranking(rule: Criterion) -> bool:
-    return isinstance(rule, ScoreCriterion) and rule.steps == 1 and rule.allocation == "global"
-
-
-def _counted(*networks: Mapping[float, Tensors]) -> CheckOutcome:
-    """The verdict on masks by density, of one network or several; its reason names the first that is wrong."""
-    total = sum(map(len, networks))
-    wrong: list[str] = []
-    for by_density in networks:
-        for density, masks in by_density.items():
-            if kept(masks) != asked(masks, density):
-                wrong.append(f"density {density:g}: {kept(masks)} kept, {asked(masks, density)} asked for")
+def _counted(pruned: Iterable[tuple[float, Tensors]]) -> CheckOutcome:
+    """The verdict on masks, each with its density; its reason names the first that is wrong."""
+    wrong, total = [], 0
+    for density, masks in pruned:
+        total += 1
+        if kept(masks) != asked(masks, density):
+            wrong.append(f"density {density:g}: {kept(masks)} kept, {asked(masks, density)} asked for")
     return judged(not wrong, f"{total - len(wrong)} of {total} exact", wrong[0] if wrong else "")
 
 
-LAWS = (
-    Law("exact count", exact_count),
-    Law("ties", ties),
-    Law("zeros", zeros),
-    Law("infinities", infinities),
-    Law("rounds", rounds),
-    Law("nesting", nesting, compares=True),
-)
+LAWS = (*map(Law, (exact_count, ties, zeros, infinities, rounds)), Law(nesting, compares=True))

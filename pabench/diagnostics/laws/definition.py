@@ -15,7 +15,7 @@ from pabench.diagnostics.specimens import CONVOLUTIONAL, SMOOTH, UNBIASED, Speci
 from pabench.diagnostics.subject import Subject
 from pabench.networks.network import Tensors
 from pabench.scoring.context import ScoreContext
-from pabench.scoring.criterion import ScoreCriterion
+from pabench.scoring.criterion import ScoreCriterion, checked
 from pabench.scoring.pruning import SkippedError
 
 STEP = 1e-4
@@ -39,14 +39,7 @@ def finite_differences(subject: Subject) -> CheckOutcome:
     errors: list[float] = []
     with subject.context(_differentiable(subject)) as dense:
         for ctx in (dense, _half_pruned(dense)):
-            if rule.quantity(ctx) is None:
-                return inapplicable("declares no quantity")
-            scores = subject.scores_in(ctx)
-            for n, index in _probes(scores, ctx.mask, 4):
-                above, below = (_quantity_at(rule, ctx, n, index, 1 + step) for step in (STEP, -STEP))
-                slope = (above - below) / (2 * STEP)
-                expected = float(rule.predicted(slope, ctx.weights[n].flatten()[index]))
-                errors.append(_error(float(scores[n].flatten()[index]), expected, scores[n]))
+            errors += [_error(*each) for each in _predictions(rule, ctx, 4, 1 + STEP, 1 - STEP)]
     figure = f"error {worst(errors):.0e} at {len(errors)} weights"
     return judged(worst(errors) < ERROR, figure, "the score is not what the change of its quantity predicts")
 
@@ -54,16 +47,8 @@ def finite_differences(subject: Subject) -> CheckOutcome:
 def removal(subject: Subject) -> CheckOutcome:
     """Rank correlation of the scores with what removing each weight, whole and alone, does to the quantity."""
     rule = subject.score_rule
-    found, expected = [], []
     with subject.context(SMOOTH) as ctx:
-        dense = rule.quantity(ctx)
-        if dense is None:
-            return inapplicable("declares no quantity")
-        scores = subject.scores_in(ctx)
-        for n, index in _probes(scores, ctx.mask, 16):
-            change = dense - _quantity_at(rule, ctx, n, index, 0.0)
-            expected.append(float(rule.predicted(change, ctx.weights[n].flatten()[index])))
-            found.append(float(scores[n].flatten()[index]))
+        found, expected, _ = zip(*_predictions(rule, ctx, 16, 1.0, 0.0), strict=True)
     correlation = float(spearmanr(found, expected).statistic)
     figure = f"rank correlation {correlation:.2f} over {len(found)} weights"
     return judged(correlation > CORRELATION, figure, f"expected more than {CORRELATION}")
@@ -106,6 +91,22 @@ def _half_pruned(ctx: ScoreContext) -> ScoreContext:
     return replace(ctx, mask=mask)
 
 
+def _predictions(
+    rule: ScoreCriterion, ctx: ScoreContext, count: int, above: float, below: float
+) -> Iterator[tuple[float, float, Tensor]]:
+    """Scores of some kept weights, each with what it should be, and with all scores of its layer.
+
+    It should be what follows from the change of the quantity between two values of the weight's entry in the mask.
+    """
+    if rule.quantity(ctx) is None:
+        raise SkippedError("declares no quantity")
+    scores = checked(rule.score(ctx), ctx.weights, rule.name)
+    for n, index in _probes(scores, ctx.mask, count):
+        change = _quantity_at(rule, ctx, n, index, above) - _quantity_at(rule, ctx, n, index, below)
+        expected = rule.predicted(change / (above - below), ctx.weights[n].flatten()[index])
+        yield float(scores[n].flatten()[index]), float(expected), scores[n]
+
+
 def _probes(scores: Tensors, mask: Tensors, count: int) -> Iterator[tuple[str, int]]:
     """Kept weights of each layer, from the lowest score to the highest in equal strides."""
     for n, s in scores.items():
@@ -130,9 +131,4 @@ def _error(score: float, expected: float, layer: Tensor) -> float:
     return abs(expected - score) / (scale or 1.0)
 
 
-LAWS = (
-    Law("finite differences", finite_differences),
-    Law("removal", removal),
-    Law("conservation", conservation),
-    Law("signs", signs),
-)
+LAWS = (Law(finite_differences), Law(removal), Law(conservation), Law(signs))

@@ -28,11 +28,18 @@ class CheckOutcome:
 
 @dataclass(frozen=True)
 class Law:
-    """A check by name. One that `compares` two runs says nothing where two equal runs differ already."""
+    """A check. One that `compares` two runs says nothing where two equal runs differ already.
 
-    name: str
+    Its name, which criteria use in `exempt`, is that of its function with spaces, unless it is `called` otherwise.
+    """
+
     check: Callable[[Subject], CheckOutcome]
     compares: bool = False
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.called or self.check.__name__.replace("_", " ")
 
 
 def judged(passed: bool, figure: str, reason: str) -> CheckOutcome:
@@ -73,13 +80,6 @@ def relative_error(found: Tensors, expected: Tensors) -> float:
         # a layer of zeros has no scale to be relative to: there the difference itself counts
         errors.append(float(difference.max()) / (scale or 1.0))
     return worst(errors)
-
-
-def jaccard(a: Tensors, b: Tensors) -> float:
-    """Common kept weights over those that either keeps; 1 where both keep nothing."""
-    both = sum(int((a[n].bool() & b[n].bool()).sum()) for n in a)
-    either = sum(int((a[n].bool() | b[n].bool()).sum()) for n in a)
-    return both / either if either else 1.0
 
 
 def kept(masks: Tensors) -> int:

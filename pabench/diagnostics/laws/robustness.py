@@ -65,7 +65,7 @@ def _refused(error: PabenchError) -> CheckOutcome:
 
 
 LAWS = (
-    *(Law(s.name, partial(network, s)) for s in (PLAIN, CONVOLUTIONAL, RESIDUAL, TRANSFORMER, LINEAR)),
-    Law("single class", single_class),
-    Law("not a number", not_a_number),
+    *(Law(partial(network, s), called=s.name) for s in (PLAIN, CONVOLUTIONAL, RESIDUAL, TRANSFORMER, LINEAR)),
+    Law(single_class),
+    Law(not_a_number),
 )

@@ -13,7 +13,6 @@ from pabench.errors import SuiteError
 from pabench.networks.network import Tensors
 from pabench.parameters import create
 from pabench.scoring.context import Batch
-from pabench.scoring.criterion import Criterion
 
 ERROR = 1e-6
 """In float64 a sum in another order is off by 1e-13; what a criterion makes of it, by far less than this."""
@@ -38,10 +37,12 @@ def batch_splitting(subject: Subject) -> CheckOutcome:
         return inapplicable("data-free")
     if "homogeneous" not in subject.rule.laws:
         return inapplicable("not declared")
-    rule = _in_eval_mode(subject.rule)
-    if rule is None:
+    values = {f.name: getattr(subject.rule, f.name) for f in fields(subject.rule)}
+    try:
+        in_eval_mode = create(type(subject.rule), {**values, "bn": "eval"}, subject.rule.name)
+    except SuiteError:
         return inapplicable("BatchNorm only by the statistics of the whole batch")
-    subject = replace(subject, rule=rule)
+    subject = replace(subject, rule=in_eval_mode)
     halves: list[Batch] = []
     for x, y in subject.batches(CONVOLUTIONAL):
         # images lie class by class, an even number of each: every second one is a balanced half
@@ -87,18 +88,4 @@ def _proportional(changed: Tensors, straight: Tensors, reason: str) -> CheckOutc
     return judged(error < ERROR, f"factor {factor:.4g}, error {error:.0e}", reason)
 
 
-def _in_eval_mode(rule: Criterion) -> Criterion | None:
-    """The criterion with stored BatchNorm statistics, where its parameters allow it."""
-    values = {f.name: getattr(rule, f.name) for f in fields(rule)}
-    try:
-        return create(type(rule), {**values, "bn": "eval"}, rule.name)
-    except SuiteError:
-        return None
-
-
-LAWS = (
-    Law("batch order", batch_order, compares=True),
-    Law("batch splitting", batch_splitting, compares=True),
-    Law("loss scale", loss_scale, compares=True),
-    Law("channels", channels, compares=True),
-)
+LAWS = tuple(Law(check, compares=True) for check in (batch_order, batch_splitting, loss_scale, channels))

@@ -1,0 +1,111 @@
+"""Tests of pabench.data.parquet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pabench.data.parquet import Parquet
+from pabench.data.vision import Cifar10
+from pabench.errors import DataError
+
+from .conftest import png, values
+
+REAL = os.path.expandvars("$PABENCH_DATA/cifar10")
+
+
+def write_parquet(file: Path, encoded: list[bytes], label: str = "label", **more: list[int]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    labels = more.pop("labels", [i % 2 for i in range(len(encoded))])
+    pictures = pa.array([{"bytes": b, "path": None} for b in encoded], pa.struct({"bytes": pa.binary(), "path": "str"}))
+    pq.write_table(pa.table({"img": pictures, label: pa.array(labels, pa.int64()), **more}), file)
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    write_parquet(tmp_path / "p/train-00000-of-00002.parquet", [png(v) for v in (0, 51)])
+    write_parquet(tmp_path / "p/train-00001-of-00002.parquet", [png(v) for v in (102, 255)])
+    write_parquet(tmp_path / "p/test-00000-of-00001.parquet", [png(7)])
+    return tmp_path / "p"
+
+
+def test_parquet_shards_are_read_in_order(parquet: Path):
+    dataset = Parquet(path=str(parquet))
+    assert values(dataset, "train") == [0, 51, 102, 255]
+    assert dataset.train().labels.tolist() == [0, 1, 0, 1]
+    assert values(dataset, "test") == [7]
+    assert (dataset.classes, dataset.shape) == (2, (3, 4, 4))
+
+
+def test_parquet_moments_come_from_the_training_pixels(parquet: Path):
+    dataset = Parquet(path=str(parquet))
+    # 0, 0.2, 0.4, 1: mean 0.4, variance (0.16 + 0.04 + 0 + 0.36) / 4 = 0.14
+    assert dataset.mean == pytest.approx([0.4] * 3)
+    assert dataset.std == pytest.approx([0.14**0.5] * 3)
+    assert Parquet(path=str(parquet), pixel_mean=[0.5] * 3).mean == (0.5, 0.5, 0.5)
+
+
+def test_parquet_falls_back_to_a_validation_file(parquet: Path):
+    (parquet / "test-00000-of-00001.parquet").rename(parquet / "validation-00000-of-00001.parquet")
+    assert values(Parquet(path=str(parquet)), "test") == [7]
+
+
+def test_parquet_images_are_decoded_once_per_machine(parquet: Path, monkeypatch: pytest.MonkeyPatch):
+    Parquet(path=str(parquet)).train()
+    monkeypatch.setattr("pabench.data.images.load", lambda *_: pytest.fail("decoded again"))
+    assert len(Parquet(path=str(parquet), title="another").train()) == 4
+
+
+def test_other_bytes_are_another_dataset(parquet: Path):
+    before = Parquet(path=str(parquet))
+    fingerprint, _ = before.fingerprint(), before.test()
+    write_parquet(parquet / "test-00000-of-00001.parquet", [png(8)])
+    assert Parquet(path=str(parquet)).fingerprint() != fingerprint
+    assert values(Parquet(path=str(parquet)), "test") == [8]
+
+
+def test_the_fingerprint_does_not_depend_on_the_place(parquet: Path):
+    before = Parquet(path=str(parquet)).fingerprint()
+    assert Parquet(path=str(parquet.rename(parquet.with_name("moved")))).fingerprint() == before
+
+
+def test_several_label_columns_need_a_choice(tmp_path: Path):
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [png(1), png(2)], "fine_label", coarse_label=[0, 0])
+    with pytest.raises(DataError, match=r"label: expected one column of integers, 2 columns fit; set `label`"):
+        Parquet(path=str(tmp_path)).train()
+    assert Parquet(path=str(tmp_path), label="coarse_label").train().labels.tolist() == [0, 0]
+
+
+def test_a_test_label_beyond_the_training_labels_is_refused(parquet: Path):
+    write_parquet(parquet / "test-00000-of-00001.parquet", [png(8)], labels=[2])
+    with pytest.raises(DataError, match="test labels 2 to 2, expected 0 to 1"):
+        Parquet(path=str(parquet)).test()
+
+
+def test_a_broken_picture_is_named_with_its_row(parquet: Path):
+    write_parquet(parquet / "test-00000-of-00001.parquet", [png(8), b"no picture"])
+    with pytest.raises(DataError, match=r"test-00000-of-00001.parquet: row 1: cannot be read as a picture"):
+        Parquet(path=str(parquet)).test()
+
+
+def test_pictures_of_several_sizes_need_one(parquet: Path):
+    write_parquet(parquet / "test-00000-of-00001.parquet", [png(8), png(9, side=6)])
+    with pytest.raises(DataError, match=r"row 1: shape \(3, 6, 6\), the first one is \(3, 4, 4\); give `size`"):
+        Parquet(path=str(parquet)).test()
+    assert values(Parquet(path=str(parquet), size=5), "test") == [8, 9]
+    assert Parquet(path=str(parquet), size=5).shape == (3, 5, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(REAL).is_dir() or not any(Path(REAL).glob("*.parquet")), reason="no CIFAR-10 in Parquet")
+def test_the_real_cifar10_has_its_known_counts_and_moments():
+    dataset = Parquet(path=REAL, title="cifar10")
+    assert dataset.train().labels.bincount().tolist() == [5000] * 10
+    assert dataset.test().labels.bincount().tolist() == [1000] * 10
+    assert dataset.mean == pytest.approx(Cifar10.mean, abs=2e-3)  # JPEG moves the third digit at most
+    assert dataset.std == pytest.approx(Cifar10.std, abs=2e-3)

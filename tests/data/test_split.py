@@ -1,0 +1,59 @@
+"""Tests of pabench.data.split: class-balanced choices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pabench.data.split import Images, first_per_class, scoring_batch
+from pabench.errors import DataError
+
+from .conftest import numbered
+
+
+def test_a_scoring_batch_holds_as_many_images_of_each_class_sorted_by_class():
+    split = numbered(60, classes=3)
+    chosen = scoring_batch(split, classes=3, per_class=4, seed=0)
+    assert split.labels[chosen].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert len(set(chosen.tolist())) == 12
+
+
+def test_a_scoring_batch_may_use_every_image_of_a_class():
+    """Public loops over a data loader end in StopIteration here."""
+    chosen = scoring_batch(numbered(6, classes=2), classes=2, per_class=3, seed=0)
+    assert sorted(chosen.tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_class_with_too_few_images_is_named_with_its_count():
+    split = Images(torch.zeros(5, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 0, 0, 1, 1]))
+    with pytest.raises(DataError, match="class 1 has 2 images, 3 per class are needed"):
+        scoring_batch(split, classes=2, per_class=3, seed=0)
+
+
+def test_a_class_without_any_image_is_named():
+    with pytest.raises(DataError, match="class 2 has 0 images"):
+        scoring_batch(numbered(6, classes=2), classes=3, per_class=1, seed=0)
+
+
+def test_a_scoring_batch_depends_on_its_seed_and_on_nothing_else():
+    split = numbered(200, classes=2)
+    first = scoring_batch(split, classes=2, per_class=10, seed=1).tolist()
+    torch.rand(3)
+    assert scoring_batch(split, classes=2, per_class=10, seed=1).tolist() == first
+    assert scoring_batch(split, classes=2, per_class=10, seed=2).tolist() != first
+
+
+def test_a_larger_scoring_batch_contains_the_smaller_one():
+    split = numbered(200, classes=2)
+    small, large = (set(scoring_batch(split, classes=2, per_class=n, seed=1).tolist()) for n in (5, 20))
+    assert small < large
+
+
+def test_the_first_images_of_each_class_are_kept():
+    labels = torch.tensor([1, 0, 1, 1, 0, 0])
+    assert first_per_class(labels, classes=2, per_class=2, what="subset").tolist() == [1, 4, 0, 2]
+
+
+def test_a_label_beyond_the_classes_is_named():
+    with pytest.raises(DataError, match="subset: label 5 found, expected 0 to 1"):
+        first_per_class(torch.tensor([0, 1, 5]), classes=2, per_class=1, what="subset")
