@@ -30,7 +30,8 @@ from pabench.words import count, plain
 
 TAKEN = ("ok", "skipped")
 """What failed there may not fail here."""
-SITE = Path("data") / "v1" / "studies"
+SITE = "data/v1/studies"
+"""Where a published site keeps its submissions, each in a folder of its own."""
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 

@@ -45,6 +45,11 @@ def published(cells, slug="one", *, badges=None, **changes):
     return Published(slug, f"Study {slug}", "d" * 64, study, {c.key: c for c in cells}, badges or {})
 
 
+def pages(study, title, author):
+    """The site of one study."""
+    return site.pages([study], boards([study]), title, [author])
+
+
 def grid(*names, **options):
     criteria = [synthetic.CRITERIA.get(name) or CriterionSpec(name, version=1) for name in names]
     return synthetic.cells(criteria, models=options.pop("models", ("resnet20",)), **options)
@@ -64,7 +69,7 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
     # 3 seeds of dense + 3 criteria at 3 sparsities; dense and random of both studies are the same cells
     assert len(only.frame) == 3 + 3 * 3 * 3
     assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
-    assert [study.slug for study in only.studies["random"]] == ["one", "two"]
+    assert only.studies["random"] == ["one", "two"]
     assert only.remarks == ["two has 12 cells that others have: with equal accuracies."]
 
 
@@ -210,7 +215,7 @@ def files():
     cells = grid("random", "snip", "grasp", "synflow")
     known = {cell.criterion.name: row(cell) for cell in cells if cell.criterion}
     badges = {known["snip"]: Badge(1, "masks re-derived"), known["synflow"]: Badge(2, "trained again")}
-    return site.pages([published(cells, badges=badges)], "Boards", ["Ada Lovelace"])
+    return pages(published(cells, badges=badges), "Boards", "Ada Lovelace")
 
 
 def test_badges_differ_in_words_and_in_shape(files):
@@ -258,7 +263,7 @@ def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
 def test_hostile_names_are_escaped_and_are_no_formula():
     hostile = [CriterionSpec("<script>alert(1)</script>", version=1), CriterionSpec("=cmd|'/c calc'!A1", version=1)]
     cells = synthetic.cells([synthetic.CRITERIA["random"], *hostile], models=("resnet20",))
-    made = site.pages([published(cells)], "<b>Boards</b>", ['"Eve"\n  evil: yes'])
+    made = pages(published(cells), "<b>Boards</b>", '"Eve"\n  evil: yes')
 
     for path, data in made.items():
         if path.endswith(".html"):
