@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +13,9 @@ from markupsafe import Markup
 
 from pabench.errors import DataError
 from pabench.leaderboard.boards import Badge, Comparable, Published, caption, on_all, ran_with, together
-from pabench.leaderboard.sitefiles import citation, document, readme, table
-from pabench.report.page import TEMPLATES, render
+from pabench.leaderboard.sitefiles import citation, readme, table
+from pabench.leaderboard.submission import document
+from pabench.report.page import TEMPLATES, policy_hash, render
 from pabench.report.section import templates
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
@@ -35,7 +34,7 @@ def pages(
     """Every file of the site but the submissions themselves and the manifest, from studies and their boards."""
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
     script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
+    policy = f"default-src 'none'; style-src '{policy_hash(style)}'; script-src '{policy_hash(script)}'; img-src data:"
     common = {
         "site": title,
         "style": Markup(style),
@@ -207,7 +206,3 @@ def _told(shown: Comparable) -> dict[str, Any]:
 def _page(name: str, common: Mapping[str, Any], root: str, title: str, **values: Any) -> bytes:
     template = templates(TEMPLATES / "site").get_template(f"{name}.html.j2")
     return template.render(**common, root=root, title=title, **values).encode() + b"\n"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
