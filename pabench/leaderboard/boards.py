@@ -46,7 +46,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Published:
-    """A study on the site: `cells` by key, its frame and records, and badges by row (`verification.sampling.row`).
+    """A study on the site: its frame, cells and records, and badges by row (`verification.sampling.row`).
 
     `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
     """
@@ -55,7 +55,6 @@ class Published:
     title: str
     digest: str
     study: Study
-    cells: Mapping[str, Cell]
     badges: Mapping[str, Badge] = field(default_factory=dict)
     verified: Mapping[str, Any] | None = None
     rejected: str = ""
@@ -145,7 +144,7 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
-        for cell in study.cells.values():
+        for cell in study.study.cells.values():
             if not cell.ablation:
                 groups[place(cell)].append(cell)
         for name, cells in groups.items():

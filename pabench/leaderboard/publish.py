@@ -156,7 +156,7 @@ def _published(found: Verification, name: str, records: Sequence[Mapping[str, An
     slug = name or re.sub(r"[^A-Za-z0-9._-]", "-", str(manifest["name"]))[:64].strip(".-") or "study"
     title = plain(manifest.get("title") or manifest["name"])
     badges = _badges(best) if best and not rejected else {}
-    return Published(slug, title, foreign.digest, study, found.found.cells, badges, best, plain(rejected))
+    return Published(slug, title, foreign.digest, study, badges, best, plain(rejected))
 
 
 def _badges(record: Mapping[str, Any]) -> dict[str, Badge]:

@@ -25,7 +25,6 @@ from pabench.words import plain
 V1 = "data/v1"
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What computing with figures raises that are in range one by one and make no sense together."""
-LEGEND = tuple(Badge(level, "") for level in range(3))
 
 
 def pages(
@@ -42,9 +41,10 @@ def pages(
         "policy": f"{policy}; base-uri 'none'; form-action 'none'",
         "reference": REFERENCE,
         "interval_text": interval_text,
+        "legend": [Badge(level, "") for level in range(3)],
     }
     listed = [_listed(study) for study in studies]
-    index = {"boards": found, "overall": _overall(found), "studies": listed, "legend": LEGEND}
+    index = {"boards": found, "overall": _overall(found), "studies": listed}
     files = {"index.html": _page("index", common, "", title, **index)}
     for one in found:
         files |= _board_files(one, common)
@@ -73,14 +73,10 @@ def named_in_errors(name: str) -> Iterator[None]:
 
 
 def _board_files(shown: Comparable, common: Mapping[str, Any]) -> dict[str, bytes]:
-    values = {
-        "apart": [(other.slug, why) for other, why in shown.apart],
-        "facts": _facts(shown),
-        "badges": [(standing.criterion, shown.badges[standing.criterion]) for standing in shown.board.lines],
-    }
+    page = _page("board", common, "../", shown.title, shown=shown, facts=_facts(shown))
     rows = [_row(standing, shown) for standing in shown.board.lines]
     return {
-        f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, shown=shown, **values),
+        f"boards/{shown.slug}.html": page,
         f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
         f"{V1}/boards/{shown.slug}.json": document({"board": shown.slug, "title": shown.title, "rows": rows}),
     }

@@ -48,6 +48,4 @@ def _installed() -> Iterator[Path]:
     """Python files of the distributions that offer criteria, pabench's own left out."""
     for entry in entry_points(group="pabench.criteria"):
         if entry.dist is not None and entry.dist.name != "pabench":
-            for file in entry.dist.files or ():
-                if file.suffix == ".py":
-                    yield Path(str(file.locate()))
+            yield from (Path(str(file.locate())) for file in entry.dist.files or () if file.suffix == ".py")

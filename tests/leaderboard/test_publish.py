@@ -42,7 +42,7 @@ def published(cells, slug="one", *, badges=None, **changes):
     """A study of synthetic records; `changes` are of every record."""
     records = {cell.key: synthetic.record(cell, **changes) for cell in cells}
     study = frame.study(synthetic.manifest(cells, slug), records)
-    return Published(slug, f"Study {slug}", "d" * 64, study, {c.key: c for c in cells}, badges or {})
+    return Published(slug, f"Study {slug}", "d" * 64, study, badges or {})
 
 
 def pages(study, title, author):
