@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from pabench.leaderboard import site
 
-from ..leaderboard.test_publish import grid, pages, published
+from ..leaderboard.test_boards import grid, published
+from ..leaderboard.test_site import pages
 
 pytestmark = pytest.mark.browser
 
