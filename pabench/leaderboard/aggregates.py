@@ -48,5 +48,6 @@ def difference(claimed: Any, computed: Any) -> tuple[str, str, str] | None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (one, other))
+    # a whole number that no float can hold is an attack, and equal to none
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in (one, other))
     return abs(one - other) <= TOLERANCE * max(1.0, abs(other)) if numbers else one == other

@@ -1,4 +1,4 @@
-"""Which rows of several studies may stand on one leaderboard, and why others may not.
+"""Leaderboards: which rows of several studies may stand on one, why others may not, and what a board says.
 
 One board: same protocol, dataset content, model with its arguments, recipe, dtype of scores, sparsities, and seeds in
 common whose initial weights, data order, augmentation and scoring batch are equal. Anything else is another board.

@@ -144,9 +144,9 @@ def _in_place(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _scrubbed(document: Mapping[str, Any]) -> dict[str, Any]:
+def _scrubbed(told: Mapping[str, Any]) -> dict[str, Any]:
     """What is for others: identity and numbers untouched, texts without absolute paths."""
-    kept = {key: scrub.everything(value) if key in TEXTS else value for key, value in document.items()}
+    kept = {key: scrub.everything(value) if key in TEXTS else value for key, value in told.items()}
     if "cell" in kept:
         kept["cell"] = _cell(kept["cell"])
     if "cells" in kept:
@@ -165,8 +165,9 @@ def _beside(store: Store, cells: Iterable[Cell], done: Iterable[Cell]) -> dict[s
     """Receipts, findings and figures of the cells by path; what is left from earlier states of the study stays
     behind."""
     prunings = {cell.pruning_key for cell in done if cell.criterion}
+    checks = {cell.check_key for cell in cells if cell.criterion}
     found = {f"receipts/{key}": store.get("receipts", key) for key in prunings}
-    found |= {f"checks/{cell.check_key}": store.get("checks", cell.check_key) for cell in cells if cell.criterion}
+    found |= {f"checks/{key}": store.get("checks", key) for key in checks}
     known = prunings | {cell.key for cell in done}
     for key, data in store.records("metrics").items():
         if known.issuperset(of for entry in data["entries"] for of in entry["of"]):
