@@ -47,10 +47,9 @@ class Bank:
     def label(self) -> str:
         return f"{self.name} ({self.digest[:12]})"
 
-    def offers(self, cell: Cell) -> Mapping[str, Any] | None:
-        """The record of a cell that it has finished."""
-        record = self.found.records.get(cell.key)
-        return record if record and record["status"] in TAKEN else None
+    def offers(self, cell: Cell) -> bool:
+        """Whether it has finished the cell."""
+        return self.found.records.get(cell.key, {}).get("status") in TAKEN
 
     def lacks_mask(self, key: str) -> bool:
         """Whether the record of a cell names a mask that the bank has not."""

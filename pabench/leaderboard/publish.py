@@ -28,7 +28,6 @@ from pabench.words import count, plain
 SHOWN = 5
 """Flaws that an error names: `pabench verify` says all."""
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-Submit = Callable[[Path, Path], Submitted]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
 
 
 def _admitted(
-    given: str, scratch: Path, submitted: Submit, records: Sequence[Mapping[str, Any]], *, masks: bool
+    given: str, scratch: Path, submitted: Callable[..., Submitted], records: Sequence[Mapping[str, Any]], *, masks: bool
 ) -> _Admitted:
     """A study of the site, from its submission, which is made in `scratch` where a results folder is given.
 
