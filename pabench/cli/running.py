@@ -94,7 +94,7 @@ def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any], console
     cells = session.plan().open
     torch.set_num_threads(session.threads)
     taken = bank.offered(banks, cells)
-    bank.draw(session.store, cells, banks, here, session.pairing)
+    bank.draw(session.store, cells, taken, here, session.pairing)
     for line in of_banks(banks, taken, cells):
         say(console, f"bank: {line}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pabench.suite.cell import DENSE, STATUSES, Cell
+from pabench.store.record import labels
+from pabench.suite.cell import STATUSES, Cell
 
 TOLERANCE = 1e-9
 """Between two computations of one mean: another order of addition, no other number."""
@@ -16,19 +17,18 @@ TOLERANCE = 1e-9
 def aggregates(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each dataset, model, criterion, ablation and sparsity, in the order of the cells: how many cells
     ended how, and mean and sample standard deviation of top-1 over those that finished (None where there are none)."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, Any], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:
-        criterion = cell.criterion.label if cell.criterion else DENSE
-        place = (cell.dataset.label, cell.model.label, criterion, cell.ablation, cell.sparsity)
-        groups[place].append(records.get(cell.key, {"status": "missing"}))
+        place = {**labels(cell), "ablation": cell.ablation, "sparsity": cell.sparsity}
+        groups[tuple(place.items())].append(records.get(cell.key, {"status": "missing"}))
     rows = []
-    for (dataset, model, criterion, ablation, sparsity), found in groups.items():
-        named = {"dataset": dataset, "model": model, "criterion": criterion, "ablation": ablation, "sparsity": sparsity}
-        counts = {status: sum(record["status"] == status for record in found) for status in STATUSES}
+    for named, found in groups.items():
+        ended = Counter(record["status"] for record in found)
         values = [record["result"]["top1"] for record in found if record["status"] == "ok"]
         mean = statistics.fmean(values) if values else None
         spread = statistics.stdev(values) if len(values) > 1 else None
-        rows.append({**named, **counts, "top1_mean": mean, "top1_sd": spread})
+        counts = {status: ended[status] for status in STATUSES}
+        rows.append({**dict(named), **counts, "top1_mean": mean, "top1_sd": spread})
     return rows
 
 
@@ -48,5 +48,6 @@ def difference(claimed: Any, computed: Any) -> tuple[str, str, str] | None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (one, other))
+    # a whole number that no float can hold is an attack, and equal to none
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in (one, other))
     return abs(one - other) <= TOLERANCE * max(1.0, abs(other)) if numbers else one == other

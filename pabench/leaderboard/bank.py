@@ -7,7 +7,6 @@ augmentation and scoring batch, without which nothing would be paired.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from pabench.errors import DataError, MissingError, RefusedError
 from pabench.leaderboard.verification import consistent, wellformed
 from pabench.leaderboard.verification.folder import STUDY, SUBMISSION, Flaw, Foreign, content, read
 from pabench.leaderboard.verification.wellformed import Wellformed
+from pabench.source import bytes_digest
 from pabench.store.envelope import seal
-from pabench.store.record import ENVIRONMENT, PARTS
+from pabench.store.record import ENVIRONMENT, PARTS, labels
 from pabench.store.schema import Submission, problems
 from pabench.store.store import Store
 from pabench.store.verdict import OF_BANK
@@ -30,7 +30,8 @@ from pabench.words import count, plain
 
 TAKEN = ("ok", "skipped")
 """What failed there may not fail here."""
-SITE = Path("data") / "v1" / "studies"
+SITE = "data/v1/studies"
+"""Where a published site keeps its submissions, each in a folder of its own."""
 Pairing = Callable[[Cell], Mapping[str, str]]
 
 
@@ -46,10 +47,9 @@ class Bank:
     def label(self) -> str:
         return f"{self.name} ({self.digest[:12]})"
 
-    def offers(self, cell: Cell) -> Mapping[str, Any] | None:
-        """The record of a cell that it has finished."""
-        record = self.found.records.get(cell.key)
-        return record if record and record["status"] in TAKEN else None
+    def offers(self, cell: Cell) -> bool:
+        """Whether it has finished the cell."""
+        return self.found.records.get(cell.key, {}).get("status") in TAKEN
 
     def lacks_mask(self, key: str) -> bool:
         """Whether the record of a cell names a mask that the bank has not."""
@@ -79,7 +79,7 @@ def _opened(folder: Path) -> Bank:
     # a bank may be a study in the making, or one whose site keeps no masks: what is there counts
     broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
     # level 2 trusts what level 1 has found in order
-    broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _lacks_mask(flaw))]
+    broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _of_masks(flaw))]
     if broken:
         raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
     return Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
@@ -95,20 +95,16 @@ def _without_masks(foreign: Foreign) -> str:
 
 
 def _of_masks(flaw: Flaw) -> bool:
-    return flaw.file.startswith("masks/") or (flaw.file, flaw.field) == (SUBMISSION, "digest")
+    """Whether nothing but the lack of mask files is behind it."""
+    of_list = (flaw.file, flaw.field) == (SUBMISSION, "digest")
+    return of_list or flaw.file.startswith("masks/") or flaw.expected == "a mask file"
 
 
-def _lacks_mask(flaw: Flaw) -> bool:
-    return (flaw.field, flaw.expected) == ("receipt.mask", "a mask file")
-
-
-def offered(banks: Sequence[Bank], cells: Iterable[Cell]) -> dict[str, Bank]:
+def offered(banks: Iterable[Bank], cells: Sequence[Cell]) -> dict[str, Bank]:
     """By key of a cell the first bank that has finished it."""
-    found = {}
-    for cell in cells:
-        bank = next((bank for bank in banks if bank.offers(cell)), None)
-        if bank:
-            found[cell.key] = bank
+    found: dict[str, Bank] = {}
+    for bank in banks:
+        found |= {cell.key: bank for cell in cells if cell.key not in found and bank.offers(cell)}
     return found
 
 
@@ -117,44 +113,43 @@ def told(banks: Sequence[Bank], found: Mapping[str, Bank]) -> str:
     counts = Counter(bank.label for bank in found.values())
     lacking = sum(bank.lacks_mask(key) for key, bank in found.items())
     remade = f"; without {count(lacking, 'mask')}, which a submission needs and the run makes again" if lacking else ""
-    return ", ".join(f"{counts.get(bank.label, 0)} of {bank.label}" for bank in banks) + remade
+    return ", ".join(f"{counts[bank.label]} of {bank.label}" for bank in banks) + remade
 
 
-def draw(store: Store, cells: Sequence[Cell], banks: Sequence[Bank], here: Mapping[str, Any], pairing: Pairing) -> int:
-    """Put the cells that banks have into the store; returns how many.
+def draw(
+    store: Store, cells: Iterable[Cell], banks: Mapping[str, Bank], here: Mapping[str, Any], pairing: Pairing
+) -> None:
+    """Put the cells that banks have (`offered`) into the store.
 
     `here` is this machine's environment: a cell of another is flagged. `pairing(cell)` is what this machine makes for
     the cell's block. RefusedError: a bank's cells cannot be paired with what is computed here.
     """
-    found = offered(banks, cells)
-    taken = [(cell, found[cell.key]) for cell in cells if cell.key in found]
-    own = {cell.block: cell.dense() for cell, _ in taken}
+    taken = [cell for cell in cells if cell.key in banks]
+    own = {cell.block: cell.dense() for cell in taken}
     made = {block: pairing(cell) for block, cell in own.items()}
     # before anything is taken: a store with cells of two pairings is of no use
-    for cell, bank in taken:
-        _refuse_unpaired(cell, bank, made[cell.block], here)
-    for cell, bank in taken:
-        _take(store, cell, bank, here)
-    for bank in dict.fromkeys(found.values()):
-        keys = {key for cell, of in taken if of is bank for key in (cell.key, cell.pruning_key)}
-        _take_figures(store, bank, keys)
-    return len(found)
+    for cell in taken:
+        _refuse_unpaired(cell, banks[cell.key], made[cell.block], here)
+    for cell in taken:
+        _take(store, cell, banks[cell.key], here)
+    for bank in dict.fromkeys(banks.values()):
+        keys = {key for cell in taken if banks[cell.key] is bank for key in (cell.key, cell.pruning_key)}
+        for key, data in bank.found.foreign.all("metrics").items():
+            if keys.issuperset(of for entry in data["entries"] for of in entry["of"]):
+                store.commit("metrics", key, data)
 
 
-def reasons(banks: Sequence[Bank], cells: Iterable[Cell]) -> list[str]:
+def reasons(banks: Iterable[Bank], cells: Iterable[Cell]) -> list[str]:
     """Why cells that a bank seems to have are not taken from it: what differs, by criterion."""
     known = {cell.title: cell for bank in banks for cell in bank.found.cells.values()}
     counts: Counter[str] = Counter()
     for cell in cells:
-        if cell.title in known and known[cell.title].key != cell.key:
-            name = cell.criterion.label if cell.criterion else "dense"
-            counts[f"{name}: the bank's has another {', '.join(_differing(cell, known[cell.title]))}"] += 1
+        like = known.get(cell.title, cell)
+        if like.key != cell.key:
+            mine, theirs = facts(cell), facts(like)
+            differing = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+            counts[f"{labels(cell)['criterion']}: the bank's has another {', '.join(differing)}"] += 1
     return [f"{count(n, 'cell')} of {what}" for what, n in counts.items()]
-
-
-def _differing(cell: Cell, other: Cell) -> list[str]:
-    mine, theirs = facts(cell), facts(other)
-    return [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
 
 
 def _refuse_unpaired(cell: Cell, bank: Bank, own: Mapping[str, str], here: Mapping[str, Any]) -> None:
@@ -174,7 +169,7 @@ def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None
     """Put a cell into the store, its mask and its receipt before its record."""
     foreign, record = bank.found.foreign, bank.found.records[cell.key]
     receipt = bank.found.receipts.get(cell.pruning_key)
-    if receipt is not None and cell.criterion is not None:
+    if receipt is not None:
         sha = (receipt["receipt"] or {}).get("mask")
         if sha in foreign.masks:
             store.put_mask(content(foreign.folder, f"masks/{sha}.safetensors", sha))
@@ -191,14 +186,7 @@ def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None
 def _origin(bank: Bank, record: Mapping[str, Any]) -> dict[str, Any]:
     """Where a record is from; `via` says where the bank has it from."""
     via = {"via": record["bank"]} if "bank" in record else {}
-    sha = hashlib.sha256(seal(dict(record))).hexdigest()
-    return {"study": bank.name, "digest": bank.digest, "record": sha, **via}
-
-
-def _take_figures(store: Store, bank: Bank, keys: set[str]) -> None:
-    for key, data in bank.found.foreign.all("metrics").items():
-        if keys.issuperset(of for entry in data["entries"] for of in entry["of"]):
-            store.commit("metrics", key, data)
+    return {"study": bank.name, "digest": bank.digest, "record": bytes_digest(seal(dict(record))), **via}
 
 
 def _environments(record: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which rows of several studies may stand on one leaderboard, and why others may not.
+"""Leaderboards: which rows of several studies may stand on one, why others may not, and what a board says.
 
 One board: same protocol, dataset content, model with its arguments, recipe, dtype of scores, sparsities, and seeds in
 common whose initial weights, data order, augmentation and scoring batch are equal. Anything else is another board.
@@ -10,7 +10,9 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from itertools import permutations
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -18,6 +20,8 @@ from pabench.leaderboard.verification.sampling import place, row
 from pabench.report.alike import hashes
 from pabench.report.frame import chosen
 from pabench.report.study import Study
+from pabench.statistics.board import Board, board as standings, caveats
+from pabench.statistics.intervals import Interval, mean_interval
 from pabench.store.record import PARTS
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
@@ -42,7 +46,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Published:
-    """A study on the site: `cells` by key, its frame and records, and badges by row (`verification.sampling.row`).
+    """A study on the site: its frame, cells and records, and badges by row (`verification.sampling.row`).
 
     `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
     """
@@ -51,7 +55,6 @@ class Published:
     title: str
     digest: str
     study: Study
-    cells: Mapping[str, Cell]
     badges: Mapping[str, Badge] = field(default_factory=dict)
     verified: Mapping[str, Any] | None = None
     rejected: str = ""
@@ -63,40 +66,60 @@ class Published:
 
 @dataclass
 class Comparable:
-    """A board. `studies` that ran a criterion, and `given` badges by (criterion, study), are of its rows; `disputed`
-    says which studies give cells of others another accuracy."""
+    """A board, as pages show it. Its `frame` has one row a cell: a finished one before any other, then one of a row
+    that was checked further, then that of the first study. `studies` that ran a criterion are of all their cells,
+    shown or not; `disputed` says which studies give cells of others another accuracy."""
 
+    overall: ClassVar[bool] = False
     place: str
     sparsities: tuple[float, ...]
     cell: Cell
-    frames: list[pd.DataFrame] = field(default_factory=list)
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
     members: list[Published] = field(default_factory=list)
-    studies: dict[str, list[Published]] = field(default_factory=lambda: defaultdict(list))
-    given: dict[tuple[str, str], Badge] = field(default_factory=dict)
+    studies: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     pairing: dict[tuple[str, str], str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     disputed: list[str] = field(default_factory=list)
     identities: dict[str, str] = field(default_factory=lambda: {DENSE: ""})
     apart: list[tuple[Comparable, str]] = field(default_factory=list)
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row a cell: a finished one before any other, then one of a row that was checked further, then that of the
-        first study."""
-        return chosen(pd.concat(self.frames, ignore_index=True), "doubt").drop(columns="doubt")
+    @cached_property
+    def board(self) -> Board:
+        """The standing of its criteria."""
+        return standings(self.frame)
 
-    @property
+    @cached_property
     def badges(self) -> dict[str, Badge]:
         """By criterion: what holds of all results that the board shows, which is the least of their studies' badges."""
-        shown = self.frame[lambda frame: (frame["criterion"] != DENSE) & (frame["status"] != "missing")]
-        return {
-            str(name): _least({slug: self.given.get((str(name), slug), Badge()) for slug in rows["study"].unique()})
-            for name, rows in shown.groupby("criterion", sort=False)
-        }
+        found = {name: Badge() for name in self.studies}
+        shown = self.frame[(self.frame["criterion"] != DENSE) & (self.frame["status"] != "missing")]
+        for name, rows in shown.groupby("criterion", sort=False):
+            found[str(name)] = _least(dict(zip(rows["study"], rows["badge"], strict=True)))
+        return found
+
+    @property
+    def best(self) -> list[str]:
+        """The criteria that are not separable from the first."""
+        ranked = self.board.ranked
+        return [one.criterion for one in ranked if set(one.letters) & set(ranked[0].letters)]
+
+    @property
+    def dense(self) -> Interval | None:
+        top1 = self.frame.loc[self.frame["criterion"] == DENSE, "top1"].dropna()
+        return mean_interval(top1) if len(top1) else None
+
+    @property
+    def caption(self) -> str:
+        return caption(self.board)
 
     @property
     def title(self) -> str:
         return plain(f"{self.cell.dataset.label} · {self.cell.model.label}")
+
+    @property
+    def suffix(self) -> str:
+        """What tells boards of one title apart."""
+        return f"{count(self.cell.recipe.epochs, 'epoch')}, {self.slug.rpartition('-')[2]}" if self.apart else ""
 
     @property
     def slug(self) -> str:
@@ -107,23 +130,30 @@ class Comparable:
         return f"{told or 'board'}-{digest([self.place, self.sparsities, first])[:8]}"
 
 
+def caption(made: Board) -> str:
+    """What a standing is made from, and what it cannot say."""
+    if not made.ranked:
+        return "No block and sparsity is finished by every criterion: there is no ranking yet."
+    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
+    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
+
+
 def boards(studies: Sequence[Published]) -> list[Comparable]:
     """The boards of these studies, as they appear. Of a cell that two studies finished, that counts which was checked
     further, and then the first one's."""
     found: list[Comparable] = []
     for study in studies:
         groups: dict[str, list[Cell]] = defaultdict(list)
-        for cell in study.cells.values():
+        for cell in study.study.cells.values():
             if not cell.ablation:
                 groups[place(cell)].append(cell)
         for name, cells in groups.items():
             sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
             if sparsities:
                 _join(found, study, name, sparsities, cells)
-    for one in found:
-        for other in found:
-            if other is not one and other.title == one.title:
-                one.apart.append((other, _why(one, other)))
+    for one, other in permutations(found, 2):
+        if other.title == one.title:
+            one.apart.append((other, _why(one, other)))
     return found
 
 
@@ -144,25 +174,25 @@ def _join(
         board = Comparable(name, sparsities, cells[0])
         found.append(board)
     board.pairing |= pairing
-    board.members.append(study)
-    labels, doubt = {}, {DENSE: 0}
-    for cell in cells:
-        label, shown = _label(board, study, cell)
-        labels[label] = shown
-        if cell.criterion:
-            badge = study.badge(row(cell))
-            board.given[shown, study.slug] = badge
-            # a study that was rejected comes after all others, and dense, which has no row, is as good as its best row
-            doubt[shown] = 1 if study.rejected else -badge.level
-    doubt[DENSE] = 1 if study.rejected else min(doubt.values())
-    for shown in list(doubt)[1:]:  # all but dense
-        board.studies[shown].append(study)
-    frame = study.study.frame[study.study.frame["key"].isin({cell.key for cell in cells})]
-    if board.frames:
-        _compare_common(board, study, frame)
+    names = {cell.key: _label(board, study, cell) for cell in cells}
+    badges = {cell.key: study.badge(row(cell)) for cell in cells if cell.criterion}
+    # dense, which has no row, is as good as its study's best row
+    best = max(badges.values(), key=lambda badge: badge.level)
+    rows = study.study.frame[study.study.frame["key"].isin(names)]
+    given = [badges.get(key, best) for key in rows["key"]]
+    # a study that was rejected comes after all others
+    doubt = [1 if study.rejected else -badge.level for badge in given]
+    named = [names[key] for key in rows["key"]]
+    rows = rows.assign(study=study.slug, criterion=named, badge=given, doubt=doubt)
+    if board.members:
+        _compare_common(board, study, rows)
         _compare_environments(board, study)
-    names = [labels.get(name, name) for name in frame["criterion"]]
-    board.frames.append(frame.assign(study=study.slug, criterion=names, doubt=[doubt[name] for name in names]))
+        rows = pd.concat([board.frame, rows], ignore_index=True)
+    board.frame = chosen(rows, "doubt")
+    board.members.append(study)
+    for name in dict.fromkeys(named):
+        if name != DENSE:
+            board.studies[name].append(study.slug)
 
 
 def _fits(board: Comparable, name: str, sparsities: tuple[float, ...], pairing: Mapping[tuple[str, str], str]) -> bool:
@@ -172,41 +202,39 @@ def _fits(board: Comparable, name: str, sparsities: tuple[float, ...], pairing: 
     return alike and bool(common) and all(board.pairing[part] == pairing[part] for part in common)
 
 
-def _label(board: Comparable, study: Published, cell: Cell) -> tuple[str, str]:
-    """What the study and what the board calls a cell's criterion: of two of one name the later one says whose it is."""
+def _label(board: Comparable, study: Published, cell: Cell) -> str:
+    """What the board calls a cell's criterion: of two of one name the later one says whose it is."""
     if cell.criterion is None:
-        return DENSE, DENSE
+        return DENSE
     label, identity = plain(cell.criterion.label), digest(cell.criterion.identity())
     shown = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
     board.identities.setdefault(shown, identity)
-    return label, shown
+    return shown
 
 
-def _compare_common(board: Comparable, study: Published, frame: pd.DataFrame) -> None:
+def _compare_common(board: Comparable, study: Published, rows: pd.DataFrame) -> None:
     """What a reader must know of cells that other studies have, too."""
-    shown = board.frame.set_index("key")
-    before, after = shown["top1"], frame.set_index("key")["top1"]
-    common = after.index.intersection(before.index)
-    one, other = before[common], after[common]
-    both, either = one.notna() & other.notna(), one.notna() | other.notna()
-    apart = common[((one - other).abs() > EQUAL).to_numpy()]
-    alone = int((either & ~both).sum())
-    told = [f"{alone} of them finished in one study alone, which is shown"] if alone else []
+    common = board.frame.merge(rows[["key", "top1"]], on="key", suffixes=("", "_again"))
+    if common.empty:
+        return
+    gap = (common["top1"] - common["top1_again"]).abs()
+    apart = common[gap > EQUAL]
+    finished = common[["top1", "top1_again"]].notna().sum(axis="columns")
+    told = []
     if len(apart):
-        others = ", ".join(sorted({str(name) for name in shown.loc[apart, "study"]}))
-        dispute = f"another accuracy than in {others}, by up to {float((one - other).abs().max()):.2f} points"
-        told = [f"{len(apart)} of them with {dispute}; what was checked further is shown, else the first", *told]
+        others = ", ".join(sorted(set(apart["study"])))
+        dispute = f"another accuracy than in {others}, by up to {gap.max():.2f} points"
+        told.append(f"{len(apart)} of them with {dispute}; what was checked further is shown, else the first")
         board.disputed.append(f"{study.slug} has {count(len(apart), 'cell')} with {dispute}")
-    if len(common):
-        equal = "with equal accuracies" if either.any() else "finished in none"
-        board.remarks.append(
-            f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}."
-        )
+    if alone := int((finished == 1).sum()):
+        told.append(f"{alone} of them finished in one study alone, which is shown")
+    equal = "with equal accuracies" if finished.any() else "finished in none"
+    board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}.")
 
 
 def _compare_environments(board: Comparable, study: Published) -> None:
     """What a reader must know of a study that ran elsewhere."""
-    here, there = ran_with([study]), ran_with(board.members[:-1])
+    here, there = ran_with([study]), ran_with(board.members)
     if here != there:
         board.remarks.append(
             f"{study.slug} ran with {here}, the studies before it with {there}: a difference between "
@@ -263,9 +291,6 @@ def on_all(found: Sequence[Comparable]) -> list[str]:
 def together(found: Sequence[Comparable]) -> pd.DataFrame:
     """All boards as one frame of what is on all: each is a stratum of its own, whose blocks are compared within it."""
     names = on_all(found)
-    frames = [
-        board.frame.assign(dataset=board.slug, model="", block=board.frame["block"].map(lambda b, s=board.slug: b + s))
-        for board in found
-    ]
+    frames = [one.frame.assign(dataset=one.slug, model="", block=one.frame["block"] + one.slug) for one in found]
     whole = pd.concat(frames, ignore_index=True)
     return whole[whole["criterion"].isin(names)]

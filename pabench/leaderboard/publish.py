@@ -14,6 +14,7 @@ from typing import Any
 
 from pabench.errors import RefusedError, SuiteError
 from pabench.leaderboard import site
+from pabench.leaderboard.bank import SITE
 from pabench.leaderboard.boards import Badge, Published, boards
 from pabench.leaderboard.site import named_in_errors
 from pabench.leaderboard.sitefiles import Item, Written, item, update
@@ -26,9 +27,7 @@ from pabench.words import count, plain
 
 SHOWN = 5
 """Flaws that an error names: `pabench verify` says all."""
-STUDIES = "data/v1/studies"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-Submit = Callable[[Path, Path], Submitted]
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class _Admitted:
     said of it."""
 
     study: Published
-    items: Mapping[str, Item]
-    digests: frozenset[str]
-    notes: tuple[str, ...]
+    items: dict[str, Item]
+    digests: set[str]
+    notes: list[str]
 
 
 def publish(
@@ -68,23 +67,23 @@ def publish(
         if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
         with named_in_errors(", ".join(slugs)):
-            disputed = [f"{board.slug}: {told}" for board in boards(studies) for told in board.disputed]
-            pages = site.pages(studies, plain(title), [plain(author) for author in authors])
+            found = boards(studies)
+            pages = site.pages(studies, found, plain(title), [plain(author) for author in authors])
         items = {path: item(data) for path, data in pages.items()}
+        notes: list[str] = []
+        known: set[str] = set()
         for one in admitted:
             items |= one.items
-        told = [note for one in admitted for note in one.notes]
-        return update(out, items, [*told, *_unused(records, admitted), *disputed])
-
-
-def _unused(records: Iterable[Mapping[str, Any]], admitted: Iterable[_Admitted]) -> Iterator[str]:
-    known = {digest for one in admitted for digest in one.digests}
-    for record in records:
-        if record["digest"] not in known:
-            yield (
-                f"the verification of {plain(record['study'])}, digest {str(record['digest'])[:16]}, is of none of "
-                "these studies as they are now: not used"
-            )
+            notes += one.notes
+            known |= one.digests
+        notes += [
+            f"the verification of {plain(record['study'])}, digest {record['digest'][:16]}, is of none of these "
+            "studies as they are now: not used"
+            for record in records
+            if record["digest"] not in known
+        ]
+        notes += [f"{board.slug}: {told}" for board in found for told in board.disputed]
+        return update(out, items, notes)
 
 
 def _named(given: str) -> tuple[str, Path]:
@@ -111,7 +110,7 @@ def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
 
 
 def _admitted(
-    given: str, scratch: Path, submitted: Submit, records: Sequence[Mapping[str, Any]], *, masks: bool
+    given: str, scratch: Path, submitted: Callable[..., Submitted], records: Sequence[Mapping[str, Any]], *, masks: bool
 ) -> _Admitted:
     """A study of the site, from its submission, which is made in `scratch` where a results folder is given.
 
@@ -134,16 +133,14 @@ def _admitted(
     study = _published(found, name, [one for one in records if one["digest"] in digests])
     if study.rejected:
         notes.append(f"{given}: {study.rejected}; no row of it has a badge, and the site says so")
-    return _Admitted(study, dict(_submission(found, study.slug, masks=masks)), frozenset(digests), tuple(notes))
-
-
-def _submission(found: Verification, slug: str, *, masks: bool) -> Iterator[tuple[str, Item]]:
-    """The submission itself: what others point --bank at."""
+    # the submission itself is what others point --bank at
     foreign = found.found.foreign
-    for path, sha in foreign.files.items():
-        if masks or not path.startswith("masks/"):
-            load = partial(content, foreign.folder, path, sha)
-            yield f"{STUDIES}/{slug}/{path}", Item(sha, foreign.sizes[path], load)
+    items = {
+        f"{SITE}/{study.slug}/{path}": Item(sha, foreign.sizes[path], partial(content, folder, path, sha))
+        for path, sha in foreign.files.items()
+        if masks or not path.startswith("masks/")
+    }
+    return _Admitted(study, items, digests, notes)
 
 
 def _published(found: Verification, name: str, records: Sequence[Mapping[str, Any]]) -> Published:
@@ -158,7 +155,7 @@ def _published(found: Verification, name: str, records: Sequence[Mapping[str, An
     slug = name or re.sub(r"[^A-Za-z0-9._-]", "-", str(manifest["name"]))[:64].strip(".-") or "study"
     title = plain(manifest.get("title") or manifest["name"])
     badges = _badges(best) if best and not rejected else {}
-    return Published(slug, title, foreign.digest, study, found.found.cells, badges, best, plain(rejected))
+    return Published(slug, title, foreign.digest, study, badges, best, plain(rejected))
 
 
 def _badges(record: Mapping[str, Any]) -> dict[str, Badge]:
@@ -168,12 +165,12 @@ def _badges(record: Mapping[str, Any]) -> dict[str, Badge]:
         return {}
     found = {}
     for row, outcomes in _by_row(levels[3]).items():
-        told = ", ".join(sorted({str(o["outcome"]) for o in outcomes}))
+        told = ", ".join(sorted({o["outcome"] for o in outcomes}))
         found[row] = Badge(1, f"masks of {count(len(outcomes), 'cell')} re-derived ({plain(told)})")
     for row, outcomes in _by_row(levels.get(4, {})).items():
         if row in found:
             n = sum(len(o["fresh"]) for o in outcomes)
-            worst = max(float(o["detectable"]) for o in outcomes)
+            worst = max(o["detectable"] for o in outcomes)
             told = f"{n} trainings with fresh seeds agree; a difference of {worst:.1f} points would show (80 %)"
             found[row] = Badge(2, f"{found[row].detail}; {told}")
     return found
@@ -184,7 +181,7 @@ def _by_row(level: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for outcome in level.get("outcomes", []):
         if not outcome.get("ended"):
-            rows[str(outcome["row"])].append(outcome)
+            rows[outcome["row"]].append(outcome)
     return rows
 
 

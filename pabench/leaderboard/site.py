@@ -2,65 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
-from pabench.leaderboard.boards import Badge, Comparable, Published, boards, on_all, ran_with, together
-from pabench.leaderboard.sitefiles import citation, document, readme, table
-from pabench.report.page import TEMPLATES, render
+from pabench.leaderboard.boards import Badge, Comparable, Published, caption, on_all, ran_with, together
+from pabench.leaderboard.sitefiles import citation, readme, table
+from pabench.leaderboard.submission import document
+from pabench.report.page import TEMPLATES, policy_hash, render
 from pabench.report.section import templates
-from pabench.statistics.board import REFERENCE, Board, Standing, board, caveats
-from pabench.statistics.intervals import Interval, interval_text, mean_interval
-from pabench.suite.cell import DENSE, STATUSES
-from pabench.words import count, plain
+from pabench.statistics.board import REFERENCE, Standing, board
+from pabench.statistics.intervals import interval_text
+from pabench.suite.cell import STATUSES
+from pabench.words import plain
 
 V1 = "data/v1"
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What computing with figures raises that are in range one by one and make no sense together."""
-LEGEND = tuple(Badge(level, "") for level in range(3))
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A board as a page shows it. `suffix` tells boards of one title apart; `best` are those not separable from the
-    first; `studies` and `badges` are by criterion."""
-
-    slug: str
-    title: str
-    board: Board
-    caption: str
-    dense: Interval | None = None
-    overall: bool = False
-    suffix: str = ""
-    remarks: tuple[str, ...] = ()
-    studies: Mapping[str, list[str]] = field(default_factory=dict)
-    badges: Mapping[str, Badge] = field(default_factory=dict)
-    members: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> list[str]:
-        ranked = self.board.ranked
-        letters = set(ranked[0].letters) if ranked else set()
-        return [standing.criterion for standing in ranked if letters & set(standing.letters)]
-
-
-def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> dict[str, bytes]:
-    """Every file of the site but the submissions themselves and the manifest."""
-    found = boards(studies)
-    shown = [_shown(one) for one in found]
-    overall = _overall(found) if len(found) > 1 and len(on_all(found)) > 1 else None
+def pages(
+    studies: Sequence[Published], found: Sequence[Comparable], title: str, authors: Sequence[str]
+) -> dict[str, bytes]:
+    """Every file of the site but the submissions themselves and the manifest, from studies and their boards."""
     style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
     script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
+    policy = f"default-src 'none'; style-src '{policy_hash(style)}'; script-src '{policy_hash(script)}'; img-src data:"
     common = {
         "site": title,
         "style": Markup(style),
@@ -68,17 +41,19 @@ def pages(studies: Sequence[Published], title: str, authors: Sequence[str]) -> d
         "policy": f"{policy}; base-uri 'none'; form-action 'none'",
         "reference": REFERENCE,
         "interval_text": interval_text,
+        "legend": [Badge(level, "") for level in range(3)],
     }
-    index = {"boards": shown, "overall": overall, "studies": _listed(studies), "legend": LEGEND}
+    listed = [_listed(study) for study in studies]
+    index = {"boards": found, "overall": _overall(found), "studies": listed}
     files = {"index.html": _page("index", common, "", title, **index)}
-    for comparable, one in zip(found, shown, strict=True):
-        files |= _board_files(comparable, one, common)
+    for one in found:
+        files |= _board_files(one, common)
     for study in studies:
         with named_in_errors(study.slug):
             files |= _study_files(study)
-    files[f"{V1}/boards.json"] = document([_told(*pair) for pair in zip(shown, found, strict=True)])
-    files[f"{V1}/studies.json"] = document(_listed(studies))
-    links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in shown]
+    files[f"{V1}/boards.json"] = document([_told(one) for one in found])
+    files[f"{V1}/studies.json"] = document(listed)
+    links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in found]
     files["CITATION.cff"] = citation(title, authors, studies)
     files["README.md"] = readme(title, links)
     files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
@@ -97,15 +72,11 @@ def named_in_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def _board_files(comparable: Comparable, shown: Shown, common: Mapping[str, Any]) -> dict[str, bytes]:
-    values = {
-        "apart": [(other.slug, why) for other, why in comparable.apart],
-        "facts": _facts(comparable),
-        "badges": [(s.criterion, shown.badges[s.criterion]) for s in shown.board.lines],
-    }
+def _board_files(shown: Comparable, common: Mapping[str, Any]) -> dict[str, bytes]:
+    page = _page("board", common, "../", shown.title, shown=shown, facts=_facts(shown))
     rows = [_row(standing, shown) for standing in shown.board.lines]
     return {
-        f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, shown=shown, **values),
+        f"boards/{shown.slug}.html": page,
         f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
         f"{V1}/boards/{shown.slug}.json": document({"board": shown.slug, "title": shown.title, "rows": rows}),
     }
@@ -123,58 +94,26 @@ def _study_files(study: Published) -> dict[str, bytes]:
     return files
 
 
-def _shown(comparable: Comparable) -> Shown:
-    frame, badges = comparable.frame, comparable.badges
-    made = board(frame)
-    dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
-    told = f"{count(comparable.cell.recipe.epochs, 'epoch')}, {comparable.slug.rpartition('-')[2]}"
-    return Shown(
-        slug=comparable.slug,
-        title=comparable.title,
-        board=made,
-        caption=_caption(made),
-        dense=mean_interval(dense) if len(dense) else None,
-        suffix=told if comparable.apart else "",
-        remarks=tuple(comparable.remarks),
-        studies=_contributed([comparable], made),
-        badges={s.criterion: badges.get(s.criterion, Badge()) for s in made.lines},
-        members=tuple(study.slug for study in comparable.members),
-    )
-
-
-def _overall(found: Sequence[Comparable]) -> Shown:
+def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
+    """What is on all boards as a table of its own, which has neither badges nor a dense baseline."""
+    names = on_all(found)
+    if len(found) < 2 or len(names) < 2:
+        return None
     made = board(together(found))
-    caption = (
-        f"The criteria that are on all {len(found)} boards. {_caption(made)} Each board counts the same, and is "
-        "compared within itself."
-    )
-    return Shown(
-        slug="all",
-        title="Over all boards",
-        board=made,
-        caption=caption,
-        overall=True,
-        studies=_contributed(found, made),
-    )
+    return {
+        "overall": True,
+        "slug": "all",
+        "title": "Over all boards",
+        "board": made,
+        "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
+        "is compared within itself.",
+        "remarks": (),
+        "dense": None,
+        "studies": {name: dict.fromkeys(slug for one in found for slug in one.studies[name]) for name in names},
+    }
 
 
-def _contributed(found: Sequence[Comparable], made: Board) -> dict[str, list[str]]:
-    """By criterion the studies that ran it."""
-    studies: dict[str, list[str]] = {}
-    for name in (standing.criterion for standing in made.lines):
-        slugs = (study.slug for comparable in found for study in comparable.studies.get(name, []))
-        studies[name] = list(dict.fromkeys(slugs))
-    return studies
-
-
-def _caption(made: Board) -> str:
-    if not made.ranked:
-        return "No block and sparsity is finished by every criterion: there is no ranking yet."
-    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
-    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
-
-
-def _row(standing: Standing, shown: Shown) -> dict[str, Any]:
+def _row(standing: Standing, shown: Comparable) -> dict[str, Any]:
     """A row of a board for programs."""
     badge = shown.badges[standing.criterion]
     return {
@@ -186,7 +125,7 @@ def _row(standing: Standing, shown: Shown) -> dict[str, Any]:
         "mean_rank": standing.mean_rank,
         f"difference_to_{REFERENCE}": asdict(standing.difference) if standing.difference else None,
         "top1": {f"{s:g}": asdict(interval) for s, interval in standing.means.items()},
-        **{status: standing.count(status) for status in ("ok", "failed", "skipped", "missing")},
+        **{status: standing.count(status) for status in STATUSES},
         "checked": badge.name,
         "checked_detail": badge.detail,
         "studies": shown.studies[standing.criterion],
@@ -202,15 +141,15 @@ def _flat(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return flat.rename(columns=lambda name: name.removesuffix("_mean") if name.startswith("top1_") else name)
 
 
-def _facts(comparable: Comparable) -> list[tuple[str, str]]:
-    cell = comparable.cell
+def _facts(shown: Comparable) -> list[tuple[str, str]]:
+    cell = shown.cell
     recipe = ", ".join(f"{k} {_word(v)}" for k, v in asdict(cell.recipe).items())
     facts = [("protocol", cell.protocol), ("dataset", f"{cell.dataset.label} ({cell.dataset.name})")]
     facts += [("dataset content", cell.dataset.fingerprint)]
     facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
     facts += [("model", cell.model.label), ("scores in", cell.scoring.dtype), ("recipe", recipe)]
-    seeds = sorted({int(seed) for seed in comparable.frame["seed"]})
-    facts += [("sparsities", ", ".join(f"{s:g}" for s in comparable.sparsities)), ("seeds", ", ".join(map(str, seeds)))]
+    seeds = sorted({int(seed) for seed in shown.frame["seed"]})
+    facts += [("sparsities", ", ".join(f"{s:g}" for s in shown.sparsities)), ("seeds", ", ".join(map(str, seeds)))]
     return [(name, plain(value)) for name, value in facts]
 
 
@@ -224,53 +163,42 @@ def _word(value: Any) -> str:
     return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
-def _listed(studies: Sequence[Published]) -> list[dict[str, Any]]:
-    """The studies for programs, and for the table of the front page."""
-    found = []
-    for study in studies:
-        statuses = Counter(study.study.frame["status"])
-        levels = (study.verified or {}).get("levels", [])
-        found.append(
-            {
-                "slug": study.slug,
-                "title": study.title,
-                "digest": study.digest,
-                "cells": len(study.study.frame),
-                "ok": statuses["ok"],
-                "other": ", ".join(f"{statuses[s]} {s}" for s in STATUSES[1:] if statuses[s]),
-                # no study is on the site that has not passed two levels
-                "level": max([2, *(level["level"] for level in levels if level["passed"])]),
-                "detail": ", ".join(
-                    f"{len(level['outcomes'])} sampled at level {level['level']}"
-                    for level in levels
-                    if level["level"] > 2
-                ),
-                "environment": ran_with([study]),
-                "verified": bool(study.verified),
-                "rejected": study.rejected,
-            }
-        )
-    return found
+def _listed(study: Published) -> dict[str, Any]:
+    """A study for programs, and for the table of the front page."""
+    statuses = Counter(study.study.frame["status"])
+    levels = (study.verified or {}).get("levels", [])
+    sampled = [level for level in levels if level["level"] > 2]
+    return {
+        "slug": study.slug,
+        "title": study.title,
+        "digest": study.digest,
+        "cells": len(study.study.frame),
+        "ok": statuses["ok"],
+        "other": ", ".join(f"{statuses[s]} {s}" for s in STATUSES[1:] if statuses[s]),
+        # no study is on the site that has not passed two levels
+        "level": max([2, *(level["level"] for level in levels if level["passed"])]),
+        "detail": ", ".join(f"{len(level['outcomes'])} sampled at level {level['level']}" for level in sampled),
+        "environment": ran_with([study]),
+        "verified": bool(study.verified),
+        "rejected": study.rejected,
+    }
 
 
-def _told(shown: Shown, comparable: Comparable) -> dict[str, Any]:
+def _told(shown: Comparable) -> dict[str, Any]:
+    """A board in the list for programs."""
     return {
         "slug": shown.slug,
         "title": shown.title,
-        "sparsities": list(comparable.sparsities),
+        "sparsities": list(shown.sparsities),
         "blocks": shown.board.blocks,
         "criteria": [standing.criterion for standing in shown.board.ranked],
         "best": shown.best,
-        "studies": list(shown.members),
-        "apart": {other.slug: why for other, why in comparable.apart},
-        "facts": dict(_facts(comparable)),
+        "studies": [study.slug for study in shown.members],
+        "apart": {other.slug: why for other, why in shown.apart},
+        "facts": dict(_facts(shown)),
     }
 
 
 def _page(name: str, common: Mapping[str, Any], root: str, title: str, **values: Any) -> bytes:
     template = templates(TEMPLATES / "site").get_template(f"{name}.html.j2")
     return template.render(**common, root=root, title=title, **values).encode() + b"\n"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -3,11 +3,11 @@ what is replaced, and what belongs to others."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 
 from pabench.errors import DataError, RefusedError
 from pabench.leaderboard.boards import Published
+from pabench.source import bytes_digest
 from pabench.store import files as stored
 from pabench.words import plain
 
@@ -30,20 +31,12 @@ FORMULA = tuple("=+-@\t\r")
 
 def table(frame: pd.DataFrame) -> bytes:
     """A table whose texts, headers included, no spreadsheet takes for a formula."""
-    safe = frame.copy()
-    safe.columns = [_harmless(str(column)) for column in safe.columns]
-    for column in safe.columns[safe.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
-        safe[column] = safe[column].map(_harmless)
+    safe = frame.map(_harmless).rename(columns=lambda name: _harmless(str(name)))
     return safe.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-
-def document(value: Any) -> bytes:
-    """JSON with sorted keys."""
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
@@ -94,7 +87,7 @@ class Item:
 
 
 def item(data: bytes) -> Item:
-    return Item(hashlib.sha256(data).hexdigest(), len(data), lambda: data)
+    return Item(bytes_digest(data), len(data), lambda: data)
 
 
 def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
@@ -104,16 +97,14 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     RefusedError: somebody else wrote or edited a file that this site needs.
     """
     before = _before(out)
-    others = {path for path, one in items.items() if _foreign(out / path, {one.sha256, before.get(path)})}
-    for path in sorted(others.intersection(KEPT)):
+    for path, one in sorted(items.items()):
+        if not os.path.lexists(out / path) or _sha(out / path) in (one.sha256, before.get(path)):
+            continue
+        if path not in KEPT:
+            whose = "edited since `pabench publish` wrote it" if path in before else "not written by `pabench publish`"
+            raise RefusedError(f"{out / path}: {whose}; move it away, or choose another folder with -o")
         notes.append(f"{out / path}: written or edited by somebody else, left as it is")
         del items[path]
-    for path in sorted(others.difference(KEPT)):
-        who = "edited since" if path in before else "not written by"
-        raise RefusedError(
-            f"{out / path}: {who} `pabench publish`{' wrote it' * (path in before)}; move it away, or choose another "
-            "folder with -o"
-        )
     listed = {path: one.sha256 for path, one in sorted(items.items())}
     items[MANIFEST] = item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")
     changed = [path for path, one in items.items() if _sha(out / path) != one.sha256]
@@ -123,7 +114,8 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     stale = [path for path, sha in before.items() if path not in items and _sha(out / path) == sha]
     for path in stale:
         os.unlink(out / path)
-        _prune(out, (out / path).parent)
+        with suppress(OSError):  # raised by the first folder that is not empty: at the latest the site's own
+            os.removedirs((out / path).parent)
     total = sum(one.size for one in items.values())
     return Written(out, len(items), len(changed), len(stale), total, tuple(notes))
 
@@ -141,20 +133,8 @@ def _before(out: Path) -> dict[str, str]:
         ) from None
 
 
-def _foreign(path: Path, ours: Collection[str | None]) -> bool:
-    """Whether there is something that is neither of an earlier site nor what this one writes."""
-    return os.path.lexists(path) and _sha(path) not in ours
-
-
 def _sha(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
+        return bytes_digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""
     except OSError:
         return ""
-
-
-def _prune(out: Path, folder: Path) -> None:
-    """Folders that are left empty, up to the site's own."""
-    while folder != out and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from pabench.errors import SuiteError
 from pabench.source import bytes_digest
 from pabench.suite.suite import parse
 
-GROUP = "pabench.criteria"
 LARGEST = 2**20
 """Bytes of a file that is read: no criterion is longer, and a folder may hold anything."""
 
@@ -22,38 +22,30 @@ def find(sources: Iterable[str], manifest: Mapping[str, Any], given: Iterable[Pa
     """The files whose SHA-256 are `sources`, among those given, those the study was run with and installed plugins."""
     wanted = set(sources)
     found: dict[str, bytes] = {}
-    for path in [*given, *_of_study(manifest), *_installed()]:
+    for path in chain(given, _of_study(manifest), _installed()):
         if wanted <= set(found):
             break
-        try:
+        with suppress(OSError):
             data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
-        except OSError:
-            continue
-        if (sha := bytes_digest(data)) in wanted:
-            found[sha] = data
+            if (sha := bytes_digest(data)) in wanted:
+                found[sha] = data
     return found
 
 
 def _of_study(manifest: Mapping[str, Any]) -> Iterator[Path]:
     """`--plugin` files of the study's command, files in `criteria/` beside its suite, and those its suite lists."""
-    try:
+    with suppress(ValueError):  # quotes that are not closed: whoever wrote it, no shell took it
         words = shlex.split(str(manifest.get("command", "")))
-    except ValueError:
-        words = []
-    yield from (Path(value) for flag, value in pairwise(words) if flag == "--plugin")
+        yield from (Path(value) for flag, value in pairwise(words) if flag == "--plugin")
     suite = Path(str(manifest.get("suite_path") or "."))
     yield from sorted((suite.parent / "criteria").glob("*.py"))
-    try:
-        listed = parse(str(manifest.get("suite", "")), str(suite), manifest.get("overrides", ())).plugins
-    except SuiteError:
-        listed = ()
-    yield from (suite.parent / plugin for plugin in listed)
+    with suppress(SuiteError):
+        parsed = parse(str(manifest.get("suite", "")), str(suite), manifest.get("overrides", ()))
+        yield from (suite.parent / plugin for plugin in parsed.plugins)
 
 
 def _installed() -> Iterator[Path]:
     """Python files of the distributions that offer criteria, pabench's own left out."""
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group="pabench.criteria"):
         if entry.dist is not None and entry.dist.name != "pabench":
-            for file in entry.dist.files or ():
-                if file.suffix == ".py":
-                    yield Path(str(file.locate()))
+            yield from (Path(str(file.locate())) for file in entry.dist.files or () if file.suffix == ".py")

@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from pabench.leaderboard import site
 
-from ..leaderboard.test_publish import grid, published
+from ..leaderboard.test_boards import grid, published
+from ..leaderboard.test_site import pages
 
 pytestmark = pytest.mark.browser
 
@@ -16,9 +17,7 @@ pytestmark = pytest.mark.browser
 def board(tmp_path, monkeypatch):
     """A board of four criteria, `mine` of which has no result; its accuracies grow with its place here."""
     monkeypatch.setattr(site, "render", lambda study: "<!doctype html><title>a study</title>")
-    files = site.pages(
-        [published(grid("random", "magnitude", "snip", "mine", sparsities=[0.9, 0.98]))], "Our <b>", ["A"]
-    )
+    files = pages(published(grid("random", "magnitude", "snip", "mine", sparsities=[0.9, 0.98])), "Our <b>", "A")
     for path, data in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)

@@ -1,285 +1,32 @@
-"""A leaderboard site: only what compares stands together, badges are earned, and nothing of others is touched."""
+"""A published site: badges are earned, nothing of others is touched, and no code of a submission is run."""
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import html
 import json
 import re
 import shutil
-from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from pabench.errors import DataError, RefusedError, SuiteError
-from pabench.leaderboard import boards as comparable, site
-from pabench.leaderboard.boards import Badge, Published, boards
+from pabench.leaderboard import site
 from pabench.leaderboard.publish import publish
 from pabench.leaderboard.submission import submit
 from pabench.leaderboard.verification.sampling import place, row
 from pabench.leaderboard.verification.verify import verify
 from pabench.report import frame
 from pabench.store.envelope import seal, unseal
-from pabench.suite.specs import CriterionSpec
 
-from .. import synthetic
 from ..forgery import Forgery
+from .test_site import texts
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_reports():
-    """A study's page takes seconds, and is tested in test_report.py."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site, "render", lambda study: f"<!doctype html><title>{study.manifest['name']}</title>")
-        yield
-
-
-def published(cells, slug="one", *, badges=None, **changes):
-    """A study of synthetic records; `changes` are of every record."""
-    records = {cell.key: synthetic.record(cell, **changes) for cell in cells}
-    study = frame.study(synthetic.manifest(cells, slug), records)
-    return Published(slug, f"Study {slug}", "d" * 64, study, {c.key: c for c in cells}, badges or {})
-
-
-def grid(*names, **options):
-    criteria = [synthetic.CRITERIA.get(name) or CriterionSpec(name, version=1) for name in names]
-    return synthetic.cells(criteria, models=options.pop("models", ("resnet20",)), **options)
-
-
-def texts(page: bytes) -> str:
-    """What a page shows, without tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", page.decode(), flags=re.S))
-
-
-# --- what may stand together ------------------------------------------------------------------------------------------
-
-
-def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
-    (only,) = boards([published(grid("random", "snip"), "one"), published(grid("random", "mine"), "two")])
-
-    # 3 seeds of dense + 3 criteria at 3 sparsities; dense and random of both studies are the same cells
-    assert len(only.frame) == 3 + 3 * 3 * 3
-    assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
-    assert [study.slug for study in only.studies["random"]] == ["one", "two"]
-    assert only.remarks == ["two has 12 cells that others have: with equal accuracies."]
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (lambda c: replace(c, recipe=replace(c.recipe, epochs=2)), "recipe epochs 160 here, 2 there"),
-        (lambda c: replace(c, dataset=replace(c.dataset, fingerprint="0" * 64)), "dataset content ffffffffffff here"),
-        (lambda c: replace(c, scoring=replace(c.scoring, dtype="float32")), "scores in float64 here, float32 there"),
-        (lambda c: replace(c, protocol="pai-v2"), "protocol pai-v1 here, pai-v2 there"),
-        (lambda c: replace(c, seed=c.seed + 10), "no seed in common"),
-    ],
-)
-def test_what_does_not_compare_is_on_another_board_which_says_why(change, why):
-    one = published(grid("random", "snip"), "one")
-    other = published([change(cell) for cell in grid("random", "mine")], "two")
-
-    first, second = boards([one, other])
-    ((apart, told),) = first.apart
-    assert apart is second
-    assert why in told
-    assert first.slug != second.slug
-
-
-def test_other_sparsities_are_another_board():
-    first, _ = boards([published(grid("random"), "one"), published(grid("random", sparsities=(0.8, 0.95)), "two")])
-
-    assert first.apart[0][1] == "sparsities 0.8, 0.95, 0.99 here, 0.8, 0.95 there"
-
-
-def test_the_same_seeds_with_other_weights_are_another_board():
-    """Another version of torch draws other weights: nothing is paired, whatever the seeds are called."""
-    pairing = {"weights": "0" * 64, "order": "1" * 64, "augmentation": "2" * 64, "scoring_batch": ""}
-    first, _ = boards([published(grid("random"), "one"), published(grid("mine"), "two", pairing=pairing)])
-
-    assert first.apart[0][1] == "the same seeds gave other weights, order, augmentation, so that nothing is paired"
-
-
-def test_two_criteria_of_one_name_are_two_rows():
-    edited = replace(synthetic.CRITERIA["snip"], source="e" * 64)
-    one = published(grid("random", "snip"), "one")
-    other = published(synthetic.cells([edited], models=("resnet20",)), "two")
-
-    (only,) = boards([one, other])
-    assert set(only.frame["criterion"]) == {"dense", "random", "snip", "snip · two"}
-
-
-def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
-    cells = grid("random")
-    one = published(cells, "one")
-    records = {c.key: synthetic.record(c) for c in cells}
-    key = next(c.key for c in cells if c.criterion)
-    records[key]["result"]["top1"] += 1
-    other = replace(one, slug="two", study=frame.study(synthetic.manifest(cells, "two"), records))
-
-    (only,) = boards([one, other])
-    dispute = "another accuracy than in one, by up to 1.00 points"
-    told = f"1 of them with {dispute}; what was checked further is shown, else the first"
-    assert only.remarks == [f"two has 12 cells that others have: {told}."]
-    assert only.disputed == [f"two has 1 cell with {dispute}"]
-    assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
-
-
-def test_a_copy_with_other_numbers_does_not_replace_what_was_verified_whatever_comes_first():
-    cells = grid("random", "snip")
-    (known,) = {row(c) for c in cells if c.criterion and c.criterion.name == "snip"}
-    records = {c.key: synthetic.record(c) for c in cells}
-    for record in records.values():
-        record["result"]["top1"] = 99.0
-    copy = replace(published(cells, "aaa"), study=frame.study(synthetic.manifest(cells, "aaa"), records))
-    honest = published(cells, "honest", badges={known: Badge(1, "masks re-derived")})
-
-    (only,) = boards([copy, honest])
-    shown = only.frame.groupby("criterion")["study"].unique().map(list).to_dict()
-    # dense has no row of its own: it is of the study that was checked further
-    assert shown == {"dense": ["honest"], "snip": ["honest"], "random": ["aaa"]}
-    (told,) = only.disputed
-    assert told.startswith("honest has 21 cells with another accuracy than in aaa, by up to")
-
-    (without,) = boards([replace(copy, rejected="rejected at level 4"), published(cells, "honest")])
-    assert set(without.frame["study"]) == {"honest"}
-    assert without.frame["top1"].max() < 99
-
-
-def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
-    """snip failed in one (9 cells) and finished in two, dense and random are equal: 21 cells of both, none is lost."""
-    cells = grid("random", "snip")
-    records = {
-        c.key: (synthetic.failed if c.criterion and c.criterion.name == "snip" else synthetic.record)(c) for c in cells
-    }
-    one = replace(published(cells, "one"), study=frame.study(synthetic.manifest(cells, "one"), records))
-    two = published(cells, "two")
-
-    for order in ([one, two], [two, one]):
-        (only,) = boards(order)
-        assert len(only.frame) == 21
-        assert set(only.frame["status"]) == {"ok"}
-        snip = only.frame[only.frame["criterion"] == "snip"]
-        assert snip["study"].tolist() == ["two"] * 9
-        told = "9 of them finished in one study alone, which is shown"
-        assert only.remarks == [f"{order[1].slug} has 21 cells that others have: {told}."]
-
-
-def badge_of(*studies: Published) -> Badge:
-    (only,) = boards(studies)
-    return only.badges["snip"]
-
-
-def test_a_row_has_the_least_badge_of_the_studies_whose_results_it_shows():
-    everything = grid("random", "snip")
-    of_one_seed, more = [c for c in everything if not c.seed], grid("random", "snip", seeds=4)
-    (known,) = {row(c) for c in everything if c.criterion and c.criterion.name == "snip"}
-    again = {known: Badge(2, "trained again")}
-
-    # of two, which was checked further, one seed is shown, and the others of one
-    both = badge_of(published(everything, "one"), published(of_one_seed, "two", badges=again))
-    assert both == Badge(0, f"one: {Badge().detail}; two: trained again")
-    # of two, which has nine of its cells from one, the fourth seed alone is shown
-    both = badge_of(published(everything, "one", badges=again), published(more, "two"))
-    assert both == Badge(0, f"one: trained again; two: {Badge().detail}")
-    assert badge_of(published(everything, "one", badges=again), published(of_one_seed, "two")) == again[known]
-
-
-def test_another_environment_is_named():
-    other = published(grid("mine"), "two", environment={**synthetic.ENVIRONMENT, "device": "cuda: Example 9"})
-    (only,) = boards([published(grid("random"), "one"), other])
-
-    assert "two ran with torch 2.14.1, cuda: Example 9" in only.remarks[-1]
-
-
-def test_all_boards_together_hold_the_criteria_that_are_on_each():
-    found = boards([published(grid("random", "snip", "mine")), published(grid("random", "snip", models=("vgg",)), "b")])
-
-    assert comparable.on_all(found) == ["random", "snip"]
-    assert set(comparable.together(found)["criterion"]) == {"random", "snip"}
-
-
-# --- pages ------------------------------------------------------------------------------------------------------------
+pytestmark = pytest.mark.usefixtures("quick_reports")
 
 
 @pytest.fixture(scope="module")
-def files():
-    cells = grid("random", "snip", "grasp", "synflow")
-    known = {cell.criterion.name: row(cell) for cell in cells if cell.criterion}
-    badges = {known["snip"]: Badge(1, "masks re-derived"), known["synflow"]: Badge(2, "trained again")}
-    return site.pages([published(cells, badges=badges)], "Boards", ["Ada Lovelace"])
-
-
-def test_badges_differ_in_words_and_in_shape(files):
-    (page,) = [data for path, data in files.items() if path.startswith("boards/")]
-    shown = texts(page)
-
-    assert re.search(r"snip ◐ mask-verified", shown)
-    assert re.search(r"synflow \(steps=100\) ● reproduced", shown)
-    assert re.search(r"grasp ○ self-reported", shown)
-
-
-def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(files):
-    class Found(HTMLParser):
-        def __init__(self):
-            super().__init__()
-            self.links, self.tags = [], set()
-
-        def handle_starttag(self, tag, attributes):
-            self.tags.add(tag)
-            self.links += [value for name, value in attributes if name in ("src", "href")]
-
-    for path, data in files.items():
-        if path.endswith(".html") and not path.startswith("studies/"):
-            found = Found()
-            found.feed(data.decode())
-            assert not found.tags & {"img", "iframe", "link", "form", "object"}
-            assert not [link for link in found.links if re.match(r"[a-z]+:|/", link)]
-            for tag in ("style", "script"):
-                (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
-                (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))
-                assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() == sha
-
-
-def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
-    (name,) = [path for path in files if path.startswith("data/v1/boards/") and path.endswith(".json")]
-    rows = {r["criterion"]: r for r in json.loads(files[name])["rows"]}
-    table = {r["criterion"]: r for r in csv.DictReader(files[name.replace(".json", ".csv")].decode().splitlines())}
-
-    assert rows["snip"]["checked"] == table["snip"]["checked"] == "mask-verified"
-    assert float(table["snip"]["top1_0.8"]) == pytest.approx(rows["snip"]["top1"]["0.8"]["mean"])
-    assert rows["random"]["ok"] == 9
-    assert f"{rows['snip']['top1']['0.8']['mean']:.2f}" in files[f"boards/{Path(name).stem}.html"].decode()
-
-
-def test_hostile_names_are_escaped_and_are_no_formula():
-    hostile = [CriterionSpec("<script>alert(1)</script>", version=1), CriterionSpec("=cmd|'/c calc'!A1", version=1)]
-    cells = synthetic.cells([synthetic.CRITERIA["random"], *hostile], models=("resnet20",))
-    made = site.pages([published(cells)], "<b>Boards</b>", ['"Eve"\n  evil: yes'])
-
-    for path, data in made.items():
-        if path.endswith(".html"):
-            assert b"<script>alert" not in data
-            assert b"<b>Boards" not in data
-    table = next(data for path, data in made.items() if path.startswith("data/v1/boards/") and path.endswith(".csv"))
-    assert b"\n'=cmd" in table
-    assert b"\n  evil" not in made["CITATION.cff"]
-
-
-def test_the_front_matter_is_what_a_static_space_needs(files):
-    assert files["README.md"].decode().startswith('---\ntitle: "Boards"\nsdk: static\napp_file: index.html\n')
-    assert files[".nojekyll"] == b""
-    assert '- name: "Ada Lovelace"' in files["CITATION.cff"].decode()
-
-
-# --- publishing -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def out(submission, tmp_path_factory):
+def out(quick_reports, submission, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "site"
     publish([str(submission)], folder)
     return folder

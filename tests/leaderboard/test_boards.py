@@ -1,0 +1,170 @@
+"""Only what compares stands together, and where results of several studies are of one cell, readers are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pabench.leaderboard.boards import Badge, Published, boards, on_all, together
+from pabench.leaderboard.verification.sampling import row
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec
+
+from .. import synthetic
+
+
+def published(cells, slug="one", *, badges=None, **changes):
+    """A study of synthetic records; `changes` are of every record."""
+    records = {cell.key: synthetic.record(cell, **changes) for cell in cells}
+    study = frame.study(synthetic.manifest(cells, slug), records)
+    return Published(slug, f"Study {slug}", "d" * 64, study, badges or {})
+
+
+def grid(*names, **options):
+    criteria = [synthetic.CRITERIA.get(name) or CriterionSpec(name, version=1) for name in names]
+    return synthetic.cells(criteria, models=options.pop("models", ("resnet20",)), **options)
+
+
+def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
+    (only,) = boards([published(grid("random", "snip"), "one"), published(grid("random", "mine"), "two")])
+
+    # 3 seeds of dense + 3 criteria at 3 sparsities; dense and random of both studies are the same cells
+    assert len(only.frame) == 3 + 3 * 3 * 3
+    assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
+    assert only.studies["random"] == ["one", "two"]
+    assert only.remarks == ["two has 12 cells that others have: with equal accuracies."]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda c: replace(c, recipe=replace(c.recipe, epochs=2)), "recipe epochs 160 here, 2 there"),
+        (lambda c: replace(c, dataset=replace(c.dataset, fingerprint="0" * 64)), "dataset content ffffffffffff here"),
+        (lambda c: replace(c, scoring=replace(c.scoring, dtype="float32")), "scores in float64 here, float32 there"),
+        (lambda c: replace(c, protocol="pai-v2"), "protocol pai-v1 here, pai-v2 there"),
+        (lambda c: replace(c, seed=c.seed + 10), "no seed in common"),
+    ],
+)
+def test_what_does_not_compare_is_on_another_board_which_says_why(change, why):
+    one = published(grid("random", "snip"), "one")
+    other = published([change(cell) for cell in grid("random", "mine")], "two")
+
+    first, second = boards([one, other])
+    ((apart, told),) = first.apart
+    assert apart is second
+    assert why in told
+    assert first.slug != second.slug
+
+
+def test_other_sparsities_are_another_board():
+    first, _ = boards([published(grid("random"), "one"), published(grid("random", sparsities=(0.8, 0.95)), "two")])
+
+    assert first.apart[0][1] == "sparsities 0.8, 0.95, 0.99 here, 0.8, 0.95 there"
+
+
+def test_the_same_seeds_with_other_weights_are_another_board():
+    """Another version of torch draws other weights: nothing is paired, whatever the seeds are called."""
+    pairing = {"weights": "0" * 64, "order": "1" * 64, "augmentation": "2" * 64, "scoring_batch": ""}
+    first, _ = boards([published(grid("random"), "one"), published(grid("mine"), "two", pairing=pairing)])
+
+    assert first.apart[0][1] == "the same seeds gave other weights, order, augmentation, so that nothing is paired"
+
+
+def test_two_criteria_of_one_name_are_two_rows():
+    edited = replace(synthetic.CRITERIA["snip"], source="e" * 64)
+    one = published(grid("random", "snip"), "one")
+    other = published(synthetic.cells([edited], models=("resnet20",)), "two")
+
+    (only,) = boards([one, other])
+    assert set(only.frame["criterion"]) == {"dense", "random", "snip", "snip · two"}
+
+
+def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
+    cells = grid("random")
+    one = published(cells, "one")
+    records = {c.key: synthetic.record(c) for c in cells}
+    key = next(c.key for c in cells if c.criterion)
+    records[key]["result"]["top1"] += 1
+    other = replace(one, slug="two", study=frame.study(synthetic.manifest(cells, "two"), records))
+
+    (only,) = boards([one, other])
+    dispute = "another accuracy than in one, by up to 1.00 points"
+    told = f"1 of them with {dispute}; what was checked further is shown, else the first"
+    assert only.remarks == [f"two has 12 cells that others have: {told}."]
+    assert only.disputed == [f"two has 1 cell with {dispute}"]
+    assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
+
+
+def test_a_copy_with_other_numbers_does_not_replace_what_was_verified_whatever_comes_first():
+    cells = grid("random", "snip")
+    (known,) = {row(c) for c in cells if c.criterion and c.criterion.name == "snip"}
+    records = {c.key: synthetic.record(c) for c in cells}
+    for record in records.values():
+        record["result"]["top1"] = 99.0
+    copy = replace(published(cells, "aaa"), study=frame.study(synthetic.manifest(cells, "aaa"), records))
+    honest = published(cells, "honest", badges={known: Badge(1, "masks re-derived")})
+
+    (only,) = boards([copy, honest])
+    shown = only.frame.groupby("criterion")["study"].unique().map(list).to_dict()
+    # dense has no row of its own: it is of the study that was checked further
+    assert shown == {"dense": ["honest"], "snip": ["honest"], "random": ["aaa"]}
+    (told,) = only.disputed
+    assert told.startswith("honest has 21 cells with another accuracy than in aaa, by up to")
+
+    (without,) = boards([replace(copy, rejected="rejected at level 4"), published(cells, "honest")])
+    assert set(without.frame["study"]) == {"honest"}
+    assert without.frame["top1"].max() < 99
+
+
+def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
+    """snip failed in one (9 cells) and finished in two, dense and random are equal: 21 cells of both, none is lost."""
+    cells = grid("random", "snip")
+    records = {
+        c.key: (synthetic.failed if c.criterion and c.criterion.name == "snip" else synthetic.record)(c) for c in cells
+    }
+    one = replace(published(cells, "one"), study=frame.study(synthetic.manifest(cells, "one"), records))
+    two = published(cells, "two")
+
+    for order in ([one, two], [two, one]):
+        (only,) = boards(order)
+        assert len(only.frame) == 21
+        assert set(only.frame["status"]) == {"ok"}
+        snip = only.frame[only.frame["criterion"] == "snip"]
+        assert snip["study"].tolist() == ["two"] * 9
+        told = "9 of them finished in one study alone, which is shown"
+        assert only.remarks == [f"{order[1].slug} has 21 cells that others have: {told}."]
+
+
+def badge_of(*studies: Published) -> Badge:
+    (only,) = boards(studies)
+    return only.badges["snip"]
+
+
+def test_a_row_has_the_least_badge_of_the_studies_whose_results_it_shows():
+    everything = grid("random", "snip")
+    of_one_seed, more = [c for c in everything if not c.seed], grid("random", "snip", seeds=4)
+    (known,) = {row(c) for c in everything if c.criterion and c.criterion.name == "snip"}
+    again = {known: Badge(2, "trained again")}
+
+    # of two, which was checked further, one seed is shown, and the others of one
+    both = badge_of(published(everything, "one"), published(of_one_seed, "two", badges=again))
+    assert both == Badge(0, f"one: {Badge().detail}; two: trained again")
+    # of two, which has nine of its cells from one, the fourth seed alone is shown
+    both = badge_of(published(everything, "one", badges=again), published(more, "two"))
+    assert both == Badge(0, f"one: trained again; two: {Badge().detail}")
+    assert badge_of(published(everything, "one", badges=again), published(of_one_seed, "two")) == again[known]
+
+
+def test_another_environment_is_named():
+    other = published(grid("mine"), "two", environment={**synthetic.ENVIRONMENT, "device": "cuda: Example 9"})
+    (only,) = boards([published(grid("random"), "one"), other])
+
+    assert "two ran with torch 2.14.1, cuda: Example 9" in only.remarks[-1]
+
+
+def test_all_boards_together_hold_the_criteria_that_are_on_each():
+    found = boards([published(grid("random", "snip", "mine")), published(grid("random", "snip", models=("vgg",)), "b")])
+
+    assert on_all(found) == ["random", "snip"]
+    assert set(together(found)["criterion"]) == {"random", "snip"}

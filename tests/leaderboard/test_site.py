@@ -1,0 +1,104 @@
+"""Pages say what was checked, run nothing but their own script, and show hostile names as the text they are."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pabench.leaderboard import site
+from pabench.leaderboard.boards import Badge, boards
+from pabench.leaderboard.verification.sampling import row
+from pabench.suite.specs import CriterionSpec
+
+from .. import synthetic
+from .test_boards import grid, published
+
+pytestmark = pytest.mark.usefixtures("quick_reports")
+
+
+def pages(study, title, author):
+    """The site of one study."""
+    return site.pages([study], boards([study]), title, [author])
+
+
+def texts(page: bytes) -> str:
+    """What a page shows, without tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", page.decode(), flags=re.S))
+
+
+@pytest.fixture(scope="module")
+def files(quick_reports):
+    cells = grid("random", "snip", "grasp", "synflow")
+    known = {cell.criterion.name: row(cell) for cell in cells if cell.criterion}
+    badges = {known["snip"]: Badge(1, "masks re-derived"), known["synflow"]: Badge(2, "trained again")}
+    return pages(published(cells, badges=badges), "Boards", "Ada Lovelace")
+
+
+def test_badges_differ_in_words_and_in_shape(files):
+    (page,) = [data for path, data in files.items() if path.startswith("boards/")]
+    shown = texts(page)
+
+    assert re.search(r"snip ◐ mask-verified", shown)
+    assert re.search(r"synflow \(steps=100\) ● reproduced", shown)
+    assert re.search(r"grasp ○ self-reported", shown)
+
+
+def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(files):
+    class Found(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.links, self.tags = [], set()
+
+        def handle_starttag(self, tag, attributes):
+            self.tags.add(tag)
+            self.links += [value for name, value in attributes if name in ("src", "href")]
+
+    for path, data in files.items():
+        if path.endswith(".html") and not path.startswith("studies/"):
+            found = Found()
+            found.feed(data.decode())
+            assert not found.tags & {"img", "iframe", "link", "form", "object"}
+            assert not [link for link in found.links if re.match(r"[a-z]+:|/", link)]
+            for tag in ("style", "script"):
+                (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
+                (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))
+                assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() == sha
+
+
+def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
+    (name,) = [path for path in files if path.startswith("data/v1/boards/") and path.endswith(".json")]
+    rows = {r["criterion"]: r for r in json.loads(files[name])["rows"]}
+    table = {r["criterion"]: r for r in csv.DictReader(files[name.replace(".json", ".csv")].decode().splitlines())}
+
+    assert rows["snip"]["checked"] == table["snip"]["checked"] == "mask-verified"
+    assert float(table["snip"]["top1_0.8"]) == pytest.approx(rows["snip"]["top1"]["0.8"]["mean"])
+    assert rows["random"]["ok"] == 9
+    assert f"{rows['snip']['top1']['0.8']['mean']:.2f}" in files[f"boards/{Path(name).stem}.html"].decode()
+
+
+def test_hostile_names_are_escaped_and_are_no_formula():
+    hostile = [CriterionSpec("<script>alert(1)</script>", version=1), CriterionSpec("=cmd|'/c calc'!A1", version=1)]
+    cells = synthetic.cells([synthetic.CRITERIA["random"], *hostile], models=("resnet20",))
+    made = pages(published(cells), "<b>Boards</b>", '"Eve"\n  evil: yes')
+
+    for path, data in made.items():
+        if path.endswith(".html"):
+            assert b"<script>alert" not in data
+            assert b"<b>Boards" not in data
+    table = next(data for path, data in made.items() if path.startswith("data/v1/boards/") and path.endswith(".csv"))
+    assert b"\n'=cmd" in table
+    assert b"\n  evil" not in made["CITATION.cff"]
+
+
+def test_the_front_matter_is_what_a_static_space_needs(files):
+    assert files["README.md"].decode().startswith('---\ntitle: "Boards"\nsdk: static\napp_file: index.html\n')
+    assert files[".nojekyll"] == b""
+    assert '- name: "Ada Lovelace"' in files["CITATION.cff"].decode()
