@@ -120,7 +120,7 @@ def _run(number: int, check: Callable[[], Level]) -> Level:
 
 
 def record(verification: Verification, path: Path) -> None:
-    """Write what was found, for `pabench publish --verified`. SuiteError: see `judgement.refuse_target`."""
+    """Write what was found, for `pabench publish --verified`. SuiteError: see `certificate.refuse_target`."""
     refuse_target(verification.folder, path)
     files.replace(path, seal({**verification.to_json(), "created": now()}))
 
