@@ -67,8 +67,7 @@ def recorded(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file; expected what `pabench verify --record` wrote") from None
     except DataError as error:
         raise DataError(f"{path}: no record of a verification: {error}") from None
-    wrong = problems(Judged, found)
-    if wrong:
+    if wrong := problems(Judged, found):
         where, expected, there = wrong[0]
         raise DataError(
             f"{path}: no record of a verification; expected what `pabench verify --record` wrote: "

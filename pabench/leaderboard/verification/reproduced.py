@@ -19,7 +19,7 @@ from scipy import stats
 
 from pabench.leaderboard.verification.folder import Flaw
 from pabench.leaderboard.verification.level import Level, Recheck
-from pabench.leaderboard.verification.rederived import trained_again
+from pabench.leaderboard.verification.rederived import tried_again
 from pabench.leaderboard.verification.rerun import Rerun, Where, excused, rerun, why
 from pabench.leaderboard.verification.sampling import ended, sample, settings
 from pabench.leaderboard.verification.wellformed import Wellformed
@@ -51,7 +51,7 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     without = ended(found, count, seed, training=True)
     everything = [cell for cells in again.values() for cell in cells] + without
     with rerun(found.foreign, everything, where, training=True) as made:
-        failed = [trained_again(found, cell, made, where) for cell in without]
+        failed = [tried_again(LEVEL, found, cell, made, where) for cell in without]
         values, lost = _accuracies(found, groups, again, made)
         notes = list(made.notes)
     if lost:
@@ -72,13 +72,12 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
 def _fresh_seeds(found: Wellformed, count: int, seed: int) -> list[int]:
     """Seeds that no cell of the study has."""
     draw, taken = random.Random(f"fresh {seed}"), {cell.seed for cell in found.cells.values()}
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     while len(seeds) < count:
         one = draw.randrange(FIRST_SEED, 2**31)
         if one not in taken:
-            taken.add(one)
-            seeds.append(one)
-    return seeds
+            seeds[one] = None
+    return list(seeds)
 
 
 def _accuracies(
@@ -86,18 +85,16 @@ def _accuracies(
 ) -> tuple[Accuracies, list[Flaw]]:
     """The accuracies of each setting, and the fresh cells that gave none."""
     lost: list[Flaw] = []
-    values = {}
+    values: dict[str, tuple[list[float], list[float]]] = {}
     for group in groups:
         key = group[0].key
-        reported, fresh = [found.records[cell.key]["result"]["top1"] for cell in group], []
+        values[key] = ([found.records[cell.key]["result"]["top1"] for cell in group], [])
         for cell in again[key]:
             record = made.record(cell)
-            if record is None or record["status"] != "ok":
-                told = why(record)
-                lost.append(Flaw(LEVEL, "fresh seeds", "a result", told, "top1", cell.title, excused(record)))
+            if record and record["status"] == "ok":
+                values[key][1].append(record["result"]["top1"])
             else:
-                fresh.append(record["result"]["top1"])
-        values[key] = (reported, fresh)
+                lost.append(Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, excused(record)))
     return values, lost
 
 
@@ -175,16 +172,15 @@ def _judged(cell: Cell, judged: Mapping[str, Agreement]) -> Recheck:
         f"fresh minus reported {agreement.difference:+.2f} points, 99 % interval "
         f"[{agreement.low:+.2f}, {agreement.high:+.2f}], n = {len(agreement.fresh)} and {len(agreement.reported)}"
     )
-    flaws = []
-    file = f"records/{cell.key}.json"
+    expected = there = ""
     if not agreement.agrees:
         expected = f"no difference that is significant at {ALPHA:g} (t test, Holm over {len(judged)} settings)"
-        flaws.append(Flaw(LEVEL, file, expected, f"{told}, p = {agreement.p:.2g}", "result.top1", title))
+        there = f"{told}, p = {agreement.p:.2g}"
     elif agreement.detectable > MOST_DETECTABLE:
         expected = f"a test that finds {MOST_DETECTABLE:g} points with probability {POWER:g}; {_remedy(judged)}"
-        least = f"one that finds {agreement.detectable:.1f} points at best"
-        flaws.append(Flaw(LEVEL, file, expected, least, "result.top1", title, unable=True))
-    return Recheck(cell, told, flaws, more={"title": title, **asdict(agreement)})
+        there = f"one that finds {agreement.detectable:.1f} points at best"
+    flaw = Flaw(LEVEL, f"records/{cell.key}.json", expected, there, "result.top1", title, unable=agreement.agrees)
+    return Recheck(cell, told, [flaw] if there else [], more={"title": title, **asdict(agreement)})
 
 
 def _remedy(judged: Mapping[str, Agreement]) -> str:
