@@ -42,9 +42,8 @@ class Reached(Part):
 
     @model_validator(mode="after")
     def _trained(self) -> Reached:
-        if self.level == 4 and any(
-            one.fresh is None or one.detectable is None for one in self.outcomes if not one.ended
-        ):
+        trained = [one for one in self.outcomes if not one.ended] if self.level == 4 else []
+        if any(one.fresh is None or one.detectable is None for one in trained):
             raise ValueError("expected fresh and detectable of every setting")
         return self
 

@@ -45,12 +45,6 @@ def check(found: Wellformed) -> list[Flaw]:
     return flaws
 
 
-def uncounted(found: Wellformed) -> int:
-    """Pruned cells whose FLOPs level 2 cannot compute: their record does not say what each layer takes."""
-    pruned = [record for _, record in found.finished if (record["receipt"] or {}).get("mask")]
-    return sum(record["result"]["flops"].get("layers") is None for record in pruned)
-
-
 def _differing(at: str, expected: Mapping[str, Any], there: Mapping[str, Any], whose: str) -> Iterator[Wrong]:
     """What is there and not as expected, among the entries that are expected."""
     for name, value in expected.items():
@@ -293,21 +287,20 @@ def _of_network(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _paired(found: Wellformed) -> Iterator[Flaw]:
     """The cells of a block whose hashes are not those of most of its cells, apart from what an ablation changes."""
-    groups: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str], list[tuple[Cell, str]]] = defaultdict(list)
     for key, record in found.records.items():
+        cell = found.cells[key]
         for part, value in record["pairing"].items():
-            groups[record["block"], part, alike(found.cells[key].ablation, part)][key] = value
+            groups[record["block"], part, alike(cell.ablation, part)].append((cell, value))
     for (block, part, ablation), values in groups.items():
-        usual, _ = Counter(values.values()).most_common(1)[0]
-        plain = set(groups.get((block, part, ""), {}).values()) if ablation else set()
-        for key, value in values.items():
+        usual, _ = Counter(value for _, value in values).most_common(1)[0]
+        plain = {value for _, value in groups.get((block, part, ""), ())} if ablation else set()
+        for cell, value in values:
             if value != usual:
-                expected = f"{usual} (most cells of its block)"
+                yield Flaw.of(LEVEL, cell, f"pairing.{part}", f"{usual} (most cells of its block)", value)
             elif value in plain:
                 expected = "another hash than the plain cells', which the ablation changes"
-            else:
-                continue
-            yield Flaw.of(LEVEL, found.cells[key], f"pairing.{part}", expected, value)
+                yield Flaw.of(LEVEL, cell, f"pairing.{part}", expected, value)
 
 
 def _sources(found: Wellformed) -> Iterator[Flaw]:

@@ -78,7 +78,7 @@ def _taken_over(rule: CriterionSpec) -> Iterator[Flaw]:
     allocation = rule.args.get("allocation", "")
     named = allocation.removeprefix(AS) if isinstance(allocation, str) and allocation.startswith(AS) else ""
     giver = rule.donor.get("name", "")
-    if not isinstance(giver, str) or named.partition("@")[0] != giver:
+    if named.partition("@")[0] != giver:
         yield _flaw(rule, "donor", f"{named or 'none'}, by its allocation", str(giver or "none"))
 
 

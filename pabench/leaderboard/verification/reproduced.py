@@ -13,6 +13,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -20,7 +21,7 @@ from scipy import stats
 from pabench.leaderboard.verification.folder import Flaw
 from pabench.leaderboard.verification.level import Level, Recheck
 from pabench.leaderboard.verification.rederived import tried_again
-from pabench.leaderboard.verification.rerun import Rerun, Where, excused, rerun, why
+from pabench.leaderboard.verification.rerun import Where, excused, rerun, why
 from pabench.leaderboard.verification.sampling import ended, sample, settings
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.statistics.intervals import holm
@@ -49,13 +50,16 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     seeds = _fresh_seeds(found, fresh, seed)
     again = {group[0].key: [replace(group[0], seed=one) for one in seeds] for group in groups}
     without = ended(found, count, seed, training=True)
-    everything = [cell for cells in again.values() for cell in cells] + without
-    with rerun(found.foreign, everything, where, training=True) as made:
+    every = [cell for cells in again.values() for cell in cells]
+    with rerun(found.foreign, [*every, *without], where, training=True) as made:
         failed = [tried_again(LEVEL, found, cell, made, where) for cell in without]
-        values, lost = _accuracies(found, groups, again, made)
+        records = {cell.key: made.record(cell) for cell in every}
         notes = list(made.notes)
-    if lost:
+    trained = {key: record for key, record in records.items() if record and record["status"] == "ok"}
+    if lost := [_lost(cell, records[cell.key]) for cell in every if cell.key not in trained]:
         return Level.of(LEVEL, failed, notes, *lost)
+    pairs = zip(groups, again.values(), strict=True)
+    values = {group[0].key: (_top1(group, found.records), _top1(cells, trained)) for group, cells in pairs}
     told = f"fresh seeds: {', '.join(map(str, seeds))}"
     try:
         judged = agreements(values)
@@ -80,22 +84,13 @@ def _fresh_seeds(found: Wellformed, count: int, seed: int) -> list[int]:
     return list(seeds)
 
 
-def _accuracies(
-    found: Wellformed, groups: list[list[Cell]], again: Mapping[str, list[Cell]], made: Rerun
-) -> tuple[Accuracies, list[Flaw]]:
-    """The accuracies of each setting, and the fresh cells that gave none."""
-    lost: list[Flaw] = []
-    values: dict[str, tuple[list[float], list[float]]] = {}
-    for group in groups:
-        key = group[0].key
-        values[key] = ([found.records[cell.key]["result"]["top1"] for cell in group], [])
-        for cell in again[key]:
-            record = made.record(cell)
-            if record and record["status"] == "ok":
-                values[key][1].append(record["result"]["top1"])
-            else:
-                lost.append(Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, excused(record)))
-    return values, lost
+def _top1(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[float]:
+    return [records[cell.key]["result"]["top1"] for cell in cells]
+
+
+def _lost(cell: Cell, record: Mapping[str, Any] | None) -> Flaw:
+    """A fresh cell that gave no accuracy."""
+    return Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, excused(record))
 
 
 # --- the test ---------------------------------------------------------------------------------------------------------

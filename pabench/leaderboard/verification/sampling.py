@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
-
-if TYPE_CHECKING:
-    from pabench.leaderboard.verification.wellformed import Wellformed
-
 
 T = TypeVar("T")
 
@@ -26,11 +23,6 @@ def place(cell: Cell) -> str:
     """Hash of what the rows of a leaderboard share."""
     recipe = cell.to_json()["recipe"]
     return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, cell.scoring.dtype])
-
-
-def identified(cell: Cell) -> dict[str, Any]:
-    """Which cell, and which row of a leaderboard, an outcome is about."""
-    return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
 
 
 def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:

@@ -137,6 +137,8 @@ def _remarks(found: Wellformed) -> list[str]:
 
 
 def _uncounted(found: Wellformed) -> list[str]:
-    n = consistent.uncounted(found)
+    """Pruned cells whose FLOPs level 2 cannot compute."""
+    pruned = [record for _, record in found.finished if (record["receipt"] or {}).get("mask")]
+    n = sum(record["result"]["flops"].get("layers") is None for record in pruned)
     text = f"FLOPs of {count(n, 'cell')} not computed: their records do not say what each layer takes; level 3 does it"
     return [text] if n else []
