@@ -48,9 +48,9 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     if not groups:
         return Level(LEVEL, (Flaw(LEVEL, "records", "finished cells of a criterion", "none", unable=True),))
     seeds = _fresh_seeds(found, fresh, seed)
-    again = {group[0].key: [replace(group[0], seed=one) for one in seeds] for group in groups}
+    again = [(group, [replace(group[0], seed=one) for one in seeds]) for group in groups]
     without = ended(found, count, seed, training=True)
-    every = [cell for cells in again.values() for cell in cells]
+    every = [cell for _, cells in again for cell in cells]
     with rerun(found.foreign, [*every, *without], where, training=True) as made:
         failed = [tried_again(LEVEL, found, cell, made, where) for cell in without]
         records = {cell.key: made.record(cell) for cell in every}
@@ -58,8 +58,7 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     trained = {key: record for key, record in records.items() if record and record["status"] == "ok"}
     if lost := [_lost(cell, records[cell.key]) for cell in every if cell.key not in trained]:
         return Level.of(LEVEL, failed, notes, *lost)
-    pairs = zip(groups, again.values(), strict=True)
-    values = {group[0].key: (_top1(group, found.records), _top1(cells, trained)) for group, cells in pairs}
+    values = {group[0].key: (_top1(group, found.records), _top1(cells, trained)) for group, cells in again}
     told = f"fresh seeds: {', '.join(map(str, seeds))}"
     try:
         judged = agreements(values)

@@ -74,11 +74,10 @@ def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe(payload: Mapping[str, Any], report: Report) -> None:
     """In the child: import the files and write what their criteria say, or why they say nothing, to `answer`."""
-    answers: list[dict[str, Any]] = []
     try:
         for path in payload["plugins"]:
             registry.drop_in(path)
-        answers = [_attempted(**rule) for rule in payload["rules"]]
+        answers: list[dict[str, Any]] = [_attempted(**rule) for rule in payload["rules"]]
     except PabenchError as error:
         answers = [{"error": str(error)} for _ in payload["rules"]]
     stored.write_once(Path(payload["answer"]), json.dumps(answers).encode())
