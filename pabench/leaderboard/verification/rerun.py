@@ -117,8 +117,9 @@ def rerun(
         store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
         device = str(where.device)
-        # a process that imports the files of some criteria has no task of another
-        for imported in dict.fromkeys(code.values()):
+        # a process that imports the files of some criteria has no task of another; what needs none of a stranger comes
+        # first, so that nothing of his has run, and written into the store, before it is there
+        for imported in sorted({*code.values()}):
             chosen, first = ([own[c.key] for c in some if code[c.key] == imported] for some in (cells, checked))
             findings = tasks.checks(store, first, into=store, device=device, plugins=imported)
             plan = tasks.plan(store, chosen, device=device, plugins=imported)
@@ -144,7 +145,7 @@ def _here(
             rules[code[cell.key]][cell.criterion.label] = cell.criterion
     found: dict[str, dict[str, Any]] = {}
     # what needs no child comes first: it says at once what is missing
-    for number, imported in enumerate(sorted(rules, key=bool)):
+    for number, imported in enumerate(sorted(rules)):
         found |= descriptions(rules[imported], imported, engine, folder / f"described-{number}.json")
     notes: dict[str, None] = {}
     own = {}
