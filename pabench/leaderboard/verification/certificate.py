@@ -42,9 +42,8 @@ class Reached(Part):
 
     @model_validator(mode="after")
     def _trained(self) -> Reached:
-        if self.level == 4 and any(
-            one.fresh is None or one.detectable is None for one in self.outcomes if not one.ended
-        ):
+        trained = [one for one in self.outcomes if not one.ended] if self.level == 4 else []
+        if any(one.fresh is None or one.detectable is None for one in trained):
             raise ValueError("expected fresh and detectable of every setting")
         return self
 
@@ -67,8 +66,7 @@ def recorded(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file; expected what `pabench verify --record` wrote") from None
     except DataError as error:
         raise DataError(f"{path}: no record of a verification: {error}") from None
-    wrong = problems(Judged, found)
-    if wrong:
+    if wrong := problems(Judged, found):
         where, expected, there = wrong[0]
         raise DataError(
             f"{path}: no record of a verification; expected what `pabench verify --record` wrote: "

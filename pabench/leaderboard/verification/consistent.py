@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
 from pabench.leaderboard.aggregates import aggregates, difference
 from pabench.leaderboard.verification import criteria
-from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, Foreign, MaskFacts, content
+from pabench.leaderboard.verification.criteria import flagged, listed
+from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, MaskFacts, content
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
 from pabench.store.record import PARTS, STATISTICS
@@ -38,27 +39,10 @@ FILE = "the receipt's file"
 
 def check(found: Wellformed) -> list[Flaw]:
     """Everything that level 2 finds in what level 1 left valid."""
-    flaws: list[Flaw] = []
-    for key, record in found.records.items():
-        if record["status"] == "ok":
-            wrong = _record(found, found.cells[key], record)
-            flaws += [_flaw(found, key, field, expected, there) for field, expected, there in wrong]
-    flaws += criteria.check(found)
-    flaws += _same(found)
-    flaws += _paired(found)
-    flaws += _sources(found)
-    flaws += _aggregates(found)
+    flaws = [Flaw.of(LEVEL, cell, *wrong) for cell, record in found.finished for wrong in _record(found, cell, record)]
+    for part in (criteria.check, _same, _paired, _sources, _aggregates):
+        flaws += part(found)
     return flaws
-
-
-def uncounted(found: Wellformed) -> int:
-    """Pruned cells whose FLOPs level 2 cannot compute: their record does not say what each layer takes."""
-    pruned = [r for r in found.records.values() if r["status"] == "ok" and (r["receipt"] or {}).get("mask")]
-    return sum(record["result"]["flops"].get("layers") is None for record in pruned)
-
-
-def _flaw(found: Wellformed, key: str, field: str, expected: Any, there: Any) -> Flaw:
-    return Flaw(LEVEL, f"records/{key}.json", str(expected), str(there), field, found.title(key))
 
 
 def _differing(at: str, expected: Mapping[str, Any], there: Mapping[str, Any], whose: str) -> Iterator[Wrong]:
@@ -162,12 +146,12 @@ def _pruned(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
         return
     yield from _counted(cell, receipt, mask)
     yield from _sizes(result, mask)
-    uncounted = [name for name in COUNTS if name not in receipt]
-    if uncounted:
+    if uncounted := [name for name in COUNTS if name not in receipt]:
         yield f"receipt.{uncounted[0]}", "a count", "none"
         return
     yield from _scores(receipt)
-    yield from _flags(record)
+    if total:
+        yield from _flags(record)
 
 
 def _asked(cell: Cell, receipt: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,9 +176,8 @@ def _filed(cell: Cell, record: Mapping[str, Any], filed: Mapping[str, Any]) -> I
     if redrawn:
         expected.pop("gradient_norm", None)
     yield from _differing("receipt", expected, receipt, FILE)
-    own = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
-    if own != filed["flags"]:
-        yield "flags", f"{_named(filed['flags'])} ({FILE})", _named(record["flags"])
+    if [flag for flag in record["flags"] if flag["flag"] != OF_BANK] != filed["flags"]:
+        yield "flags", f"{listed(flagged(filed))} ({FILE})", listed(flagged(record))
     if not redrawn:
         yield from _differing("cost", filed["cost"], record["cost"], FILE)
     if not redrawn and "model" not in receipt:
@@ -203,14 +186,12 @@ def _filed(cell: Cell, record: Mapping[str, Any], filed: Mapping[str, Any]) -> I
 
 def _counted(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts) -> Iterator[Wrong]:
     """Counts from the mask's bits, and the receipt in its header."""
-    counted = [(name, list(shape), math.prod(shape), kept) for name, shape, kept in mask.layers]
-    stated = [(layer["name"], layer["shape"], layer["total"], layer["kept"]) for layer in receipt["layers"]]
-    for one, other in zip_longest(counted, stated):
+    stated = [{name: layer[name] for name in ("name", "shape", "total", "kept")} for layer in receipt["layers"]]
+    for one, other in zip_longest(mask.layers, stated):
         if one != other:
             yield "receipt.layers", f"{_layer(one)} (counted in the mask)", _layer(other)
-    total = sum(of_layer for _, _, of_layer, _ in counted)
-    kept = sum(of_layer for _, _, _, of_layer in counted)
-    dead = [name for name, _, _, of_layer in counted if not of_layer]
+    total, kept = (sum(layer[count] for layer in mask.layers) for count in ("total", "kept"))
+    dead = [layer["name"] for layer in mask.layers if not layer["kept"]]
     expected = {"kept": kept, "total": total, "dead_layers": dead}
     yield from _differing("receipt", expected, receipt, "counted in the mask")
     if kept != _to_keep(cell, total):
@@ -219,11 +200,8 @@ def _counted(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts) -> Iterato
     yield from _differing("receipt", {**dict.fromkeys(header), **mask.receipt}, header, "the mask file's")
 
 
-def _layer(counts: tuple[str, list[int], int, int] | None) -> str:
-    if counts is None:
-        return "no layer"
-    name, shape, total, kept = counts
-    return f"{name} {shape}: {kept} of {total} kept"
+def _layer(layer: Mapping[str, Any] | None) -> str:
+    return "{name} {shape}: {kept} of {total} kept".format(**layer) if layer else "no layer"
 
 
 def _to_keep(cell: Cell, total: int) -> int:
@@ -234,12 +212,12 @@ def _to_keep(cell: Cell, total: int) -> int:
 
 def _sizes(result: Mapping[str, Any], mask: MaskFacts) -> Iterator[Wrong]:
     """Parameters and FLOPs from the mask's counts."""
-    left = result["parameters"]["dense"] - sum(math.prod(shape) - kept for _, shape, kept in mask.layers)
+    left = result["parameters"]["dense"] - sum(layer["total"] - layer["kept"] for layer in mask.layers)
     yield from _differing("result.parameters", {"pruned": left}, result["parameters"], "from the mask")
     flops = result["flops"]
     if flops.get("layers") is None:
         return
-    removed = {name: 1 - kept / math.prod(shape) for name, shape, kept in mask.layers if math.prod(shape)}
+    removed = {layer["name"]: 1 - layer["kept"] / layer["total"] for layer in mask.layers if layer["total"]}
     saved = sum(dense * removed.get(name, 0.0) for name, dense in flops["layers"].items())
     if abs(flops["dense"] - saved - flops["pruned"]) > ROUNDING * flops["dense"] + 1:  # a whole number is written
         yield "result.flops.pruned", f"{flops['dense'] - saved:.0f} (from the mask)", flops["pruned"]
@@ -249,12 +227,13 @@ def _scores(receipt: Mapping[str, Any]) -> Iterator[Wrong]:
     """Counts of scores and of ties that fit each other and the number of weights."""
     total, kept, zeros, tied = (receipt[name] for name in ("total", "kept", "zero_scores", "tied_at_threshold"))
     finite, both = total - receipt["non_finite_scores"], min(tied, kept)
-    of_layers = sum(layer.get("zero_scores", 0) for layer in receipt["layers"])
-    if zeros != of_layers:
-        yield "receipt.zero_scores", f"{of_layers} (the sum of its layers)", zeros
-    for layer in receipt["layers"]:
-        if layer.get("zero_scores", 0) > layer["total"]:
-            yield "receipt.layers", f"{layer['name']}: at most {layer['total']} scores of 0", layer["zero_scores"]
+    of_layers = [(layer["name"], layer.get("zero_scores", 0), layer["total"]) for layer in receipt["layers"]]
+    summed = sum(of_layer for _, of_layer, _ in of_layers)
+    if zeros != summed:
+        yield "receipt.zero_scores", f"{summed} (the sum of its layers)", zeros
+    for name, of_layer, most in of_layers:
+        if of_layer > most:
+            yield "receipt.layers", f"{name}: at most {most} scores of 0", of_layer
     if zeros > finite:
         yield "receipt.zero_scores", f"at most {finite} finite scores", zeros
     if not receipt["kept_of_tied"] <= both <= tied <= total:
@@ -272,19 +251,13 @@ def _scores(receipt: Mapping[str, Any]) -> Iterator[Wrong]:
 def _flags(record: Mapping[str, Any]) -> Iterator[Wrong]:
     """The flags that a receipt's numbers earn, no more and no less."""
     receipt = record["receipt"]
-    if not receipt["total"]:
-        return
-    earned = flags(receipt)
+    earned = {flag["flag"] for flag in flags(receipt)}
     shuffle = receipt.get("shuffle")
     if isinstance(shuffle, Mapping) and not shuffle.get("layers_changed"):
-        earned.append({"flag": "unchanged"})
-    there = [flag for flag in record["flags"] if flag["flag"] not in UNDERIVED]
-    if {flag["flag"] for flag in earned} != {flag["flag"] for flag in there}:
-        yield "flags", f"{_named(earned)} (from the receipt's numbers)", _named(there)
-
-
-def _named(flags: Iterable[Mapping[str, str]]) -> str:
-    return ", ".join(sorted({flag["flag"] for flag in flags})) or "none"
+        earned.add("unchanged")
+    there = flagged(record) - {*UNDERIVED}
+    if earned != there:
+        yield "flags", f"{listed(earned)} (from the receipt's numbers)", listed(there)
 
 
 # --- records of one another -------------------------------------------------------------------------------------------
@@ -293,15 +266,12 @@ def _named(flags: Iterable[Mapping[str, str]]) -> str:
 def _same(found: Wellformed) -> Iterator[Flaw]:
     """What is of a dense network is the same in all cells of a dataset and model."""
     seen: dict[tuple[str, str], tuple[str, Any]] = {}
-    for key, record in found.records.items():
-        if record["status"] != "ok":
-            continue
-        cell = found.cells[key]
+    for cell, record in found.finished:
         place = digest([cell.dataset.identity(), cell.model.identity()])
         for field, value in _of_network(record).items():
-            first, expected = seen.setdefault((place, field), (key, value))
+            first, expected = seen.setdefault((place, field), (cell.title, value))
             if value != expected:
-                yield _flaw(found, key, field, f"{expected} (as {found.title(first)})", value)
+                yield Flaw.of(LEVEL, cell, field, f"{expected} (as {first})", value)
 
 
 def _of_network(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,19 +287,20 @@ def _of_network(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _paired(found: Wellformed) -> Iterator[Flaw]:
     """The cells of a block whose hashes are not those of most of its cells, apart from what an ablation changes."""
-    groups: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str], list[tuple[Cell, str]]] = defaultdict(list)
     for key, record in found.records.items():
+        cell = found.cells[key]
         for part, value in record["pairing"].items():
-            groups[record["block"], part, alike(found.cells[key].ablation, part)][key] = value
+            groups[record["block"], part, alike(cell.ablation, part)].append((cell, value))
     for (block, part, ablation), values in groups.items():
-        usual, _ = Counter(values.values()).most_common(1)[0]
-        plain = set(groups.get((block, part, ""), {}).values()) if ablation else set()
-        for key, value in values.items():
+        usual, _ = Counter(value for _, value in values).most_common(1)[0]
+        plain = {value for _, value in groups.get((block, part, ""), ())} if ablation else set()
+        for cell, value in values:
             if value != usual:
-                yield _flaw(found, key, f"pairing.{part}", f"{usual} (most cells of its block)", value)
+                yield Flaw.of(LEVEL, cell, f"pairing.{part}", f"{usual} (most cells of its block)", value)
             elif value in plain:
                 expected = "another hash than the plain cells', which the ablation changes"
-                yield _flaw(found, key, f"pairing.{part}", expected, value)
+                yield Flaw.of(LEVEL, cell, f"pairing.{part}", expected, value)
 
 
 def _sources(found: Wellformed) -> Iterator[Flaw]:
@@ -337,30 +308,23 @@ def _sources(found: Wellformed) -> Iterator[Flaw]:
 
     Keys hold what a criterion's code says; only the bytes of a file, ours or the submitted one, prove what that is.
     """
-    files = {sha: path for path, sha in found.foreign.files.items() if path.startswith("criteria/")}
-    used = {c.criterion.sha256: c.criterion for c in found.cells.values() if c.criterion}
+    foreign, files = found.foreign, found.foreign.sources
+    used = [(cell, cell.criterion) for cell in found.cells.values() if cell.criterion]
+    names = {rule.sha256: rule.name for _, rule in used}
     for sha, path in files.items():
-        if sha not in used:
+        if sha not in names:
             yield Flaw(LEVEL, path, "the source of a criterion of the study", f"SHA-256 {sha}, which no cell has")
-    ours = {known.sha256: known.source for known in declared().values()}
-    for cell in found.cells.values():
-        rule = cell.criterion
-        if rule is None or used.get(rule.sha256) is None:
-            continue
-        says = ours.get(rule.sha256) or _said(found.foreign, files.get(rule.sha256), rule.sha256)
-        if says and rule.source != says:
-            expected = f"{says} (hash of the code of that file)"
+    says = {sha: code_digest(content(foreign.folder, files[sha], sha)) for sha in names if sha in files}
+    says |= {known.sha256: known.source for known in declared().values()}
+    for cell, rule in used:
+        if says.get(rule.sha256, rule.source) != rule.source:
+            # taken out: one word on each file is enough
+            expected = f"{says.pop(rule.sha256)} (hash of the code of that file)"
             yield Flaw(LEVEL, STUDY, expected, rule.source, f"criteria.{rule.label}.source", cell.title)
-            used.pop(rule.sha256)  # one word on each criterion is enough
-    if found.foreign.is_submission:
-        for sha, rule in used.items():
-            if not is_built_in_file(sha) and not is_built_in(rule.name) and sha not in files:
-                yield Flaw(LEVEL, "criteria", f"the file of {rule.name} with SHA-256 {sha}", "no such file")
-
-
-def _said(foreign: Foreign, path: str | None, sha256: str) -> str:
-    """The hash of the code of a submitted file; "" where there is none."""
-    return code_digest(content(foreign.folder, path, sha256)) if path else ""
+    if foreign.is_submission:
+        for sha, name in names.items():
+            if not is_built_in_file(sha) and not is_built_in(name) and sha not in files:
+                yield Flaw(LEVEL, "criteria", f"the file of {name} with SHA-256 {sha}", "no such file")
 
 
 def _aggregates(found: Wellformed) -> Iterator[Flaw]:

@@ -7,7 +7,6 @@ scores, level 3 asks the class itself, which is imported and run for it.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import Declared, declared
 from pabench.store.verdict import OF_BANK, UNDERIVED
 from pabench.suite.cell import Cell
-from pabench.suite.digest import canonical, digest
+from pabench.suite.digest import digest
 from pabench.suite.specs import CriterionSpec
 
 AS = "as:"
@@ -30,6 +29,7 @@ WITHIN = 0.01
 INSTEAD = ("model", "parameters_instead", "left", "total", "kept")
 """What a receipt says of the network that was trained in place of a pruned one."""
 IMAGES = ("scoring_images", "gradient_images")
+REPLACED = "another network, trained in its place"
 
 
 # --- level 2: by the files of built-in criteria -----------------------------------------------------------------------
@@ -37,7 +37,7 @@ IMAGES = ("scoring_images", "gradient_images")
 
 def check(found: Wellformed) -> Iterator[Flaw]:
     """What a criterion of the study says and its class does not; a mask where there must be one."""
-    rules = {digest(c.criterion.identity()): c.criterion for c in found.cells.values() if c.criterion}
+    rules = {digest(cell.criterion.identity()): cell.criterion for cell in found.cells.values() if cell.criterion}
     for rule in rules.values():
         yield from _taken_over(rule)
         known = declared().get(rule.name.partition("@")[0])
@@ -78,44 +78,39 @@ def _taken_over(rule: CriterionSpec) -> Iterator[Flaw]:
     allocation = rule.args.get("allocation", "")
     named = allocation.removeprefix(AS) if isinstance(allocation, str) and allocation.startswith(AS) else ""
     giver = rule.donor.get("name", "")
-    if not isinstance(giver, str) or named.partition("@")[0] != giver:
+    if named.partition("@")[0] != giver:
         yield _flaw(rule, "donor", f"{named or 'none'}, by its allocation", str(giver or "none"))
 
 
 def _masks(found: Wellformed) -> Iterator[Flaw]:
     """Only a control trains another network, and then in all cells of its row: whatever prunes shows its mask."""
-    rows: dict[str, dict[bool, str]] = defaultdict(dict)
-    for key, record in found.records.items():
-        cell, receipt = found.cells[key], record["receipt"]
-        if record["status"] != "ok" or cell.criterion is None or receipt is None:
+    rows: dict[str, dict[bool, Cell]] = defaultdict(dict)
+    for cell, record in found.finished:
+        receipt = record["receipt"]
+        if cell.criterion is None or receipt is None:
             continue
-        instead, path = "model" in receipt, f"records/{key}.json"
+        instead = "model" in receipt
         known = declared().get(cell.criterion.name.partition("@")[0])
         if known is not None and known.control != instead:
-            there = "another network, trained in its place" if instead else "a mask"
             expected = "another network, it is a control" if known.control else "a mask, it is no control"
-            yield Flaw(2, path, expected, there, "receipt.model", cell.title)
+            yield Flaw.of(2, cell, "receipt.model", expected, REPLACED if instead else "a mask")
         if instead and receipt.get("mask"):
-            yield Flaw(2, path, "no mask beside another network", "both", "receipt.mask", cell.title)
-        rows[digest(cell.criterion.identity())].setdefault(instead, key)
+            yield Flaw.of(2, cell, "receipt.mask", "no mask beside another network", "both")
+        rows[digest(cell.criterion.identity())].setdefault(instead, cell)
     for kinds in rows.values():
         if len(kinds) > 1:
-            title, path = found.title(kinds[True]), f"records/{kinds[True]}.json"
-            expected = f"a mask, as {found.title(kinds[False])} has one"
-            yield Flaw(2, path, expected, "another network, trained in its place", "receipt.model", title)
+            yield Flaw.of(2, kinds[True], "receipt.model", f"a mask, as {kinds[False].title} has one", REPLACED)
 
 
 def replaced(result: Mapping[str, Any], receipt: Mapping[str, Any], asked: int) -> Iterator[tuple[str, Any, Any]]:
     """(field, expected, found) of a cell that trained another network, where `asked` weights would have been kept."""
-    left = result["parameters"]["dense"] - receipt["total"] + asked
+    size, stated, flops = result["parameters"], receipt.get("parameters_instead"), result["flops"]
+    left = size["dense"] - receipt["total"] + asked
     if receipt.get("left") != left:
         yield "receipt.left", f"{left:.0f}, what is left of the network when pruned", receipt.get("left")
-    if result["parameters"]["pruned"] != receipt.get("parameters_instead"):
-        yield "result.parameters.pruned", receipt.get("parameters_instead"), result["parameters"]["pruned"]
-    for name, value, most in (
-        ("parameters", result["parameters"]["pruned"], left),
-        ("flops", result["flops"]["pruned"], result["flops"]["dense"]),
-    ):
+    if size["pruned"] != stated:
+        yield "result.parameters.pruned", stated, size["pruned"]
+    for name, value, most in (("parameters", size["pruned"], left), ("flops", flops["pruned"], flops["dense"])):
         if not 0 < value <= most:
             yield f"result.{name}.pruned", f"more than 0 and at most {most:.0f}", value
 
@@ -137,15 +132,13 @@ def asked(cell: Cell, own: Cell) -> Iterator[Flaw]:
     exact = stated.sha256 == derived.sha256 and stated.donor == derived.donor
     for field, expected, there in nature((derived.trains, derived.reference_line), stated, exact=exact):
         yield Flaw(3, STUDY, expected, there, f"{where}.{field}", cell.title)
-    means = derived.given
-    if not means:
+    if not derived.given:
         expected = "a variant and parameters that its class has"
         yield Flaw(3, STUDY, expected, "others", where, cell.title, not exact)
-        return
-    for key in [key for key in stated.args if key in means]:
-        if not _equal(means[key], stated.args[key]):
-            expected = f"{means[key]} (what the label means)"
-            yield Flaw(3, STUDY, expected, f"{stated.args[key]}", f"{where}.args.{key}", cell.title, not exact)
+    for key, means in derived.given.items():
+        if key in stated.args and stated.args[key] != means:
+            expected, there = f"{means} (what the label means)", f"{stated.args[key]}"
+            yield Flaw(3, STUDY, expected, there, f"{where}.args.{key}", cell.title, not exact)
 
 
 def kind(receipt: Mapping[str, Any]) -> str:
@@ -159,10 +152,10 @@ def receipts(cell: Cell, record: Mapping[str, Any], made: Mapping[str, Any], *, 
     stated, derived = record["receipt"], made["receipt"]
 
     def flaw(field: str, expected: Any, there: Any, unable: bool = False) -> Flaw:
-        return Flaw(3, f"records/{cell.key}.json", f"{expected} (made here)", f"{there}", field, cell.title, unable)
+        return Flaw.of(3, cell, field, f"{expected} (made here)", there, unable)
 
     for field in INSTEAD if "model" in stated else FIXED:
-        if not _equal(stated.get(field), derived.get(field)):
+        if stated.get(field) != derived.get(field):
             yield flaw(f"receipt.{field}", derived.get(field), stated.get(field))
     if "model" in stated:
         return
@@ -170,21 +163,24 @@ def receipts(cell: Cell, record: Mapping[str, Any], made: Mapping[str, Any], *, 
     for field in COUNTED:
         if abs(stated[field] - derived[field]) > slack:
             yield flaw(f"receipt.{field}", derived[field], stated[field], not alike)
-    earned, there = ({flag["flag"] for flag in flags} for flags in (made["flags"], record["flags"]))
+    earned, there = flagged(made), flagged(record)
     differing = (earned ^ there) - {OF_BANK}
     # on another machine a count may pass the threshold of a flag; what the criterion says of the network does not
     if differing and (alike or differing & {*UNDERIVED}):
-        yield flaw("flags", _named(earned), _named(there), not alike)
+        yield flaw("flags", listed(earned), listed(there), not alike)
     for field in IMAGES:
         value = record["cost"].get(field)
         if value is not None and value != made["cost"].get(field):
             yield flaw(f"cost.{field}", made["cost"].get(field), value)
 
 
-def _named(names: set[str]) -> str:
+# --- flags, for both levels -------------------------------------------------------------------------------------------
+
+
+def flagged(outcome: Mapping[str, Any]) -> set[str]:
+    """The names of the flags of a record or a receipt."""
+    return {flag["flag"] for flag in outcome["flags"]}
+
+
+def listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Equal as JSON, where a tuple is a list and 1.0 is 1."""
-    return bool(json.loads(canonical(one)) == json.loads(canonical(other)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,11 +19,11 @@ from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files as stored, maskbits
 from pabench.store.envelope import MAX_BYTES, parse, unseal
 from pabench.store.store import MAX_MASK_BYTES
+from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
 
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
-SEALED = ("records", "receipts", "checks", "metrics")
 MAX_STUDY_BYTES = 64 * 2**20
 MAX_SOURCE_BYTES = 2**20
 
@@ -31,13 +31,12 @@ MAX_SOURCE_BYTES = 2**20
 # far above any study: a folder of more is not looked through
 MAX_FILES = 500_000
 MAX_TOTAL_BYTES = 64 * 2**30
-LONGEST = 160
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 # folder: the names of its files, and how many bytes one may have
 FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
-    **{kind: (re.compile(r"[0-9a-f]{64}\.json"), MAX_BYTES) for kind in SEALED},
+    **dict.fromkeys(("records", "receipts", "checks", "metrics"), (re.compile(r"[0-9a-f]{64}\.json"), MAX_BYTES)),
     "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
     "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
 }
@@ -67,12 +66,18 @@ class Flaw:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "text": str(self)}
 
+    @classmethod
+    def of(cls, level: int, cell: Cell, field: str, expected: Any, found: Any, unable: bool = False) -> Flaw:
+        """One in the record of a cell."""
+        return cls(level, f"records/{cell.key}.json", str(expected), str(found), field, cell.title, unable)
+
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What a mask file says: shape and kept weights of each layer in order, and the receipt in its header."""
+    """What a mask file says: `name`, `shape`, `total` and `kept` of each layer in order, as receipts name them, and
+    the receipt in its header."""
 
-    layers: tuple[tuple[str, tuple[int, ...], int], ...]
+    layers: Sequence[Mapping[str, Any]]
     receipt: Mapping[str, Any]
 
 
@@ -100,6 +105,11 @@ class Foreign:
         return digest({path: sha for path, sha in self.files.items() if path not in (SUBMISSION, README)})
 
     @property
+    def sources(self) -> dict[str, str]:
+        """The paths of the files of criteria, by SHA-256."""
+        return {sha: path for path, sha in self.files.items() if path.startswith("criteria/")}
+
+    @property
     def study(self) -> dict[str, Any] | None:
         return self.documents.get(STUDY)
 
@@ -119,9 +129,15 @@ def read(folder: Path) -> Foreign:
         names = sorted(os.listdir(top))
         if STUDY not in names and SUBMISSION not in names:
             raise MissingError(f"{folder}: no {STUDY}; expected a submission or the results folder of a `pabench run`")
-        found = Foreign(folder)
+        found, strict = Foreign(folder), SUBMISSION in names
         for name in names:
-            _entry(found, top, name, strict=SUBMISSION in names)
+            # a submission has nothing else; another folder may have, and what is called like these there is its own
+            if name in TOP and (strict or name != README):
+                _file(found, top, name, TOP[name])
+            elif name in FOLDERS and (strict or name != "criteria"):
+                _folder(found, top, name, strict=strict)
+            elif strict:
+                found.flaws.append(Flaw(1, name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file"))
     return found
 
 
@@ -134,16 +150,6 @@ def content(folder: Path, path: str, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path}: changed while it was looked at")
     return data
-
-
-def _entry(found: Foreign, top: int, name: str, *, strict: bool) -> None:
-    """What lies at the top, by its name. A submission (`strict`) has nothing else; another folder may."""
-    if name in TOP and (strict or name != README):
-        _file(found, top, name, TOP[name])
-    elif name in FOLDERS and (strict or name != "criteria"):
-        _folder(found, top, name, strict=strict)
-    elif strict:
-        found.flaws.append(Flaw(1, name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file"))
 
 
 def _folder(found: Foreign, top: int, name: str, *, strict: bool) -> None:
@@ -178,7 +184,10 @@ def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
         if path.startswith("masks/"):
             found.masks[sha] = _mask(data, sha, path)
         elif path.endswith(".json"):
-            found.documents[path] = _document(data, limit, sealed="/" in path)
+            document = unseal(data) if "/" in path else parse(data, limit=limit)
+            if not isinstance(document, dict):
+                raise DataError(f"holds a {type(document).__name__}")
+            found.documents[path] = document
     except DataError as error:
         found.flaws.append(Flaw(1, path, "a whole file that matches its hash", str(error)))
 
@@ -187,14 +196,8 @@ def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
     if path != f"masks/{sha}.safetensors":
         raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
     masks, receipt = maskbits.read(data)
-    return MaskFacts(tuple((name, m.shape, int(m.sum())) for name, m in masks.items()), receipt)
-
-
-def _document(data: bytes, limit: int, *, sealed: bool) -> dict[str, Any]:
-    document = unseal(data) if sealed else parse(data, limit=limit)
-    if not isinstance(document, dict):
-        raise DataError(f"holds a {type(document).__name__}")
-    return document
+    layers = [{"name": n, "shape": [*m.shape], "total": m.size, "kept": int(m.sum())} for n, m in masks.items()]
+    return MaskFacts(layers, receipt)
 
 
 def _bytes(folder: int, name: str, limit: int) -> bytes:
@@ -212,5 +215,5 @@ def _closing(folder: int) -> Iterator[int]:
         os.close(folder)
 
 
-def _short(text: str, longest: int = LONGEST) -> str:
+def _short(text: str, longest: int = 160) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pabench.errors import SuiteError
-from pabench.suite.cell import DENSE, Cell
+from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import labelled
 from pabench.suite.suite import Suite, parse
@@ -47,8 +47,9 @@ def gaps(cells: Sequence[Cell]) -> Iterator[str]:
     seeds: dict[str, set[int]] = defaultdict(set)
     sparsities: dict[str, set[float]] = defaultdict(set)
     for cell in cells:
-        columns[_place(cell), cell.seed].add(_column(cell))
-        seeds[_place(cell)].add(cell.seed)
+        place = _place(cell)
+        columns[place, cell.seed].add(cell.title.removeprefix(f"{place} / ").rpartition(" / seed ")[0])
+        seeds[place].add(cell.seed)
         if cell.criterion:
             what = f"{cell.criterion.label} / {cell.ablation}" if cell.ablation else cell.criterion.label
             sparsities[what].add(cell.sparsity)
@@ -74,55 +75,40 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[D
     except SuiteError as error:
         yield "suite", "a valid suite", str(error).splitlines()[0]
         return
-    yield from _unequal("sparsities", _numbers(suite.sparsities), _numbers(cell.sparsity for cell in cells))
-    yield from _unequal("seeds", _numbers(suite.seed_values), _numbers(cell.seed for cell in cells))
-    yield from _unequal("ablations", sorted(suite.ablations), sorted({c.ablation for c in cells if c.ablation}))
-    yield from _criteria(suite, cells)
-    yield from _unequal("datasets", _names(suite.datasets), _names(cell.dataset for cell in cells))
-    yield from _unequal("models", _names(suite.models), _names(cell.model for cell in cells))
-    yield from _recipes(suite, cells)
-    yield from _unequal("protocol", {suite.protocol}, {cell.protocol for cell in cells})
+    for what, expected, found in _axes(suite, cells):
+        if expected != found:
+            yield what, _told(expected), _told(found)
 
 
-def _criteria(suite: Suite, cells: Sequence[Cell]) -> Iterator[Departure]:
-    """Their labels, and of each what its label says among what it was run with."""
-    rules = {digest(c.criterion.identity()): c.criterion for c in cells if c.criterion}
+def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]:
+    """What the suite gives to all cells, and what they have of it: (what, as in the suite, as in the cells)."""
+    yield "sparsities", _numbers(suite.sparsities), _numbers(cell.sparsity for cell in cells)
+    yield "seeds", _numbers(suite.seed_values), _numbers(cell.seed for cell in cells)
+    yield "ablations", {*suite.ablations}, {cell.ablation for cell in cells if cell.ablation}
+    rules = {digest(cell.criterion.identity()): cell.criterion for cell in cells if cell.criterion}
     asked = suite.criteria if any(sparsity > 0 for sparsity in suite.sparsities) else ()
-    entries = sorted(labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked)
-    yield from _unequal("criteria", entries, sorted(rule.label for rule in rules.values()))
+    entries = [labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked]
+    yield "criteria", sorted(entries), sorted(rule.label for rule in rules.values())
     for rule in rules.values():
-        for key, value in rule.given.items():
+        for key, value in rule.given.items():  # what its label says is among what it was run with
             if key not in rule.args or not _equal(value, rule.args[key]):
                 yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
-
-
-def _recipes(suite: Suite, cells: Sequence[Cell]) -> Iterator[Departure]:
-    recipes = {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values()
-    for recipe in recipes:
+    yield "datasets", {entry.name for entry in suite.datasets}, {cell.dataset.name for cell in cells}
+    yield "models", {entry.name for entry in suite.models}, {cell.model.name for cell in cells}
+    for recipe in {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values():
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
-        for key, value in recipe.identity().items():
-            yield from _unequal(f"recipe.{key}", expected[key], value)
+        yield from ((f"recipe.{key}", expected[key], value) for key, value in recipe.identity().items())
+    yield "protocol", {suite.protocol}, {cell.protocol for cell in cells}
 
 
 def _place(cell: Cell) -> str:
     return f"{cell.dataset.label} / {cell.model.label}"
 
 
-def _column(cell: Cell) -> str:
-    if cell.criterion is None:
-        return DENSE
-    return f"{cell.criterion.label} {cell.sparsity:g}{f' / {cell.ablation}' if cell.ablation else ''}"
-
-
-def _unequal(what: str, expected: Any, found: Any) -> Iterator[Departure]:
-    if expected != found:
-        yield what, _told(expected), _told(found)
-
-
 def _equal(given: Any, used: Any) -> bool:
     """Whether a parameter is what was given for it: 200 is 200.0, and True is not 1."""
-    if isinstance(given, list | tuple) and isinstance(used, list | tuple):
+    if isinstance(given, list) and isinstance(used, list):
         return len(given) == len(used) and all(map(_equal, given, used))
     return given == used and isinstance(given, bool) == isinstance(used, bool)
 
@@ -131,10 +117,6 @@ def _told(value: Any) -> str:
     return ", ".join(map(str, sorted(value))) if isinstance(value, list | set) else str(value)
 
 
-def _numbers(values: Iterable[float]) -> list[str]:
-    """Each number once, as text: suite and cells may give one number as 1 and 1.0, and nobody gives 12 digits."""
-    return sorted({f"{float(value):.12g}" for value in values})
-
-
-def _names(things: Iterable[Any]) -> list[str]:
-    return sorted({thing.name for thing in things})
+def _numbers(values: Iterable[float]) -> set[str]:
+    """Numbers as text: suite and cells may give one number as 1 and 1.0, and nobody gives 12 digits."""
+    return {f"{float(value):.12g}" for value in values}

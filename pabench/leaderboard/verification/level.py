@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pabench.leaderboard.verification.folder import Flaw
-from pabench.leaderboard.verification.sampling import identified
+from pabench.leaderboard.verification.sampling import place, row
 from pabench.suite.cell import Cell
 
 NAMES = {1: "well-formed", 2: "consistent", 3: "masks re-derived", 4: "reproduced"}
@@ -32,8 +32,9 @@ class Recheck:
         return replace(self, flaws=[*flaws, *self.flaws])
 
     def to_json(self) -> dict[str, Any]:
-        ended = {"ended": True} if self.ended else {}
-        return {**identified(self.cell), "outcome": self.outcome, **ended, **self.more}
+        cell, ended = self.cell, {"ended": True} if self.ended else {}
+        told = {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell), "outcome": self.outcome}
+        return {**told, **ended, **self.more}
 
 
 @dataclass(frozen=True)

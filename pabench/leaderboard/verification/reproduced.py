@@ -13,14 +13,15 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from pabench.leaderboard.verification.folder import Flaw
 from pabench.leaderboard.verification.level import Level, Recheck
-from pabench.leaderboard.verification.rederived import trained_again
-from pabench.leaderboard.verification.rerun import Rerun, Where, excused, rerun, why
+from pabench.leaderboard.verification.rederived import tried_again
+from pabench.leaderboard.verification.rerun import Where, excused, rerun, why
 from pabench.leaderboard.verification.sampling import ended, sample, settings
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.statistics.intervals import holm
@@ -47,15 +48,17 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     if not groups:
         return Level(LEVEL, (Flaw(LEVEL, "records", "finished cells of a criterion", "none", unable=True),))
     seeds = _fresh_seeds(found, fresh, seed)
-    again = {group[0].key: [replace(group[0], seed=one) for one in seeds] for group in groups}
+    again = [(group, [replace(group[0], seed=one) for one in seeds]) for group in groups]
     without = ended(found, count, seed, training=True)
-    everything = [cell for cells in again.values() for cell in cells] + without
-    with rerun(found.foreign, everything, where, training=True) as made:
-        failed = [trained_again(found, cell, made, where) for cell in without]
-        values, lost = _accuracies(found, groups, again, made)
+    every = [cell for _, cells in again for cell in cells]
+    with rerun(found.foreign, [*every, *without], where, training=True) as made:
+        failed = [tried_again(LEVEL, found, cell, made, where) for cell in without]
+        records = {cell.key: made.record(cell) for cell in every}
         notes = list(made.notes)
-    if lost:
+    trained = {key: record for key, record in records.items() if record and record["status"] == "ok"}
+    if lost := [_lost(cell, records[cell.key]) for cell in every if cell.key not in trained]:
         return Level.of(LEVEL, failed, notes, *lost)
+    values = {group[0].key: (_top1(group, found.records), _top1(cells, trained)) for group, cells in again}
     told = f"fresh seeds: {', '.join(map(str, seeds))}"
     try:
         judged = agreements(values)
@@ -72,33 +75,21 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
 def _fresh_seeds(found: Wellformed, count: int, seed: int) -> list[int]:
     """Seeds that no cell of the study has."""
     draw, taken = random.Random(f"fresh {seed}"), {cell.seed for cell in found.cells.values()}
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     while len(seeds) < count:
         one = draw.randrange(FIRST_SEED, 2**31)
         if one not in taken:
-            taken.add(one)
-            seeds.append(one)
-    return seeds
+            seeds[one] = None
+    return list(seeds)
 
 
-def _accuracies(
-    found: Wellformed, groups: list[list[Cell]], again: Mapping[str, list[Cell]], made: Rerun
-) -> tuple[Accuracies, list[Flaw]]:
-    """The accuracies of each setting, and the fresh cells that gave none."""
-    lost: list[Flaw] = []
-    values = {}
-    for group in groups:
-        key = group[0].key
-        reported, fresh = [found.records[cell.key]["result"]["top1"] for cell in group], []
-        for cell in again[key]:
-            record = made.record(cell)
-            if record is None or record["status"] != "ok":
-                told = why(record)
-                lost.append(Flaw(LEVEL, "fresh seeds", "a result", told, "top1", cell.title, excused(record)))
-            else:
-                fresh.append(record["result"]["top1"])
-        values[key] = (reported, fresh)
-    return values, lost
+def _top1(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[float]:
+    return [records[cell.key]["result"]["top1"] for cell in cells]
+
+
+def _lost(cell: Cell, record: Mapping[str, Any] | None) -> Flaw:
+    """A fresh cell that gave no accuracy."""
+    return Flaw(LEVEL, "fresh seeds", "a result", why(record), "top1", cell.title, excused(record))
 
 
 # --- the test ---------------------------------------------------------------------------------------------------------
@@ -175,16 +166,15 @@ def _judged(cell: Cell, judged: Mapping[str, Agreement]) -> Recheck:
         f"fresh minus reported {agreement.difference:+.2f} points, 99 % interval "
         f"[{agreement.low:+.2f}, {agreement.high:+.2f}], n = {len(agreement.fresh)} and {len(agreement.reported)}"
     )
-    flaws = []
-    file = f"records/{cell.key}.json"
+    expected = there = ""
     if not agreement.agrees:
         expected = f"no difference that is significant at {ALPHA:g} (t test, Holm over {len(judged)} settings)"
-        flaws.append(Flaw(LEVEL, file, expected, f"{told}, p = {agreement.p:.2g}", "result.top1", title))
+        there = f"{told}, p = {agreement.p:.2g}"
     elif agreement.detectable > MOST_DETECTABLE:
         expected = f"a test that finds {MOST_DETECTABLE:g} points with probability {POWER:g}; {_remedy(judged)}"
-        least = f"one that finds {agreement.detectable:.1f} points at best"
-        flaws.append(Flaw(LEVEL, file, expected, least, "result.top1", title, unable=True))
-    return Recheck(cell, told, flaws, more={"title": title, **asdict(agreement)})
+        there = f"one that finds {agreement.detectable:.1f} points at best"
+    flaw = Flaw(LEVEL, f"records/{cell.key}.json", expected, there, "result.top1", title, unable=agreement.agrees)
+    return Recheck(cell, told, [flaw] if there else [], more={"title": title, **asdict(agreement)})
 
 
 def _remedy(judged: Mapping[str, Agreement]) -> str:

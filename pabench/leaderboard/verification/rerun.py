@@ -7,6 +7,7 @@ they leave is read from files, as strictly as the submission itself.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,14 +24,13 @@ from pabench.errors import DataError, MissingError, SuiteError
 from pabench.leaderboard.verification.folder import Foreign, content
 from pabench.leaderboard.verification.sandbox import descriptions
 from pabench.run import tasks
-from pabench.run.engine import Engine, Inline, Task
+from pabench.run.engine import Engine, Inline
 from pabench.run.processes import Processes
 from pabench.source import is_built_in, is_built_in_file
 from pabench.store import maskbits, schema
 from pabench.store.record import MACHINE, NUMERICS
 from pabench.store.store import Kind, Store
 from pabench.suite.cell import Cell
-from pabench.suite.digest import digest
 from pabench.suite.specs import CriterionSpec
 from pabench.training.environment import cores, environment
 
@@ -90,7 +90,7 @@ class Rerun:
             return found
         where, expected, there = wrong[0]
         message = f"the process that ran it left something else than pabench writes: {where}: {expected}, not {there}"
-        return {"status": "failed", "kind": "plugin-error", "message": message}
+        return {"status": "failed", "kind": "plugin-error", "message": message, "flags": []}
 
 
 @contextmanager
@@ -107,54 +107,58 @@ def rerun(
         folder = Path(temporary)
         files = _sources(foreign, everything, where, folder)
         if files and where.engine == "inline":
-            name = Path(next(iter(files.values()))).name
             raise SuiteError(
-                f"--engine inline: {name} comes from the submitter, and would be run in the process that judges it; "
-                "leave --engine out"
+                f"--engine inline: {next(iter(files.values())).name} comes from the submitter, and would be run in the "
+                "process that judges it; leave --engine out"
             )
         engine: Engine = Inline() if where.engine == "inline" else Processes()
-        own, notes = _here(everything, where, files, engine, folder)
+        code = {cell.key: _files(cell.criterion, files) for cell in everything}
+        own, notes = _here(everything, where, code, engine, folder)
         store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
         device = str(where.device)
-        plan = tasks.plan(store, [own[cell.key] for cell in cells], device=device)
-        wanted = [task for task in plan.tasks if training or task.kind == "prune"]
-        findings = tasks.checks(store, [own[cell.key] for cell in checked], into=store, device=device, plugins=[])
-        code = {_identity(own[cell.key]): _files(cell.criterion, files) for cell in everything}
-        chosen = [_with_code(task, code) for task in [*findings, *wanted]]
-        outcomes = engine.run(chosen, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
-        # a task that left nothing gets a record that says so
-        for _ in tasks.settle(store, plan, outcomes, where.environment()):
-            pass
+        # a process that imports the files of some criteria has no task of another; what needs none of a stranger comes
+        # first, so that nothing of his has run, and written into the store, before it is there
+        for imported in sorted({*code.values()}):
+            chosen, first = ([own[c.key] for c in some if code[c.key] == imported] for some in (cells, checked))
+            findings = tasks.checks(store, first, into=store, device=device, plugins=imported)
+            plan = tasks.plan(store, chosen, device=device, plugins=imported)
+            todo = [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]
+            outcomes = engine.run(todo, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+            # a task that left nothing gets a record that says so
+            for _ in tasks.settle(store, plan, outcomes, where.environment()):
+                pass
         yield Rerun(store, own, notes)
 
 
 def _here(
-    cells: Sequence[Cell], where: Where, files: Mapping[str, Path], engine: Engine, folder: Path
+    cells: Sequence[Cell], where: Where, code: Mapping[str, tuple[Path, ...]], engine: Engine, folder: Path
 ) -> tuple[dict[str, Cell], tuple[str, ...]]:
     """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here; and what
-    is to be said of criteria that are others here.
+    is to be said of criteria that are others here. `code` is what each imports.
 
     The `given` of such a criterion are all parameters that the label of the submission's means here.
     """
-    rules = {_identity(cell): cell.criterion for cell in cells if cell.criterion}
-    found = descriptions({key: (rule, _files(rule, files)) for key, rule in rules.items()}, engine, folder)
+    rules: dict[tuple[Path, ...], dict[str, CriterionSpec]] = defaultdict(dict)
+    for cell in cells:
+        if cell.criterion:
+            rules[code[cell.key]][cell.criterion.label] = cell.criterion
+    found: dict[str, dict[str, Any]] = {}
+    # what needs no child comes first: it says at once what is missing
+    for number, imported in enumerate(sorted(rules)):
+        found |= descriptions(rules[imported], imported, engine, folder / f"described-{number}.json")
     notes: dict[str, None] = {}
     own = {}
     for cell in cells:
         rule = cell.criterion
         assert rule is not None
-        made = found[_identity(cell)]
+        made = found[rule.label]
         if (made["sha256"], made["version"]) != (rule.sha256, rule.version):
             versions = f"(version {made['version']} here, {rule.version} there)"
             notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
         own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
     return own, tuple(notes)
-
-
-def _identity(cell: Cell) -> str:
-    return digest(cell.criterion.identity() if cell.criterion else None)
 
 
 def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> tuple[Path, ...]:
@@ -169,16 +173,9 @@ def _needed(rule: CriterionSpec) -> dict[str, str]:
     return {**needed, str(rule.donor.get("name")): str(rule.donor.get("sha256"))} if rule.donor else needed
 
 
-def _with_code(task: Task, code: Mapping[str, tuple[Path, ...]]) -> Task:
-    """A task that imports the files of its own criterion, and of no other."""
-    (first, *_) = task.payload.get("cells") or [task.payload["cell"]]
-    paths = code.get(_identity(Cell.from_json(first)), ())
-    return replace(task, payload={**task.payload, "plugins": [str(path) for path in paths]})
-
-
 def _sources(foreign: Foreign, cells: Iterable[Cell], where: Where, folder: Path) -> dict[str, Path]:
     """The files of the submission's own criteria by SHA-256, as they were hashed; each must be trusted by name."""
-    files = {sha: path for path, sha in foreign.files.items() if path.startswith("criteria/")}
+    files = foreign.sources
     written: dict[str, Path] = {}
     needed = {sha256: name for c in cells if c.criterion for name, sha256 in _needed(c.criterion).items()}
     for sha256, name in needed.items():

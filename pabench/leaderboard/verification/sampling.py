@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
-
-if TYPE_CHECKING:
-    from pabench.leaderboard.verification.wellformed import Wellformed
-
 
 T = TypeVar("T")
 
@@ -26,11 +23,6 @@ def place(cell: Cell) -> str:
     """Hash of what the rows of a leaderboard share."""
     recipe = cell.to_json()["recipe"]
     return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, cell.scoring.dtype])
-
-
-def identified(cell: Cell) -> dict[str, Any]:
-    """Which cell, and which row of a leaderboard, an outcome is about."""
-    return {"key": cell.key, "title": cell.title, "row": row(cell), "place": place(cell)}
 
 
 def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
@@ -53,11 +45,7 @@ Records = Mapping[str, Mapping[str, Any]]
 
 def masked(cells: Iterable[Cell], records: Records, count: int, seed: int) -> list[Cell]:
     """A sample of finished cells with a mask of their own (not a parent's): plain ones of all rows before ablations."""
-    own = [
-        cell
-        for cell in _finished(cells, records)
-        if cell.ablation != "reinit" and (records[cell.key]["receipt"] or {}).get("mask")
-    ]
+    own = [cell for cell in _finished(cells, records, "mask") if cell.ablation != "reinit"]
     first = sample(_by_row(cell for cell in own if not cell.ablation), count, seed)
     ablated = _by_row(cell for cell in own if cell.ablation)
     return first + (sample(ablated, count - len(first), seed) if count > len(first) else [])
@@ -65,8 +53,7 @@ def masked(cells: Iterable[Cell], records: Records, count: int, seed: int) -> li
 
 def instead(cells: Iterable[Cell], records: Records, count: int, seed: int) -> list[Cell]:
     """A sample of finished plain cells that trained another network in place of a pruned one, of all rows first."""
-    finished = (cell for cell in _finished(cells, records) if not cell.ablation)
-    return sample(_by_row(c for c in finished if "model" in (records[c.key]["receipt"] or {})), count, seed)
+    return sample(_by_row(cell for cell in _finished(cells, records, "model") if not cell.ablation), count, seed)
 
 
 def ended(found: Wellformed, count: int, seed: int, *, training: bool) -> list[Cell]:
@@ -91,8 +78,10 @@ def settings(cells: Iterable[Cell], records: Records) -> dict[str, list[list[Cel
     return {name: list(by_sparsity.values()) for name, by_sparsity in found.items()}
 
 
-def _finished(cells: Iterable[Cell], records: Records) -> list[Cell]:
-    return [cell for cell in cells if cell.key in records and records[cell.key]["status"] == "ok"]
+def _finished(cells: Iterable[Cell], records: Records, part: str = "") -> list[Cell]:
+    """The cells that have a result, and this part of a receipt."""
+    found = [cell for cell in cells if cell.key in records and records[cell.key]["status"] == "ok"]
+    return [cell for cell in found if not part or (records[cell.key]["receipt"] or {}).get(part) is not None]
 
 
 def _by_row(cells: Iterable[Cell]) -> dict[str, list[Cell]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -47,20 +46,21 @@ class Unmade(Part):
     error: str
 
 
-def of_class(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the class of that name says with these parameters, and all that its label means here (`given`).
-
-    PabenchError: there is none, or it does not take them.
-    """
-    rule = registry.criterion(name.partition("@")[0], args)
-    return {
-        "given": _meaning(name, given),
-        "args": asdict(rule),
-        "version": rule.version,
-        "source": source_digest(type(rule)),
-        "sha256": file_digest(type(rule)),
-        **nature(rule),
-    }
+def _attempted(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the class of that name says with these parameters, and all that its label means here (`given`); an `error`
+    where there is none, or it does not take them."""
+    try:
+        rule = registry.criterion(name.partition("@")[0], args)
+        return {
+            "given": _meaning(name, given),
+            "args": asdict(rule),
+            "version": rule.version,
+            "source": source_digest(type(rule)),
+            "sha256": file_digest(type(rule)),
+            **nature(rule),
+        }
+    except PabenchError as error:
+        return {"error": str(error)}
 
 
 def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,47 +74,32 @@ def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe(payload: Mapping[str, Any], report: Report) -> None:
     """In the child: import the files and write what their criteria say, or why they say nothing, to `answer`."""
-    answers: list[dict[str, Any]] = []
     try:
         for path in payload["plugins"]:
             registry.drop_in(path)
-        answers = [_attempted(**rule) for rule in payload["rules"]]
+        answers: list[dict[str, Any]] = [_attempted(**rule) for rule in payload["rules"]]
     except PabenchError as error:
         answers = [{"error": str(error)} for _ in payload["rules"]]
     stored.write_once(Path(payload["answer"]), json.dumps(answers).encode())
 
 
 def descriptions(
-    rules: Mapping[str, tuple[CriterionSpec, tuple[Path, ...]]], engine: Engine, folder: Path
+    rules: Mapping[str, CriterionSpec], files: Sequence[Path], engine: Engine, answer: Path
 ) -> dict[str, dict[str, Any]]:
-    """What each criterion is here, by the same keys; each comes with the files that a child must import.
+    """What each criterion is here, by the same keys; `files` are imported for them by a child, which writes `answer`.
 
     MissingError: it cannot be made here. PluginError: its code ended or garbled the process that it was run in.
     """
-    groups: dict[tuple[Path, ...], dict[str, CriterionSpec]] = defaultdict(dict)
-    for key, (rule, files) in rules.items():
-        groups[files][key] = rule
+    told: list[dict[str, Any]] = [
+        {"name": rule.name, "args": dict(rule.args), "given": dict(rule.given)} for rule in rules.values()
+    ]
+    answers = _of_child(told, files, engine, answer) if files else [_attempted(**one) for one in told]
     found = {}
-    # what needs no child comes first: it says at once what is missing
-    for number, files in enumerate(sorted(groups, key=bool)):
-        group = groups[files]
-        told: list[dict[str, Any]] = [
-            {"name": rule.name, "args": dict(rule.args), "given": dict(rule.given)} for rule in group.values()
-        ]
-        answer = folder / f"described-{number}.json"
-        answers = _of_child(told, files, engine, answer) if files else [_attempted(**one) for one in told]
-        for (key, rule), made in zip(group.items(), answers, strict=True):
-            if "error" in made:
-                raise MissingError(f"{rule.label}: this pabench cannot make it: {made['error']}")
-            found[key] = {field: made[field] for field in Described.model_fields}
+    for (key, rule), made in zip(rules.items(), answers, strict=True):
+        if "error" in made:
+            raise MissingError(f"{rule.label}: this pabench cannot make it: {made['error']}")
+        found[key] = {field: made[field] for field in Described.model_fields}
     return found
-
-
-def _attempted(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return of_class(name, args, given)
-    except PabenchError as error:
-        return {"error": str(error)}
 
 
 def _of_child(
@@ -126,8 +111,7 @@ def _of_child(
     task = Task("describe", "describe", "pabench.leaderboard.verification.sandbox:describe", payload, timeout=SECONDS)
     (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
     if not outcome.ok:
-        last = (outcome.message.strip().splitlines() or ["the process ended early"])[-1]
-        told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {last})"
+        told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {outcome.reason})"
         raise (MissingError if outcome.kind == "oom" else PluginError)(told)
     try:
         answers = parse(stored.read(answer, limit=MAX_BYTES))

@@ -57,8 +57,7 @@ class Verification:
         """0 every level that was asked for passed; 4 rejected; 5 nothing is proved wrong, but one was not checked."""
         if any(not flaw.unable for level in self.levels for flaw in level.flaws):
             return REJECTED
-        passed = [level.number for level in self.levels if level.passed]
-        return 0 if passed == list(range(1, self.asked + 1)) else UNABLE
+        return 0 if self.passed == self.asked else UNABLE
 
     def to_json(self) -> dict[str, Any]:
         from pabench import __version__
@@ -120,7 +119,7 @@ def _run(number: int, check: Callable[[], Level]) -> Level:
 
 
 def record(verification: Verification, path: Path) -> None:
-    """Write what was found, for `pabench publish --verified`. SuiteError: see `judgement.refuse_target`."""
+    """Write what was found, for `pabench publish --verified`. SuiteError: see `certificate.refuse_target`."""
     refuse_target(verification.folder, path)
     files.replace(path, seal({**verification.to_json(), "created": now()}))
 
@@ -138,6 +137,8 @@ def _remarks(found: Wellformed) -> list[str]:
 
 
 def _uncounted(found: Wellformed) -> list[str]:
-    n = consistent.uncounted(found)
+    """Pruned cells whose FLOPs level 2 cannot compute."""
+    pruned = [record for _, record in found.finished if (record["receipt"] or {}).get("mask")]
+    n = sum(record["result"]["flops"].get("layers") is None for record in pruned)
     text = f"FLOPs of {count(n, 'cell')} not computed: their records do not say what each layer takes; level 3 does it"
     return [text] if n else []

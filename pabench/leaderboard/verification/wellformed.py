@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,8 +32,10 @@ class Wellformed:
     missing: list[Cell] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
 
-    def title(self, key: str) -> str:
-        return self.cells[key].title if key in self.cells else ""
+    @property
+    def finished(self) -> list[tuple[Cell, dict[str, Any]]]:
+        """The cells that have a result, with their valid records."""
+        return [(self.cells[key], record) for key, record in self.records.items() if record["status"] == "ok"]
 
 
 def check(foreign: Foreign) -> Wellformed:
@@ -42,14 +45,9 @@ def check(foreign: Foreign) -> Wellformed:
         if STUDY not in {flaw.file for flaw in found.flaws}:
             found.flaws.append(Flaw(LEVEL, STUDY, "the study's manifest", "nothing"))
         return found
-    found.flaws += _study(found, foreign.study)
-    if foreign.is_submission:
-        found.flaws += _listed(foreign)
-    found.flaws += _records(found)
-    found.flaws += _receipts(found)
-    found.flaws += _metrics(found)
-    found.flaws += _checks(found)
-    found.flaws += _complete(found)
+    # in this order: each goes on with what those before it left valid
+    for part in (_study, _listed, _of_cells, _metrics, _checks, _complete):
+        found.flaws += part(found)
     return found
 
 
@@ -58,13 +56,13 @@ def _shape(model: type[BaseModel], data: Any, path: str, title: str = "") -> lis
     return [Flaw(LEVEL, path, expected, there, where, title) for where, expected, there in schema.problems(model, data)]
 
 
-def _study(found: Wellformed, study: Mapping[str, Any]) -> Iterator[Flaw]:
+def _study(found: Wellformed) -> Iterator[Flaw]:
+    study = found.foreign.documents[STUDY]
     computed = digest({key: value for key, value in study.items() if key != "sha256"})
     if study.get("sha256") != computed:
         yield Flaw(LEVEL, STUDY, computed, str(study.get("sha256")), "sha256")
-    wrong = _shape(schema.Study, study, STUDY)
-    yield from wrong
-    if wrong:
+    if wrong := _shape(schema.Study, study, STUDY):
+        yield from wrong
         return
     yield from _cells(found, study["cells"])
     cells = list(found.cells.values())
@@ -100,14 +98,13 @@ def _columns(study: Mapping[str, Any]) -> Iterator[Flaw]:
         yield Flaw(LEVEL, STUDY, "names of metrics that no other column of a table has", name, "metrics")
 
 
-def _listed(foreign: Foreign) -> Iterator[Flaw]:
+def _listed(found: Wellformed) -> Iterator[Flaw]:
     """The list of files against the files."""
-    stated = foreign.documents.get(SUBMISSION)
+    foreign, stated = found.foreign, found.foreign.documents.get(SUBMISSION)
     if stated is None:
         return
-    wrong = _shape(schema.Submission, stated, SUBMISSION)
-    yield from wrong
-    if wrong:
+    if wrong := _shape(schema.Submission, stated, SUBMISSION):
+        yield from wrong
         return
     listed = stated["files"]
     there = {path: sha for path, sha in foreign.files.items() if path not in (SUBMISSION, README)}
@@ -123,68 +120,59 @@ def _listed(foreign: Foreign) -> Iterator[Flaw]:
         yield Flaw(LEVEL, SUBMISSION, foreign.digest, stated["digest"], "digest")
 
 
-def _records(found: Wellformed) -> Iterator[Flaw]:
-    for key, record in found.foreign.all("records").items():
-        path = f"records/{key}.json"
-        if key in found.cells:
-            wrong = list(_record(found.cells[key], record, path))
-            yield from wrong
-            if not wrong:
-                found.records[key] = record
-        elif found.foreign.is_submission:
-            yield Flaw(LEVEL, path, f"a record of a cell in {STUDY}", "the record of another cell", "key")
+def _of_cells(found: Wellformed) -> Iterator[Flaw]:
+    """Records and receipts, each of a cell of the study; those with nothing wrong are left to the other levels."""
+    pruned = {cell.pruning_key: cell for cell in found.cells.values() if cell.criterion}
+    kinds = (("record", found.cells, found.records, _record), ("receipt", pruned, found.receipts, _receipt))
+    for what, cells, valid, judge in kinds:
+        for key, data in found.foreign.all(f"{what}s").items():
+            path = f"{what}s/{key}.json"
+            if key in cells:
+                wrong = list(judge(cells[key], data, path))
+                yield from wrong
+                if not wrong:
+                    valid[key] = data
+            elif found.foreign.is_submission:
+                yield Flaw(LEVEL, path, f"a {what} of a cell in {STUDY}", f"the {what} of another cell", "key")
 
 
 def _record(expected: Cell, record: Mapping[str, Any], path: str) -> Iterator[Flaw]:
     """A record against its schema, and what it says besides its cell against what follows from that."""
-    wrong = _shape(schema.Record, record, path, expected.title)
-    yield from wrong
-    if wrong:
+    if wrong := _shape(schema.Record, record, path, expected.title):
+        yield from wrong
         return
+    flaw = partial(Flaw.of, LEVEL, expected)
     try:
         cell = schema.cell(record["cell"])
     except ValueError as error:
-        yield Flaw(LEVEL, path, "a cell", str(error), "cell", expected.title)
+        yield flaw("cell", "a cell", error)
         return
-    derived: dict[str, Any] = {"key": cell.key, "block": cell.block}
-    # what came later than the first records need not be there
-    optional = {"ablation": cell.ablation, "parent": cell.parent().key if cell.ablation else ""}
-    derived |= {name: value for name, value in optional.items() if name in record}
+    parent = cell.parent().key if cell.ablation else ""
+    derived: dict[str, Any] = {"key": cell.key, "block": cell.block, "ablation": cell.ablation, "parent": parent}
     if not same_labels(record["labels"], labels(cell)):
         derived["labels"] = labels(cell)
     for name, value in derived.items():
-        if record[name] != value:
-            yield Flaw(LEVEL, path, f"{value} (derived from the cell)", str(record[name]), name, expected.title)
+        # what came later than the first records need not be there
+        if record.get(name, value) != value:
+            yield flaw(name, f"{value} (derived from the cell)", record[name])
     if expected.key != cell.key:
-        yield Flaw(LEVEL, path, f"{expected.key} (derived from the cell)", str(record["key"]), "key", expected.title)
+        yield flaw("key", f"{expected.key} (derived from the cell)", record["key"])
     if (record["status"] == "ok") != (record["result"] is not None):
-        told = "a result if and only if the status is ok"
-        yield Flaw(LEVEL, path, told, record["status"], "status", expected.title)
+        yield flaw("status", "a result if and only if the status is ok", record["status"])
 
 
-def _receipts(found: Wellformed) -> Iterator[Flaw]:
-    titles = {cell.pruning_key: cell.title for cell in found.cells.values() if cell.criterion}
-    for key, receipt in found.foreign.all("receipts").items():
-        path = f"receipts/{key}.json"
-        if key not in titles:
-            if found.foreign.is_submission:
-                yield Flaw(LEVEL, path, f"a receipt of a cell in {STUDY}", "the receipt of another cell", "key")
-            continue
-        wrong = _shape(schema.Outcome, receipt, path, titles[key])
-        yield from wrong
-        if receipt.get("key") != key:
-            yield Flaw(LEVEL, path, key, str(receipt.get("key")), "key", titles[key])
-        elif not wrong:
-            found.receipts[key] = receipt
+def _receipt(cell: Cell, receipt: Mapping[str, Any], path: str) -> Iterator[Flaw]:
+    yield from _shape(schema.Outcome, receipt, path, cell.title)
+    if receipt.get("key") != cell.pruning_key:
+        yield Flaw(LEVEL, path, cell.pruning_key, str(receipt.get("key")), "key", cell.title)
 
 
 def _metrics(found: Wellformed) -> Iterator[Flaw]:
     known = {cell.pruning_key for cell in found.cells.values()} | set(found.cells)
     for key, data in found.foreign.all("metrics").items():
         path = f"metrics/{key}.json"
-        wrong = _shape(schema.Measured, data, path)
-        yield from wrong
-        if wrong:
+        if wrong := _shape(schema.Measured, data, path):
+            yield from wrong
             continue
         derived = measured(data["entries"])["key"]
         if not key == data["key"] == derived:
@@ -212,8 +200,8 @@ def _complete(found: Wellformed) -> Iterator[Flaw]:
     declared = set(stated) if isinstance(stated, list) and all(isinstance(x, str) for x in stated) else set()
     broken = {flaw.file for flaw in found.foreign.flaws}
     for cell in found.missing:
-        path = f"records/{cell.key}.json"
-        if cell.key not in declared and path not in broken:
-            yield Flaw(LEVEL, path, "a record of every cell of the study", "no record", "", cell.title)
+        if cell.key not in declared and f"records/{cell.key}.json" not in broken:
+            yield Flaw.of(LEVEL, cell, "", "a record of every cell of the study", "no record")
     for key in sorted(declared & set(there)):
-        yield Flaw(LEVEL, SUBMISSION, "only cells without a record", key, "incomplete", found.title(key))
+        title = found.cells[key].title if key in found.cells else ""
+        yield Flaw(LEVEL, SUBMISSION, "only cells without a record", key, "incomplete", title)

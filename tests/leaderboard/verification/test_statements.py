@@ -60,11 +60,6 @@ def references(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def forgery(submission, tmp_path) -> Forgery:
-    return Forgery(submission, tmp_path / "forged")
-
-
-@pytest.fixture
 def lines(references, tmp_path) -> Forgery:
     return Forgery(references, tmp_path / "forged_lines")
 

@@ -1,0 +1,81 @@
+"""A hole in the grid, and cells that the suite does not give."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pabench.leaderboard.verification.verify import verify
+from pabench.store.envelope import seal, unseal
+from pabench.suite.cell import Cell
+
+from .looking import flaws
+
+
+def test_a_record_taken_away_is_missed(forgery):
+    path = forgery.record()
+    path.unlink()
+
+    (only,) = flaws(forgery.listing())
+    assert only == (
+        f"level 1: records/{path.name}: digits / lenet_300_100 / snip 0.9 / seed 0: "
+        "expected a record of every cell of the study, found no record"
+    )
+
+
+def test_a_cell_taken_out_of_the_study_as_well_leaves_a_hole_in_the_grid(forgery):
+    path = forgery.record()
+    forgery.receipt(path).unlink()
+    path.unlink()
+    forgery.study(lambda s: s.update(cells=[c for c in s["cells"] if Cell.from_json(c).key != path.stem]))
+
+    assert (
+        "level 1: study.json: cells: expected a whole grid, found digits / lenet_300_100 / snip 0.9 / seed 0: not"
+        in (" ".join(flaws(forgery.listing())))
+    )
+
+
+@pytest.mark.parametrize(
+    ("dropped", "message"),
+    [
+        (lambda c: c.sparsity == 0.9, "sparsities: expected 0, 0.8, 0.9 (the suite's), found 0, 0.8"),
+        (lambda c: c.seed == 1, "seeds: expected 0, 1 (the suite's), found 0"),
+        (
+            lambda c: c.criterion is not None and c.criterion.name == "random",
+            "criteria: expected random, snip, steep (the suite's), found snip, steep",
+        ),
+    ],
+)
+def test_what_is_dropped_everywhere_is_still_in_the_suite(forgery, dropped, message):
+    for path in list(forgery.folder.glob("records/*.json")):
+        if dropped(Cell.from_json(unseal(path.read_bytes())["cell"])):
+            forgery.receipt(path).unlink(missing_ok=True)
+            path.unlink()
+    forgery.study(lambda s: s.update(cells=[c for c in s["cells"] if not dropped(Cell.from_json(c))]))
+
+    assert any(f"level 1: study.json: {message}" in flaw for flaw in flaws(forgery.listing()))
+
+
+def test_a_cell_added_is_of_no_study(forgery):
+    path = forgery.record()
+    record = unseal(path.read_bytes())
+    record["cell"]["sparsity"] = 0.99
+    other = Cell.from_json(record["cell"]).key
+    (path.parent / f"{other}.json").write_bytes(seal({**record, "key": other}))
+
+    (only,) = flaws(forgery.listing())
+    assert only.startswith(f"level 1: records/{other}.json: key: expected a record of a cell in study.json")
+
+
+def test_what_is_declared_incomplete_passes_and_is_said(forgery):
+    path = forgery.record()
+    path.unlink()
+    forgery.means()
+    forgery.listing()
+    stated = json.loads((forgery.folder / "submission.json").read_text())
+    (forgery.folder / "submission.json").write_text(json.dumps({**stated, "incomplete": [path.stem]}))
+
+    found = verify(forgery.folder)
+    assert found.passed == 2
+    assert found.levels[0].notes == ("incomplete: 1 of 14 cells have no record",)
