@@ -150,7 +150,7 @@ def _costs(trial: Trial, rows: Sequence[dict[str, Any]], sparsity: float, repeat
     """`trial.times` as a table in Markdown."""
     from torch import get_num_threads
 
-    images = "x".join(map(str, trial.dataset.shape))
+    images = "x".join(map(str, trial.shape))
     on = f"{trial.cell.model.label}, {trial.cell.dataset.label} at {images}"
     where = f"{trial.device}, {get_num_threads()} threads"
     lines = [

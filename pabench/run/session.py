@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from pabench import registry
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
-from pabench.run.engine import Engine, Event, Inline, Outcome, StopFlag, Task
+from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -33,45 +33,33 @@ MANY = 10_000
 SMALL_PIXELS = 64
 """Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
-OnEvent = Callable[[Event], None]
-_FLAGS = {
-    "overrides": "--set",
-    "only": "--only",
-    "plugins": "--plugin",
-    "banks": "--bank",
-    "output": "-o",
-    "device": "--device",
-    "jobs": "-j",
-    "retry": "--retry failed",
-    "allow_env_drift": "--allow-env-drift",
-}
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `run`."""
+    """The command line of `run`. What has a flag is repeated when a run is resumed."""
 
     suite: str
-    output: Path | None = None
-    jobs: int | None = None
-    device: str = "auto"
+    overrides: tuple[str, ...] = field(default=(), metadata={"flag": "--set"})
+    only: tuple[str, ...] = field(default=(), metadata={"flag": "--only"})
+    plugins: tuple[Path, ...] = field(default=(), metadata={"flag": "--plugin"})
+    banks: tuple[Path, ...] = field(default=(), metadata={"flag": "--bank"})
+    output: Path | None = field(default=None, metadata={"flag": "-o"})
+    device: str = field(default="auto", metadata={"flag": "--device"})
+    jobs: int | None = field(default=None, metadata={"flag": "-j"})
+    retry: bool = field(default=False, metadata={"flag": "--retry failed"})
+    allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
     engine: str = "processes"
-    only: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-    plugins: tuple[Path, ...] = ()
-    retry: bool = False
     yes: bool = False
-    allow_env_drift: bool = False
-    banks: tuple[Path, ...] = ()
 
     def command(self) -> str:
         """The command line that runs, or resumes, the same."""
         words = ["pabench", "run", self.suite]
-        for name, flag in _FLAGS.items():
-            value = getattr(self, name)
-            if value is True:
+        for option in fields(self):
+            value, flag = getattr(self, option.name), option.metadata.get("flag")
+            if flag and value is True:
                 words += flag.split()
-            elif value and value != getattr(Options, name):
+            elif flag and value != option.default:
                 for one in value if isinstance(value, tuple) else [value]:
                     words += [flag, str(one)]
         return shlex.join(words)

@@ -41,6 +41,11 @@ class Block:
             raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
         return found
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that the network sees."""
+        return self.dataset.shape
+
     @cached_property
     def train(self) -> Source:
         return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
@@ -54,7 +59,7 @@ class Block:
         another network."""
         own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
         seed = own if seed is None else seed
-        return models.build(spec or self.cell.model, self.dataset.classes, self.dataset.shape, seed)
+        return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
 
     def fit(
         self,
@@ -115,7 +120,7 @@ class Block:
         return {
             "weights": models.weights_digest(module),
             "order": order_digest(n, seed("order")),
-            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
+            "augmentation": augment_digest(n, self.shape, augment, seed("augmentation")),
             "scoring_batch": self.batch_digest(self._usual()),
         }
 

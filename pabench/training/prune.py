@@ -132,7 +132,7 @@ class _Setting:
             densities,
             batches=tuple(batches),
             seed=self.block.cell.seed_for("noise"),
-            input_shape=self.block.dataset.shape,
+            input_shape=self.block.shape,
             sources=self.sources,
             invert=invert,
         )
