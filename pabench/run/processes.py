@@ -101,6 +101,8 @@ class Child:
                 "try these imports by hand"
             ) from error
         childs_end.close()
+        assert self.process.pid is not None  # it has been started
+        self.pid = self.process.pid
 
     @property
     def ends(self) -> list[Connection | int]:
@@ -145,7 +147,7 @@ class Child:
         """The outcome of a child that has ended or was killed; whatever it started is killed too."""
         self.process.join(5)  # it has ended, or was sent SIGKILL: longer means uninterruptible sleep
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         exitcode = self.process.exitcode
         self.pipe.close()
         with contextlib.suppress(ValueError):  # in uninterruptible sleep even now
@@ -166,15 +168,10 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         """To all the child has started, or to it alone as long as it has not made its own session."""
         try:
-            os.killpg(self._pid, number)
+            os.killpg(self.pid, number)
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
-
-    @property
-    def _pid(self) -> int:
-        assert self.process.pid is not None  # it has been started
-        return self.process.pid
+                os.kill(self.pid, number)
 
 
 def _cause(exitcode: int | None) -> str:

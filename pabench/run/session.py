@@ -40,10 +40,10 @@ class Options:
     """The command line of `run`. What has a flag is repeated when a run is resumed."""
 
     suite: str
-    overrides: tuple[str, ...] = field(default=(), metadata={"flag": "--set"})
-    only: tuple[str, ...] = field(default=(), metadata={"flag": "--only"})
-    plugins: tuple[Path, ...] = field(default=(), metadata={"flag": "--plugin"})
-    banks: tuple[Path, ...] = field(default=(), metadata={"flag": "--bank"})
+    overrides: Sequence[str] | None = field(default=None, metadata={"flag": "--set"})
+    only: Sequence[str] | None = field(default=None, metadata={"flag": "--only"})
+    plugins: Sequence[Path] | None = field(default=None, metadata={"flag": "--plugin"})
+    banks: Sequence[Path] | None = field(default=None, metadata={"flag": "--bank"})
     output: Path | None = field(default=None, metadata={"flag": "-o"})
     device: str = field(default="auto", metadata={"flag": "--device"})
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
@@ -60,7 +60,7 @@ class Options:
             if flag and value is True:
                 words += flag.split()
             elif flag and value != option.default:
-                for one in value if isinstance(value, tuple) else [value]:
+                for one in value if isinstance(value, (list, tuple)) else [value]:
                     words += [flag, str(one)]
         return shlex.join(words)
 
@@ -84,7 +84,7 @@ class Session:
     def open(cls, options: Options) -> Session:
         """Everything that can be found wrong is found here, before anything runs or is written."""
         path = find(options.suite)
-        suite = load(path, options.overrides)
+        suite = load(path, options.overrides or ())
         if (cells := grid.count(suite)) > MANY and not options.yes:
             raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
         if options.engine not in ENGINES:
@@ -180,7 +180,7 @@ class Session:
             "title": self.suite.title,
             "suite": self.suite.text,
             "suite_path": self.options.suite,
-            "overrides": list(self.options.overrides),
+            "overrides": list(self.options.overrides or ()),
             "command": self.options.command(),
             "cells": [c.to_json() for c in self.cells],
             "metrics": [m.to_json() for m in self.metrics],
@@ -205,7 +205,7 @@ class Session:
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
     """The files beside the suite and those of `--plugin`. A broken one matters where it was asked for by its path."""
     beside = registry.drop_ins(path, suite.plugins)
-    asked_for = [file.resolve() for file in options.plugins]
+    asked_for = [file.resolve() for file in options.plugins or ()]
     for file in beside:
         registry.try_drop_in(file)
     for file in asked_for:
@@ -219,4 +219,4 @@ def load_suite(suite: str | Path, *, overrides: Sequence[str] = (), device: str 
     `overrides` are those of `--set`: `recipe.epochs=2`. `gaps` says which data is missing; its cells have no
     fingerprint, so their keys are not those of a run. SuiteError: all that is wrong with the suite, with its lines.
     """
-    return Session.open(Options(suite=str(suite), overrides=tuple(overrides), device=device, yes=True))
+    return Session.open(Options(suite=str(suite), overrides=overrides, device=device, yes=True))

@@ -74,8 +74,8 @@ class Trial(Block):
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
         cell = replace(self.cell, sparsity=sparsity, scoring=Scoring(dtype))
-        (found,) = scored([cell], self, rule, self.module, lambda event: None)
-        return found.pruned, int(found.cost["scoring_peak_bytes"])
+        ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
+        return pruned, int(cost["scoring_peak_bytes"])
 
     def _images(self, indices: Tensor) -> Batch:
         """Bilinear, one channel repeated."""

@@ -7,7 +7,7 @@ line that prunes nothing, the network that is trained instead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -73,15 +73,16 @@ def _receipts(
         yield from _of_control(cells, block, rule, module, without_weights(pairing))
         return
     if block.cell.ablation == "shuffle":
-        found = [Scored(cell, shuffled(store, cell, pairing)) for cell in cells]
+        # not scored, so it costs nothing
+        found: list[tuple[Pruned, dict[str, float]]] = [(shuffled(store, cell, pairing), {}) for cell in cells]
     else:
         found = scored(cells, block, rule, module, report)
     given, norms = _given(block, rule), _Norms(block, module)
-    for each in found:
-        norm = {"before": norms.dense, "after": norms.under(each.pruned.masks)}
-        receipt = _with_mask(store, each.cell, each.pruned, {**given, "gradient_norm": norm})
-        cost = {**each.cost, **norms.unit()} if each.cost else {}
-        yield each.cell, {"receipt": receipt, "flags": each.pruned.flags, "pairing": pairing, "cost": cost}
+    for cell, (pruned, cost) in zip(cells, found, strict=True):
+        norm = {"before": norms.dense, "after": norms.under(pruned.masks)}
+        receipt = _with_mask(store, cell, pruned, {**given, "gradient_norm": norm})
+        cost = {**cost, **norms.unit()} if cost else {}
+        yield cell, {"receipt": receipt, "flags": pruned.flags, "pairing": pairing, "cost": cost}
 
 
 # --- A reference line that prunes nothing -----------------------------------------------------------------------------
@@ -102,15 +103,6 @@ def _of_control(
 
 
 # --- A scored mask ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A cell's masks, and what scoring them cost; a shuffled mask is not scored and costs nothing."""
-
-    cell: Cell
-    pruned: Pruned
-    cost: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,8 +130,10 @@ class _Setting:
         )
 
 
-def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report) -> list[Scored]:
-    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once.
+def scored(
+    cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
+) -> list[tuple[Pruned, dict[str, float]]]:
+    """Masks of each cell with what they cost, in their order. A one-shot criterion is given all densities at once.
 
     `cells` differ in their sparsity alone. A criterion that looks at trained weights gets those of one training of the
     dense network, which is part of its cost. InapplicableError: the cells' ablation means nothing to the criterion.
@@ -161,12 +155,11 @@ def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Modu
         with Meter(own.network.device) as scoring:
             results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert")
         peak = max(meter.peak_bytes for meter in [*trainings, scoring])
-        for cell, result in zip(group, results, strict=True):
+        for result in results:
             # each cell is charged the whole training and scoring, as if it were alone
             seconds = sum(meter.seconds for meter in trainings) + result.seconds
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
-            cost = {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}
-            found.append(Scored(cell, result, cost))
+            found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found
 
 

@@ -126,8 +126,7 @@ def _of_child(
     task = Task("describe", "describe", "pabench.leaderboard.verification.sandbox:describe", payload, timeout=SECONDS)
     (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
     if not outcome.ok:
-        last = (outcome.message.strip().splitlines() or ["the process ended early"])[-1]
-        told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {last})"
+        told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {outcome.reason})"
         raise (MissingError if outcome.kind == "oom" else PluginError)(told)
     try:
         answers = parse(stored.read(answer, limit=MAX_BYTES))
