@@ -84,10 +84,9 @@ def plan(
     from pabench.run.session import Options, Session
 
     wish = Wish(mde, power, alpha)
-    options = Options(
-        suite=suite, output=output, jobs=jobs, device=device, overrides=overrides, plugins=plugin, yes=yes
+    session = Session.open(
+        Options(suite=suite, output=output, jobs=jobs, device=device, overrides=overrides, plugins=plugin, yes=yes)
     )
-    session = Session.open(options)
     found = outlook(session, wish, records)
     typer.echo(json.dumps(asdict(found), indent=2) if as_json else describe(found))
     raise typer.Exit(tell_missing(session, "missing data"))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pkgutil import resolve_name
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
@@ -90,8 +90,6 @@ class Engine(Protocol):
     everything at once. ValueError if two tasks have one key or wait for each other.
     """
 
-    name: ClassVar[str]
-
     def run(
         self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]: ...
@@ -132,11 +130,8 @@ class Schedule:
             self.again(key)
 
 
-@dataclass(frozen=True)
 class Inline:
     """Runs each task in this process, one after another: for debuggers and tests. A task can take it down."""
-
-    name: ClassVar[str] = "inline"
 
     def run(
         self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag

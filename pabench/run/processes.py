@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pabench.errors import PabenchError
 from pabench.run import worker
@@ -38,7 +38,6 @@ class Processes:
     preload: tuple[str, ...] = PRELOAD
     attempts: int = 3
     grace: float = 10.0
-    name: ClassVar[str] = "processes"
 
     def run(
         self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag

@@ -7,7 +7,7 @@ line that prunes nothing, the network that is trained instead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -105,15 +105,21 @@ def _of_control(
 # --- A scored mask ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class _Setting:
     """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
 
-    block: Block
-    rule: Criterion
-    network: Network
-    sources: Sources
-    training: Meter
+    def __init__(self, block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> None:
+        def redraw(seed: int) -> Tensors:
+            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+            return {**other.rest, **other.weights}
+
+        self.block, self.rule, self.training = block, rule, Meter(block.device)
+        self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+        self.sources = Sources(redraw=redraw)
+        if rule.trains:
+            with self.training:
+                weights = trained_weights(block, rule, self.network, report)
+            self.sources = replace(self.sources, trained=lambda: dict(weights))
 
     def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
         images = self.rule.examples_per_class
@@ -141,13 +147,13 @@ def scored(
     ablation, dtype = cells[0].ablation, getattr(torch, cells[0].scoring.dtype)
     if ablation in IN_BATCH and not rule.examples_per_class:
         raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
-    own = _setting(block, rule, module, dtype, report)
+    own = _Setting(block, rule, module, dtype, report)
     trainings = [own.training]
     if (giver := donor(rule)) is not None:
-        other = _setting(block, giver, module, dtype, report)
+        other = _Setting(block, giver, module, dtype, report)
         trainings.append(other.training)
         layers = donor_layers(rule, lambda _, density: other.masks([density])[0].masks)
-        own = replace(own, sources=replace(own.sources, layers=layers))
+        own.sources = replace(own.sources, layers=layers)
     one_shot = getattr(rule, "steps", 0) == 1  # one with rounds scores anew on the way to each density
     found = []
     for group in [cells] if one_shot else [[cell] for cell in cells]:
@@ -161,20 +167,6 @@ def scored(
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
             found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found
-
-
-def _setting(block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> _Setting:
-    def redraw(seed: int) -> Tensors:
-        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
-        return {**other.rest, **other.weights}
-
-    network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
-    sources, training = Sources(redraw=redraw), Meter(block.device)
-    if rule.trains:
-        with training:
-            weights = trained_weights(block, rule, network, report)
-        sources = replace(sources, trained=lambda: dict(weights))
-    return _Setting(block, rule, network, sources, training)
 
 
 def _given(block: Block, rule: Criterion) -> dict[str, Any]:
