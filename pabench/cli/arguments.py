@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pabench import registry
 from pabench.errors import SuiteError
 
 
@@ -79,8 +80,6 @@ def criteria(given: Iterable[str] | None, params: Iterable[str] | None) -> list[
 
 def load_plugins(paths: Iterable[Path] | None) -> None:
     """Register what the files of `--plugin` define."""
-    from pabench import registry
-
     for path in paths or ():
         registry.drop_in(path)
 

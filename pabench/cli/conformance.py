@@ -22,9 +22,8 @@ STYLES = {"pass": "green", "FAIL": "bold red", "does not apply": "dim", "for inf
 Table = list[tuple[str, ...]]
 
 
-def one(name: str, plugins: Sequence[Path], reference: Path | None, *, as_json: bool) -> int:
+def one(name: str, reference: Path | None, *, as_json: bool) -> int:
     """The table of one criterion; 3 where a check failed. SuiteError: no criterion of this name."""
-    _load(plugins)
     found = examine(name, reference=_reference(reference))
     if as_json:
         print(json.dumps(to_json(found), indent=2))
@@ -38,9 +37,8 @@ def one(name: str, plugins: Sequence[Path], reference: Path | None, *, as_json: 
     return 3 if found.failed else 0
 
 
-def every(plugins: Sequence[Path], reference: Path | None, *, as_json: bool) -> int:
+def every(reference: Path | None, *, as_json: bool) -> int:
     """All criteria and variants, one summary each as soon as it is there, then the overlaps of their masks."""
-    _load(plugins)
     criteria = names()
     found: list[Examination] = []
     for name in criteria:
@@ -63,11 +61,6 @@ def every(plugins: Sequence[Path], reference: Path | None, *, as_json: bool) -> 
 
 def _pairs(found: Mapping[tuple[str, str], MaskOverlap | None]) -> list[dict[str, Any]]:
     return [{"a": a, "b": b, **(asdict(overlap) if overlap else {})} for (a, b), overlap in found.items()]
-
-
-def _load(plugins: Sequence[Path]) -> None:
-    for path in plugins:
-        registry.drop_in(path)
 
 
 def _reference(given: Path | None) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pabench.cli.conformance import aligned
 from pabench.diagnostics.checkup import Checkup, Row
 from pabench.diagnostics.remedy import Treatment, criterion_entry, model_entry
 from pabench.store.verdict import HEALTHY, some
@@ -37,8 +38,7 @@ def describe(found: Checkup) -> str:
 def _table(rows: Sequence[Row]) -> list[str]:
     head = ("criterion", "verdict", "zero scores", "not finite", "dead layers", "saturated", "with the remedy")
     body = [(criterion_entry(r.name, r.before.given), *_cells(r.before), _after(r)) for r in rows]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *body)]
+    return aligned([head, *body]).splitlines()
 
 
 def _cells(treatment: Treatment) -> tuple[str, str, str, str, str]:

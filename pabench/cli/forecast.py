@@ -24,7 +24,7 @@ from pabench.words import count, number, plain
 def dry_run(session: Session) -> int:
     """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code."""
     torch.set_num_threads(session.threads)
-    console, banks = Console(), bank.open_banks(session.options.banks)
+    console, banks = Console(), bank.open_banks(session.options.banks or ())
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken)

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Flaws that a person is shown: one lie may be found in every file."""
-app = typer.Typer()
 
 
-@app.command()
 def submit(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="A folder that is new or empty.")],
@@ -39,7 +37,6 @@ def submit(
     typer.echo(f"digest: {made.digest}")
 
 
-@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission, or a results folder.")],
     level: Annotated[int, typer.Option(min=1, max=4, help="1 form, 2 consistency, 3 masks, 4 trainings.")] = 2,
@@ -80,7 +77,6 @@ def verify(
     raise typer.Exit(found.exit_code)
 
 
-@app.command()
 def publish(
     folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Submissions or results folders; NAME=DIR.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The site's folder; an earlier site is updated.")],

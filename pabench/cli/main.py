@@ -37,8 +37,14 @@ def _main(
     pass
 
 
-for group in (suites, results, leaderboard, models, plugins):
-    app.add_typer(group.app)
+for command in (
+    *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
+    *(results.report, results.diff, results.status, results.export),
+    *(leaderboard.submit, leaderboard.verify, leaderboard.publish),
+    *(models.score, models.conformance, models.doctor, plugins.metrics),
+):
+    app.command()(command)
+app.add_typer(plugins.criteria_app, name="criteria")
 
 
 def main() -> None:

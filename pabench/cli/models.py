@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from pabench.run.trial import Trial
 
 
-app = typer.Typer()
-
-
-@app.command()
 def score(
     model: Annotated[str, typer.Argument(help="A timm model, or one of pabench's own such as resnet20.")],
     criterion: Criteria = None,
@@ -64,7 +60,6 @@ def score(
             masks.save(output)
 
 
-@app.command()
 def conformance(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A criterion or a variant: grasp@official.")] = "",
     every: Annotated[bool, typer.Option("--all", help="All criteria, variants, and overlaps of masks.")] = False,
@@ -77,14 +72,13 @@ def conformance(
     """Check that a criterion is what it says: its definition, purity, counts, symmetries, official results."""
     if bool(name) == every:
         raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
-    from pabench.cli.conformance import every as examine_all, one as examine_one
+    from pabench.cli import conformance as examined
 
-    if every:
-        raise typer.Exit(examine_all(plugin or [], reference, as_json=as_json))
-    raise typer.Exit(examine_one(name, plugin or [], reference, as_json=as_json))
+    arguments.load_plugins(plugin)
+    one = examined.one(name, reference, as_json=as_json) if name else examined.every(reference, as_json=as_json)
+    raise typer.Exit(one)
 
 
-@app.command()
 def doctor(
     model: Annotated[str, typer.Argument(help="A timm model, such as resnet18.")],
     side: Annotated[int, typer.Option("--size", min=1, help="Pixels a side.")] = 32,
@@ -150,7 +144,7 @@ def _costs(trial: Trial, rows: Sequence[dict[str, Any]], sparsity: float, repeat
     """`trial.times` as a table in Markdown."""
     from torch import get_num_threads
 
-    images = "x".join(map(str, trial.dataset.shape))
+    images = "x".join(map(str, trial.shape))
     on = f"{trial.cell.model.label}, {trial.cell.dataset.label} at {images}"
     where = f"{trial.device}, {get_num_threads()} threads"
     lines = [

@@ -1,52 +1,105 @@
-"""What is installed: criteria and metrics."""
+"""What is installed: criteria and metrics, one of them in words, and a new one to start from."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from pabench import registry
 from pabench.cli.arguments import Plugin, load_plugins
+from pabench.errors import RefusedError, SuiteError
 
-app = typer.Typer()
+TEMPLATE = '''"""{title}: say what it keeps, and cite where it comes from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch.func import grad
+
+from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class {title}(ScoreCriterion):
+    """Score |dL/dw|: replace by your own. The highest scores are kept."""
+
+    name = "{name}"
+    paper = ""
+    version = 1  # raise it with every change that can change a mask
+    bn: Literal["train", "eval"] = "train"
+    examples_per_class: PositiveInt = 10  # for a data-free criterion: Literal[0] = 0
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        w = ctx.kept
+        g = grad(ctx.loss)(w)
+        return {{n: g[n].abs() for n in w}}
+'''
+
 criteria_app = typer.Typer(help="Criteria that are installed.", invoke_without_command=True, rich_markup_mode=None)
-
-
-app.add_typer(criteria_app, name="criteria")
 
 
 @criteria_app.callback(invoke_without_command=True)
 def criteria_list(context: typer.Context, plugin: Plugin = None) -> None:
     """List criteria with their papers and variants, and plugins that could not be loaded."""
     if context.invoked_subcommand is None:
-        from pabench.cli.listing import criteria
-
         load_plugins(plugin)
-        typer.echo(criteria())
+        _list("criteria", lambda cls: (_first_line(cls), cls.paper, *(f"{cls.name}@{v}" for v in cls.variants)))
 
 
 @criteria_app.command("show")
 def criteria_show(name: str, plugin: Plugin = None) -> None:
     """Describe a criterion and its parameters."""
-    from pabench.cli.listing import criterion
-
     load_plugins(plugin)
-    typer.echo(criterion(name))
+    cls: Any = registry.plugin("criteria", name.partition("@")[0])
+    hints = get_type_hints(cls)
+    lines = [f"{cls.name} (version {cls.version}) {cls.paper}", f"defined in {inspect.getfile(cls)}", ""]
+    lines += [inspect.getdoc(cls) or "", "", "parameters:"]
+    lines += [f"  {f.name}: {_type(hints[f.name])} = {f.default!r}" for f in fields(cls)]
+    lines += [f"variant {cls.name}@{v}: {dict(changes)}" for v, changes in cls.variants.items()]
+    typer.echo("\n".join(lines))
 
 
 @criteria_app.command("new")
 def criteria_new(name: str, folder: Annotated[Path, typer.Option(help="Where to.")] = Path("criteria")) -> None:
     """Write a criterion to start from: a file that works, for `criteria/` next to a suite or for `--plugin`."""
-    from pabench.cli.listing import new
+    from pabench.suite.cell import NAME
 
-    typer.echo(f"{new(name, folder)}: edit score(), then `pabench run SUITE --plugin` it")
+    if not NAME.fullmatch(name):
+        raise SuiteError(f"{name!r} is no name; expected a letter or digit, then up to 63 of letters, digits, ._+-")
+    stem = "".join(c if c.isalnum() else "_" for c in name)
+    title = "".join(part.capitalize() for part in stem.split("_")) or "Mine"
+    path = folder / f"{stem}.py"
+    if path.exists():
+        raise RefusedError(f"{path}: exists already")
+    if name in registry.group("criteria").classes:
+        raise SuiteError(f"{name!r} is taken by {registry.group('criteria').origins[name]}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE.format(name=name, title=title if title.isidentifier() else f"My{title}"))
+    typer.echo(f"{path}: edit score(), then `pabench run SUITE --plugin` it")
 
 
-@app.command()
 def metrics(plugin: Plugin = None) -> None:
     """List metrics, what they cost and what they say, and plugins that could not be loaded."""
-    from pabench.cli.listing import metrics as listed
-
     load_plugins(plugin)
-    typer.echo(listed())
+    _list("metrics", lambda cls: (f"{cls.cost:<5}", _first_line(cls)))
+
+
+def _list(kind: str, columns: Callable[[Any], tuple[str, ...]]) -> None:
+    """One line a plugin; broken ones with their reason below."""
+    group = registry.group(kind)
+    width = max(map(len, group.classes), default=0)
+    lines = ["  ".join([f"{name:<{width}}", *columns(cls)]) for name, cls in sorted(group.classes.items())]
+    typer.echo("\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)]))
+
+
+def _first_line(cls: type) -> str:
+    return (inspect.getdoc(inspect.getmodule(cls)) or "").partition("\n")[0].rstrip(".")
+
+
+def _type(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")

@@ -11,10 +11,7 @@ import typer
 from pabench.cli.arguments import AsJson, Folder
 from pabench.errors import DataError, RefusedError, SuiteError
 
-app = typer.Typer()
 
-
-@app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A results folder, or several as one study.")],
     output: Annotated[
@@ -51,7 +48,6 @@ def report(
         typer.echo(f"report: {write(folders[0], output)}")
 
 
-@app.command()
 def diff(
     first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
@@ -72,7 +68,6 @@ def diff(
     raise typer.Exit(found.code)
 
 
-@app.command()
 def status(
     folder: Folder,
     pairing: Annotated[bool, typer.Option("--pairing", help="Prove that criteria of a block were paired.")] = False,
@@ -86,7 +81,6 @@ def status(
     raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
 
 
-@app.command()
 def export(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="A .csv, .json or .parquet file.")],

@@ -31,7 +31,7 @@ INTERRUPTED, RESUMABLE = 130, 75
 
 def carry_out(session: Session) -> int:
     """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
-    console, banks = Console(), bank.open_banks(session.options.banks)
+    console, banks = Console(), bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_missing(session)
     if banks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,7 @@ import typer
 from pabench.cli.arguments import AsJson, Device, Plugin, Set, SuiteName
 from pabench.errors import SuiteError
 
-app = typer.Typer()
 
-
-@app.command()
 def run(
     suite: SuiteName,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
@@ -49,19 +47,18 @@ def run(
         jobs=jobs,
         device=device,
         engine=engine,
-        only=tuple(only or ()),
-        overrides=tuple(overrides or ()),
-        plugins=tuple(plugin or ()),
+        only=only,
+        overrides=overrides,
+        plugins=plugin,
         retry=retry == "failed",
         yes=yes,
         allow_env_drift=allow_env_drift,
-        banks=tuple(bank or ()),
+        banks=bank,
     )
     session = Session.open(options)
     raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))
 
 
-@app.command()
 def plan(
     suite: SuiteName,
     mde: Annotated[float, typer.Option(help="A true difference to be found, in points of top-1.")] = 0.5,
@@ -87,22 +84,14 @@ def plan(
     from pabench.run.session import Options, Session
 
     wish = Wish(mde, power, alpha)
-    options = Options(
-        suite=suite,
-        output=output,
-        jobs=jobs,
-        device=device,
-        overrides=tuple(overrides or ()),
-        plugins=tuple(plugin or ()),
-        yes=yes,
+    session = Session.open(
+        Options(suite=suite, output=output, jobs=jobs, device=device, overrides=overrides, plugins=plugin, yes=yes)
     )
-    session = Session.open(options)
     found = outlook(session, wish, records)
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    typer.echo(json.dumps(asdict(found), indent=2) if as_json else describe(found))
     raise typer.Exit(tell_missing(session, "missing data"))
 
 
-@app.command()
 def validate(
     suite: SuiteName,
     overrides: Set = None,
@@ -113,12 +102,11 @@ def validate(
     from pabench.cli.running import tell_missing
     from pabench.run.session import Options, Session
 
-    session = Session.open(Options(suite=suite, overrides=tuple(overrides or ()), plugins=tuple(plugin or ()), yes=yes))
+    session = Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
     raise typer.Exit(tell_missing(session, "missing data"))
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of suites, for editors."""
     from pabench.suite.suite import json_schema
@@ -126,7 +114,6 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-@app.command()
 def fetch(
     dataset: Annotated[str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, svhn.")],
     path: Annotated[str, typer.Option(help="Where to. Default: $PABENCH_DATA, or the cache.")] = "",

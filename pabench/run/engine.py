@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import importlib
 import json
 import os
 import sys
@@ -16,11 +15,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, ClassVar, Literal, Protocol
+from pkgutil import resolve_name
+from typing import Any, Literal, Protocol
 
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
-TaskFunction = Callable[[Payload, Report], object]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -74,6 +73,9 @@ class Outcome:
         return lines[-1] if lines else "the process ended without a record"
 
 
+OnEvent = Callable[[Event], None]
+
+
 class StopFlag(Protocol):
     """A `threading.Event`, or anything that can be asked like one."""
 
@@ -88,16 +90,8 @@ class Engine(Protocol):
     everything at once. ValueError if two tasks have one key or wait for each other.
     """
 
-    name: ClassVar[str]
-
     def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        workers: int,
-        threads: int,
-        on_event: Callable[[Event], None],
-        stop: StopFlag,
+        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]: ...
 
 
@@ -136,27 +130,11 @@ class Schedule:
             self.again(key)
 
 
-def resolve(function: str) -> TaskFunction:
-    """The function that "module:name" names."""
-    module, _, name = function.partition(":")
-    found: TaskFunction = getattr(importlib.import_module(module), name)
-    return found
-
-
-@dataclass(frozen=True)
 class Inline:
     """Runs each task in this process, one after another: for debuggers and tests. A task can take it down."""
 
-    name: ClassVar[str] = "inline"
-
     def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        workers: int,
-        threads: int,
-        on_event: Callable[[Event], None],
-        stop: StopFlag,
+        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
         schedule = Schedule(tasks)
         with thread_variables(threads):
@@ -166,7 +144,7 @@ class Inline:
             report = _reporter(task.key, on_event)
             start, error = time.monotonic(), ""
             try:
-                resolve(task.function)(task.payload, report)
+                resolve_name(task.function)(task.payload, report)
             except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
                 error = traceback.format_exc()
             schedule.ended(task.key)
@@ -174,7 +152,7 @@ class Inline:
             yield Outcome(task.key, not error, "error" if error else "", error, seconds=seconds)
 
 
-def _reporter(key: str, on_event: Callable[[Event], None]) -> Report:
+def _reporter(key: str, on_event: OnEvent) -> Report:
     return lambda data: on_event(Event(key, "progress", json.loads(json.dumps(data))))
 
 
@@ -188,13 +166,11 @@ def limit_threads(threads: int) -> None:
 @contextlib.contextmanager
 def thread_variables(threads: int) -> Iterator[None]:
     """For what is started meanwhile: the thread pools of many libraries are made when they are imported."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    before = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in THREAD_VARIABLES:
+            del os.environ[name]
+        os.environ.update(before)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pabench.run.engine import Outcome, Task
@@ -30,26 +31,19 @@ class Survey:
 
     @classmethod
     def of(
-        cls,
-        store: Store,
-        plan: Plan,
-        metrics: Sequence[MetricSpec],
-        *,
-        device: str,
-        plugins: Iterable[Path] = (),
-        retry: bool = False,
+        cls, store: Store, plan: Plan, metrics: Sequence[MetricSpec], device: str, plugins: Iterable[Path], retry: bool
     ) -> Survey:
         """A task for each block and criterion, and one for the pairs of each block, that lacks some.
 
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
-        known, there = Measurements(store.records("metrics").values()), _Measurable(store, plan)
+        known, there = Measurements(store.records("metrics").values()), _measurable(store, plan)
         before = _tasks_of(plan)
         shared = {**payload(store, device, plugins), "retry": retry}
         for (block, kind, criterion), cells in _groups(plan.cells).items():
             lacking = [(of, spec) for of, spec in ASKED[kind](cells, metrics) if known.lacks(of, spec, retry=retry)]
-            wanted = [(of, spec) for of, spec in lacking if all(key in there for key in of)]
+            wanted = [(of, spec) for of, spec in lacking if all(map(there, of))]
             if not wanted:
                 continue
             named = {spec.name: spec.to_json() for _, spec in wanted}
@@ -75,23 +69,21 @@ class Survey:
                 self.store.commit("metrics", data["key"], data, replace_failed=True)
 
 
-class _Measurable:
-    """The keys of masks (pruning keys) and results (cell keys) that there are, or may yet be."""
+def _measurable(store: Store, plan: Plan) -> Callable[[str], bool]:
+    """Whether there is, or may yet be, the mask of a pruning key or the result of a cell key."""
+    results = {c.key for c in plan.cells if plan.done.get(c.key, "ok") == "ok"}
+    prunings = {c.pruning_key for c in plan.cells}
+    dense = [c for c in plan.cells if c.criterion is None]  # all ones, without a file
+    sure = {c.pruning_key for c in [*dense, *plan.open, *plan.maskless]}
 
-    def __init__(self, store: Store, plan: Plan) -> None:
-        self._store = store
-        self._results = {c.key for c in plan.cells if plan.done.get(c.key, "ok") == "ok"}
-        self._prunings = {c.pruning_key for c in plan.cells}
-        dense = [c for c in plan.cells if c.criterion is None]  # all ones, without a file
-        self._masks = {c.pruning_key: True for c in [*dense, *plan.open, *plan.maskless]}
+    @cache  # it takes reading the mask
+    def there(key: str) -> bool:
+        if key not in prunings or key in sure:
+            return key in results or key in sure
+        receipt = masked(store, key)
+        return receipt is not None and store.has_mask(receipt["mask"])
 
-    def __contains__(self, key: str) -> bool:
-        if key not in self._prunings:
-            return key in self._results
-        if key not in self._masks:  # looked at when asked for: it takes reading the mask
-            receipt = masked(self._store, key)
-            self._masks[key] = receipt is not None and self._store.has_mask(receipt["mask"])
-        return self._masks[key]
+    return there
 
 
 def _tasks_of(plan: Plan) -> dict[str, list[str]]:

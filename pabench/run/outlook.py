@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from math import comb
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -90,9 +89,6 @@ class Outlook:
     spread: Spread
     wish: Wish
     reaches: tuple[Reach, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outlook:

@@ -11,14 +11,14 @@ import sys
 import time
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pabench.errors import PabenchError
 from pabench.run import worker
-from pabench.run.engine import Event, Outcome, Schedule, StopFlag, Task, thread_variables
+from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task, thread_variables
 
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
@@ -38,66 +38,39 @@ class Processes:
     preload: tuple[str, ...] = PRELOAD
     attempts: int = 3
     grace: float = 10.0
-    name: ClassVar[str] = "processes"
 
     def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        workers: int,
-        threads: int,
-        on_event: Callable[[Event], None],
-        stop: StopFlag,
+        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
-        crew = _Crew(self, Schedule(tasks), threads, on_event, stop)
+        schedule, attempts = Schedule(tasks), Counter[str]()
+        children: list[Child] = []
         try:
-            while crew.start(workers):
-                yield from crew.ended()
+            while True:
+                while not stop.is_set() and len(children) < workers and (task := schedule.next()):
+                    attempts[task.key] += 1
+                    on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
+                    children.append(Child(task, attempts[task.key], threads, self.preload))
+                if not children:
+                    return
+                wait([end for child in children for end in child.ends], POLL_SECONDS)
+                for child in list(children):
+                    if not child.receive(on_event):
+                        child.keep_time(self.grace, stopped=stop.is_set())
+                        continue
+                    children.remove(child)
+                    outcome = child.close(stopped=stop.is_set())
+                    if outcome.kind in {"crash", "oom"} and outcome.attempts < self.attempts:
+                        again = {"attempt": outcome.attempts, "message": outcome.message}
+                        on_event(Event(outcome.key, "crashed", again))
+                        schedule.again(outcome.key)
+                    else:
+                        schedule.ended(outcome.key)
+                        yield outcome
         finally:
-            crew.kill()
-
-
-@dataclass
-class _Crew:
-    """The children of one run."""
-
-    engine: Processes
-    schedule: Schedule
-    threads: int
-    on_event: Callable[[Event], None]
-    stop: StopFlag
-    children: list[Child] = field(default_factory=list)
-    attempts: Counter[str] = field(default_factory=Counter)
-
-    def start(self, workers: int) -> bool:
-        """Start what may start; False once nothing runs."""
-        while not self.stop.is_set() and len(self.children) < workers and (task := self.schedule.next()):
-            self.attempts[task.key] += 1
-            self.on_event(Event(task.key, "started", {"attempt": self.attempts[task.key]}))
-            self.children.append(Child(task, self.attempts[task.key], self.threads, self.engine.preload))
-        return bool(self.children)
-
-    def ended(self) -> Iterator[Outcome]:
-        """Wait a moment for news, and yield the outcomes of tasks that are not tried again."""
-        wait([end for child in self.children for end in child.ends], POLL_SECONDS)
-        for child in list(self.children):
-            if not child.receive(self.on_event):
-                child.keep_time(self.engine.grace, stopped=self.stop.is_set())
-                continue
-            self.children.remove(child)
-            outcome = child.close(stopped=self.stop.is_set())
-            if outcome.kind in {"crash", "oom"} and outcome.attempts < self.engine.attempts:
-                self.on_event(Event(outcome.key, "crashed", {"attempt": outcome.attempts, "message": outcome.message}))
-                self.schedule.again(outcome.key)
-            else:
-                self.schedule.ended(outcome.key)
-                yield outcome
-
-    def kill(self) -> None:
-        for child in self.children:  # all at once, since each takes a moment to be gone
-            child.kill()
-        for child in self.children:
-            child.close(stopped=True)
+            for child in children:  # all at once, since each takes a moment to be gone
+                child.kill()
+            for child in children:
+                child.close(stopped=True)
 
 
 class Child:
@@ -127,13 +100,15 @@ class Child:
                 "try these imports by hand"
             ) from error
         childs_end.close()
+        assert self.process.pid is not None  # it has been started
+        self.pid = self.process.pid
 
     @property
     def ends(self) -> list[Connection | int]:
         """What becomes readable when there is news."""
         return [self.process.sentinel] if self.pipe.closed else [self.process.sentinel, self.pipe]
 
-    def receive(self, on_event: Callable[[Event], None]) -> bool:
+    def receive(self, on_event: OnEvent) -> bool:
         """Take all that the child has sent; True if it has ended, and then there is no more."""
         ended = not self.process.is_alive()
         try:
@@ -171,7 +146,7 @@ class Child:
         """The outcome of a child that has ended or was killed; whatever it started is killed too."""
         self.process.join(5)  # it has ended, or was sent SIGKILL: longer means uninterruptible sleep
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         exitcode = self.process.exitcode
         self.pipe.close()
         with contextlib.suppress(ValueError):  # in uninterruptible sleep even now
@@ -192,15 +167,10 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         """To all the child has started, or to it alone as long as it has not made its own session."""
         try:
-            os.killpg(self._pid, number)
+            os.killpg(self.pid, number)
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
-
-    @property
-    def _pid(self) -> int:
-        assert self.process.pid is not None  # it has been started
-        return self.process.pid
+                os.kill(self.pid, number)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -35,9 +35,8 @@ class Resolver:
         return max((max(d.shape[1:]) for d in self._datasets.values()), default=0)
 
     def dataset(self, entry: DatasetEntry) -> DatasetSpec:
-        dataset: Dataset = create(
-            registry.plugin("datasets", entry.name), {**entry.params, "path": entry.path}, entry.name
-        )
+        cls = registry.plugin("datasets", entry.name)
+        dataset: Dataset = create(cls, {**entry.params, "path": entry.path}, entry.name)
         args = {k: v for k, v in asdict(dataset).items() if k != "path"}
         spec = DatasetSpec(entry.name, args, entry.path)
         try:
@@ -60,35 +59,23 @@ class Resolver:
 
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
-        cls = type(rule)
-        return CriterionSpec(
-            entry.name,
-            entry.params,
-            asdict(rule),
-            rule.version,
-            source_digest(cls),
-            file_digest(cls),
-            **nature(rule),
-        )
+        code = source_digest(type(rule)), file_digest(type(rule))
+        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, *code, **nature(rule))
 
     def metric(self, entry: MetricEntry) -> MetricSpec:
-        found: Any = create(registry.plugin("metrics", entry.name), entry.params, entry.name)
-        return _metric(found)
+        cls: Any = registry.plugin("metrics", entry.name)
+        found: Metric = create(cls, entry.params, entry.name)
+        return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)
 
     def metrics(self, entries: Iterable[MetricEntry]) -> list[MetricSpec]:
         """All cheap metrics, with the suite's parameters where it gives some, and the dear ones it lists, by name."""
-        listed = {entry.name: self.metric(entry) for entry in entries}
         classes: dict[str, Any] = registry.group("metrics").classes
-        cheap = {name: _metric(cls()) for name, cls in classes.items() if cls.cost == "cheap" and name not in listed}
-        return [spec for _, spec in sorted({**cheap, **listed}.items())]
+        wanted = {name: MetricEntry(name=name) for name, cls in classes.items() if cls.cost == "cheap"}
+        wanted |= {entry.name: entry for entry in entries}
+        return [self.metric(wanted[name]) for name in sorted(wanted)]
 
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
         cls = registry.plugin("datasets", dataset.name)
         standard = self._datasets[dataset.label].augment if dataset.label in self._datasets else cls.augment  # type: ignore[attr-defined]
         fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")
-
-
-def _metric(found: Metric) -> MetricSpec:
-    cls = type(found)
-    return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)

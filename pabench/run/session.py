@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from pabench import registry
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
-from pabench.run.engine import Engine, Event, Inline, Outcome, StopFlag, Task
+from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -33,46 +33,34 @@ MANY = 10_000
 SMALL_PIXELS = 64
 """Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
 ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
-OnEvent = Callable[[Event], None]
-_FLAGS = {
-    "overrides": "--set",
-    "only": "--only",
-    "plugins": "--plugin",
-    "banks": "--bank",
-    "output": "-o",
-    "device": "--device",
-    "jobs": "-j",
-    "retry": "--retry failed",
-    "allow_env_drift": "--allow-env-drift",
-}
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `run`."""
+    """The command line of `run`. What has a flag is repeated when a run is resumed."""
 
     suite: str
-    output: Path | None = None
-    jobs: int | None = None
-    device: str = "auto"
+    overrides: Sequence[str] | None = field(default=None, metadata={"flag": "--set"})
+    only: Sequence[str] | None = field(default=None, metadata={"flag": "--only"})
+    plugins: Sequence[Path] | None = field(default=None, metadata={"flag": "--plugin"})
+    banks: Sequence[Path] | None = field(default=None, metadata={"flag": "--bank"})
+    output: Path | None = field(default=None, metadata={"flag": "-o"})
+    device: str = field(default="auto", metadata={"flag": "--device"})
+    jobs: int | None = field(default=None, metadata={"flag": "-j"})
+    retry: bool = field(default=False, metadata={"flag": "--retry failed"})
+    allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
     engine: str = "processes"
-    only: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-    plugins: tuple[Path, ...] = ()
-    retry: bool = False
     yes: bool = False
-    allow_env_drift: bool = False
-    banks: tuple[Path, ...] = ()
 
     def command(self) -> str:
         """The command line that runs, or resumes, the same."""
         words = ["pabench", "run", self.suite]
-        for name, flag in _FLAGS.items():
-            value = getattr(self, name)
-            if value is True:
+        for option in fields(self):
+            value, flag = getattr(self, option.name), option.metadata.get("flag")
+            if flag and value is True:
                 words += flag.split()
-            elif value and value != getattr(Options, name):
-                for one in value if isinstance(value, tuple) else [value]:
+            elif flag and value != option.default:
+                for one in value if isinstance(value, (list, tuple)) else [value]:
                     words += [flag, str(one)]
         return shlex.join(words)
 
@@ -96,7 +84,7 @@ class Session:
     def open(cls, options: Options) -> Session:
         """Everything that can be found wrong is found here, before anything runs or is written."""
         path = find(options.suite)
-        suite = load(path, options.overrides)
+        suite = load(path, options.overrides or ())
         if (cells := grid.count(suite)) > MANY and not options.yes:
             raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
         if options.engine not in ENGINES:
@@ -192,7 +180,7 @@ class Session:
             "title": self.suite.title,
             "suite": self.suite.text,
             "suite_path": self.options.suite,
-            "overrides": list(self.options.overrides),
+            "overrides": list(self.options.overrides or ()),
             "command": self.options.command(),
             "cells": [c.to_json() for c in self.cells],
             "metrics": [m.to_json() for m in self.metrics],
@@ -217,7 +205,7 @@ class Session:
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
     """The files beside the suite and those of `--plugin`. A broken one matters where it was asked for by its path."""
     beside = registry.drop_ins(path, suite.plugins)
-    asked_for = [file.resolve() for file in options.plugins]
+    asked_for = [file.resolve() for file in options.plugins or ()]
     for file in beside:
         registry.try_drop_in(file)
     for file in asked_for:
@@ -231,4 +219,4 @@ def load_suite(suite: str | Path, *, overrides: Sequence[str] = (), device: str 
     `overrides` are those of `--set`: `recipe.epochs=2`. `gaps` says which data is missing; its cells have no
     fingerprint, so their keys are not those of a run. SuiteError: all that is wrong with the suite, with its lines.
     """
-    return Session.open(Options(suite=str(suite), overrides=tuple(overrides), device=device, yes=True))
+    return Session.open(Options(suite=str(suite), overrides=overrides, device=device, yes=True))

@@ -50,11 +50,11 @@ def plan(
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
     failed."""
     found = _found(store, cells, retry)
-    shared = payload(store, device, plugins)
-    needed = {cell.key: _prunings(store, cell) for cell in [*found.open, *found.maskless]}
+    shared, todo = payload(store, device, plugins), [*found.open, *found.maskless]
+    needed = {cell.key: _prunings(store, cell) for cell in todo}
     groups = _grouped(needed.values())
     tasks: dict[str, Task] = {}
-    for cell in [*found.open, *found.maskless]:
+    for cell in todo:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
@@ -168,7 +168,6 @@ def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plu
     for key, cell in first.items():
         known = store.get("checks", key)
         if known is None or known["status"] != "ok":
-            payload: dict[str, Any] = {"store": str(into.folder), "device": device, "cell": cell.to_json()}
-            payload["plugins"] = [str(path) for path in plugins]
-            found.append(task("check", key, f"{checked_title(cell)}: check", payload))
+            what = {**payload(into, device, plugins), "cell": cell.to_json()}
+            found.append(task("check", key, f"{checked_title(cell)}: check", what))
     return found

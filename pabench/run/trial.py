@@ -32,17 +32,6 @@ EMBEDDED, SIDE = "digits", 32
 
 
 @dataclass(frozen=True)
-class Resized:
-    """A dataset whose images a network sees in another shape (C, H, W); all else is its own."""
-
-    own: Any
-    shape: tuple[int, int, int]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.own, name)
-
-
-@dataclass(frozen=True)
 class Trial(Block):
     """A model at initialization and the training images it is scored on, of `side` pixels (0: the dataset's own).
 
@@ -67,13 +56,14 @@ class Trial(Block):
         cell = Cell(dataset, model, None, 0.0, seed, Recipe(), Scoring())
         trial = cls(cell, device, side or (0 if data else SIDE))
         # `pabench run` decides some arguments for its user; the same here, or the weights would be of another block
-        model = models.resolve(model, trial.dataset.classes, trial.dataset.shape)
+        model = models.resolve(model, trial.dataset.classes, trial.shape)
         return replace(trial, cell=replace(cell, model=model))
 
-    @cached_property
-    def dataset(self) -> Any:
-        own = super().dataset
-        return Resized(own, (3 if own.shape[0] == 1 else own.shape[0], self.side, self.side)) if self.side else own
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One channel is seen as three."""
+        channels = self.dataset.shape[0]
+        return (3 if channels == 1 else channels, self.side, self.side) if self.side else self.dataset.shape
 
     @cached_property
     def module(self) -> nn.Module:
@@ -84,15 +74,15 @@ class Trial(Block):
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
         cell = replace(self.cell, sparsity=sparsity, scoring=Scoring(dtype))
-        (found,) = scored([cell], self, rule, self.module, lambda event: None)
-        return found.pruned, int(found.cost["scoring_peak_bytes"])
+        ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
+        return pruned, int(cost["scoring_peak_bytes"])
 
     def _images(self, indices: Tensor) -> Batch:
         """Bilinear, one channel repeated."""
         x, y = super()._images(indices)
-        shape = self.dataset.shape
-        if x.shape[1:] != shape:
-            x = F.interpolate(x, size=shape[1:], mode="bilinear", align_corners=False).expand(-1, shape[0], -1, -1)
+        if x.shape[1:] != self.shape:
+            x = F.interpolate(x, size=self.shape[1:], mode="bilinear", align_corners=False)
+            x = x.expand(-1, self.shape[0], -1, -1)
         return x.contiguous(), y
 
 
@@ -102,7 +92,7 @@ def score(trial: Trial, rule: Criterion, sparsity: float, dtype: str) -> tuple[M
     told = {
         "model": trial.cell.model.identity(),
         "dataset": trial.cell.dataset.label,
-        "shape": list(trial.dataset.shape),
+        "shape": list(trial.shape),
         "seed": trial.cell.seed,
         "seconds": pruned.seconds,
         "peak_bytes": peak,

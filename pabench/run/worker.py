@@ -12,9 +12,10 @@ import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
+from pkgutil import resolve_name
 from typing import Any
 
-from pabench.run.engine import Payload, limit_threads, resolve
+from pabench.run.engine import Payload, limit_threads
 
 MAX_MESSAGE = 64 * 1024
 """Characters of a traceback that are sent, its end: more than any of a plugin needs, and what a pipe holds."""
@@ -29,7 +30,7 @@ def main(function: str, payload: Payload, threads: int, runner: Connection) -> N
     _die_with_runner()
     limit_threads(threads)
     try:
-        resolve(function)(payload, lambda data: _send(runner, progress=data))
+        resolve_name(function)(payload, lambda data: _send(runner, progress=data))
     except BaseException:  # SystemExit and KeyboardInterrupt of a plugin too
         _send(runner, error=traceback.format_exc()[-MAX_MESSAGE:])
     else:

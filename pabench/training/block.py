@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +15,7 @@ from pabench.data.dataset import Dataset, identity, take
 from pabench.data.split import scoring_batch
 from pabench.errors import DataError
 from pabench.networks import models as models
+from pabench.networks.network import Tensors
 from pabench.parameters import create
 from pabench.scoring.context import Batch
 from pabench.scoring.shuffling import scrambled
@@ -41,6 +41,11 @@ class Block:
             raise DataError(f"{spec.name}: {spec.path or found.folder} has changed since the run began; start it again")
         return found
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that the network sees."""
+        return self.dataset.shape
+
     @cached_property
     def train(self) -> Source:
         return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
@@ -54,15 +59,10 @@ class Block:
         another network."""
         own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
         seed = own if seed is None else seed
-        return models.build(spec or self.cell.model, self.dataset.classes, self.dataset.shape, seed)
+        return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
 
     def fit(
-        self,
-        module: nn.Module,
-        masks: Mapping[str, torch.Tensor],
-        *,
-        dense_epochs: int = 0,
-        report: Report = lambda event: None,
+        self, module: nn.Module, masks: Tensors, *, dense_epochs: int = 0, report: Report = lambda event: None
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
         seed = self.cell.seed_for
@@ -79,14 +79,10 @@ class Block:
             report=report,
         )
 
-    def scoring_batch(self, per_class: int) -> Batch:
-        """Training images, class-balanced, without augmentation; a larger batch contains the smaller ones."""
-        return self._images(self._scoring_indices(per_class))
-
     def scoring_batches(self, per_class: int, count: int) -> list[Batch]:
-        """`count` disjoint scoring batches; the first is `scoring_batch(per_class)`.
+        """`count` disjoint scoring batches: training images, class-balanced, without augmentation.
 
-        In an ablation of the batch their labels or pixels are permuted.
+        A larger batch contains the smaller ones. In an ablation of the batch their labels or pixels are permuted.
         """
         by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
         batches = [self._images(by_class[:, i].flatten()) for i in range(count)]
@@ -115,7 +111,7 @@ class Block:
         return {
             "weights": models.weights_digest(module),
             "order": order_digest(n, seed("order")),
-            "augmentation": augment_digest(n, self.dataset.shape, augment, seed("augmentation")),
+            "augmentation": augment_digest(n, self.shape, augment, seed("augmentation")),
             "scoring_batch": self.batch_digest(self._usual()),
         }
 

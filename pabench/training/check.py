@@ -6,14 +6,12 @@ Findings are kept in the store under `Cell.check_key`, and a resumed study does 
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from pabench import registry
 from pabench.diagnostics.remedy import Patient, Treatment
 from pabench.errors import Aborted
 from pabench.scoring.context import Batch
@@ -24,6 +22,7 @@ from pabench.store.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.loop import Report
+from pabench.training.stage import described, load_plugins
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
@@ -36,15 +35,12 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     store, cell = Store(payload["store"]), Cell.from_json(payload["cell"])
     data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
     try:
-        for path in payload.get("plugins", ()):
-            registry.try_drop_in(path)
+        load_plugins(payload)
         data |= {"status": "ok", **_checked(cell, torch.device(payload["device"]))}
     except Aborted:
         raise
     except BaseException as error:
-        # A plugin's error can be as long as it likes; of a traceback the end names the place.
-        data |= {"status": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
-        data |= {"traceback": "".join(traceback.format_exception(error))[-20000:]}
+        data |= described(error)
     store.commit("checks", cell.check_key, data, replace_failed=True)
 
 
@@ -53,7 +49,7 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
     block = Block(cell, device)
     patient = Patient(
         block.dataset.classes,
-        block.dataset.shape,
+        block.shape,
         lambda rule: _few(block, rule, IMAGES),
         seed=cell.seed_for("noise"),
         weights_seed=cell.seed_for("weights"),

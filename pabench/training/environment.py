@@ -52,9 +52,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "timm": timm.__version__,
         "numpy": np.__version__,
-        "device": f"cuda: {torch.cuda.get_device_name(device)}"
-        if device.type == "cuda"
-        else f"{device.type}: {_cpu()}",
+        "device": f"{device.type}: {torch.cuda.get_device_name(device) if device.type == 'cuda' else _cpu()}",
         "threads": torch.get_num_threads(),
         "precision": precision,
         "system": f"{platform.system()} {platform.machine()}",

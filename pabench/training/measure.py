@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
 
 from pabench import registry
 from pabench.data.dataset import steps_per_epoch
@@ -20,7 +19,6 @@ from pabench.diagnostics.metric import CurveMetric, MaskMetric, MetricContext, N
 from pabench.errors import Aborted, DataError
 from pabench.networks.network import Network, Tensors
 from pabench.parameters import create
-from pabench.scoring.context import Batch
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
 from pabench.store.figures import Measurements, Of, entry, file, pairs as pairs_of, single
@@ -101,7 +99,9 @@ class _Work:
         self._block = Block(self.cells[0], torch.device(payload["device"]))
         self._known = Measurements(self.store.records("metrics").values())
         self._retry = bool(payload.get("retry"))
-        self._networks: dict[str, Network] = {}
+        self._images = cache(self._block.norm_batches)
+        # in float64, in each mode of BatchNorm once for all metrics that use it
+        self._network = cache(lambda bn: Network(self._block.network().to(self._block.device), bn=bn))
 
     def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
         return [(of, spec) for of, spec in asked if self._known.lacks(of, spec, retry=self._retry)]
@@ -112,8 +112,9 @@ class _Work:
     def of_mask(self, metric: MaskMetric, cell: Cell, receipt: Mapping[str, Any]) -> Numbers:
         network = self._network(metric.bn)
         masks = complete(self.masks(receipt) if cell.criterion else {}, network)
-        shape = tuple(self._block.dataset.shape)
-        ctx = MetricContext(lambda: prepared(self._images, network), shape, cell.seed_for("metrics"), receipt)
+        ctx = MetricContext(
+            lambda: prepared(self._images(), network), self._block.shape, cell.seed_for("metrics"), receipt
+        )
         return measured(metric, masks, network, ctx)
 
     def of_training(self, metric: CurveMetric, record: Mapping[str, Any]) -> Numbers:
@@ -125,17 +126,3 @@ class _Work:
         if entries:
             data = file(entries, seconds)
             self.store.commit("metrics", data["key"], data, replace_failed=True)
-
-    @cached_property
-    def _images(self) -> list[Batch]:
-        return self._block.norm_batches()
-
-    @cached_property
-    def _module(self) -> nn.Module:
-        return self._block.network().to(self._block.device)
-
-    def _network(self, bn: str) -> Network:
-        """The block's network in one mode of BatchNorm: a copy in float64, made once for all metrics that use it."""
-        if bn not in self._networks:
-            self._networks[bn] = Network(self._module, bn=bn)
-        return self._networks[bn]

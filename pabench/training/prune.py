@@ -7,7 +7,7 @@ line that prunes nothing, the network that is trained instead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -73,15 +73,16 @@ def _receipts(
         yield from _of_control(cells, block, rule, module, without_weights(pairing))
         return
     if block.cell.ablation == "shuffle":
-        found = [Scored(cell, shuffled(store, cell, pairing)) for cell in cells]
+        # not scored, so it costs nothing
+        found: list[tuple[Pruned, dict[str, float]]] = [(shuffled(store, cell, pairing), {}) for cell in cells]
     else:
         found = scored(cells, block, rule, module, report)
     given, norms = _given(block, rule), _Norms(block, module)
-    for each in found:
-        norm = {"before": norms.dense, "after": norms.under(each.pruned.masks)}
-        receipt = _with_mask(store, each.cell, each.pruned, {**given, "gradient_norm": norm})
-        cost = {**each.cost, **norms.unit()} if each.cost else {}
-        yield each.cell, {"receipt": receipt, "flags": each.pruned.flags, "pairing": pairing, "cost": cost}
+    for cell, (pruned, cost) in zip(cells, found, strict=True):
+        norm = {"before": norms.dense, "after": norms.under(pruned.masks)}
+        receipt = _with_mask(store, cell, pruned, {**given, "gradient_norm": norm})
+        cost = {**cost, **norms.unit()} if cost else {}
+        yield cell, {"receipt": receipt, "flags": pruned.flags, "pairing": pairing, "cost": cost}
 
 
 # --- A reference line that prunes nothing -----------------------------------------------------------------------------
@@ -104,24 +105,21 @@ def _of_control(
 # --- A scored mask ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A cell's masks, and what scoring them cost; a shuffled mask is not scored and costs nothing."""
-
-    cell: Cell
-    pruned: Pruned
-    cost: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _Setting:
     """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
 
-    block: Block
-    rule: Criterion
-    network: Network
-    sources: Sources
-    training: Meter
+    def __init__(self, block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> None:
+        def redraw(seed: int) -> Tensors:
+            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+            return {**other.rest, **other.weights}
+
+        self.block, self.rule, self.training = block, rule, Meter(block.device)
+        self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+        self.sources = Sources(redraw=redraw)
+        if rule.trains:
+            with self.training:
+                weights = trained_weights(block, rule, self.network, report)
+            self.sources = replace(self.sources, trained=lambda: dict(weights))
 
     def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
         images = self.rule.examples_per_class
@@ -132,14 +130,16 @@ class _Setting:
             densities,
             batches=tuple(batches),
             seed=self.block.cell.seed_for("noise"),
-            input_shape=self.block.dataset.shape,
+            input_shape=self.block.shape,
             sources=self.sources,
             invert=invert,
         )
 
 
-def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report) -> list[Scored]:
-    """Masks of each cell with what they cost. A one-shot criterion is given all densities at once.
+def scored(
+    cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
+) -> list[tuple[Pruned, dict[str, float]]]:
+    """Masks of each cell with what they cost, in their order. A one-shot criterion is given all densities at once.
 
     `cells` differ in their sparsity alone. A criterion that looks at trained weights gets those of one training of the
     dense network, which is part of its cost. InapplicableError: the cells' ablation means nothing to the criterion.
@@ -147,13 +147,13 @@ def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Modu
     ablation, dtype = cells[0].ablation, getattr(torch, cells[0].scoring.dtype)
     if ablation in IN_BATCH and not rule.examples_per_class:
         raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
-    own = _setting(block, rule, module, dtype, report)
+    own = _Setting(block, rule, module, dtype, report)
     trainings = [own.training]
     if (giver := donor(rule)) is not None:
-        other = _setting(block, giver, module, dtype, report)
+        other = _Setting(block, giver, module, dtype, report)
         trainings.append(other.training)
         layers = donor_layers(rule, lambda _, density: other.masks([density])[0].masks)
-        own = replace(own, sources=replace(own.sources, layers=layers))
+        own.sources = replace(own.sources, layers=layers)
     one_shot = getattr(rule, "steps", 0) == 1  # one with rounds scores anew on the way to each density
     found = []
     for group in [cells] if one_shot else [[cell] for cell in cells]:
@@ -161,27 +161,12 @@ def scored(cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Modu
         with Meter(own.network.device) as scoring:
             results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert")
         peak = max(meter.peak_bytes for meter in [*trainings, scoring])
-        for cell, result in zip(group, results, strict=True):
+        for result in results:
             # each cell is charged the whole training and scoring, as if it were alone
             seconds = sum(meter.seconds for meter in trainings) + result.seconds
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
-            cost = {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}
-            found.append(Scored(cell, result, cost))
+            found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found
-
-
-def _setting(block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> _Setting:
-    def redraw(seed: int) -> Tensors:
-        other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
-        return {**other.rest, **other.weights}
-
-    network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
-    sources, training = Sources(redraw=redraw), Meter(block.device)
-    if rule.trains:
-        with training:
-            weights = trained_weights(block, rule, network, report)
-        sources = replace(sources, trained=lambda: dict(weights))
-    return _Setting(block, rule, network, sources, training)
 
 
 def _given(block: Block, rule: Criterion) -> dict[str, Any]:

@@ -46,13 +46,12 @@ def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> d
     `total` and `kept` are prunable weights of the two networks; `left` is how many parameters of all kinds the pruned
     one would have, and `parameters_instead` how many the other one has. SuiteError where there is no such network.
     """
-    dataset = block.dataset
     prunable = sum(w.numel() for w in prunable_weights(module).values())
     original = Original(
         model=cell.model,
         parameters=parameters(module, {})["dense"],
         prunable=prunable,
-        narrowed=partial(narrowed, cell.model, dataset.classes, dataset.shape),
+        narrowed=partial(narrowed, cell.model, block.dataset.classes, block.shape),
     )
     spec = rule.instead(original, 1 - cell.sparsity)
     other = block.network(spec=spec)

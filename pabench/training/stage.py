@@ -43,15 +43,15 @@ def failure(error: BaseException) -> dict[str, Any]:
     """What a record says of an error: its kind, one line, and where it came from."""
     if isinstance(error, SkippedError):
         return {"status": "skipped", "kind": error.kind, "message": str(error)}
-    text = "".join(traceback.format_exception(error))
+    return {**described(error), "kind": _kind(error), "receipt": None, "result": None}
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """An error in words: what a plugin raises may be of any length, and a record is read into memory as a whole."""
     return {
         "status": "failed",
-        "kind": _kind(error),
-        # what a plugin raises may be of any length, and a record is read into memory as a whole
         "message": f"{type(error).__name__}: {error}"[:2000],
-        "traceback": text[-20000:],
-        "receipt": None,
-        "result": None,
+        "traceback": "".join(traceback.format_exception(error))[-20000:],  # the end names the place
     }
 
 

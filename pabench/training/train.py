@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -60,26 +60,36 @@ def _outcome(store: Store, cell: Cell, device: torch.device, report: Report) -> 
         raise DataError("the receipt of this cell's masks is missing or broken; run the suite again")
     if ended := _ended(cell, receipt):
         return ended
+    return _trained(store, cell, receipt, device, report)
+
+
+def _trained(
+    store: Store, cell: Cell, receipt: Mapping[str, Any], device: torch.device, report: Report
+) -> dict[str, Any]:
+    """What comes of training the block's network under the masks of a receipt, or another network in its place."""
     made, block = receipt.get("receipt") or {}, Block(cell, device)
-    if "model" in made:
-        trainee = _replacing(block, ModelSpec(**made["model"]))
-    else:
-        trainee = _masked(block, unpack(store.get_mask(made["mask"]))[0] if made else {})
-    refuse_foreign(store, cell, receipt, trainee.made_on)
-    if cell.ablation == "reinit":
+    instead = ModelSpec(**made["model"]) if "model" in made else None
+    module = block.network(spec=instead)
+    masks = unpack(store.get_mask(made["mask"]))[0] if made and not instead else {}
+    pairing, sizes = block.pairing(module), _sizes(block, module, masks)
+    if instead:  # its sizes stand beside those of the network that it replaces
+        pairing, dense = without_weights(pairing), _sizes(block, block.network(), {})
+        sizes = {what: {**own, "dense": dense[what]["dense"]} for what, own in sizes.items()}
+    made_on = pairing
+    if cell.ablation == "reinit":  # the mask is of the draw that all others train
+        made_on = {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
         receipt = inherited(receipt)
-    module, masks = trainee.module, trainee.masks
+    refuse_foreign(store, cell, receipt, made_on)
     with Meter(device) as training:
         curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
     with Meter(device) as testing:
         outcome = evaluate(module, block.test, cell.recipe, device=device)
-    scores = {"top1": outcome.top1, "top5": outcome.top5, "loss": outcome.loss}
     return {
         "status": "ok",
-        "pairing": trainee.pairing,
+        "pairing": pairing,
         "receipt": receipt.get("receipt"),
         "flags": receipt.get("flags", []),
-        "result": {**scores, "curve": curve, **trainee.sizes},
+        "result": {**asdict(outcome), "curve": curve, **sizes},
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,
@@ -101,35 +111,5 @@ def _ended(cell: Cell, receipt: Mapping[str, Any]) -> dict[str, Any]:
     return {**skipped, "receipt": receipt["receipt"], "flags": flags}
 
 
-@dataclass(frozen=True)
-class _Trainee:
-    """The network that a cell trains. Its masks, if any, must have been made on a network of the pairing `made_on`."""
-
-    module: nn.Module
-    masks: Tensors
-    pairing: dict[str, str]
-    made_on: dict[str, str]
-    sizes: dict[str, Any]
-
-
-def _masked(block: Block, masks: Tensors) -> _Trainee:
-    """The block's own network, dense without masks; in the ablation `reinit` another draw of it."""
-    module = block.network()
-    pairing = made_on = block.pairing(module)
-    if block.cell.ablation == "reinit":  # the mask is of the draw that all others train
-        drawn = block.network(block.cell.seed_for("weights"))
-        made_on = {**pairing, "weights": weights_digest(drawn)}
-    return _Trainee(module, masks, pairing, made_on, _sizes(block, module, masks))
-
-
-def _replacing(block: Block, spec: ModelSpec) -> _Trainee:
-    """Another network in place of the pruned one. Its sizes are beside those of the network that it replaces."""
-    module = block.network(spec=spec)
-    pairing = without_weights(block.pairing(module))
-    dense = _sizes(block, block.network(), {})
-    sizes = {what: {**own, "dense": dense[what]["dense"]} for what, own in _sizes(block, module, {}).items()}
-    return _Trainee(module, {}, pairing, pairing, sizes)
-
-
 def _sizes(block: Block, module: nn.Module, masks: Tensors) -> dict[str, dict[str, Any]]:
-    return {"parameters": parameters(module, masks), "flops": flops(module, masks, block.dataset.shape)}
+    return {"parameters": parameters(module, masks), "flops": flops(module, masks, block.shape)}

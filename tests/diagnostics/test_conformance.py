@@ -189,7 +189,7 @@ def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it
 
 
 def test_the_command_gives_json_for_programs(capsys):
-    assert testimony.one("random", [], None, as_json=True) == 0
+    assert testimony.one("random", None, as_json=True) == 0
 
     found = json.loads(capsys.readouterr().out)
     assert (found["criterion"], found["passed"]) == ("random", True)

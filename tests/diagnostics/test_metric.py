@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import pabench
 from pabench import registry
-from pabench.cli import listing
+from pabench.cli.main import app
 from pabench.cli.running import carry_out
 from pabench.diagnostics.metric import MetricContext, checked
 from pabench.diagnostics.metrics.synflow_r import SynflowR
@@ -101,7 +102,7 @@ def test_built_in_metrics_are_found_file_by_file_and_say_what_they_cost():
 
 
 def test_they_are_listed_with_their_cost():
-    lines = listing.metrics().splitlines()
+    lines = CliRunner().invoke(app, ["metrics"]).stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == sorted(
         [[n, "cheap"] for n in CHEAP] + [["jacobian", "dear"], ["ntk", "dear"]]

@@ -34,7 +34,7 @@ def toys(monkeypatch):
     monkeypatch.syspath_prepend(HERE)
 
 
-@pytest.fixture(params=[Inline(), PROCESSES], ids=lambda engine: engine.name)
+@pytest.fixture(params=[Inline(), PROCESSES], ids=lambda engine: type(engine).__name__)
 def engine(request):
     return request.param
 

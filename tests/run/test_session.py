@@ -14,6 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
+import pabench
 from pabench import registry
 from pabench.cli.running import carry_out
 from pabench.errors import MissingError, RefusedError, SuiteError
@@ -523,3 +524,72 @@ def test_the_manifest_tells_the_whole_suite(study):
     assert manifest["suite"] == SUITE
     assert len(manifest["cells"]) == 18
     assert manifest["command"].startswith("pabench run")
+
+
+# --- The library's view of a suite ------------------------------------------------------------------------------------
+
+
+def test_a_loaded_suite_has_the_cells_that_a_run_makes_records_of(study):
+    """Of each of two seeds the dense network, and four criteria at two sparsities."""
+    folder, records = study
+
+    loaded = pabench.load_suite(folder / "study.yaml", device="cpu")
+
+    assert len(loaded.cells) == 2 * (1 + 4 * 2)
+    assert {cell.key for cell in loaded.cells} == {record["key"] for record in records.values()}
+    assert loaded.cells[0].title == "digits / lenet_300_100 / dense / seed 0"
+    assert [cell.seed for cell in loaded.cells] == [0] * 9 + [1] * 9
+    assert loaded.gaps == []
+
+
+def test_overrides_change_a_loaded_suite_and_nothing_is_written(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    loaded = pabench.load_suite("study.yaml", overrides=["seeds=1", "sparsities=[0.5]", "recipe.epochs=7"])
+
+    assert [cell.sparsity for cell in loaded.cells] == [0.5] * 4  # four criteria; the dense network is sparsity 0
+    assert {cell.recipe.epochs for cell in loaded.cells} == {7}
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_suite_that_ships_is_loaded_by_its_name_and_an_unknown_one_is_refused():
+    assert {cell.dataset.name for cell in pabench.load_suite("quickstart").cells} == {"digits"}
+    with pytest.raises(SuiteError, match="quickstar"):
+        pabench.load_suite("quickstar")
+
+
+def test_a_loaded_suite_says_which_data_is_missing_and_keeps_its_cells(tmp_path):
+    text = ONE_SEED.replace("[{name: digits,", f"[{{name: cifar10, path: {tmp_path}/nowhere}}, {{name: digits,")
+
+    loaded = pabench.load_suite(write(tmp_path, text), device="cpu")
+
+    (gap,) = loaded.gaps
+    assert "nowhere" in gap
+    assert [cell.dataset.name for cell in loaded.cells] == ["cifar10"] * 9 + ["digits"] * 9
+    assert {bool(cell.dataset.fingerprint) for cell in loaded.cells if cell.dataset.name == "cifar10"} == {False}
+    assert {cell.dataset.name for cell in loaded.chosen} == {"digits"}
+
+
+def test_all_that_is_wrong_with_a_suite_is_told_with_its_lines_when_it_is_loaded(tmp_path):
+    path = write(tmp_path, SUITE.replace("seeds: 2", "seeds: -2").replace("epochs: 2", "epochz: 2"))
+
+    with pytest.raises(SuiteError) as caught:
+        pabench.load_suite(path)
+
+    assert str(caught.value).splitlines() == [
+        f"{path}:7:1: seeds: must be at least 1, not -2",
+        f"{path}:8:1: recipe.epochs: missing; add `epochs: ...`",
+        f'{path}:8:10: recipe.epochz: unknown key; did you mean "epochs"?',
+    ]
+
+
+def test_what_resumes_a_run_repeats_the_options_that_were_given_and_no_others():
+    options = Options(
+        suite="my suite.yaml", retry=True, jobs=2, only=("seed=0", "criterion=snip"), output=Path("out"), yes=True
+    )
+
+    assert options.command() == (
+        "pabench run 'my suite.yaml' --only seed=0 --only criterion=snip -o out -j 2 --retry failed"
+    )
+    assert Options(suite="quickstart").command() == "pabench run quickstart"
