@@ -4,80 +4,21 @@ A name is looked up when it is first used, so that a report section, which needs
 listed here is the inside of pabench and may change without notice.
 """
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from typing import Any
 
-if TYPE_CHECKING:  # the same as below, for editors and type checkers
-    from pabench.data.dataset import Dataset as Dataset, InMemory as InMemory, content_digest as content_digest
-    from pabench.data.split import Images as Images, Streamed as Streamed
-    from pabench.diagnostics.metric import (
-        CurveMetric as CurveMetric,
-        MaskMetric as MaskMetric,
-        MetricContext as MetricContext,
-        Numbers as Numbers,
-        PairMetric as PairMetric,
-        Training as Training,
-        kept as kept,
-    )
-    from pabench.errors import (
-        DataError as DataError,
-        MissingError as MissingError,
-        PluginError as PluginError,
-        SuiteError as SuiteError,
-    )
-    from pabench.networks.carried import Carried as Carried
-    from pabench.networks.network import Network as Network, Tensors as Tensors
-    from pabench.networks.rewire import UNCLAMPED as UNCLAMPED, UNNORMALISED as UNNORMALISED, Rewired as Rewired
-    from pabench.networks.walks import Steps as Steps, Walks as Walks
-    from pabench.networks.wiring import (
-        Applied as Applied,
-        WiringError as WiringError,
-        passing as passing,
-        wiring as wiring,
-    )
-    from pabench.parameters import (
-        NonNegativeFloat as NonNegativeFloat,
-        NonNegativeInt as NonNegativeInt,
-        PositiveFloat as PositiveFloat,
-        PositiveInt as PositiveInt,
-    )
-    from pabench.report.section import Section as Section
-    from pabench.report.study import Study as Study
-    from pabench.scoring.allocation import layer_counts as layer_counts
-    from pabench.scoring.context import Batch as Batch, ScoreContext as ScoreContext, Sources as Sources
-    from pabench.scoring.control import Control as Control, Original as Original
-    from pabench.scoring.criterion import Criterion as Criterion, Round as Round, ScoreCriterion as ScoreCriterion
-    from pabench.scoring.selection import Selection as Selection, kept_count as kept_count, select as select
-    from pabench.suite.specs import Augment as Augment, ModelSpec as ModelSpec
-
-_NAMES = {
-    "data.dataset": "content_digest Dataset InMemory",
-    "data.split": "Images Streamed",
-    "diagnostics.metric": "CurveMetric kept MaskMetric MetricContext Numbers PairMetric Training",
-    "errors": "DataError MissingError PluginError SuiteError",
-    "networks.carried": "Carried",
-    "networks.network": "Network Tensors",
-    "networks.rewire": "Rewired UNCLAMPED UNNORMALISED",
-    "networks.walks": "Steps Walks",
-    "networks.wiring": "Applied passing wiring WiringError",
-    "parameters": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
-    "report.section": "Section",
-    "report.study": "Study",
-    "scoring.allocation": "layer_counts",
-    "scoring.context": "Batch ScoreContext Sources",
-    "scoring.control": "Control Original",
-    "scoring.criterion": "Criterion Round ScoreCriterion",
-    "scoring.selection": "kept_count select Selection",
-    "suite.specs": "Augment ModelSpec",
-}
-"""What each module of pabench gives to plugins."""
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+_STUB = ast.parse((files("pabench") / "plugins.pyi").read_text(encoding="utf-8"))
+_IMPORTS = [node for node in _STUB.body if isinstance(node, ast.ImportFrom)]
+_HOME = {alias.name: str(node.module) for node in _IMPORTS for alias in node.names}
+"""The module that defines each name: one list for us, for editors and for type checkers."""
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(f"pabench.{_HOME[name]}"), name)
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'pabench.plugins' has no attribute {name!r}")
 
 

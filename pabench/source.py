@@ -94,37 +94,35 @@ def _own_imports(file: Path) -> list[Path]:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return []
-    roots = [_package_root(file)]
-    found = []
-    for node in ast.walk(tree):
-        for folder, dotted in _imported(node, file, roots):
-            path = folder.joinpath(*dotted.split(".")) if dotted else folder
-            choices = (path.with_suffix(".py"), path / "__init__.py")
-            found += [choice.resolve() for choice in choices if choice.is_file()]
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".py"):
-            beside = file.parent / node.value
-            found += [beside.resolve()] if beside.is_file() else []
+    root = _package_root(file)
+    meant = [path for node in ast.walk(tree) for path in _meant(node, file, root)]
+    found = [path.resolve() for path in meant if path.is_file()]
     return [path for path in found if path != file]
 
 
-def _imported(node: ast.AST, file: Path, roots: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Folders and dotted names of what an import may mean: a module, or a name in one."""
-    if isinstance(node, ast.ImportFrom) and node.level:
-        folder = file.parents[node.level - 1]
-        yield folder, node.module or ""
-        for alias in node.names:
-            yield folder, f"{node.module}.{alias.name}" if node.module else alias.name
-        return
+def _meant(node: ast.AST, file: Path, root: Path) -> Iterator[Path]:
+    """Files that an import may mean, of a module or of a name in one, and what a string names that ends in `.py`."""
     names: list[str] = []
-    if isinstance(node, ast.ImportFrom) and node.module:
-        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if isinstance(node, ast.ImportFrom):
+        module = [node.module] if node.module else []
+        names = [".".join(module), *(".".join([*module, alias.name]) for alias in node.names)]
     elif isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
-        names = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        names = [text for a in node.args if (text := _text(a))]
+    relative = isinstance(node, ast.ImportFrom) and node.level
+    folder = file.parents[relative - 1] if relative else root
     for name in names:
-        if name.partition(".")[0] not in FOREIGN:
-            yield from ((root, name) for root in roots)
+        if relative or name.partition(".")[0] not in FOREIGN:
+            path = folder.joinpath(*name.split("."))
+            yield from (path.with_suffix(".py"), path / "__init__.py")
+    if _text(node).endswith(".py"):
+        yield file.parent / _text(node)
+
+
+def _text(node: ast.AST) -> str:
+    """The string that a node is; "" where it is none."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _package_root(file: Path) -> Path:
@@ -179,9 +177,7 @@ def _constant(value: Any) -> str:
     """A literal as text that no version of Python prints otherwise (`repr` of a string follows its Unicode tables)."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float):
+    if isinstance(value, bytes | float):
         return value.hex()
     return hex(value) if type(value) is int else repr(value)
 

@@ -52,6 +52,7 @@ def test_the_wheel_holds_every_module_template_suite_and_the_digits(wheel):
 
     for folder, package, pattern in [
         ("pabench", "pabench", "**/*.py"),
+        ("pabench", "pabench", "plugins.pyi"),
         ("criteria", "pabench_criteria", "*.py"),
         ("reports", "pabench_reports", "*.py"),
         ("reports/templates", "pabench_reports/templates", "**/*.*"),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pabench.diagnostics.specimens import CONVOLUTIONAL, Specimen, after_training
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.scoring.context import Batch, ScoreContext, Sources
-from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
+from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, scores_once
 from pabench.scoring.pruning import SkippedError, context
 
 FEW = 3
@@ -161,7 +161,7 @@ class Subject:
         """Masks at several densities; a one-shot criterion scores once for all of them, as in a study."""
         with self.context(specimen) as ctx:
             rule = self.rule
-            if isinstance(rule, ScoreCriterion) and rule.steps == 1 and not _has_rounds_of_its_own(rule):
+            if scores_once(rule):
                 scores = self.scores_in(ctx)
                 return {d: rule.choose(scores, ctx.mask, d).masks for d in densities}
             return {d: rule.prune(ctx, d) for d in densities}
@@ -180,7 +180,3 @@ def _all_tensors(network: Network) -> Tensors:
 def _was_used(generator: torch.Generator) -> bool:
     fresh = torch.Generator().manual_seed(generator.initial_seed())
     return not torch.equal(generator.get_state(), fresh.get_state())
-
-
-def _has_rounds_of_its_own(rule: ScoreCriterion) -> bool:
-    return type(rule).prune is not ScoreCriterion.prune or type(rule).rounds is not ScoreCriterion.rounds

@@ -8,12 +8,13 @@ one power of two, wherever the plain run is finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from pabench.networks import operations as ops
 from pabench.networks.operations import Operation, named
@@ -84,9 +85,7 @@ def _joined(func: Operation, tensors: Sequence[Tensor], *args: Any, **kwargs: An
 
 def _where(func: Operation, condition: Any, input: Any, other: Any) -> Any:
     """As `x.where(condition, other)` has it, the first may be a value too."""
-    args = (condition, input, other)
-    e = max(map(_exponent, args))
-    return _carry(func(*_at(args, e)), e)
+    return _joined(lambda parts: func(*parts), (condition, input, other))
 
 
 def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -184,11 +183,8 @@ def _exponent(x: Any) -> int:
 
 def _carry(result: Any, e: int) -> Any:
     """The result, or each tensor of a tuple, marked with its exponent."""
-    if isinstance(result, Tensor):
-        result._carried_exponent = e  # type: ignore[attr-defined]
-    elif isinstance(result, list | tuple) and not isinstance(result, torch.Size):
-        for part in result:
-            _carry(part, e)
+    for tensor in _tensors(result):
+        tensor._carried_exponent = e  # type: ignore[attr-defined]
     return result
 
 
@@ -225,10 +221,5 @@ def _at(value: Any, e: int) -> Any:
     return math.ldexp(value, -e) if isinstance(value, float | int) and not isinstance(value, bool) and e else value
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (t for v in value.values() for t in _tensors(v))
-    elif isinstance(value, list | tuple) and not isinstance(value, torch.Size):
-        yield from (t for v in value for t in _tensors(v))
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from pabench import registry
@@ -26,13 +27,12 @@ def donor(rule: Criterion) -> Criterion | None:
         return None
     try:
         found = registry.criterion(allocation.removeprefix(AS))
+        if isinstance(found, Control):
+            raise SuiteError(f"{found.name} gives no masks; name a criterion that does")
+        if getattr(found, "allocation", "").startswith(AS):
+            raise SuiteError(f"{found.name} takes its layer densities over itself; name a criterion that does not")
     except SuiteError as error:
         raise ParameterError(rule.name, [("allocation", str(error))]) from None
-    if isinstance(found, Control):
-        raise ParameterError(rule.name, [("allocation", f"{found.name} gives no masks; name a criterion that does")])
-    if getattr(found, "allocation", "").startswith(AS):
-        problem = f"{found.name} takes its layer densities over itself; name a criterion that does not"
-        raise ParameterError(rule.name, [("allocation", problem)])
     return found
 
 
@@ -41,14 +41,8 @@ def donor_identity(rule: Criterion) -> dict[str, Any]:
     found = donor(rule)
     if found is None:
         return {}
-    cls = type(found)
-    return {
-        "name": found.name,
-        "args": asdict(found),
-        "version": found.version,
-        "source": source_digest(cls),
-        "sha256": file_digest(cls),
-    }
+    hashes = {"source": source_digest(type(found)), "sha256": file_digest(type(found))}
+    return {"name": found.name, "args": asdict(found), "version": found.version, **hashes}
 
 
 def nature(rule: Criterion) -> dict[str, Any]:
@@ -71,11 +65,9 @@ def donor_layers(
     found = donor(rule)
     if found is None:
         return None
-    known: dict[float, dict[str, int]] = {}
 
+    @cache
     def layers(allocation: str, density: float) -> Mapping[str, int]:
-        if density not in known:
-            known[density] = {n: int(m.sum()) for n, m in prune(found, density).items()}
-        return known[density]
+        return {n: int(m.sum()) for n, m in prune(found, density).items()}
 
     return layers

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from pabench.errors import PluginError
 from pabench.networks.network import Tensors
-from pabench.scoring.allocation import AS, Allocation, fitted, lamp, layer_counts, whole
+from pabench.scoring.allocation import AS, fitted, lamp, layer_counts, whole
 
-__all__ = ["Allocation", "Schedule", "Selection", "Tensors", "kept_count", "round_densities", "select"]
 T = TypeVar("T")
 Schedule = Literal["exponential", "linear"]
 
@@ -79,7 +78,9 @@ def select(
     Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
-    _refuse_nan(scores)
+    for name, s in scores.items():
+        if nan := int(s.isnan().sum()):
+            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
@@ -119,13 +120,6 @@ def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | Non
     return {n: int(m.sum()) for n, m in best.masks.items()}
 
 
-def _refuse_nan(scores: Tensors) -> None:
-    """Refuse scores that have no order."""
-    for name, s in scores.items():
-        if nan := int(s.isnan().sum()):
-            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
-
-
 def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[str, Tensor] | None) -> Selection:
     """The highest scores of each layer."""
     chosen = [_ranked({n: s}, counts[n], within and {n: within[n]}) for n, s in scores.items()]
@@ -138,8 +132,8 @@ def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[
 def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Selection:
     """The k highest scores of all layers together, ties by index, exactly k ones."""
     flat = torch.cat([s.flatten() for s in scores.values()])
-    candidates = torch.cat([m.flatten() for m in within.values()]).nonzero().flatten() if within else None
-    values = flat if candidates is None else flat[candidates]
+    candidates = torch.cat([m.flatten() for m in within.values()]).bool() if within else slice(None)
+    values = flat[candidates]
     if k > values.numel():
         raise PluginError(f"{k} weights asked for, {values.numel()} are left to choose from")
     chosen, tied, kept_of_tied = torch.zeros_like(values, dtype=torch.bool), 0, 0
@@ -149,11 +143,8 @@ def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Sel
         equals = (values == threshold).nonzero().flatten()
         tied, kept_of_tied = equals.numel(), k - int(chosen.sum())
         chosen[equals[:kept_of_tied]] = True
-    if candidates is None:
-        keep = chosen
-    else:
-        keep = torch.zeros_like(flat, dtype=torch.bool)
-        keep[candidates[chosen]] = True
+    keep = torch.zeros_like(flat, dtype=torch.bool)
+    keep[candidates] = chosen
     parts = keep.split([s.numel() for s in scores.values()])
     return Selection({n: m.view_as(s) for (n, s), m in zip(scores.items(), parts, strict=True)}, tied, kept_of_tied)
 
