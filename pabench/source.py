@@ -246,9 +246,10 @@ def _stated(node: ast.ClassDef) -> dict[str, Any]:
     """The plain values that a class body gives to the names in `READ`."""
     found = {}
     for line in node.body:
-        if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
-            continue
-        target = line.targets[0] if isinstance(line, ast.Assign) else line.target
-        if isinstance(target, ast.Name) and target.id in READ:
-            found[target.id] = ast.literal_eval(line.value)
+        match line:
+            case (
+                ast.Assign(targets=[ast.Name(id=name), *_], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name in READ:
+                found[name] = ast.literal_eval(value)
     return found

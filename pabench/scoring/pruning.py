@@ -75,8 +75,7 @@ def context(
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
     generator = torch.Generator().manual_seed(seed % 2**63)
-    shapes = {n: w.shape for n, w in network.weights.items()}
-    noise = {n: torch.rand(s, generator=generator, dtype=torch.float64) for n, s in shapes.items()}
+    noise = {n: torch.rand(w.shape, generator=generator, dtype=torch.float64) for n, w in network.weights.items()}
     prepared = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
     if rule.batch_split == "class-halves" and len(prepared) == 1:
         prepared = class_halves(prepared[0])
