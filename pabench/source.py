@@ -243,13 +243,9 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
 
 
 def _stated(node: ast.ClassDef) -> dict[str, Any]:
-    """The plain values that a class body gives to the names in `READ`."""
+    """The plain values that a class body gives to the names in `READ`, unannotated as built-in criteria do."""
     found = {}
     for line in node.body:
-        match line:
-            case (
-                ast.Assign(targets=[ast.Name(id=name), *_], value=value)
-                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            ) if name in READ:
-                found[name] = ast.literal_eval(value)
+        if isinstance(line, ast.Assign) and isinstance(target := line.targets[0], ast.Name) and target.id in READ:
+            found[target.id] = ast.literal_eval(line.value)
     return found

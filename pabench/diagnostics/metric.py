@@ -17,23 +17,9 @@ from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors
-from pabench.parameters import PositiveFloat, PositiveInt
 from pabench.scoring.context import Batch
 from pabench.suite.digest import derive_seed
 
-__all__ = [
-    "CurveMetric",
-    "MaskMetric",
-    "Metric",
-    "MetricContext",
-    "Network",
-    "Numbers",
-    "PairMetric",
-    "PositiveFloat",
-    "PositiveInt",
-    "Tensors",
-    "Training",
-]
 Numbers = Mapping[str, float | None]
 """Figures by name; None where one is not defined, such as the condition number of a singular matrix."""
 

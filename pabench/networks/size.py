@@ -34,11 +34,7 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
         network(torch.zeros(1, *shape))
     dense = counter.get_total_flops()
     by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    layers = {}
-    for name in prunable_weights(network):
-        if name in masks:
-            layer = name.rpartition(".")[0]
-            path = ".".join(filter(None, [type(network).__name__, layer]))
-            layers[name] = by_module.get(path, 0)
+    paths = {n: f"{type(network).__name__}.{n}".removesuffix(".weight") for n in prunable_weights(network)}
+    layers = {n: by_module.get(path, 0) for n, path in paths.items() if n in masks}
     saved = sum(taken * (1 - float(masks[name].float().mean())) for name, taken in layers.items())
     return {"dense": dense, "pruned": round(dense - saved), **({"layers": layers} if layers else {})}

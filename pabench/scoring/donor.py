@@ -36,19 +36,23 @@ def donor(rule: Criterion) -> Criterion | None:
     return found
 
 
+def _identity(rule: Criterion) -> dict[str, Any]:
+    """All parameters, version and both hashes of the code."""
+    hashes = {"source": source_digest(type(rule)), "sha256": file_digest(type(rule))}
+    return {"args": asdict(rule), "version": rule.version, **hashes}
+
+
 def donor_identity(rule: Criterion) -> dict[str, Any]:
     """Name, all parameters, version and both hashes of the code of the donor of a rule; empty where it has none."""
     found = donor(rule)
-    if found is None:
-        return {}
-    hashes = {"source": source_digest(type(found)), "sha256": file_digest(type(found))}
-    return {"name": found.name, "args": asdict(found), "version": found.version, **hashes}
+    return {"name": found.name, **_identity(found)} if found else {}
 
 
 def nature(rule: Criterion) -> dict[str, Any]:
-    """What a `CriterionSpec` says of a rule and its donor together: `trains`, `reference_line` and `donor`."""
+    """What a `CriterionSpec` says of a rule: its identity, and `trains`, `reference_line` and `donor` of both."""
     both = [found for found in (rule, donor(rule)) if found is not None]
     return {
+        **_identity(rule),
         "trains": any(found.trains for found in both),
         "reference_line": next((found.reference_line for found in both if found.reference_line), ""),
         "donor": donor_identity(rule),

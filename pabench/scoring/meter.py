@@ -27,21 +27,14 @@ class Meter:
         self.peak_bytes = 0
 
     def __enter__(self) -> Self:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self._held = torch.cuda.memory_allocated(self.device)
-        else:
-            self._held = _reset_peak()
+        self._held = _reset_peak(self.device)
         self._began = clock(self.device)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = clock(self.device) - self._began
-        if self.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.device)
-        else:
-            peak = _kibibytes("VmHWM")
+        cuda = self.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(self.device) if cuda else _kibibytes("VmHWM")
         self.peak_bytes = max(0, peak - self._held) if self._held else 0
 
 
@@ -52,11 +45,15 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _reset_peak() -> int:
-    """Resident bytes now, after resetting the high-water mark; 0 where the system cannot.
+def _reset_peak(device: torch.device) -> int:
+    """Bytes held now, after resetting the high-water mark; 0 where the system cannot.
 
     Freed memory that the heap still holds is given back first, or work after the first would seem to need none.
     """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
     try:

@@ -18,7 +18,6 @@ from pabench import registry
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
 from pabench.run.engine import Engine, Report, Task
 from pabench.scoring.donor import nature
-from pabench.source import file_digest, source_digest
 from pabench.store import files as stored
 from pabench.store.envelope import MAX_BYTES, parse
 from pabench.store.schema import Part, problems
@@ -53,14 +52,7 @@ def of_class(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> di
     PabenchError: there is none, or it does not take them.
     """
     rule = registry.criterion(name.partition("@")[0], args)
-    return {
-        "given": _meaning(name, given),
-        "args": asdict(rule),
-        "version": rule.version,
-        "source": source_digest(type(rule)),
-        "sha256": file_digest(type(rule)),
-        **nature(rule),
-    }
+    return {"given": _meaning(name, given), **nature(rule)}
 
 
 def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

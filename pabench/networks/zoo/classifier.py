@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 CIFAR_CFG: dict[str, Any] = {"input_size": (3, 32, 32), "num_classes": 10, "classifier": "fc"}
@@ -36,6 +37,16 @@ class Classifier(nn.Module):
     def reset_classifier(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def register(cls: type[Classifier], name: str, fixed: dict[str, Any], **defaults: Any) -> None:
+    """Let `timm.create_model(name)` build `cls` with arguments that are fixed and some that a caller may change."""
+
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> Classifier:
+        return build_model_with_cfg(cls, name, pretrained, **fixed, **{**defaults, **kwargs})
+
+    entrypoint.__name__, entrypoint.__module__ = name, cls.__module__
+    register_model(entrypoint)
 
 
 def initialise(module: nn.Module, init: str) -> None:
