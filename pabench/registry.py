@@ -46,12 +46,11 @@ class Group:
 
     def add(self, cls: type, origin: str) -> None:
         name = cls.name  # type: ignore[attr-defined]
-        if name in self.classes and self.classes[name] is not cls:
+        if self.classes.setdefault(name, cls) is not cls:
             reason = f"{name!r} is already defined by {self.origins[name]}; rename one of the two"
             self.broken.append(Broken(origin, reason))
-            return
-        self.classes[name] = cls
-        self.origins[name] = origin
+        else:
+            self.origins[name] = origin
 
 
 def criterion(name: str, parameters: Mapping[str, Any] | None = None) -> Criterion:

@@ -127,10 +127,7 @@ def _text(node: ast.AST) -> str:
 
 def _package_root(file: Path) -> Path:
     """The folder that a file's absolute imports start from: that of its outermost package, or its own."""
-    folder = file.parent
-    while (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
+    return next(folder for folder in file.parents if not (folder / "__init__.py").is_file())
 
 
 def _canonical(value: Any) -> Any:

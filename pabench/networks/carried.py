@@ -94,22 +94,12 @@ def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *a
     return _normal(func(x, w, _at(bias, e), *args, **kwargs), e)
 
 
-def _batch_norm(
-    func: Operation,
-    x: Tensor,
-    mean: Tensor | None,
-    var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def _batch_norm(func: Operation, x: Tensor, mean: Any, var: Any, *, bias: Any, training: bool, **kwargs: Any) -> Tensor:
     """With stored statistics: a scale, and a shift that is 2^e times smaller where the input is 2^e times larger."""
     if training:
-        return _as_numbers(func, x, mean, var, weight, bias, training, momentum, eps)
+        return _as_numbers(func, x, mean, var, bias=bias, training=training, **kwargs)
     e = _exponent(x)
-    return _normal(func(x, _at(mean, e), var, weight, _at(bias, e), training, momentum, eps), e)
+    return _normal(func(x, _at(mean, e), var, bias=_at(bias, e), training=training, **kwargs), e)
 
 
 def _padded(func: Operation, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Any:

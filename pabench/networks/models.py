@@ -129,9 +129,8 @@ def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:
         raise SuiteError(f"models: {spec.name}: args.{name}: {remedy}")
     images = " x ".join(map(str, shape))
     given = f" with args {canonical(dict(spec.args))}" if spec.args else ""
-    raise SuiteError(
-        f"models: {spec.name}{given} fails on {images} images ({problem}); {_remedy(spec, classes, shape)}"
-    )
+    remedy = _remedy(spec, classes, shape)
+    raise SuiteError(f"models: {spec.name}{given} fails on {images} images ({problem}); {remedy}")
 
 
 def _argument_meant(spec: ModelSpec, name: str) -> str:

@@ -28,10 +28,9 @@ def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
     """
     found: dict[str, nn.Parameter] = {}
     for prefix, layer in module.named_modules():
-        if isinstance(layer, (nn.Linear, _ConvNd)):
-            weight = layer._parameters.get("weight")
-            if weight is not None and not any(weight is w for w in found.values()):
-                found[f"{prefix}.weight" if prefix else "weight"] = weight
+        weight = layer._parameters.get("weight") if isinstance(layer, (nn.Linear, _ConvNd)) else None
+        if weight is not None and not any(weight is w for w in found.values()):
+            found[f"{prefix}.weight".removeprefix(".")] = weight
     if not found:
         raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
     return found
@@ -47,14 +46,12 @@ class Network:
     """
 
     def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
-        names = list(prunable_weights(module))
-        parameters = dict(module.named_parameters())
-        self.device = parameters[names[0]].device
+        names = prunable_weights(module)
+        first = next(iter(names.values()))
+        self.device = first.device
         if self.device.type == "mps" and dtype == torch.float64:
             self.device = torch.device("cpu")  # Metal has no float64
-        if parameters[names[0]].dtype == torch.float64:
-            dtype = torch.float64
-        self.dtype = dtype
+        self.dtype = dtype = torch.float64 if first.dtype == torch.float64 else dtype
         self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
         for layer in self._module.modules():
             if hasattr(layer, "fused_attn"):  # timm's switch

@@ -62,11 +62,9 @@ def nonzero(x: Any) -> Any:
     """1 where a value is not 0."""
     if followed(x):
         return x._pabench_nonzero
-    return (x != 0).to(_float(x)) if isinstance(x, Tensor) else float(x != 0)
-
-
-def _float(x: Tensor) -> torch.dtype:
-    return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    if not isinstance(x, Tensor):
+        return float(x != 0)
+    return (x != 0).to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
 
 def _term(x: Any) -> Any:

@@ -70,8 +70,7 @@ def _gate(at_zero: Operation, slope: float) -> Operation:
 UNCLAMPED: Mapping[str, Operation] = {
     "hardtanh": lambda x, min_val=-1.0, max_val=1.0, inplace=False: x.clamp(min=min_val),
     "relu6": lambda x, inplace=False: x.relu(),
-    "clamp": lambda x, min=None, max=None: x if min is None else x.clamp(min=min),
-    "clip": lambda x, min=None, max=None: x if min is None else x.clamp(min=min),
+    **dict.fromkeys(("clamp", "clip"), lambda x, min=None, max=None: x if min is None else x.clamp(min=min)),
     "sigmoid": _gate(torch.sigmoid, 1 / 4),
     "hardsigmoid": _gate(lambda x: (x + 3).relu() / 6, 1 / 6),
     "tanh": _gate(torch.tanh, 1.0),

@@ -155,10 +155,8 @@ class Walks:
         leads = fork.open.any(0)
         if layer in wiring.outputs:
             leads[_edges(wiring.outputs[layer])[1]] = True
-        if not leads.all():
-            raise WiringError(
-                f"{int((~leads).sum())} of {units} units of {layer or 'the input'} lead nowhere (a gate is no path)"
-            )
+        if idle := int((~leads).sum()):
+            raise WiringError(f"{idle} of {units} units of {layer or 'the input'} lead nowhere (a gate is no path)")
         return fork
 
     def _back(self, layer: str, sources: Mapping[str, Tensor]) -> Fork:

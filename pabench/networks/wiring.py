@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,8 +48,6 @@ class Applied:
 
     @property
     def groups(self) -> int:
-        if self.function is F.linear:
-            return 1
         return int(self.kwargs.get("groups", self.args[3] if len(self.args) > 3 else 1))
 
     def by(self, weight: Tensor) -> Tensor:
@@ -82,16 +81,13 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
     """
     names = {id(w): n for n, w in weights.items()}
 
-    def applied(kind: str) -> Callable[..., Tensor]:
-        def replacement(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-            if id(weight) not in names:
-                raise WiringError(f"a {kind} computes its weight before it applies it")
-            return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
-
-        return replacement
+    def applied(kind: str, input: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        if id(weight) not in names:
+            raise WiringError(f"a {kind} computes its weight before it applies it")
+        return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
 
     others = {**dict.fromkeys(PASSED, _same), **dict.fromkeys(ATTENTION, _refused)}
-    return Rewired({**others, **{kind: applied(kind) for kind in LAYERS}})
+    return Rewired({**others, **{kind: partial(applied, kind) for kind in LAYERS}})
 
 
 def wiring(call: Call, weights: Tensors, rest: Tensors, input_shape: Sequence[int]) -> Wiring:

@@ -144,14 +144,13 @@ def fitted(wanted: Mapping[str, float], capacity: Mapping[str, int], kept: float
     """
     shares: Shares = {}
     while len(shares) < len(wanted):
-        free = [n for n in wanted if n not in shares]
-        relative = {n: wanted[n] for n in free}
+        relative = {n: share for n, share in wanted.items() if n not in shares}
         if not sum(relative.values()):
-            relative = {n: float(capacity[n]) for n in free}
+            relative = {n: float(capacity[n]) for n in relative}
         left, total = kept - sum(shares.values()), sum(relative.values())
         scale = left / total if left > 0 and total else 0.0
-        full = [n for n in free if scale * relative[n] > capacity[n]]
-        shares.update({n: float(capacity[n]) for n in full} or {n: scale * relative[n] for n in free})
+        full = {n: float(capacity[n]) for n in relative if scale * relative[n] > capacity[n]}
+        shares.update(full or {n: scale * share for n, share in relative.items()})
     return {n: shares[n] for n in wanted}
 
 

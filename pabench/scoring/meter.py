@@ -11,7 +11,6 @@ from typing import Self
 import torch
 
 _STATUS = Path("/proc/self/status")
-_RESET = Path("/proc/self/clear_refs")
 
 
 class Meter:
@@ -57,7 +56,7 @@ def _reset_peak(device: torch.device) -> int:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
     try:
-        _RESET.write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return 0
     return _kibibytes("VmRSS")

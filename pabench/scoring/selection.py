@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor
 
 from pabench.errors import PluginError
 from pabench.networks.network import Tensors
-from pabench.scoring.allocation import AS, fitted, lamp, layer_counts, whole
+from pabench.scoring.allocation import ALLOCATIONS, AS, fitted, lamp, layer_counts, whole
 
-T = TypeVar("T")
 Schedule = Literal["exponential", "linear"]
 
 
@@ -39,11 +38,8 @@ def round_densities(density: float, steps: int, schedule: Schedule) -> list[floa
     ([0.1, 0.01], [0.75, 0.5])
     """
     fractions = [t / steps for t in range(1, steps)]
-    if schedule == "exponential":
-        earlier = [density**f for f in fractions]
-    else:
-        earlier = [1 - (1 - density) * f for f in fractions]
-    return [*earlier, density]
+    exponential = schedule == "exponential"
+    return [*(density**f if exponential else 1 - (1 - density) * f for f in fractions), density]
 
 
 # --- Exact top-k ------------------------------------------------------------------------------------------------------
@@ -85,32 +81,16 @@ def select(
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
         return _ranked(scores, kept, within)
-    counts = _counts(allocation, scores, kept, within, weights, layers)
-    return _layer_by_layer(scores, counts, within)
-
-
-def _counts(
-    allocation: str,
-    scores: Tensors,
-    kept: int,
-    within: Mapping[str, Tensor] | None,
-    weights: Tensors | None,
-    layers: Mapping[str, int] | None,
-) -> dict[str, int]:
-    """How many weights each layer keeps, `kept` in all and none more than it has `within` the mask."""
     capacity = {n: int(within[n].sum()) if within else s.numel() for n, s in scores.items()}
-    if allocation == "lamp":
-        return _lamp_counts(_given(weights, allocation), kept, within)
-    if allocation.startswith(AS):
-        wanted = _given(layers, allocation)
-        return whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
-    return layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
-
-
-def _given(value: T | None, allocation: str) -> T:
-    if value is None:
+    if allocation in ALLOCATIONS:
+        counts = layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
+    elif allocation == "lamp" and weights:
+        counts = _lamp_counts(weights, kept, within)
+    elif allocation.startswith(AS) and layers:
+        counts = whole(fitted({n: layers[n] for n in scores}, capacity, kept), capacity, kept)
+    else:
         raise PluginError(f"allocation {allocation!r} cannot be used here; it is known to a cell and to pabench.prune")
-    return value
+    return _layer_by_layer(scores, counts, within)
 
 
 def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | None) -> dict[str, int]:
