@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -30,13 +30,13 @@ def source_digest(cls: type) -> str:
     in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
     class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
     """
-    return _digests(source_files(cls))[0]
+    return _together(code_digest, source_files(cls))
 
 
 @cache
 def file_digest(cls: type) -> str:
     """SHA-256 of the bytes of the same files: what a record's reader can compare with a file in hand."""
-    return _digests(source_files(cls))[1]
+    return _together(bytes_digest, source_files(cls))
 
 
 def bytes_digest(data: bytes) -> str:
@@ -76,13 +76,9 @@ def _with_imports(waiting: list[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _digests(files: Iterable[Path]) -> tuple[str, str]:
-    """Hashes of the code and of the bytes of files together; those of the file itself where it stands alone."""
-    data = [file.read_bytes() for file in files]
-    return _together([code_digest(one) for one in data]), _together([bytes_digest(one) for one in data])
-
-
-def _together(digests: list[str]) -> str:
+def _together(digest: Callable[[bytes], str], files: Iterable[Path]) -> str:
+    """One hash of several files; that of the file itself where it stands alone."""
+    digests = [digest(file.read_bytes()) for file in files]
     if len(digests) == 1:
         return digests[0]
     return bytes_digest("".join(digests).encode()) if digests else ""
@@ -179,8 +175,6 @@ def _constant(value: Any) -> str:
     return hex(value) if type(value) is int else repr(value)
 
 
-CONTROL = "Control"
-"""The base class of what trains another network in place of a pruned one (`scoring.control`)."""
 READ = ("name", "paper", "trains", "reference_line", "variants")
 
 
@@ -213,7 +207,8 @@ def declared() -> dict[str, Declared]:
         if "name" in _stated(node):
             entries = _inherited(node, classes)
             name = entries.pop("name")
-            found[name] = Declared(*_digests(_with_imports([path])), **entries)
+            own = _with_imports([path])
+            found[name] = Declared(_together(code_digest, own), _together(bytes_digest, own), **entries)
     return found
 
 
@@ -232,7 +227,7 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
     entries: dict[str, Any] = {}
     for base in node.bases:
         name = base.id if isinstance(base, ast.Name) else ""
-        if name == CONTROL:
+        if name == "Control":  # `scoring.control`, which would load torch
             entries["control"] = True
         elif name in classes:
             entries |= _inherited(classes[name][0], classes)

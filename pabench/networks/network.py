@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
@@ -52,12 +51,9 @@ class Network:
         if self.device.type == "mps" and dtype == torch.float64:
             self.device = torch.device("cpu")  # Metal has no float64
         self.dtype = dtype = torch.float64 if first.dtype == torch.float64 else dtype
-        self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
-        for layer in self._module.modules():
-            if hasattr(layer, "fused_attn"):  # timm's switch
-                layer.fused_attn = False
-        if bn == "train":
-            _use_batch_statistics(self._module)
+        self._module = unfused(module).to(device=self.device, dtype=dtype).requires_grad_(False)
+        if bn == "train":  # no running statistics: in eval mode, too, it normalises by the batch and changes nothing
+            replace_all_batch_norm_modules_(self._module)
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
@@ -69,12 +65,13 @@ class Network:
             return functional_call(self._module, tensors, (x,))
 
 
-def _use_batch_statistics(module: nn.Module) -> None:
-    """BatchNorms normalise by the batch and hold no running statistics, so there is nothing to change in place."""
-    replace_all_batch_norm_modules_(module)
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.train()
+def unfused(module: nn.Module) -> nn.Module:
+    """A copy in eval mode whose attention runs in parts."""
+    copied = copy.deepcopy(module).eval()
+    for layer in copied.modules():
+        if hasattr(layer, "fused_attn"):  # timm's switch
+            layer.fused_attn = False  # type: ignore[assignment]
+    return copied
 
 
 @contextmanager
@@ -85,11 +82,10 @@ def scoring_mode(device: torch.device) -> Iterator[None]:
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    cuda = [device] if device.type == "cuda" else []
     try:
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, False, True, False
         with (
-            torch.random.fork_rng(devices=cuda),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             torch.autocast(device.type, enabled=False),
             torch.enable_grad(),
             sdpa_kernel(SDPBackend.MATH),

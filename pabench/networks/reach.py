@@ -148,10 +148,6 @@ def _div(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
     return _mul(a, _never_zero(b) if followed(b) else b)
 
 
-def _addcmul(x: Any, a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
-    return _add(x, _mul(a, b) if followed(a) or followed(b) else a * b)
-
-
 def _einsum(equation: str, *operands: Any) -> Tensor:
     factors = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
     return _multilinear(partial(torch.einsum, equation), *factors)
@@ -216,7 +212,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(ops.QUOTIENTS, _div),
     "rdiv": lambda a, b: _div(b, a),
     **dict.fromkeys(ops.MATRIX_PRODUCTS, _matmul),
-    "addcmul": _addcmul,
+    "addcmul": lambda x, a, b, *_, **__: _add(x, _mul(a, b) if followed(a) or followed(b) else a * b),
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
     **{name: _joined(getattr(torch, name)) for name in ops.JOINS},

@@ -105,9 +105,7 @@ def _attention(
 
 
 UNNORMALISED: Mapping[str, Operation] = {
-    "layer_norm": lambda x, normalized_shape, weight=None, bias=None, eps=1e-5: _scaled(
-        x, weight, bias, normalized_shape
-    ),
+    "layer_norm": lambda x, normalized_shape, weight=None, bias=None, eps=0: _scaled(x, weight, bias, normalized_shape),
     "rms_norm": lambda x, normalized_shape, weight=None, eps=None: _scaled(x, weight, None, normalized_shape),
     "group_norm": lambda x, num_groups, weight=None, bias=None, eps=1e-5: _by_channel(x, weight, bias),
     "instance_norm": lambda x, mean=None, var=None, weight=None, bias=None, *_, **__: _by_channel(x, weight, bias),

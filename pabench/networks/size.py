@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pabench.networks.network import prunable_weights
+from pabench.networks.network import prunable_weights, unfused
 
 
 def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
@@ -25,10 +24,7 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
     With masks also `layers`: what each masked layer takes when dense, from which the pruned figure can be computed
     again without the network.
     """
-    network = copy.deepcopy(module).cpu().eval()
-    for layer in network.modules():
-        if hasattr(layer, "fused_attn"):
-            layer.fused_attn = False  # the counter knows no fused attention on the CPU
+    network = unfused(module).cpu()  # the counter knows no fused attention on the CPU
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
         network(torch.zeros(1, *shape))

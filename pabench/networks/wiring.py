@@ -86,7 +86,7 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
             raise WiringError(f"a {kind} computes its weight before it applies it")
         return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
 
-    others = {**dict.fromkeys(PASSED, _same), **dict.fromkeys(ATTENTION, _refused)}
+    others = {**dict.fromkeys(PASSED, lambda input, *_, **__: input), **dict.fromkeys(ATTENTION, _refused)}
     return Rewired({**others, **{kind: partial(applied, kind) for kind in LAYERS}})
 
 
@@ -182,10 +182,6 @@ class _Probe:
         if name in self.coded:
             for place, value in zip(self._at(name), (code, torch.ones_like(code), 2 * code), strict=True):
                 batch[place] = value
-
-
-def _same(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return input
 
 
 def _refused(*args: Any, **kwargs: Any) -> Tensor:

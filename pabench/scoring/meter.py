@@ -10,8 +10,6 @@ from typing import Self
 
 import torch
 
-_STATUS = Path("/proc/self/status")
-
 
 class Meter:
     """Measures its `with` block: `seconds`, and `peak_bytes` on top of what was held before.
@@ -32,9 +30,10 @@ class Meter:
 
     def __exit__(self, *_: object) -> None:
         self.seconds = clock(self.device) - self._began
-        cuda = self.device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated(self.device) if cuda else _kibibytes("VmHWM")
-        self.peak_bytes = max(0, peak - self._held) if self._held else 0
+        if self._held:
+            cuda = self.device.type == "cuda"
+            peak = torch.cuda.max_memory_allocated(self.device) if cuda else _status("VmHWM")
+            self.peak_bytes = max(0, peak - self._held)
 
 
 def clock(device: torch.device) -> float:
@@ -59,12 +58,10 @@ def _reset_peak(device: torch.device) -> int:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return 0
-    return _kibibytes("VmRSS")
+    return _status("VmRSS")
 
 
-def _kibibytes(field: str) -> int:
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return 0
+def _status(field: str) -> int:
+    """Bytes by Linux' own account of the process; 0 where it gives none."""
+    lines = Path("/proc/self/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), 0)

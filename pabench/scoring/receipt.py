@@ -42,7 +42,7 @@ def receipted(
     """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
     zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else dict.fromkeys(masks, 0)
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": n, "shape": list(m.shape), "total": m.numel(), "kept": int(m.sum()), "zero_scores": zeros[n]}
         for n, m in masks.items()
     ]
