@@ -32,16 +32,15 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
 
     Types are strict: "3" is no number and 1.5 no count.
     """
-    known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
+    known = _adapters(cls)  # type: ignore[arg-type]
     problems = []
     values = {}
-    adapters = _adapters(cls)  # type: ignore[arg-type]
     for key, value in parameters.items():
         if key not in known:
             problems.append((key, f"unknown parameter of {name}; {did_you_mean(key, known)}"))
             continue
         try:
-            values[key] = adapters[key].validate_python(value)
+            values[key] = known[key].validate_python(value)
         except ValidationError as error:
             messages = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in error.errors())
             problems.append((key, f"{', or '.join(messages)}, not {value!r}"))
@@ -54,4 +53,4 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
 def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(cls, include_extras=True)
     strict = ConfigDict(strict=True)
-    return {f.name: TypeAdapter(hints[f.name], config=strict) for f in fields(cls)}  # type: ignore[arg-type]
+    return {f.name: TypeAdapter(hints[f.name], config=strict) for f in fields(cls) if f.init}  # type: ignore[arg-type]

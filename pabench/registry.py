@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -45,12 +46,11 @@ class Group:
 
     def add(self, cls: type, origin: str) -> None:
         name = cls.name  # type: ignore[attr-defined]
-        if name in self.classes and self.classes[name] is not cls:
+        if self.classes.setdefault(name, cls) is not cls:
             reason = f"{name!r} is already defined by {self.origins[name]}; rename one of the two"
             self.broken.append(Broken(origin, reason))
-            return
-        self.classes[name] = cls
-        self.origins[name] = origin
+        else:
+            self.origins[name] = origin
 
 
 def criterion(name: str, parameters: Mapping[str, Any] | None = None) -> Criterion:
@@ -63,9 +63,9 @@ def plugin(kind: str, name: str) -> type:
     """The class `name` of a kind (criteria, datasets, metrics, sections); SuiteError names the close ones."""
     known = group(kind)
     if name not in known.classes:
-        broken = [b for b in known.broken if Path(b.origin).stem == name or b.origin.endswith(f".{name}")]
-        if broken:
-            raise MissingError(f"{kind}: {name!r} could not be loaded: {broken[0].origin}: {broken[0].reason}")
+        for b in known.broken:
+            if Path(b.origin).stem == name or b.origin.endswith(f".{name}"):
+                raise MissingError(f"{kind}: {name!r} could not be loaded: {b.origin}: {b.reason}")
         singular = {"criteria": "criterion", "datasets": "dataset", "metrics": "metric", "sections": "section"}[kind]
         aside = "".join(f"; set aside: {b.origin}: {b.reason}" for b in known.broken)
         raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
@@ -96,9 +96,7 @@ def drop_in(path: str | Path) -> None:
     name = f"pabench_plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -120,16 +118,12 @@ def try_drop_in(path: str | Path) -> None:
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> None:
-    count = 0
-    for kind in ("criteria", "datasets", "metrics"):
-        known = group(kind)
-        for cls in _classes(module, kind):
-            if cls.name in known.classes:  # type: ignore[attr-defined]
-                name = cls.name  # type: ignore[attr-defined]
-                raise PluginError(f"{path}: {name!r} is already defined by {known.origins[name]}; rename one of them")
-            known.add(cls, str(path))
-            count += 1
-    if not count:
+    found = [(group(kind), cls) for kind in ("criteria", "datasets", "metrics") for cls in _classes(module, kind)]
+    for known, cls in found:
+        if (name := cls.name) in known.classes:  # type: ignore[attr-defined]
+            raise PluginError(f"{path}: {name!r} is already defined by {known.origins[name]}; rename one of them")
+        known.add(cls, str(path))
+    if not found:
         raise PluginError(f"{path}: defines no criterion, dataset or metric (a concrete subclass with a `name`)")
 
 
@@ -144,24 +138,26 @@ def drop_ins(suite: Path | None, listed: Sequence[str | Path]) -> list[Path]:
     return [*beside, *(folder / p for p in listed)]
 
 
-def _load(entry: EntryPoint, origin: str, found: Group) -> Iterator[ModuleType | type]:
+def _load(entry: EntryPoint, origin: str, found: Group) -> list[ModuleType | type]:
     """What an entry point names, file by file where it is a package; a broken file is set aside, the others go on."""
+    loaded: list[ModuleType | type] = []
+    with _set_aside(origin, found):
+        loaded.append(entry.load())
+    for package in [value for value in loaded if hasattr(value, "__path__")]:
+        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            with _set_aside(info.name, found):
+                loaded.append(importlib.import_module(info.name))
+    return loaded
+
+
+@contextmanager
+def _set_aside(origin: str, found: Group) -> Iterator[None]:
     try:
-        value = entry.load()
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # some plugins say `sys.exit` where they should not
         found.broken.append(Broken(origin, f"{type(error).__name__}: {error}"))
-        return
-    yield value
-    if isinstance(value, ModuleType) and hasattr(value, "__path__"):
-        for info in pkgutil.iter_modules(value.__path__, f"{value.__name__}."):
-            try:
-                yield importlib.import_module(info.name)
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                found.broken.append(Broken(info.name, f"{type(error).__name__}: {error}"))
 
 
 def _classes(value: ModuleType | type, kind: str) -> list[type]:

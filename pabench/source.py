@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -30,13 +30,13 @@ def source_digest(cls: type) -> str:
     in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
     class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
     """
-    return _digests(source_files(cls))[0]
+    return _together(code_digest, source_files(cls))
 
 
 @cache
 def file_digest(cls: type) -> str:
     """SHA-256 of the bytes of the same files: what a record's reader can compare with a file in hand."""
-    return _digests(source_files(cls))[1]
+    return _together(bytes_digest, source_files(cls))
 
 
 def bytes_digest(data: bytes) -> str:
@@ -76,13 +76,9 @@ def _with_imports(waiting: list[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _digests(files: Iterable[Path]) -> tuple[str, str]:
-    """Hashes of the code and of the bytes of files together; those of the file itself where it stands alone."""
-    data = [file.read_bytes() for file in files]
-    return _together([code_digest(one) for one in data]), _together([bytes_digest(one) for one in data])
-
-
-def _together(digests: list[str]) -> str:
+def _together(digest: Callable[[bytes], str], files: Iterable[Path]) -> str:
+    """One hash of several files; that of the file itself where it stands alone."""
+    digests = [digest(file.read_bytes()) for file in files]
     if len(digests) == 1:
         return digests[0]
     return bytes_digest("".join(digests).encode()) if digests else ""
@@ -94,45 +90,40 @@ def _own_imports(file: Path) -> list[Path]:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return []
-    roots = [_package_root(file)]
-    found = []
-    for node in ast.walk(tree):
-        for folder, dotted in _imported(node, file, roots):
-            path = folder.joinpath(*dotted.split(".")) if dotted else folder
-            choices = (path.with_suffix(".py"), path / "__init__.py")
-            found += [choice.resolve() for choice in choices if choice.is_file()]
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".py"):
-            beside = file.parent / node.value
-            found += [beside.resolve()] if beside.is_file() else []
+    root = _package_root(file)
+    meant = [path for node in ast.walk(tree) for path in _meant(node, file, root)]
+    found = [path.resolve() for path in meant if path.is_file()]
     return [path for path in found if path != file]
 
 
-def _imported(node: ast.AST, file: Path, roots: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Folders and dotted names of what an import may mean: a module, or a name in one."""
-    if isinstance(node, ast.ImportFrom) and node.level:
-        folder = file.parents[node.level - 1]
-        yield folder, node.module or ""
-        for alias in node.names:
-            yield folder, f"{node.module}.{alias.name}" if node.module else alias.name
-        return
+def _meant(node: ast.AST, file: Path, root: Path) -> Iterator[Path]:
+    """Files that an import may mean, of a module or of a name in one, and what a string names that ends in `.py`."""
     names: list[str] = []
-    if isinstance(node, ast.ImportFrom) and node.module:
-        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if isinstance(node, ast.ImportFrom):
+        module = [node.module] if node.module else []
+        names = [".".join(module), *(".".join([*module, alias.name]) for alias in node.names)]
     elif isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
-        names = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        names = [text for a in node.args if (text := _text(a))]
+    relative = isinstance(node, ast.ImportFrom) and node.level
+    folder = file.parents[relative - 1] if relative else root
     for name in names:
-        if name.partition(".")[0] not in FOREIGN:
-            yield from ((root, name) for root in roots)
+        if relative or name.partition(".")[0] not in FOREIGN:
+            path = folder.joinpath(*name.split("."))
+            yield from (path.with_suffix(".py"), path / "__init__.py")
+    if _text(node).endswith(".py"):
+        yield file.parent / _text(node)
+
+
+def _text(node: ast.AST) -> str:
+    """The string that a node is; "" where it is none."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _package_root(file: Path) -> Path:
     """The folder that a file's absolute imports start from: that of its outermost package, or its own."""
-    folder = file.parent
-    while (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
+    return next(folder for folder in file.parents if not (folder / "__init__.py").is_file())
 
 
 def _canonical(value: Any) -> Any:
@@ -179,15 +170,11 @@ def _constant(value: Any) -> str:
     """A literal as text that no version of Python prints otherwise (`repr` of a string follows its Unicode tables)."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float):
+    if isinstance(value, bytes | float):
         return value.hex()
     return hex(value) if type(value) is int else repr(value)
 
 
-CONTROL = "Control"
-"""The base class of what trains another network in place of a pruned one (`scoring.control`)."""
 READ = ("name", "paper", "trains", "reference_line", "variants")
 
 
@@ -220,7 +207,8 @@ def declared() -> dict[str, Declared]:
         if "name" in _stated(node):
             entries = _inherited(node, classes)
             name = entries.pop("name")
-            found[name] = Declared(*_digests(_with_imports([path])), **entries)
+            own = _with_imports([path])
+            found[name] = Declared(_together(code_digest, own), _together(bytes_digest, own), **entries)
     return found
 
 
@@ -239,7 +227,7 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
     entries: dict[str, Any] = {}
     for base in node.bases:
         name = base.id if isinstance(base, ast.Name) else ""
-        if name == CONTROL:
+        if name == "Control":  # `scoring.control`, which would load torch
             entries["control"] = True
         elif name in classes:
             entries |= _inherited(classes[name][0], classes)
@@ -247,12 +235,9 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
 
 
 def _stated(node: ast.ClassDef) -> dict[str, Any]:
-    """The plain values that a class body gives to the names in `READ`."""
+    """The plain values that a class body gives to the names in `READ`, unannotated as built-in criteria do."""
     found = {}
     for line in node.body:
-        if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
-            continue
-        target = line.targets[0] if isinstance(line, ast.Assign) else line.target
-        if isinstance(target, ast.Name) and target.id in READ:
+        if isinstance(line, ast.Assign) and isinstance(target := line.targets[0], ast.Name) and target.id in READ:
             found[target.id] = ast.literal_eval(line.value)
     return found

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.networks.operations import named
 from pabench.scoring.context import Batch, ScoreContext, Sources
-from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
+from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks
 from pabench.scoring.meter import clock
 from pabench.scoring.pruning import context
 from pabench.store.verdict import DECLINES, Finding
@@ -65,7 +65,7 @@ def _found(rule: Criterion, ctx: ScoreContext) -> Finding:
 
 
 def _figures(rule: Criterion, ctx: ScoreContext) -> Finding:
-    if not isinstance(rule, ScoreCriterion) or type(rule).prune is not ScoreCriterion.prune:
+    if not ranks(rule):
         masks = rule.prune(ctx, TRIED_DENSITY)
         empty = [n for n, m in masks.items() if not m.any()]
         if not empty:

@@ -8,12 +8,13 @@ one power of two, wherever the plain run is finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from pabench.networks import operations as ops
 from pabench.networks.operations import Operation, named
@@ -84,9 +85,7 @@ def _joined(func: Operation, tensors: Sequence[Tensor], *args: Any, **kwargs: An
 
 def _where(func: Operation, condition: Any, input: Any, other: Any) -> Any:
     """As `x.where(condition, other)` has it, the first may be a value too."""
-    args = (condition, input, other)
-    e = max(map(_exponent, args))
-    return _carry(func(*_at(args, e)), e)
+    return _joined(lambda parts: func(*parts), (condition, input, other))
 
 
 def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -95,22 +94,12 @@ def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *a
     return _normal(func(x, w, _at(bias, e), *args, **kwargs), e)
 
 
-def _batch_norm(
-    func: Operation,
-    x: Tensor,
-    mean: Tensor | None,
-    var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def _batch_norm(func: Operation, x: Tensor, mean: Any, var: Any, *, bias: Any, training: bool, **kwargs: Any) -> Tensor:
     """With stored statistics: a scale, and a shift that is 2^e times smaller where the input is 2^e times larger."""
     if training:
-        return _as_numbers(func, x, mean, var, weight, bias, training, momentum, eps)
+        return _as_numbers(func, x, mean, var, bias=bias, training=training, **kwargs)
     e = _exponent(x)
-    return _normal(func(x, _at(mean, e), var, weight, _at(bias, e), training, momentum, eps), e)
+    return _normal(func(x, _at(mean, e), var, bias=_at(bias, e), training=training, **kwargs), e)
 
 
 def _padded(func: Operation, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
@@ -184,11 +173,8 @@ def _exponent(x: Any) -> int:
 
 def _carry(result: Any, e: int) -> Any:
     """The result, or each tensor of a tuple, marked with its exponent."""
-    if isinstance(result, Tensor):
-        result._carried_exponent = e  # type: ignore[attr-defined]
-    elif isinstance(result, list | tuple) and not isinstance(result, torch.Size):
-        for part in result:
-            _carry(part, e)
+    for tensor in _tensors(result):
+        tensor._carried_exponent = e  # type: ignore[attr-defined]
     return result
 
 
@@ -225,10 +211,5 @@ def _at(value: Any, e: int) -> Any:
     return math.ldexp(value, -e) if isinstance(value, float | int) and not isinstance(value, bool) and e else value
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (t for v in value.values() for t in _tensors(v))
-    elif isinstance(value, list | tuple) and not isinstance(value, torch.Size):
-        yield from (t for v in value for t in _tensors(v))
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]

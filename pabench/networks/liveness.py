@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from pabench.errors import PluginError
 from pabench.networks.network import Network, Tensors
@@ -57,7 +58,7 @@ class _Followed(Rewired):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs, name = kwargs or {}, named(func)
-        values = [v for value in (*args, *kwargs.values()) for v in (value if _listed(value) else [value])]
+        values = tree_leaves([args, kwargs])
         if not any(map(followed, values)):
             return func(*args, **kwargs)
         if name == "setitem":
@@ -69,14 +70,10 @@ class _Followed(Rewired):
         return _written(args[0], result) if in_place and followed(result) else result
 
 
-def _listed(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def _plain(func: Operation, args: Any, kwargs: Mapping[str, Any], *, weight: bool) -> Any:
     """An operation that moves or adds up values; what it gives is followed as what it was given."""
     result, name = func(*args, **kwargs), named(func)
-    tensors = [r for r in (result if _listed(result) else [result]) if isinstance(r, Tensor) and r.is_floating_point()]
+    tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     if not tensors or name in CONSTANTS:
         return result
     if name not in MOVES | AVERAGES:
@@ -84,7 +81,7 @@ def _plain(func: Operation, args: Any, kwargs: Mapping[str, Any], *, weight: boo
     constants = func(*map(_nonzero_part, args), **{k: _nonzero_part(v) for k, v in kwargs.items()})
     if name in AVERAGES:
         return cut(result, constants, weight=weight)
-    for tensor, constant in zip(tensors, constants if _listed(constants) else [constants], strict=True):
+    for tensor, constant in zip(tensors, tree_leaves(constants), strict=True):
         mark(tensor, constant, weight=weight)
     return result
 

@@ -24,8 +24,12 @@ from pabench.suite.specs import ModelSpec
 
 Shape = tuple[int, int, int]
 NORM_CLASSES = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-FROM_DATASET = ("num_classes", "in_chans", "img_size")
-FROM_SEED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+OURS = {
+    **dict.fromkeys(("num_classes", "in_chans", "img_size"), "comes from the dataset"),
+    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), "weights come from the seed only"),
+    **dict.fromkeys(("checkpoint_path", "cache_dir"), "weights come from the seed only"),
+}
+"""Arguments that no suite gives, with the reason."""
 REFUSED_ARGUMENT = re.compile(r"(unexpected|multiple values for)(?: keyword)? argument(?:\(s\): \[)? ?'(\w+)'")
 
 
@@ -75,8 +79,8 @@ def skeleton(spec: ModelSpec, classes: int, shape: Shape) -> nn.Module:
 
 def zeros(model: nn.Module) -> list[str]:
     """Names of the parameters that are all 0 and let no signal through: prunable weights, scales, gains, factors."""
-    named = [(n, p.numel()) for n, p in model.named_parameters() if not n.endswith("bias")]
-    single = [n for n, size in named if size == 1 or n.rpartition(".")[2] == "gain"]
+    named = {n: p.numel() for n, p in model.named_parameters() if not n.endswith("bias")}
+    single = [n for n, size in named.items() if size == 1 or n.rpartition(".")[2] == "gain"]
     scales = [f"{n}.weight" for n, m in model.named_modules() if isinstance(m, NORM_CLASSES) and m.weight is not None]
     found = dict.fromkeys([*prunable_weights(model), *scales, *single])
     return [n for n in found if not (p := model.get_parameter(n)).is_meta and not p.any()]
@@ -101,10 +105,8 @@ def check_words(spec: ModelSpec) -> None:
     if spec.zeros not in ("", "redrawn"):
         raise SuiteError(f"models: {spec.name}: zeros: {spec.zeros!r} is unknown; expected 'redrawn' or nothing")
     for name in spec.args:
-        if name in FROM_DATASET:
-            raise SuiteError(f"models: {spec.name}: args.{name}: comes from the dataset; leave it out")
-        if name in FROM_SEED:
-            raise SuiteError(f"models: {spec.name}: args.{name}: weights come from the seed only; leave it out")
+        if name in OURS:
+            raise SuiteError(f"models: {spec.name}: args.{name}: {OURS[name]}; leave it out")
 
 
 def _meant(name: str, known: list[str]) -> str:
@@ -127,15 +129,14 @@ def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:
         raise SuiteError(f"models: {spec.name}: args.{name}: {remedy}")
     images = " x ".join(map(str, shape))
     given = f" with args {canonical(dict(spec.args))}" if spec.args else ""
-    raise SuiteError(
-        f"models: {spec.name}{given} fails on {images} images ({problem}); {_remedy(spec, classes, shape)}"
-    )
+    remedy = _remedy(spec, classes, shape)
+    raise SuiteError(f"models: {spec.name}{given} fails on {images} images ({problem}); {remedy}")
 
 
 def _argument_meant(spec: ModelSpec, name: str) -> str:
     with torch.device("meta"):
         model = timm.create_model(spec.name)
-    known = set(inspect.signature(type(model)).parameters) - {*FROM_DATASET, *FROM_SEED, "kwargs"}
+    known = set(inspect.signature(type(model)).parameters) - {*OURS, "kwargs"}
     return f"no such argument; {did_you_mean(name, known)}"
 
 
@@ -171,13 +172,9 @@ def _fails(spec: ModelSpec, classes: int, shape: Shape, device: str) -> str:
         raise
     except Exception as error:
         return next(iter(str(error).splitlines()), "") or type(error).__name__
-    if isinstance(logits, Tensor) and tuple(logits.shape) == (2, classes):
-        return ""
-    return f"it returns {_described(logits)} instead of one row of {classes} logits for each image"
-
-
-def _described(output: object) -> str:
-    return f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    wanted = f"shape {(2, classes)}"
+    return "" if found == wanted else f"it returns {found} instead of one row of {classes} logits for each image"
 
 
 def _create(spec: ModelSpec, classes: int, shape: Shape, device: str) -> nn.Module:

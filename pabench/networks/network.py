@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
@@ -28,10 +27,9 @@ def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
     """
     found: dict[str, nn.Parameter] = {}
     for prefix, layer in module.named_modules():
-        if isinstance(layer, (nn.Linear, _ConvNd)):
-            weight = layer._parameters.get("weight")
-            if weight is not None and not any(weight is w for w in found.values()):
-                found[f"{prefix}.weight" if prefix else "weight"] = weight
+        weight = layer._parameters.get("weight") if isinstance(layer, (nn.Linear, _ConvNd)) else None
+        if weight is not None and not any(weight is w for w in found.values()):
+            found[f"{prefix}.weight".removeprefix(".")] = weight
     if not found:
         raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
     return found
@@ -47,20 +45,15 @@ class Network:
     """
 
     def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
-        names = list(prunable_weights(module))
-        parameters = dict(module.named_parameters())
-        self.device = parameters[names[0]].device
+        names = prunable_weights(module)
+        first = next(iter(names.values()))
+        self.device = first.device
         if self.device.type == "mps" and dtype == torch.float64:
             self.device = torch.device("cpu")  # Metal has no float64
-        if parameters[names[0]].dtype == torch.float64:
-            dtype = torch.float64
-        self.dtype = dtype
-        self._module = copy.deepcopy(module).to(device=self.device, dtype=dtype).eval().requires_grad_(False)
-        for layer in self._module.modules():
-            if hasattr(layer, "fused_attn"):  # timm's switch
-                layer.fused_attn = False
-        if bn == "train":
-            _use_batch_statistics(self._module)
+        self.dtype = dtype = torch.float64 if first.dtype == torch.float64 else dtype
+        self._module = unfused(module).to(device=self.device, dtype=dtype).requires_grad_(False)
+        if bn == "train":  # no running statistics: in eval mode, too, it normalises by the batch and changes nothing
+            replace_all_batch_norm_modules_(self._module)
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
@@ -72,12 +65,13 @@ class Network:
             return functional_call(self._module, tensors, (x,))
 
 
-def _use_batch_statistics(module: nn.Module) -> None:
-    """BatchNorms normalise by the batch and hold no running statistics, so there is nothing to change in place."""
-    replace_all_batch_norm_modules_(module)
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.train()
+def unfused(module: nn.Module) -> nn.Module:
+    """A copy in eval mode whose attention runs in parts."""
+    copied = copy.deepcopy(module).eval()
+    for layer in copied.modules():
+        if hasattr(layer, "fused_attn"):  # timm's switch
+            layer.fused_attn = False  # type: ignore[assignment]
+    return copied
 
 
 @contextmanager
@@ -88,11 +82,10 @@ def scoring_mode(device: torch.device) -> Iterator[None]:
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    cuda = [device] if device.type == "cuda" else []
     try:
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, False, True, False
         with (
-            torch.random.fork_rng(devices=cuda),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             torch.autocast(device.type, enabled=False),
             torch.enable_grad(),
             sdpa_kernel(SDPBackend.MATH),

@@ -8,9 +8,9 @@ reaches a logit. It carries a second tensor, `nonzero`: where the value is not 0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from operator import matmul, mul
+from operator import add, matmul, mul
 from typing import Any
 
 import torch
@@ -62,11 +62,9 @@ def nonzero(x: Any) -> Any:
     """1 where a value is not 0."""
     if followed(x):
         return x._pabench_nonzero
-    return (x != 0).to(_float(x)) if isinstance(x, Tensor) else float(x != 0)
-
-
-def _float(x: Tensor) -> torch.dtype:
-    return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    if not isinstance(x, Tensor):
+        return float(x != 0)
+    return (x != 0).to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
 
 def _term(x: Any) -> Any:
@@ -108,14 +106,6 @@ def _batch_norm(
     return _shifted(x, *(t.view(shape) for t in (mean, bias) if t is not None))
 
 
-def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
-    return _batch_norm(x, bias=bias)
-
-
-def _layer_norm(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 0) -> Tensor:
-    return _shifted(x, bias)
-
-
 def _convolved(operation: Rule) -> Rule:
     def rule(x: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         if not reached(x):
@@ -128,8 +118,14 @@ def _convolved(operation: Rule) -> Rule:
     return rule
 
 
+def _summed(operation: Rule, *terms: Any) -> Tensor:
+    """A sum, or a choice, is reached where any of its terms is."""
+    weight = not any(map(reached, terms))
+    return cut(operation(*map(_term, terms)), operation(*map(nonzero, terms)), weight=weight)
+
+
 def _add(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
-    return cut(_term(a) + _term(b), nonzero(a) + nonzero(b), weight=not (reached(a) or reached(b)))
+    return _summed(add, a, b)
 
 
 def _multilinear(operation: Rule, *factors: Any) -> Tensor:
@@ -152,10 +148,6 @@ def _div(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
     return _mul(a, _never_zero(b) if followed(b) else b)
 
 
-def _addcmul(x: Any, a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
-    return _add(x, _mul(a, b) if followed(a) or followed(b) else a * b)
-
-
 def _einsum(equation: str, *operands: Any) -> Tensor:
     factors = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
     return _multilinear(partial(torch.einsum, equation), *factors)
@@ -167,21 +159,7 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
 
 
 def _joined(operation: Rule) -> Rule:
-    def rule(tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        out = operation([_term(x) for x in tensors], *args, **kwargs)
-        return cut(
-            out, operation([nonzero(x) for x in tensors], *args, **kwargs), weight=not any(map(reached, tensors))
-        )
-
-    return rule
-
-
-def _where(condition: Tensor, a: Any, b: Any) -> Tensor:
-    return cut(torch.where(condition, _term(a), _term(b)), torch.where(condition, nonzero(a), nonzero(b)))
-
-
-def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
-    return cut(x.masked_fill(mask, 0), nonzero(x).masked_fill(mask, nonzero(value)))
+    return lambda tensors, *args, **kwargs: _summed(lambda *terms: operation(terms, *args, **kwargs), *tensors)
 
 
 def _max_pool(average: Rule) -> Rule:
@@ -227,19 +205,19 @@ RULES: dict[str, Rule] = {
     **{name: _convolved(getattr(F, name)) for name in ops.LAYERS},
     **{name: _convolved(getattr(F, name)) for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")},
     **dict.fromkeys(("batch_norm", "instance_norm"), _batch_norm),
-    "group_norm": _group_norm,
-    "layer_norm": _layer_norm,
+    "group_norm": lambda x, groups, weight=None, bias=None, eps=0: _batch_norm(x, bias=bias),
+    "layer_norm": lambda x, shape, weight=None, bias=None, eps=0: _shifted(x, bias),
     **dict.fromkeys(ops.SUMS, _add),
     **dict.fromkeys(ops.PRODUCTS, _mul),
     **dict.fromkeys(ops.QUOTIENTS, _div),
     "rdiv": lambda a, b: _div(b, a),
     **dict.fromkeys(ops.MATRIX_PRODUCTS, _matmul),
-    "addcmul": _addcmul,
+    "addcmul": lambda x, a, b, *_, **__: _add(x, _mul(a, b) if followed(a) or followed(b) else a * b),
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
     **{name: _joined(getattr(torch, name)) for name in ops.JOINS},
-    "where": _where,
-    "masked_fill": _masked_fill,
+    "where": lambda condition, a, b: _summed(partial(torch.where, condition), a, b),
+    "masked_fill": lambda x, mask, value: _summed(lambda x, value: x.masked_fill(mask, value), x, value),
     "pad": _alike(lambda x, pad, mode="constant", value=None: F.pad(x, pad, mode)),
     "max_pool1d": _max_pool(F.avg_pool1d),
     "max_pool2d": _max_pool(F.avg_pool2d),

@@ -70,8 +70,7 @@ def _gate(at_zero: Operation, slope: float) -> Operation:
 UNCLAMPED: Mapping[str, Operation] = {
     "hardtanh": lambda x, min_val=-1.0, max_val=1.0, inplace=False: x.clamp(min=min_val),
     "relu6": lambda x, inplace=False: x.relu(),
-    "clamp": lambda x, min=None, max=None: x if min is None else x.clamp(min=min),
-    "clip": lambda x, min=None, max=None: x if min is None else x.clamp(min=min),
+    **dict.fromkeys(("clamp", "clip"), lambda x, min=None, max=None: x if min is None else x.clamp(min=min)),
     "sigmoid": _gate(torch.sigmoid, 1 / 4),
     "hardsigmoid": _gate(lambda x: (x + 3).relu() / 6, 1 / 6),
     "tanh": _gate(torch.tanh, 1.0),
@@ -84,35 +83,11 @@ the logarithm. Everything stays as it is for negative numbers."""
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
-    x = x if weight is None else x * weight.view(shape)
-    return x if bias is None else x + bias.view(shape)
+    x = x if weight is None else x * weight.view(*shape)
+    return x if bias is None else x + bias.view(*shape)
 
 
-def _layer_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    return _scaled(x, weight, bias, tuple(normalized_shape))
-
-
-def _rms_norm(x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
-    return _scaled(x, weight, None, tuple(normalized_shape))
-
-
-def _group_norm(
-    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    return _scaled(x, weight, bias, (-1, *[1] * (x.ndim - 2)))
-
-
-def _instance_norm(
-    x: Tensor,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
-    *_: Any,
-    **__: Any,
-) -> Tensor:
+def _by_channel(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     return _scaled(x, weight, bias, (-1, *[1] * (x.ndim - 2)))
 
 
@@ -130,10 +105,10 @@ def _attention(
 
 
 UNNORMALISED: Mapping[str, Operation] = {
-    "layer_norm": _layer_norm,
-    "rms_norm": _rms_norm,
-    "group_norm": _group_norm,
-    "instance_norm": _instance_norm,
+    "layer_norm": lambda x, normalized_shape, weight=None, bias=None, eps=0: _scaled(x, weight, bias, normalized_shape),
+    "rms_norm": lambda x, normalized_shape, weight=None, eps=None: _scaled(x, weight, None, normalized_shape),
+    "group_norm": lambda x, num_groups, weight=None, bias=None, eps=1e-5: _by_channel(x, weight, bias),
+    "instance_norm": lambda x, mean=None, var=None, weight=None, bias=None, *_, **__: _by_channel(x, weight, bias),
     "normalize": lambda x, *_, **__: x,
     "softmax": _softmax,
     "scaled_dot_product_attention": _attention,

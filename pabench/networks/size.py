@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pabench.networks.network import prunable_weights
+from pabench.networks.network import prunable_weights, unfused
 
 
 def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
@@ -25,20 +24,13 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
     With masks also `layers`: what each masked layer takes when dense, from which the pruned figure can be computed
     again without the network.
     """
-    network = copy.deepcopy(module).cpu().eval()
-    for layer in network.modules():
-        if hasattr(layer, "fused_attn"):
-            layer.fused_attn = False  # the counter knows no fused attention on the CPU
+    network = unfused(module).cpu()  # the counter knows no fused attention on the CPU
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
         network(torch.zeros(1, *shape))
     dense = counter.get_total_flops()
     by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    layers = {}
-    for name in prunable_weights(network):
-        if name in masks:
-            layer = name.rpartition(".")[0]
-            path = ".".join(filter(None, [type(network).__name__, layer]))
-            layers[name] = by_module.get(path, 0)
+    paths = {n: f"{type(network).__name__}.{n}".removesuffix(".weight") for n in prunable_weights(network)}
+    layers = {n: by_module.get(path, 0) for n, path in paths.items() if n in masks}
     saved = sum(taken * (1 - float(masks[name].float().mean())) for name, taken in layers.items())
     return {"dense": dense, "pruned": round(dense - saved), **({"layers": layers} if layers else {})}

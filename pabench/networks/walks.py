@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,15 +41,33 @@ class Steps:
 
 @dataclass(frozen=True)
 class Fork:
-    """Where walks go on from each of `units`: to one of the open layers, then to one of its units, by equal chance."""
+    """Where walks go on from each unit: to one of the open layers, then to one of its units, by equal chance."""
 
     layers: Sequence[str]
     open: Tensor
     """(layer, unit), bool."""
-    order: Sequence[Tensor]
-    first: Sequence[Tensor]
-    count: Sequence[Tensor]
-    """Of layer i, a unit u leads to the units order[i][first[i][u] : first[i][u] + count[i][u]]."""
+    far: Tensor
+    first: Tensor
+    count: Tensor
+    """In layer i, a unit u leads to the units far[first[i, u] : first[i, u] + count[i, u]]."""
+
+    @classmethod
+    def along(cls, edges: Mapping[str, tuple[Tensor, Tensor]], units: int, passes: Callable[[str, str], bool]) -> Fork:
+        """By the `edges` (near units, far units of a layer) that lead to each layer.
+
+        Of each layer are open the units that lead to it and to no other one from which a walk still `passes` it.
+        """
+        layers = list(edges)
+        far = [to[near.argsort(stable=True)] for near, to in edges.values()]
+        count = torch.zeros(len(layers), units, dtype=torch.long)
+        for row, (near, _) in zip(count, edges.values(), strict=True):
+            row += torch.bincount(near, minlength=units)
+        open_ = count > 0
+        for i, layer in enumerate(layers):
+            before = [passes(other, layer) for other in layers]
+            open_[i] &= ~(count[before] > 0).any(0)
+        first = (count.flatten().cumsum(0) - count.flatten()).view_as(count)
+        return cls(layers, open_, torch.cat(far) if far else count.flatten(), first, count)
 
     def draw(self, unit: Tensor, chance: Tensor, second: Tensor) -> list[tuple[str, Tensor, Tensor]]:
         """(layer, indices into `unit`, units of that layer); walks at units without an open layer end."""
@@ -62,8 +80,16 @@ class Fork:
         for i, layer in enumerate(self.layers):
             walks = (which == i).nonzero().flatten()
             at = unit[walks]
-            spot = self.first[i][at] + (second[walks] * self.count[i][at]).long()
-            found.append((layer, walks, self.order[i][spot]))
+            spot = self.first[i, at] + (second[walks] * self.count[i, at]).long()
+            found.append((layer, walks, self.far[spot]))
+        return found
+
+    def leads(self) -> list[tuple[str, int]]:
+        """All (layer, unit) that it leads to, in the order of its own units."""
+        found = []
+        for unit, i in self.open.T.nonzero().tolist():
+            first, count = int(self.first[i, unit]), int(self.count[i, unit])
+            found += [(self.layers[i], u) for u in self.far[first : first + count].tolist()]
         return found
 
 
@@ -87,8 +113,8 @@ class Walks:
             self._before[layer] = set(sources).union(*(self._before[s] for s in sources))
         self.onward = {a: self._onward(a, wiring) for a in [INPUT, *self.layers]}
         self.back = {b: self._back(b, sources) for b, sources in wiring.feeds.items()}
-        self.starts = _pairs(self.onward[INPUT])
-        self.ends = _pairs(self._back("the output", wiring.outputs))
+        self.starts = self.onward[INPUT].leads()
+        self.ends = self._back("the output", wiring.outputs).leads()
 
     def draw(self, number: int, walks: int, generator: torch.Generator) -> Tensor:
         """The weights that `walks` pairs of walks visit, forward and backward in turn, in the order of the visits.
@@ -123,59 +149,26 @@ class Walks:
 
     def _onward(self, layer: str, wiring: Wiring) -> Fork:
         """From the output units of a layer to the input units of those that it feeds."""
-        ends = wiring.outputs.get(layer, torch.empty(0, dtype=torch.long))
-        maps = {b: sources[layer] for b, sources in wiring.feeds.items() if layer in sources}
+        edges = {b: _edges(sources[layer])[::-1] for b, sources in wiring.feeds.items() if layer in sources}
         units = self._units[layer]
-        counts = {b: torch.bincount(f[f >= 0], minlength=units) for b, f in maps.items()}
-        reached = {b: count > 0 for b, count in counts.items()}
-        open_ = _each_but_past(reached, units, lambda a, b: a in self._before[b])
-        leads = _any(open_, units)
-        leads[ends[ends >= 0]] = True
-        if not leads.all():
-            raise WiringError(
-                f"{int((~leads).sum())} of {units} units of {layer or 'the input'} lead nowhere (a gate is no path)"
-            )
-        order = [f.argsort(stable=True)[int((f < 0).sum()) :] for f in maps.values()]
-        first = [count.cumsum(0) - count for count in counts.values()]
-        return Fork(list(maps), _stacked(open_, units), order, first, list(counts.values()))
+        fork = Fork.along(edges, units, lambda a, b: a in self._before[b])
+        leads = fork.open.any(0)
+        if layer in wiring.outputs:
+            leads[_edges(wiring.outputs[layer])[1]] = True
+        if idle := int((~leads).sum()):
+            raise WiringError(f"{idle} of {units} units of {layer or 'the input'} lead nowhere (a gate is no path)")
+        return fork
 
     def _back(self, layer: str, sources: Mapping[str, Tensor]) -> Fork:
         """From the input units of a layer to the output units of those that feed it."""
-        units = next(iter(sources.values())).numel() if sources else 0
-        reached = {a: f >= 0 for a, f in sources.items()}
-        open_ = _each_but_past(reached, units, lambda b, a: a in self._before[b])
-        if not units or not _any(open_, units).all():
+        units = next((f.numel() for f in sources.values()), 0)
+        fork = Fork.along({a: _edges(f) for a, f in sources.items()}, units, lambda b, a: a in self._before[b])
+        if not units or not fork.open.any(0).all():
             raise WiringError(f"some units of {layer} come from nowhere")
-        each, one = torch.arange(units), torch.ones(units, dtype=torch.long)
-        n = len(reached)
-        return Fork(list(sources), _stacked(open_, units), list(sources.values()), [each] * n, [one] * n)
+        return fork
 
 
-def _pairs(fork: Fork) -> list[tuple[str, int]]:
-    """All (layer, unit) that a fork leads to, in the order of its own units."""
-    found = []
-    for unit in range(fork.open.shape[1]):
-        for i in fork.open[:, unit].nonzero().flatten().tolist():
-            first, count = int(fork.first[i][unit]), int(fork.count[i][unit])
-            found += [(fork.layers[i], u) for u in fork.order[i][first : first + count].tolist()]
-    return found
-
-
-def _each_but_past(reached: Mapping[str, Tensor], units: int, earlier: Callable[[str, str], bool]) -> list[Tensor]:
-    """Of each layer the units that lead to it and to no `earlier` one (earlier, later), by which a walk would pass."""
-    found = []
-    for layer, there in reached.items():
-        before = [others for other, others in reached.items() if earlier(other, layer)]
-        found.append(there & ~_any(before, units))
-    return found
-
-
-def _any(masks: Iterable[Tensor], units: int) -> Tensor:
-    found = torch.zeros(units, dtype=torch.bool)
-    for mask in masks:
-        found = found | mask
-    return found
-
-
-def _stacked(masks: Sequence[Tensor], units: int) -> Tensor:
-    return torch.stack(list(masks)) if masks else torch.zeros(0, units, dtype=torch.bool)
+def _edges(feed: Tensor) -> tuple[Tensor, Tensor]:
+    """Units that are fed, and the units that feed them."""
+    fed = (feed >= 0).nonzero().flatten()
+    return fed, feed[fed]

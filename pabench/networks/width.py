@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
@@ -56,7 +56,7 @@ def narrowed(spec: ModelSpec, classes: int, shape: Shape, parameters: int) -> Mo
 
     @cache
     def size(width: int) -> int:
-        return _count(_with(spec, knob.at(width)), classes, shape) if width else 0
+        return _count(spec, classes, shape, knob.at(width)) if width else 0
 
     def possible(width: int) -> int:
         return next((w for w in range(width, 0, -1) if size(w)), 0)
@@ -76,8 +76,8 @@ def find_knob(spec: ModelSpec, classes: int, shape: Shape) -> Knob:
     module = skeleton(spec, classes, shape)
     for knob in _candidates(spec, module):
         if parameter_shapes(_with(spec, knob.values), classes, shape) == now:
-            below = (_count(_with(spec, knob.at(w)), classes, shape) for w in range(knob.units - 1, 0, -1))
-            if 0 < next(filter(None, below), 0) < _size(now):
+            below = (_count(spec, classes, shape, knob.at(w)) for w in range(knob.units - 1, 0, -1))
+            if 0 < next(filter(None, below), 0) < _count(spec, classes, shape):
                 return knob
     raise SuiteError(f"no argument that sets the width of {spec.name} ({type(module).__name__}) is known")
 
@@ -129,10 +129,6 @@ def _with(spec: ModelSpec, values: Mapping[str, Value]) -> ModelSpec:
     return replace(spec, args={**spec.args, **values})
 
 
-def _count(spec: ModelSpec, classes: int, shape: Shape) -> int:
-    """All parameters; 0 where the network cannot be built so."""
-    return _size(parameter_shapes(spec, classes, shape))
-
-
-def _size(shapes: Mapping[str, Sequence[int]]) -> int:
-    return sum(map(prod, shapes.values()))
+def _count(spec: ModelSpec, classes: int, shape: Shape, values: Mapping[str, Value] | None = None) -> int:
+    """All parameters, with these arguments changed; 0 where the network cannot be built so."""
+    return sum(map(prod, parameter_shapes(_with(spec, values or {}), classes, shape).values()))

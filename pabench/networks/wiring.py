@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from pabench.networks.network import Tensors
 from pabench.networks.operations import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING
 from pabench.networks.rewire import Rewired
 
+Call = Callable[[Tensors, Tensor], Tensor]
 INPUT = ""
 """The source of what a layer takes from the network's input."""
 PASSED = NORMS | RECTIFIERS | RISING | SATURATING - {"hardsigmoid"} | {"batch_norm", "selu"}
@@ -46,8 +48,6 @@ class Applied:
 
     @property
     def groups(self) -> int:
-        if self.function is F.linear:
-            return 1
         return int(self.kwargs.get("groups", self.args[3] if len(self.args) > 3 else 1))
 
     def by(self, weight: Tensor) -> Tensor:
@@ -81,21 +81,16 @@ def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -
     """
     names = {id(w): n for n, w in weights.items()}
 
-    def applied(kind: str) -> Callable[..., Tensor]:
-        def replacement(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-            if id(weight) not in names:
-                raise WiringError(f"a {kind} computes its weight before it applies it")
-            return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
+    def applied(kind: str, input: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        if id(weight) not in names:
+            raise WiringError(f"a {kind} computes its weight before it applies it")
+        return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
 
-        return replacement
-
-    others = {**dict.fromkeys(PASSED, _same), **dict.fromkeys(ATTENTION, _refused)}
-    return Rewired({**others, **{kind: applied(kind) for kind in LAYERS}})
+    others = {**dict.fromkeys(PASSED, lambda input, *_, **__: input), **dict.fromkeys(ATTENTION, _refused)}
+    return Rewired({**others, **{kind: partial(applied, kind) for kind in LAYERS}})
 
 
-def wiring(
-    call: Callable[[Tensors, Tensor], Tensor], weights: Tensors, rest: Tensors, input_shape: Sequence[int]
-) -> Wiring:
+def wiring(call: Call, weights: Tensors, rest: Tensors, input_shape: Sequence[int]) -> Wiring:
     """The wiring of `call(tensors, x)` for inputs (N, *input_shape); WiringError says why there is none.
 
     Each layer gives the code of its own units, 1, 2, 3, ..., at a place of the batch of its own, and ones at another.
@@ -107,39 +102,36 @@ def wiring(
     if not input_shape:
         raise WiringError("the shape of the input is not known; give input_shape=(C, H, W)")
     names = [INPUT, *weights]
-    feeds: dict[str, dict[str, Tensor]] = {}
-    outputs: dict[str, Tensor] = {}
-    groups: dict[str, int] = {}
+    found = Wiring({}, {}, {})
     for start in range(0, len(names), CHUNK):
         probe = _Probe(weights, names[start : start + CHUNK])
-        outputs |= probe.run(call, rest, input_shape)
-        groups = probe.groups
+        found.outputs.update(probe.run(call, rest, input_shape))
+        found.groups.update(probe.groups)
         for layer, sources in probe.feeds.items():
-            feeds.setdefault(layer, {}).update(sources)
-    if missing := [n for n in weights if n not in feeds]:
+            found.feeds.setdefault(layer, {}).update(sources)
+    if missing := [n for n in weights if n not in found.feeds]:
         raise WiringError(f"{missing[0]} is not applied ({len(missing)} of {len(weights)} layers)")
-    return Wiring(feeds, outputs, groups)
+    return found
 
 
+@dataclass(frozen=True)
 class _Probe:
     """One pass in which some layers are coded."""
 
-    def __init__(self, weights: Tensors, coded: Sequence[str]) -> None:
-        self.weights = weights
-        self.coded = coded
-        self.places = 3 * len(coded) + 1
-        self.feeds: dict[str, dict[str, Tensor]] = {}
-        self.groups: dict[str, int] = {}
+    weights: Tensors
+    coded: Sequence[str]
+    feeds: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
 
-    def run(
-        self, call: Callable[[Tensors, Tensor], Tensor], rest: Tensors, input_shape: Sequence[int]
-    ) -> dict[str, Tensor]:
+    @property
+    def places(self) -> int:
+        return 3 * len(self.coded) + 1
+
+    def run(self, call: Call, rest: Tensors, input_shape: Sequence[int]) -> dict[str, Tensor]:
         """What of the coded layers arrives at the output."""
         like = next(iter(self.weights.values()))
         x = torch.zeros(self.places, *input_shape).to(like)
-        if INPUT in self.coded:
-            for place, value in zip(self._at(INPUT), (1, 1, 2), strict=True):
-                x[place] = value
+        self._write(x, INPUT, x.new_ones(()))
         with torch.no_grad(), passing(self.weights, self._layer):
             logits = call({**rest, **self.weights}, x)
         return self._sources(logits, -1 if logits.dim() == 2 else 1, "the output")
@@ -182,16 +174,14 @@ class _Probe:
         self.feeds[name] = self._sources(x, applied.axis, name)
         self.groups[name] = applied.groups
         out = torch.zeros(applied.shape(), dtype=x.dtype, device=x.device)
-        if name in self.coded:
-            units = out.movedim(applied.axis, -1).unflatten(0, (self.places, -1))
-            code = torch.arange(1, units.shape[-1] + 1).to(x)
-            for place, value in zip(self._at(name), (code, torch.ones_like(code), 2 * code), strict=True):
-                units[place] = value
+        units = out.movedim(applied.axis, -1).unflatten(0, (self.places, -1))
+        self._write(units, name, torch.arange(1, units.shape[-1] + 1).to(x))
         return out
 
-
-def _same(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return input
+    def _write(self, batch: Tensor, name: str, code: Tensor) -> None:
+        if name in self.coded:
+            for place, value in zip(self._at(name), (code, torch.ones_like(code), 2 * code), strict=True):
+                batch[place] = value
 
 
 def _refused(*args: Any, **kwargs: Any) -> Tensor:

@@ -15,7 +15,7 @@ from pabench.errors import MissingError
 from pabench.networks import models as models
 from pabench.parameters import create
 from pabench.scoring.donor import nature
-from pabench.source import file_digest, source_digest
+from pabench.source import source_digest
 from pabench.suite.entries import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry, RecipeEntry
 from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe
 
@@ -59,8 +59,7 @@ class Resolver:
 
     def criterion(self, entry: CriterionEntry) -> CriterionSpec:
         rule = registry.criterion(entry.name, entry.params)
-        code = source_digest(type(rule)), file_digest(type(rule))
-        return CriterionSpec(entry.name, entry.params, asdict(rule), rule.version, *code, **nature(rule))
+        return CriterionSpec(entry.name, entry.params, **nature(rule))
 
     def metric(self, entry: MetricEntry) -> MetricSpec:
         cls: Any = registry.plugin("metrics", entry.name)

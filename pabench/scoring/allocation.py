@@ -20,6 +20,7 @@ from pabench.suite.cell import NAME
 Shapes = dict[str, Sequence[int]]
 Shares = dict[str, float]
 """Weights of each layer, before rounding to whole ones."""
+Rule = Callable[[Shapes, float], Shares]
 AS = "as:"
 """What an allocation begins with that is taken over from another criterion: `as:synflow`, `as:grasp@official`."""
 Named = Literal[
@@ -107,14 +108,10 @@ def _classifier(shapes: Shapes, kept: float) -> Shares:
     return {last: quota} if len(shapes) > 1 and len(shapes[last]) == 2 and quota <= kept else {}
 
 
-ALLOCATIONS: dict[str, Callable[[Shapes, float], Shares]] = {
+ALLOCATIONS: dict[str, Rule] = {
     rule.__name__: rule for rule in (uniform, er, erk, balanced, igq, uniform_plus, smart_ratio, smart_ratio_vgg)
 }
-RESERVED: dict[str, Callable[[Shapes, float], Shares]] = {
-    "uniform_plus": _ends,
-    "smart_ratio": _classifier,
-    "smart_ratio_vgg": _classifier,
-}
+RESERVED: dict[str, Rule] = {"uniform_plus": _ends, "smart_ratio": _classifier, "smart_ratio_vgg": _classifier}
 """Layers that get a number of weights before the others share what is left."""
 
 
@@ -126,6 +123,9 @@ def layer_shares(allocation: str, shapes: Shapes, capacity: Mapping[str, int], k
 
     A layer whose share exceeds its `capacity` gets the capacity and the others share what is left, so that the total
     is met (capping without redistribution asks for 50 % of a ResNet-18 and yields 38.9 %).
+
+    >>> layer_shares("erk", {"wide": (100, 100), "narrow": (5, 5)}, {"wide": 10_000, "narrow": 25}, 1002.5)
+    {'wide': 977.5, 'narrow': 25.0}
     """
     wanted = ALLOCATIONS[allocation](shapes, kept)
     reserved = RESERVED[allocation](shapes, kept) if allocation in RESERVED else {}
@@ -144,28 +144,14 @@ def fitted(wanted: Mapping[str, float], capacity: Mapping[str, int], kept: float
     """
     shares: Shares = {}
     while len(shares) < len(wanted):
-        free = [n for n in wanted if n not in shares]
-        relative = {n: wanted[n] for n in free}
+        relative = {n: share for n, share in wanted.items() if n not in shares}
         if not sum(relative.values()):
-            relative = {n: float(capacity[n]) for n in free}
+            relative = {n: float(capacity[n]) for n in relative}
         left, total = kept - sum(shares.values()), sum(relative.values())
         scale = left / total if left > 0 and total else 0.0
-        full = [n for n in free if scale * relative[n] > capacity[n]]
-        shares.update({n: float(capacity[n]) for n in full} or {n: scale * relative[n] for n in free})
+        full = {n: float(capacity[n]) for n in relative if scale * relative[n] > capacity[n]}
+        shares.update(full or {n: scale * share for n, share in relative.items()})
     return {n: shares[n] for n in wanted}
-
-
-def layer_densities(allocation: str, shapes: Shapes, density: float) -> dict[str, float]:
-    """Density of each layer under an allocation, before rounding to whole weights.
-
-    A layer whose share exceeds 1 stays dense and the others share what is left.
-
-    >>> {n: round(d, 3) for n, d in layer_densities("erk", {"wide": (100, 100), "narrow": (5, 5)}, 0.1).items()}
-    {'wide': 0.098, 'narrow': 1.0}
-    """
-    sizes = {n: math.prod(shape) for n, shape in shapes.items()}
-    shares = layer_shares(allocation, shapes, sizes, density * sum(sizes.values()))
-    return {n: share / sizes[n] for n, share in shares.items()}
 
 
 def layer_counts(allocation: str, shapes: Shapes, capacity: Mapping[str, int], kept: int) -> dict[str, int]:

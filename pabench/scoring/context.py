@@ -16,6 +16,12 @@ from pabench.suite.digest import derive_seed
 Batch = tuple[Tensor, Tensor]
 
 
+def permuted(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """The same entries elsewhere; the order is drawn on the CPU."""
+    order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
+    return tensor.flatten()[order].view(tensor.shape)
+
+
 @dataclass(frozen=True)
 class Sources:
     """What few criteria ask for, and only a study can give.
@@ -68,11 +74,7 @@ class ScoreContext:
         if self.sources.redraw is not None:
             return self.sources.redraw(derive_seed(self.seed, purpose, self.round))
         generator = self.generator(purpose)
-        shuffled = {
-            n: w.flatten()[torch.randperm(w.numel(), generator=generator).to(w.device)].view_as(w)
-            for n, w in self.weights.items()
-        }
-        return {**self.rest, **shuffled}
+        return {**self.rest, **{n: permuted(w, generator) for n, w in self.weights.items()}}
 
     def trained(self) -> Tensors:
         """Prunable weights by name after training the dense network by the cell's recipe, of a criterion that `trains`.

@@ -14,8 +14,6 @@ from pabench.scoring.criterion import Criterion
 from pabench.scoring.selection import kept_count
 from pabench.suite.specs import ModelSpec
 
-__all__ = ["Control", "ModelSpec", "Original"]
-
 
 @dataclass(frozen=True)
 class Original:

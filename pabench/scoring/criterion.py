@@ -6,30 +6,16 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError, did_you_mean
 from pabench.networks.network import Tensors
-from pabench.parameters import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, create
+from pabench.parameters import NonNegativeInt, PositiveInt, create
 from pabench.scoring.allocation import AS, Allocation
-from pabench.scoring.context import Batch, ScoreContext, Sources
+from pabench.scoring.context import ScoreContext
 from pabench.scoring.selection import Schedule, Selection, kept_count, round_densities, select
-
-__all__ = [
-    "Batch",
-    "Criterion",
-    "NonNegativeFloat",
-    "NonNegativeInt",
-    "PositiveFloat",
-    "PositiveInt",
-    "Round",
-    "ScoreContext",
-    "ScoreCriterion",
-    "Sources",
-    "Tensors",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +137,7 @@ class ScoreCriterion(Criterion):
         weights, layers = (ctx.weights, ctx.sources.layers) if ctx else (None, None)
         taken = layers(self.allocation, density) if layers and self.allocation.startswith(AS) else None
         return select(
-            scores,
-            kept,
-            allocation=self.allocation,
-            within=within,
-            lowest=self.lowest,
-            weights=weights,
-            layers=taken,
+            scores, kept, allocation=self.allocation, within=within, lowest=self.lowest, weights=weights, layers=taken
         )
 
     def inverted(self) -> Self:
@@ -169,6 +149,16 @@ class ScoreCriterion(Criterion):
     def prune(self, ctx: ScoreContext, density: float) -> Tensors:
         *_, last = self.rounds(ctx, density)
         return last.selection.masks
+
+
+def ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:
+    """Whether its masks are the highest of its scores, and not what a `prune` of its own makes of them."""
+    return isinstance(rule, ScoreCriterion) and type(rule).prune is ScoreCriterion.prune
+
+
+def scores_once(rule: Criterion) -> TypeGuard[ScoreCriterion]:
+    """Whether one scoring of the dense network serves all densities."""
+    return ranks(rule) and rule.steps == 1 and type(rule).rounds is ScoreCriterion.rounds
 
 
 def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:

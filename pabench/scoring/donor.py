@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from pabench import registry
@@ -26,35 +27,32 @@ def donor(rule: Criterion) -> Criterion | None:
         return None
     try:
         found = registry.criterion(allocation.removeprefix(AS))
+        if isinstance(found, Control):
+            raise SuiteError(f"{found.name} gives no masks; name a criterion that does")
+        if getattr(found, "allocation", "").startswith(AS):
+            raise SuiteError(f"{found.name} takes its layer densities over itself; name a criterion that does not")
     except SuiteError as error:
         raise ParameterError(rule.name, [("allocation", str(error))]) from None
-    if isinstance(found, Control):
-        raise ParameterError(rule.name, [("allocation", f"{found.name} gives no masks; name a criterion that does")])
-    if getattr(found, "allocation", "").startswith(AS):
-        problem = f"{found.name} takes its layer densities over itself; name a criterion that does not"
-        raise ParameterError(rule.name, [("allocation", problem)])
     return found
+
+
+def _identity(rule: Criterion) -> dict[str, Any]:
+    """All parameters, version and both hashes of the code."""
+    hashes = {"source": source_digest(type(rule)), "sha256": file_digest(type(rule))}
+    return {"args": asdict(rule), "version": rule.version, **hashes}
 
 
 def donor_identity(rule: Criterion) -> dict[str, Any]:
     """Name, all parameters, version and both hashes of the code of the donor of a rule; empty where it has none."""
     found = donor(rule)
-    if found is None:
-        return {}
-    cls = type(found)
-    return {
-        "name": found.name,
-        "args": asdict(found),
-        "version": found.version,
-        "source": source_digest(cls),
-        "sha256": file_digest(cls),
-    }
+    return {"name": found.name, **_identity(found)} if found else {}
 
 
 def nature(rule: Criterion) -> dict[str, Any]:
-    """What a `CriterionSpec` says of a rule and its donor together: `trains`, `reference_line` and `donor`."""
+    """What a `CriterionSpec` says of a rule: its identity, and `trains`, `reference_line` and `donor` of both."""
     both = [found for found in (rule, donor(rule)) if found is not None]
     return {
+        **_identity(rule),
         "trains": any(found.trains for found in both),
         "reference_line": next((found.reference_line for found in both if found.reference_line), ""),
         "donor": donor_identity(rule),
@@ -71,11 +69,9 @@ def donor_layers(
     found = donor(rule)
     if found is None:
         return None
-    known: dict[float, dict[str, int]] = {}
 
+    @cache
     def layers(allocation: str, density: float) -> Mapping[str, int]:
-        if density not in known:
-            known[density] = {n: int(m.sum()) for n, m in prune(found, density).items()}
-        return known[density]
+        return {n: int(m.sum()) for n, m in prune(found, density).items()}
 
     return layers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,6 @@ from pabench.suite.digest import canonical
 M = TypeVar("M", bound=nn.Module)
 _BUFFER = "_pabench_mask"
 _masked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-_step_hook: Any = None
 
 
 class Masks(dict[str, Tensor]):
@@ -106,15 +106,13 @@ def apply(model: M, masks: Mapping[str, Tensor]) -> M:
 
     `masks` are bool tensors by parameter name, as `pabench.prune` gives them; SuiteError names one that does not fit.
     """
-    global _step_hook
     weights = prunable_weights(model)
     for name, mask in masks.items():
         if name not in weights:
             raise SuiteError(f"{name}: the model has no prunable weight of this name")
         if mask.shape != weights[name].shape:
             raise SuiteError(f"{name}: mask is {tuple(mask.shape)}, the weight is {tuple(weights[name].shape)}")
-    if _step_hook is None:
-        _step_hook = register_optimizer_step_post_hook(_after_step)
+    _watch_optimizers()
     for name, mask in masks.items():
         layer = model.get_submodule(name.rpartition(".")[0])
         if _BUFFER not in layer._buffers:
@@ -124,6 +122,11 @@ def apply(model: M, masks: Mapping[str, Tensor]) -> M:
         layer.register_buffer(_BUFFER, kept, persistent=False)
         _keep_pruned(layer)
     return model
+
+
+@cache
+def _watch_optimizers() -> None:
+    register_optimizer_step_post_hook(_after_step)
 
 
 def _keep_pruned(layer: nn.Module) -> None:

@@ -10,9 +10,6 @@ from typing import Self
 
 import torch
 
-_STATUS = Path("/proc/self/status")
-_RESET = Path("/proc/self/clear_refs")
-
 
 class Meter:
     """Measures its `with` block: `seconds`, and `peak_bytes` on top of what was held before.
@@ -27,22 +24,16 @@ class Meter:
         self.peak_bytes = 0
 
     def __enter__(self) -> Self:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self._held = torch.cuda.memory_allocated(self.device)
-        else:
-            self._held = _reset_peak()
+        self._held = _reset_peak(self.device)
         self._began = clock(self.device)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = clock(self.device) - self._began
-        if self.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.device)
-        else:
-            peak = _kibibytes("VmHWM")
-        self.peak_bytes = max(0, peak - self._held) if self._held else 0
+        if self._held:
+            cuda = self.device.type == "cuda"
+            peak = torch.cuda.max_memory_allocated(self.device) if cuda else _status("VmHWM")
+            self.peak_bytes = max(0, peak - self._held)
 
 
 def clock(device: torch.device) -> float:
@@ -52,23 +43,25 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _reset_peak() -> int:
-    """Resident bytes now, after resetting the high-water mark; 0 where the system cannot.
+def _reset_peak(device: torch.device) -> int:
+    """Bytes held now, after resetting the high-water mark; 0 where the system cannot.
 
     Freed memory that the heap still holds is given back first, or work after the first would seem to need none.
     """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
     try:
-        _RESET.write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return 0
-    return _kibibytes("VmRSS")
+    return _status("VmRSS")
 
 
-def _kibibytes(field: str) -> int:
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return 0
+def _status(field: str) -> int:
+    """Bytes by Linux' own account of the process; 0 where it gives none."""
+    lines = Path("/proc/self/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), 0)

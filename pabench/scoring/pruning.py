@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
 
 import torch
 from torch.func import grad
@@ -12,7 +11,7 @@ from torch.func import grad
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.scoring.context import Batch, ScoreContext, Sources
-from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
+from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
 from pabench.scoring.meter import clock
 from pabench.scoring.receipt import Pruned, receipted
 from pabench.scoring.selection import Selection, kept_count
@@ -51,14 +50,16 @@ def prune_all(
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
         refuse(rule, ctx)
         doubts = rule.doubts(ctx)
-        if not _ranks(rule):
-            return [_by_masks(rule, ctx, d, doubts) for d in densities]
-        if rule.steps > 1 or type(rule).rounds is not ScoreCriterion.rounds:
-            return [_by_rounds(rule, ctx, d, doubts) for d in densities]
         began = clock(network.device)
-        scores = checked(rule.score(ctx), ctx.weights, rule.name)
+        shared = checked(rule.score(ctx), ctx.weights, rule.name) if scores_once(rule) else None
         scoring = clock(network.device) - began
-        return [_by_scores(rule, ctx, d, doubts, scores, scoring) for d in densities]
+        found = []
+        for density in densities:
+            began = clock(network.device)
+            scores, selection = _selected(rule, ctx, density, shared)
+            seconds = scoring + clock(network.device) - began
+            found.append(receipted(rule, ctx, density, doubts, scores, selection, seconds))
+        return found
 
 
 def context(
@@ -74,8 +75,7 @@ def context(
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
     generator = torch.Generator().manual_seed(seed % 2**63)
-    shapes = {n: w.shape for n, w in network.weights.items()}
-    noise = {n: torch.rand(s, generator=generator, dtype=torch.float64) for n, s in shapes.items()}
+    noise = {n: torch.rand(w.shape, generator=generator, dtype=torch.float64) for n, w in network.weights.items()}
     prepared = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
     if rule.batch_split == "class-halves" and len(prepared) == 1:
         prepared = class_halves(prepared[0])
@@ -119,46 +119,34 @@ def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | N
     return norm if math.isfinite(norm) else None
 
 
-def _by_scores(
-    rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str, scores: Tensors, scoring: float
-) -> Pruned:
-    device = next(iter(scores.values())).device
-    began = clock(device)
-    selection = rule.choose(scores, ctx.mask, density, ctx)
-    return receipted(rule, ctx, density, doubts, scores, selection, scoring + clock(device) - began)
-
-
-def _by_rounds(rule: ScoreCriterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
-    device = next(iter(ctx.weights.values())).device
-    began = clock(device)
+def _selected(
+    rule: Criterion, ctx: ScoreContext, density: float, shared: Tensors | None
+) -> tuple[Tensors | None, Selection]:
+    """The scores of the dense network, which are the `shared` ones of a one-shot criterion, and what is kept."""
+    if not ranks(rule):
+        return None, _by_masks(rule, ctx, density)
+    if shared is not None:
+        return shared, rule.choose(shared, ctx.mask, density, ctx)
     rounds = rule.rounds(ctx, density)
     first = last = next(rounds)
     for each in rounds:  # no list: each round holds the scores and masks of a whole network
         last = each
-    return receipted(rule, ctx, density, doubts, first.scores, last.selection, clock(device) - began)
+    return first.scores, last.selection
 
 
-def _by_masks(rule: Criterion, ctx: ScoreContext, density: float, doubts: str) -> Pruned:
-    device = next(iter(ctx.weights.values())).device
-    began = clock(device)
+def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Selection:
     masks = rule.prune(ctx, density)
-    seconds = clock(device) - began
     fits = isinstance(masks, Mapping) and list(masks) == list(ctx.weights)
     if not fits or any(masks[n].shape != w.shape or masks[n].dtype != torch.bool for n, w in ctx.weights.items()):
         raise PluginError(f"{rule.name}: prune() must give a bool mask of the weight's shape for each prunable weight")
     kept, asked = sum(int(m.sum()) for m in masks.values()), kept_count(density, sum(m.numel() for m in masks.values()))
     if kept != asked:
         raise PluginError(f"{rule.name}: {kept} weights kept where {asked} were asked for")
-    return receipted(rule, ctx, density, doubts, None, Selection(dict(masks), 0, 0), seconds)
-
-
-def _ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:
-    """Whether its masks are the highest of its scores, and not what a `prune` of its own makes of them."""
-    return isinstance(rule, ScoreCriterion) and type(rule).prune is ScoreCriterion.prune
+    return Selection(dict(masks), 0, 0)
 
 
 def _inverted(rule: Criterion) -> Criterion:
-    if not _ranks(rule):
+    if not ranks(rule):
         raise InapplicableError(f"{rule.name} gives masks and no scores: there is no ranking to invert")
     if type(rule).choose is not ScoreCriterion.choose:
         raise InapplicableError(f"{rule.name} chooses weights in a way of its own: there is no ranking to invert")

@@ -41,7 +41,11 @@ def receipted(
 ) -> Pruned:
     """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
-    layers = [_layer(n, m, scores[n] if scores else None) for n, m in masks.items()]
+    zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else dict.fromkeys(masks, 0)
+    layers: list[dict[str, Any]] = [
+        {"name": n, "shape": list(m.shape), "total": m.numel(), "kept": int(m.sum()), "zero_scores": zeros[n]}
+        for n, m in masks.items()
+    ]
     total, kept = sum(layer["total"] for layer in layers), sum(layer["kept"] for layer in layers)
     receipt = {
         "criterion": rule.name,
@@ -55,7 +59,7 @@ def receipted(
         "kept": kept,
         "tied_at_threshold": selection.tied,
         "kept_of_tied": selection.kept_of_tied,
-        "zero_scores": sum(layer["zero_scores"] for layer in layers),
+        "zero_scores": sum(zeros.values()),
         "non_finite_scores": sum(int((~s.isfinite()).sum()) for s in scores.values()) if scores else 0,
         "rounds": getattr(rule, "steps", 1),
         "layers": layers,
@@ -67,16 +71,6 @@ def receipted(
         receipt["donor"] = taken_over
     doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []
     return Pruned(masks, receipt, doubtful + flags(receipt), seconds)
-
-
-def _layer(name: str, mask: torch.Tensor, scores: torch.Tensor | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "shape": list(mask.shape),
-        "total": mask.numel(),
-        "kept": int(mask.sum()),
-        "zero_scores": int((scores == 0).sum()) if scores is not None else 0,
-    }
 
 
 def _quantiles(scores: Tensors) -> dict[str, float]:

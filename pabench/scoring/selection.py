@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,10 +13,8 @@ from torch import Tensor
 
 from pabench.errors import PluginError
 from pabench.networks.network import Tensors
-from pabench.scoring.allocation import AS, Allocation, fitted, lamp, layer_counts, whole
+from pabench.scoring.allocation import ALLOCATIONS, AS, fitted, lamp, layer_counts, whole
 
-__all__ = ["Allocation", "Schedule", "Selection", "Tensors", "kept_count", "round_densities", "select"]
-T = TypeVar("T")
 Schedule = Literal["exponential", "linear"]
 
 
@@ -40,11 +38,8 @@ def round_densities(density: float, steps: int, schedule: Schedule) -> list[floa
     ([0.1, 0.01], [0.75, 0.5])
     """
     fractions = [t / steps for t in range(1, steps)]
-    if schedule == "exponential":
-        earlier = [density**f for f in fractions]
-    else:
-        earlier = [1 - (1 - density) * f for f in fractions]
-    return [*earlier, density]
+    exponential = schedule == "exponential"
+    return [*(density**f if exponential else 1 - (1 - density) * f for f in fractions), density]
 
 
 # --- Exact top-k ------------------------------------------------------------------------------------------------------
@@ -79,37 +74,23 @@ def select(
     Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
-    _refuse_nan(scores)
+    for name, s in scores.items():
+        if nan := int(s.isnan().sum()):
+            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
         return _ranked(scores, kept, within)
-    counts = _counts(allocation, scores, kept, within, weights, layers)
-    return _layer_by_layer(scores, counts, within)
-
-
-def _counts(
-    allocation: str,
-    scores: Tensors,
-    kept: int,
-    within: Mapping[str, Tensor] | None,
-    weights: Tensors | None,
-    layers: Mapping[str, int] | None,
-) -> dict[str, int]:
-    """How many weights each layer keeps, `kept` in all and none more than it has `within` the mask."""
     capacity = {n: int(within[n].sum()) if within else s.numel() for n, s in scores.items()}
-    if allocation == "lamp":
-        return _lamp_counts(_given(weights, allocation), kept, within)
-    if allocation.startswith(AS):
-        wanted = _given(layers, allocation)
-        return whole(fitted({n: wanted[n] for n in scores}, capacity, kept), capacity, kept)
-    return layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
-
-
-def _given(value: T | None, allocation: str) -> T:
-    if value is None:
+    if allocation in ALLOCATIONS:
+        counts = layer_counts(allocation, {n: tuple(s.shape) for n, s in scores.items()}, capacity, kept)
+    elif allocation == "lamp" and weights:
+        counts = _lamp_counts(weights, kept, within)
+    elif allocation.startswith(AS) and layers:
+        counts = whole(fitted({n: layers[n] for n in scores}, capacity, kept), capacity, kept)
+    else:
         raise PluginError(f"allocation {allocation!r} cannot be used here; it is known to a cell and to pabench.prune")
-    return value
+    return _layer_by_layer(scores, counts, within)
 
 
 def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | None) -> dict[str, int]:
@@ -117,13 +98,6 @@ def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | Non
     flat = {n: lamp(w, within[n] if within else None) for n, w in weights.items()}
     best = select({n: s.view_as(weights[n]) for n, s in flat.items()}, kept, within=within)
     return {n: int(m.sum()) for n, m in best.masks.items()}
-
-
-def _refuse_nan(scores: Tensors) -> None:
-    """Refuse scores that have no order."""
-    for name, s in scores.items():
-        if nan := int(s.isnan().sum()):
-            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
 
 
 def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[str, Tensor] | None) -> Selection:
@@ -138,8 +112,8 @@ def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[
 def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Selection:
     """The k highest scores of all layers together, ties by index, exactly k ones."""
     flat = torch.cat([s.flatten() for s in scores.values()])
-    candidates = torch.cat([m.flatten() for m in within.values()]).nonzero().flatten() if within else None
-    values = flat if candidates is None else flat[candidates]
+    candidates = torch.cat([m.flatten() for m in within.values()]).bool() if within else slice(None)
+    values = flat[candidates]
     if k > values.numel():
         raise PluginError(f"{k} weights asked for, {values.numel()} are left to choose from")
     chosen, tied, kept_of_tied = torch.zeros_like(values, dtype=torch.bool), 0, 0
@@ -149,11 +123,8 @@ def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Sel
         equals = (values == threshold).nonzero().flatten()
         tied, kept_of_tied = equals.numel(), k - int(chosen.sum())
         chosen[equals[:kept_of_tied]] = True
-    if candidates is None:
-        keep = chosen
-    else:
-        keep = torch.zeros_like(flat, dtype=torch.bool)
-        keep[candidates[chosen]] = True
+    keep = torch.zeros_like(flat, dtype=torch.bool)
+    keep[candidates] = chosen
     parts = keep.split([s.numel() for s in scores.values()])
     return Selection({n: m.view_as(s) for (n, s), m in zip(scores.items(), parts, strict=True)}, tied, kept_of_tied)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pabench.scoring.context import Batch
+from pabench.scoring.context import Batch, permuted
 from pabench.scoring.masks import Masks
 
 
@@ -22,10 +22,7 @@ def shuffle(masks: Mapping[str, Tensor], *, seed: int) -> Masks:
     `overlap`: intersection over union of the kept weights before and after; `overlap_by_chance`: its usual value.
     """
     generator = torch.Generator().manual_seed(seed % 2**63)
-    found = {}
-    for name, mask in masks.items():
-        order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
-        found[name] = mask.flatten()[order].view(mask.shape)
+    found = {name: permuted(mask, generator) for name, mask in masks.items()}
     report = _compared(masks, found)
     flags = list(getattr(masks, "flags", []))
     if not report["layers_changed"]:
@@ -53,7 +50,7 @@ def scrambled(batches: Sequence[Batch], ablation: str, seed: int) -> list[Batch]
 
 def _labels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     """The labels in another order: as many of each class."""
-    return x, y[torch.randperm(len(y), generator=generator).to(y.device)]
+    return x, permuted(y, generator)
 
 
 def _pixels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
@@ -64,7 +61,4 @@ def _pixels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     return flat.gather(2, order[:, None].expand(-1, channels, -1)).view_as(x), y
 
 
-_SCRAMBLES: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Batch]] = {
-    "random_labels": _labels,
-    "shuffled_pixels": _pixels,
-}
+_SCRAMBLES = {"random_labels": _labels, "shuffled_pixels": _pixels}

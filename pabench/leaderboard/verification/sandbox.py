@@ -17,7 +17,6 @@ from pabench import registry
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
 from pabench.run.engine import Engine, Report, Task
 from pabench.scoring.donor import nature
-from pabench.source import file_digest, source_digest
 from pabench.store import files as stored
 from pabench.store.envelope import MAX_BYTES, parse
 from pabench.store.schema import Part, problems
@@ -51,14 +50,7 @@ def _attempted(name: str, args: Mapping[str, Any], given: Mapping[str, Any]) -> 
     where there is none, or it does not take them."""
     try:
         rule = registry.criterion(name.partition("@")[0], args)
-        return {
-            "given": _meaning(name, given),
-            "args": asdict(rule),
-            "version": rule.version,
-            "source": source_digest(type(rule)),
-            "sha256": file_digest(type(rule)),
-            **nature(rule),
-        }
+        return {"given": _meaning(name, given), **nature(rule)}
     except PabenchError as error:
         return {"error": str(error)}
 

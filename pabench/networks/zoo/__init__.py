@@ -6,5 +6,3 @@ Everything else comes from timm; how a network is made to fit a data set is said
 from pabench.networks.zoo import lenet, resnet_cifar, vgg_cifar
 
 NAMES = tuple(sorted([*resnet_cifar.default_cfgs, *vgg_cifar.default_cfgs, *lenet.default_cfgs]))
-
-__all__ = ["NAMES"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 CIFAR_CFG: dict[str, Any] = {"input_size": (3, 32, 32), "num_classes": 10, "classifier": "fc"}
@@ -38,8 +39,18 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
+def register(cls: type[Classifier], name: str, fixed: dict[str, Any], **defaults: Any) -> None:
+    """Let `timm.create_model(name)` build `cls` with arguments that are fixed and some that a caller may change."""
+
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> Classifier:
+        return build_model_with_cfg(cls, name, pretrained, **fixed, **{**defaults, **kwargs})
+
+    entrypoint.__name__, entrypoint.__module__ = name, cls.__module__
+    register_model(entrypoint)
+
+
 def initialise(module: nn.Module, init: str) -> None:
-    """Draw all weights anew; biases are 0, BatchNorm is 1 and 0.
+    """Draw all weights of a new network anew; biases are 0, BatchNorm stays as PyTorch makes it: 1 and 0.
 
     `lottery`: convolutions and linear layers Kaiming normal by fan in, as the code of Frankle et al. (2021,
     arXiv:2009.08576) and SynFlow (Tanaka et al. 2020, arXiv:2006.05467). `grasp`: convolutions Kaiming normal by fan
@@ -47,16 +58,13 @@ def initialise(module: nn.Module, init: str) -> None:
     """
     if init not in ("lottery", "grasp"):
         raise ValueError(f"init: {init!r} is unknown; expected 'lottery' or 'grasp'")
-    for layer in module.modules():
+    drawn = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    for layer in drawn:
         if isinstance(layer, nn.Linear) and init == "grasp":
             nn.init.normal_(layer.weight, 0.0, 0.01)
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
+        else:
             nn.init.kaiming_normal_(
                 layer.weight, mode="fan_in" if init == "lottery" else "fan_out", nonlinearity="relu"
             )
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.ones_(layer.weight)
-        else:
-            continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

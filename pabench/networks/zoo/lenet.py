@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 
-from pabench.networks.zoo.classifier import Classifier, initialise
+from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
-MNIST_CFG: dict[str, Any] = {
-    "input_size": (1, 28, 28),
-    "fixed_input_size": True,
-    "num_classes": 10,
-    "classifier": "fc",
-}
+MNIST_CFG: dict[str, Any] = {**CIFAR_CFG, "input_size": (1, 28, 28), "fixed_input_size": True}
 default_cfgs = generate_default_cfgs(
-    {
-        "lenet_300_100": {**MNIST_CFG, "first_conv": None},
-        "lenet_5": {**MNIST_CFG, "first_conv": "conv1"},
-    }
+    {"lenet_300_100": {**MNIST_CFG, "first_conv": None}, "lenet_5": {**MNIST_CFG, "first_conv": "conv1"}}
 )
 
 
@@ -83,13 +75,5 @@ class LeNet5(Classifier):
         return self.relu(self.fc1(x.flatten(1)))
 
 
-@register_model
-def lenet_300_100(pretrained: bool = False, **kwargs: Any) -> LeNet300100:
-    """LeNet-300-100: 266,610 parameters on 28x28 grey images."""
-    return build_model_with_cfg(LeNet300100, "lenet_300_100", pretrained, **kwargs)
-
-
-@register_model
-def lenet_5(pretrained: bool = False, **kwargs: Any) -> LeNet5:
-    """LeNet-5-Caffe: 431,080 parameters on 28x28 grey images."""
-    return build_model_with_cfg(LeNet5, "lenet_5", pretrained, **kwargs)
+register(LeNet300100, "lenet_300_100", {})  # 266,610 parameters on 28x28 grey images
+register(LeNet5, "lenet_5", {})  # 431,080

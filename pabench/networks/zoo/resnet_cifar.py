@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise
+from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
 NAMES = ("resnet8", "resnet20", "resnet32", "resnet56", "wide_resnet32")
 default_cfgs = generate_default_cfgs({name: {**CIFAR_CFG, "first_conv": "conv1"} for name in NAMES})
@@ -87,35 +85,8 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: str) -
     return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1, shortcut) for _ in range(blocks - 1)))
 
 
-def _create(name: str, pretrained: bool, depth: int, **kwargs: Any) -> CifarResNet:
-    return build_model_with_cfg(CifarResNet, name, pretrained, depth=depth, **kwargs)
-
-
-@register_model
-def resnet8(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-8, the smallest of the family, for tiny images: 78,042 parameters for 10 classes."""
-    return _create("resnet8", pretrained, 8, **kwargs)
-
-
-@register_model
-def resnet20(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-20: 272,474 parameters for 10 classes, 269,722 with identity shortcuts."""
-    return _create("resnet20", pretrained, 20, **kwargs)
-
-
-@register_model
-def resnet32(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-32: 466,906 parameters for 10 classes, 464,154 with identity shortcuts."""
-    return _create("resnet32", pretrained, 32, **kwargs)
-
-
-@register_model
-def resnet56(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-56: 855,770 parameters for 10 classes, 853,018 with identity shortcuts."""
-    return _create("resnet56", pretrained, 56, **kwargs)
-
-
-@register_model
-def wide_resnet32(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """GraSP's "ResNet32": twice the width, 32-64-128; 1,860,522 parameters for 10 classes."""
-    return _create("wide_resnet32", pretrained, 32, **{"width": 32, "init": "grasp", **kwargs})
+register(CifarResNet, "resnet8", {"depth": 8})  # for tiny images: 78,042 parameters for 10 classes
+register(CifarResNet, "resnet20", {"depth": 20})  # 272,474, or 269,722 with identity shortcuts
+register(CifarResNet, "resnet32", {"depth": 32})  # 466,906, or 464,154
+register(CifarResNet, "resnet56", {"depth": 56})  # 855,770, or 853,018
+register(CifarResNet, "wide_resnet32", {"depth": 32}, width=32, init="grasp")  # GraSP's "ResNet32": 1,860,522

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 
-from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise
+from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of the five groups, in units of `width`."""
@@ -51,23 +49,6 @@ class CifarVGG(Classifier):
         return self.features(x)
 
 
-def _create(name: str, pretrained: bool, groups: tuple[int, ...], **kwargs: Any) -> CifarVGG:
-    return build_model_with_cfg(CifarVGG, name, pretrained, groups=groups, **kwargs)
-
-
-@register_model
-def vgg11_cifar(pretrained: bool = False, **kwargs: Any) -> CifarVGG:
-    """VGG-11 of SynFlow: 9,228,362 parameters for 10 classes."""
-    return _create("vgg11_cifar", pretrained, (1, 1, 2, 2, 2), **kwargs)
-
-
-@register_model
-def vgg16_cifar(pretrained: bool = False, **kwargs: Any) -> CifarVGG:
-    """VGG-16 of SynFlow and Frankle et al. 2021: 14,724,042 parameters for 10 classes."""
-    return _create("vgg16_cifar", pretrained, (2, 2, 3, 3, 3), **kwargs)
-
-
-@register_model
-def vgg19_cifar(pretrained: bool = False, **kwargs: Any) -> CifarVGG:
-    """VGG-19 of GraSP, with its initialisation: 20,035,018 parameters for 10 classes."""
-    return _create("vgg19_cifar", pretrained, (2, 2, 4, 4, 4), **{"init": "grasp", **kwargs})
+register(CifarVGG, "vgg11_cifar", {"groups": (1, 1, 2, 2, 2)})  # of SynFlow: 9,228,362 parameters for 10 classes
+register(CifarVGG, "vgg16_cifar", {"groups": (2, 2, 3, 3, 3)})  # of SynFlow, Frankle et al. 2021: 14,724,042
+register(CifarVGG, "vgg19_cifar", {"groups": (2, 2, 4, 4, 4)}, init="grasp")  # of GraSP: 20,035,018
