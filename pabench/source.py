@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 FOREIGN = {"pabench", *sys.stdlib_module_names}
 """Top-level packages that are never a plugin's own."""
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What reading a file may raise that is no Python, or, from a stranger, nested beyond all measure."""
 
 
 @cache
@@ -46,10 +49,10 @@ def bytes_digest(data: bytes) -> str:
 def code_digest(data: bytes) -> str:
     """Hash of what a Python file says; of its bytes where it is not Python."""
     try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError):
+        said = json.dumps(_canonical(ast.parse(data)), separators=(",", ":"))
+    except UNREADABLE:
         return bytes_digest(data)
-    return bytes_digest(json.dumps(_canonical(tree), separators=(",", ":")).encode())
+    return bytes_digest(said.encode())
 
 
 @cache
@@ -88,11 +91,12 @@ def _own_imports(file: Path) -> list[Path]:
     """The files beside or below a file that it imports, in the order of its lines."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return []
     root = _package_root(file)
     meant = [path for node in ast.walk(tree) for path in _meant(node, file, root)]
-    found = [path.resolve() for path in meant if path.is_file()]
+    # a string may be no possible name of a file: this asks without raising
+    found = [path.resolve() for path in meant if isfile(path)]
     return [path for path in found if path != file]
 
 

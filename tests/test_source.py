@@ -71,8 +71,10 @@ def test_every_other_edit_is_another_criterion(old, new):
     assert code_digest(CODE.replace(old, new)) != code_digest(CODE)
 
 
-def test_a_file_that_is_no_python_counts_by_its_bytes():
-    assert code_digest(b"def (") == bytes_digest(b"def (") == hashlib.sha256(b"def (").hexdigest()
+@pytest.mark.parametrize("data", [b"def (", b"\x00", b"x = " + b"-" * 5000 + b"1", b"x = 1" + b" + 1" * 20_000])
+def test_a_file_that_cannot_be_read_as_python_counts_by_its_bytes(data):
+    """Verification reads the files of strangers: one may be nested beyond all measure."""
+    assert code_digest(data) == bytes_digest(data) == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_an_edited_helper_is_another_criterion(tmp_path, loading):
 
 
 def test_a_neighbour_that_is_not_imported_does_not_count(tmp_path):
-    (tmp_path / "mine.py").write_text("import math\nclass Mine: ...\n")
+    (tmp_path / "mine.py").write_text(f"import math\nclass Mine:\n    text = '{'x' * 5000}.py'\n")
     (tmp_path / "math.py").write_text("another = 'math'\n")
     (tmp_path / "other.py").write_text("x = 1\n")
 
