@@ -12,6 +12,8 @@ from pabench.report.study import Study
 from pabench.store.record import SOFTWARE
 from pabench.words import environment_text, plain, tallied
 
+from .twice import twice
+
 ENVIRONMENT = (*SOFTWARE, "device")
 
 
@@ -40,11 +42,12 @@ class Studies(Section):
     def render(self, study: Study) -> str | None:
         if not isinstance(study, Joint):
             return None
-        different = [one for one in study.twice if not one.same]
+        both = list(twice(study))
+        different = [one for one in both if not one.same]
         return self.fill(
             "studies.html.j2",
             lines=[_line(part, study) for part in study.parts],
-            shared=len(study.twice) - len(different),
+            shared=len(both) - len(different),
             different=different,
             renamed=study.renamed,
             unmeasured=study.unmeasured,

@@ -12,9 +12,9 @@ from typing import Any
 from pabench.report.alike import facts_of
 from pabench.report.folders import Opened, opened, told_apart
 from pabench.report.frame import at
-from pabench.report.join import outcome
 from pabench.statistics.contrast import Contrast, contrasts, seed_noise
 from pabench.store.record import RECORDED
+from pabench.store.store import outcome
 from pabench.suite.cell import Cell, facts
 from pabench.suite.digest import canonical
 from pabench.words import plain
@@ -112,7 +112,7 @@ def difference(first: Path, second: Path) -> Difference:
     altered = tuple(
         _altered(cells_a[key], a, b, noise)
         for key in finished
-        if canonical(outcome(a.study.records[key])) != canonical(outcome(b.study.records[key]))
+        if outcome(a.study.records[key]) != outcome(b.study.records[key])
     )
     only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
     only_b = [cell for key, cell in cells_b.items() if key not in cells_a]

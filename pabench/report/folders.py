@@ -36,6 +36,11 @@ class Opened:
         return self.study.cells.values()
 
 
+def read(folder: Path) -> Study:
+    """The study in a results folder, as `opened` finds it."""
+    return opened(folder).study
+
+
 def opened(folder: Path) -> Opened:
     """A results folder, unfinished or of an older schema as it may be; broken records are quarantined and absent.
 

@@ -5,7 +5,7 @@ The order in which folders are named changes nothing: studies stand in the order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,33 +15,17 @@ import pandas as pd
 from pabench.errors import RefusedError
 from pabench.report.alike import unlike
 from pabench.report.folders import Opened, open_all
-from pabench.report.frame import chosen, study as make_study, title
+from pabench.report.frame import chosen, study as make_study
 from pabench.report.study import Study
 from pabench.store.figures import Measurements
-from pabench.store.store import VOLATILE
-from pabench.suite.cell import DENSE, STATUSES
-from pabench.suite.digest import canonical, digest
+from pabench.suite.cell import DENSE
+from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
 from pabench.words import count, percent, plain
 
 Record = Mapping[str, Any]
 MEANT = "criterion meant"
 """A column for the time of joining; no metric, whose columns are beside it, has a name with a space."""
-
-
-@dataclass(frozen=True)
-class Twice:
-    """A cell with a result in several studies, that of the study `label` is kept; `same` but for what may differ.
-
-    `why` says what it has before the `others`.
-    """
-
-    title: str
-    label: str
-    others: tuple[str, ...]
-    same: bool
-    top1: tuple[float | None, ...]
-    why: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +58,6 @@ class Joint(Study):
     """
 
     parts: tuple[Opened, ...] = ()
-    twice: tuple[Twice, ...] = ()
     renamed: tuple[str, ...] = ()
     unmeasured: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -100,7 +83,6 @@ def join(folders: Sequence[Path]) -> Joint:
         metrics=metrics,
         measured=Measurements(file for part in parts for file in part.measurements),
         parts=parts,
-        twice=tuple(_twice(frame, parts)),
         renamed=renamed,
         unmeasured=unmeasured,
         left_out=left_out,
@@ -215,37 +197,3 @@ def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
 
 def _percent(sparsities: Iterable[float]) -> str:
     return ", ".join(map(percent, sparsities))
-
-
-def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:
-    for row in frame.itertuples():
-        have = [part for part in parts if row.key in part.study.records and row.key not in part.study.strays]
-        if len(have) > 1:
-            have.sort(key=lambda part: part.label != row.study)  # the one that is kept before the others
-            records = [part.study.records[row.key] for part in have]
-            yield Twice(
-                title=title(row),
-                label=have[0].label,
-                others=tuple(part.label for part in have[1:]),
-                same=len({canonical(outcome(record)) for record in records}) == 1,
-                top1=tuple((record.get("result") or {}).get("top1") for record in records),
-                why=_why(records),
-            )
-
-
-def _why(records: Sequence[Mapping[str, Any]]) -> str:
-    """What the first of these has before the others (`frame.chosen`)."""
-    kept = records[0]
-    rivals = [record for record in records[1:] if record["status"] == kept["status"]]
-    if not rivals:
-        return "the only one that finished" if kept["status"] == STATUSES[0] else "the only one that was run"
-    if any(record["created"] == kept["created"] for record in rivals):
-        return "the first by name"
-    if len(records) == 2:
-        return "the earlier"
-    return "the earliest" if len(rivals) == len(records) - 1 else "the earliest that finished"
-
-
-def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What two executions of one cell must share."""
-    return {key: value for key, value in record.items() if key not in VOLATILE}

@@ -14,11 +14,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from pabench import registry
-from pabench.report.frame import study as make_study
+from pabench.report.folders import read
 from pabench.report.section import Section, script_json, templates
 from pabench.report.study import Study
 from pabench.store.files import replace
-from pabench.store.store import Store
 from pabench.words import plain
 
 TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
@@ -59,12 +58,6 @@ def write_study(study: Study, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     replace(out, text.encode())
     return out
-
-
-def read(folder: Path) -> Study:
-    """The study in a results folder."""
-    store = Store(folder)
-    return make_study(store.manifest(), store.records(), store.records("metrics").values())
 
 
 def render(study: Study) -> str:

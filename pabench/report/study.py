@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pabench.store.figures import Measurements
+from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
 
@@ -40,6 +41,19 @@ class Study:
         """Those of the records; the study's own where there are none."""
         found = [record.get("environment") or {} for record in self.records.values()]
         return found or [self.manifest.get("environment") or {}]
+
+    @cached_property
+    def pairing(self) -> pd.DataFrame:
+        """By what hashes finished cells are paired: a row for each cell and part (`store.record.PARTS`) that has one.
+
+        Cells of a block that are `like` one another must have the same: plain cells and, but for the part that it
+        changes, an ablation ("").
+        """
+        rows: list[tuple[str, ...]] = []
+        for key, block, ablation in self.frame[["key", "block", "ablation"]].itertuples(index=False):
+            hashes = self.records.get(key, {}).get("pairing") or {}
+            rows += [(key, block, part, alike(ablation, part), value) for part, value in hashes.items() if value]
+        return pd.DataFrame(rows, columns=["key", "block", "part", "like", "hash"])
 
     def columns(self, metric: str) -> list[str]:
         """The frame's columns with the numbers of a metric."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pabench.errors import MissingError, SuiteError
-from pabench.report.page import read
+from pabench.report.folders import read
 from pabench.run.estimate import Clock, Workload
 from pabench.run.session import Session
 from pabench.statistics.paired import by_task, differences, stratified

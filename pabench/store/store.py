@@ -19,7 +19,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -70,7 +70,7 @@ class Store:
                     f"{self.folder}: holds the study {old.get('name')!r}, not {manifest['name']!r}; "
                     "choose another folder with -o"
                 )
-            if old is not None and _without(old, RESTARTED) == _without(manifest, RESTARTED):
+            if old is not None and _text(old, RESTARTED) == _text(manifest, RESTARTED):
                 return
             if old is not None:
                 kept = _free_name(self.folder, "study", ".json")
@@ -226,10 +226,15 @@ class Store:
             return True
 
     def _log_difference(self, path: Path, first: dict[str, Any], second: dict[str, Any]) -> None:
-        different = list(itertools.islice(_differences(_without(first, VOLATILE), _without(second, VOLATILE)), 4))
+        different = list(itertools.islice(_differences(json.loads(outcome(first)), json.loads(outcome(second))), 4))
         if different:
             name = path.relative_to(self.folder)
             self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+
+
+def outcome(record: Mapping[str, Any]) -> str:
+    """What two executions of one cell must share, as canonical JSON."""
+    return _text(record, VOLATILE)
 
 
 def _record(key: str, data: bytes) -> dict[str, Any]:
@@ -258,9 +263,9 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
     return next(path for n in itertools.count(1) if not os.path.lexists(path := folder / f"{stem}-{n}{suffix}"))
 
 
-def _without(record: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
-    """What is left without these keys, as it reads from disk: tuples are lists there."""
-    return {k: json.loads(canonical(v)) for k, v in record.items() if k not in keys}
+def _text(data: Mapping[str, Any], volatile: frozenset[str]) -> str:
+    """What two files of one meaning share, as it stands on disk: tuples are lists there."""
+    return canonical({key: value for key, value in data.items() if key not in volatile})
 
 
 def _differences(first: Any, second: Any, at: str = "") -> Iterator[str]:
