@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pabench.report.folders import Opened
 from pabench.report.frame import pruned
 from pabench.report.join import Joint
 from pabench.report.section import Section
@@ -56,8 +55,8 @@ class Studies(Section):
         )
 
 
-def _line(part: Opened, joint: Joint) -> Line:
-    manifest, frame = part.study.manifest, part.study.frame
+def _line(part: Study, joint: Joint) -> Line:
+    manifest, frame = part.manifest, part.frame
     return Line(
         label=part.label,
         criteria=", ".join(pruned(frame)["criterion"].unique()),
@@ -71,6 +70,6 @@ def _line(part: Opened, joint: Joint) -> Line:
     )
 
 
-def environments(part: Opened) -> tuple[str, ...]:
+def environments(part: Study) -> tuple[str, ...]:
     """Versions and hardware of a study's records, with the number of cells where they are mixed."""
-    return tuple(tallied(environment_text(ENVIRONMENT, one) for one in part.study.environments))
+    return tuple(tallied(environment_text(ENVIRONMENT, one) for one in part.environments))

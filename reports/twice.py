@@ -30,10 +30,10 @@ class Twice:
 def twice(joint: Joint) -> Iterator[Twice]:
     """Those of the cells that are on the page, in the order of its frame."""
     for row in joint.frame.itertuples():
-        have = [part for part in joint.parts if row.key in part.study.records and row.key not in part.study.strays]
+        have = [part for part in joint.parts if row.key in part.records and row.key not in part.strays]
         if len(have) > 1:
             have.sort(key=lambda part: part.label != row.study)  # the one that is kept before the others
-            records = [part.study.records[row.key] for part in have]
+            records = [part.records[row.key] for part in have]
             yield Twice(
                 title=title(row),
                 label=have[0].label,

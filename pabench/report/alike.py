@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.report.folders import Opened
+from pabench.report.study import Study
 from pabench.store.record import PARTS
 from pabench.suite.cell import Cell, facts
 from pabench.suite.digest import canonical
@@ -20,7 +20,7 @@ Thing = tuple[int, str, str]
 """What cells of several studies must agree on: its place among the others, whose it is, and how it is called."""
 
 
-def unlike(parts: Sequence[Opened]) -> Iterator[str]:
+def unlike(parts: Sequence[Study]) -> Iterator[str]:
     """Why cells of these studies must not stand in one table, one sentence for each thing that differs.
 
     One dataset must mean the same images, one protocol, recipe and way of scoring everywhere; one model the same
@@ -29,7 +29,7 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
     """
     said: dict[Thing, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for part in parts:
-        for cell in part.cells:
+        for cell in part.cells.values():
             for thing, entries in _things(cell).items():
                 said[thing].append((part.label, entries))
     for thing in sorted(said):
@@ -71,10 +71,10 @@ def _disagreements(thing: str, said: Sequence[tuple[str, Mapping[str, Any]]]) ->
             yield f"{thing}: {key} is {told}" if key != thing else f"{thing} is {told}"
 
 
-def _unpaired(studies: Sequence[Opened]) -> Iterator[str]:
+def _unpaired(studies: Sequence[Study]) -> Iterator[str]:
     """A sentence for the seeds of a model that two studies started otherwise: their criteria are not paired."""
-    place = {cell.block: (_model(cell), cell.seed) for study in studies for cell in study.cells}
-    known = pd.concat([study.study.pairing.assign(study=study.label) for study in studies], ignore_index=True)
+    place = {cell.block: (_model(cell), cell.seed) for study in studies for cell in study.cells.values()}
+    known = pd.concat([study.pairing.assign(study=study.label) for study in studies], ignore_index=True)
     known = known[known["like"] == ""]
     of_one = known.groupby(["block", "part"])
     differing = known[(of_one["study"].transform("nunique") > 1) & (of_one["hash"].transform("nunique") > 1)]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pabench.errors import RefusedError
 from pabench.report.alike import unlike
-from pabench.report.folders import Opened, open_all
+from pabench.report.folders import read_all
 from pabench.report.frame import chosen, study as make_study
 from pabench.report.study import Study
 from pabench.store.figures import Measurements
@@ -57,7 +57,7 @@ class Joint(Study):
     records of their cells are strays.
     """
 
-    parts: tuple[Opened, ...] = ()
+    parts: tuple[Study, ...] = ()
     renamed: tuple[str, ...] = ()
     unmeasured: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -66,7 +66,7 @@ class Joint(Study):
 def join(folders: Sequence[Path]) -> Joint:
     """One study of all folders. RefusedError, one reason a line, where their cells are not made alike, or their
     criteria have no sparsity in common."""
-    parts = open_all(folders)
+    parts = read_all(folders)
     if reasons := list(unlike(parts)):
         raise _refused(reasons, "`pabench diff` compares two studies that are made differently")
     metrics, unmeasured = _metrics(parts)
@@ -81,7 +81,7 @@ def join(folders: Sequence[Path]) -> Joint:
         records=records | strays,
         strays=tuple(sorted(strays)),
         metrics=metrics,
-        measured=Measurements(file for part in parts for file in part.measurements),
+        measured=Measurements(file for part in parts for file in part.measured.files),
         parts=parts,
         renamed=renamed,
         unmeasured=unmeasured,
@@ -90,31 +90,31 @@ def join(folders: Sequence[Path]) -> Joint:
 
 
 def _records(
-    parts: Sequence[Opened], frame: pd.DataFrame, left_out: Iterable[LeftOut]
+    parts: Sequence[Study], frame: pd.DataFrame, left_out: Iterable[LeftOut]
 ) -> tuple[dict[str, Record], dict[str, Record]]:
     """The record of each row, from the study it is of; and those of no row: strays and what is left out."""
-    by_study = {part.label: part.study.records for part in parts}
+    by_study = {part.label: part.records for part in parts}
     rows = zip(frame["key"], frame["study"], strict=True)
     records = {key: by_study[label][key] for key, label in rows if key in by_study[label]}
-    away = {key for part in parts for key in part.study.strays}.union(*(left.keys for left in left_out))
+    away = {key for part in parts for key in part.strays}.union(*(left.keys for left in left_out))
     away -= set(frame["key"])
     strays: dict[str, Record] = {}
     for part in parts:
         # of several studies the first one's
-        strays = {key: record for key, record in part.study.records.items() if key in away} | strays
+        strays = {key: record for key, record in part.records.items() if key in away} | strays
     return records, strays
 
 
-def _manifest(parts: Sequence[Opened], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
+def _manifest(parts: Sequence[Study], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
     """A study.json of all of them: what they say otherwise stands side by side, and no command makes it."""
-    manifests = [part.study.manifest for part in parts]
+    manifests = [part.manifest for part in parts]
     cells: dict[str, Any] = {}
     for part in parts:
-        cells |= zip(part.study.cells, part.study.manifest["cells"], strict=True)
+        cells |= zip(part.cells, part.manifest["cells"], strict=True)
     return {
         "schema": manifests[0].get("schema", 1),
         "name": " + ".join(part.label for part in parts),
-        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
+        "suite": "\n".join(f"# {part.label}\n{part.manifest.get('suite', '')}" for part in parts),
         "command": "",
         "cells": [cells[key] for key in frame["key"]],
         "environment": _either([manifest.get("environment") or {} for manifest in manifests]),
@@ -134,22 +134,22 @@ def _either(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {key: " or ".join(sorted({plain(one[key]) for one in found if key in one})) for key in keys}
 
 
-def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
+def _metrics(parts: Sequence[Study]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
     """Metrics that mean one thing in all studies that have them, and the names of the others."""
     specs: dict[str, MetricSpec] = {}
     unmeasured = set()
-    for spec in (spec for part in parts for spec in part.study.metrics):
+    for spec in (spec for part in parts for spec in part.metrics):
         if specs.setdefault(spec.name, spec).identity != spec.identity:
             unmeasured.add(spec.name)
     kept = tuple(spec for name, spec in sorted(specs.items()) if name not in unmeasured)
     return kept, tuple(sorted(unmeasured))
 
 
-def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
+def _framed(part: Study, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
     """The rows of a study with its label, and with what their criterion is, whatever it is called ("" for dense)."""
-    manifest = {**part.study.manifest, "metrics": [spec.to_json() for spec in metrics]}
-    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells]
-    frame = make_study(manifest, part.study.records, part.measurements).frame
+    manifest = {**part.manifest, "metrics": [spec.to_json() for spec in metrics]}
+    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells.values()]
+    frame = make_study(manifest, part.records, part.measured.files).frame
     return frame.assign(study=part.label, **{MEANT: meant})
 
 

@@ -66,13 +66,15 @@ def render(study: Study) -> str:
     return page(name, [section for section in sections(study) if section.html or section.problem])
 
 
-def page(name: str, sections: Sequence[Rendered], *, scripts: Sequence[str] = SCRIPTS) -> str:
-    """A page of sections, of a study or of anything else, with its style, its script and the policy that allows them.
+def page(name: str, sections: Sequence[Rendered]) -> str:
+    """A page of sections with its style, its script and the policy that allows them.
 
     A section's HTML has no inline style and no handler: the policy blocks both.
     """
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = _script(scripts)
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    # one script in a function of its own, so that nothing on the page is global
+    script = "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
     policy = (
         f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -105,12 +107,6 @@ def _render(section: Section, study: Study) -> Rendered:
     except Exception as error:
         return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
     return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
-
-
-def _script(names: Sequence[str]) -> str:
-    """One script in a function of its own, so that nothing on the page is global."""
-    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
-    return "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
 
 
 def _hash(text: str) -> str:

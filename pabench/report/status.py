@@ -29,7 +29,7 @@ def counts(folder: Path) -> dict[str, Any]:
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
-        **{status: by_status.get(status, 0) for status in STATUSES},
+        **{status: by_status[status] for status in STATUSES},
         "banks": dict(banked),
         "flags": dict(flagged),
         "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ class Study:
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
     (`report.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
     `metrics` are those the study asked for, `measured` their numbers; those of single cells are columns of the frame.
+    `broken` of the records in its `folder` cannot be used; `label` tells it from others on a page.
     """
 
     manifest: Mapping[str, Any]
@@ -30,6 +32,9 @@ class Study:
     strays: tuple[str, ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     measured: Measurements = field(default_factory=Measurements)
+    folder: Path = Path()
+    broken: int = 0
+    label: str = ""
 
     @cached_property
     def cells(self) -> dict[str, Cell]:

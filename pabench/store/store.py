@@ -151,14 +151,10 @@ class Store:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; a log that cannot be written stops nobody."""
-        text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
-        with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(self.folder / "log.txt", flags, 0o666)
-            try:
-                os.write(handle, text.replace("\n", " ").encode() + b"\n")
-            finally:
-                os.close(handle)
+        path, text = self.folder / "log.txt", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
+        # unbuffered: lines of several processes do not mix
+        with contextlib.suppress(OSError), open(path, "ab", buffering=0, opener=_no_link) as file:
+            file.write(text.replace("\n", " ").encode() + b"\n")
 
     @property
     def _manifest_path(self) -> Path:
@@ -251,6 +247,10 @@ def _mask(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
         raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
     return data
+
+
+def _no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _hexadecimal(key: str) -> str:
