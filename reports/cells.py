@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pabench.report.latex import ESCAPES
 from pabench.report.section import Section, script_json
 from pabench.report.study import Study
 from pabench.suite.cell import STATUSES
 from pabench.suite.specs import labelled
 from pabench.words import plain
+
+from .latex import ESCAPES
 
 CURVE_POINTS = 24
 """Epochs of a cell's curve: one for each 11 of the 252 pixels it is drawn on; 10,000 cells stay one small page."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pabench.report import latex as tex
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import plain
 
-from . import conduct, coverage
+from . import conduct, coverage, latex as tex
 from .answer import SOURCES, Answer
 
 MARKS = {"met": "✓", "missing": "✗", "not applicable": "○"}

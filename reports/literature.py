@@ -172,7 +172,7 @@ def against(ours: list[float], figure: Quoted) -> Interval:
     mean = sum(ours) / len(ours) - figure.mean
     n = len(ours) + (figure.seeds or 0)
     if len(ours) < 2 or not figure.std or not figure.seeds or figure.seeds < 2:
-        return Interval(mean, None, None, n, "none")
+        return Interval(mean, n=n)
     return welch(mean, (float(pd.Series(ours).var(ddof=1)), figure.std**2), (len(ours), figure.seeds))[0]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.suite.ablations import INAPPLICABLE, alike
@@ -71,7 +73,7 @@ def pairing(study: Study) -> list[Paired]:
     its block's has other weights by design.
     """
     known = study.frame[study.frame["key"].isin(list(study.records)) & (study.frame["kind"] != INAPPLICABLE)]
-    hashes = {key: record.get("pairing") or {} for key, record in study.records.items()}
+    hashes = study.pairing.set_index(["part", "key"])["hash"]
     others = [key for key, record in study.records.items() if "model" in (record.get("receipt") or {})]
     same = known[~known["key"].isin(others)]
     found = [
@@ -93,14 +95,13 @@ def unpaired(study: Study) -> list[str]:
     ]
 
 
-def _paired(what: str, by: list[str], cells: Any, hashes: dict[str, dict[str, str]], field: str) -> Paired:
-    like = cells.assign(like=[alike(ablation, field) for ablation in cells["ablation"]])
-    equal, unknown, groups = 0, 0, like.groupby([*by, "like"], sort=False)["key"]
-    for _, keys in groups:
-        values = {hashes[key].get(field) for key in keys}
-        unknown += None in values or "" in values
-        equal += len(values) == 1 and not values & {None, ""}
+def _paired(what: str, by: list[str], cells: pd.DataFrame, hashes: pd.Series, part: str) -> Paired:
+    like = cells.assign(like=[alike(ablation, part) for ablation in cells["ablation"]])
+    like["hash"] = [hashes.get((part, key), "") for key in cells["key"]]
+    groups = like.groupby([*by, "like"], sort=False)["hash"].agg(set)
+    unknown = sum("" in values for values in groups)
+    equal = sum(len(values) == 1 and "" not in values for values in groups)
     parts = ["groups of cells"]
     parts += ["that ask for as many images"] if "batch" in by else []
     parts += [f"({', '.join(found)} apart)"] if (found := [x for x in like["like"].unique() if x]) else []
-    return Paired(what, equal, groups.ngroups, unknown, " ".join(parts) if len(parts) > 1 else "blocks")
+    return Paired(what, equal, len(groups), unknown, " ".join(parts) if len(parts) > 1 else "blocks")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pabench.report.folders import Opened
 from pabench.report.frame import pruned
 from pabench.report.join import Joint
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.store.record import SOFTWARE
 from pabench.words import environment_text, plain, tallied
+
+from .twice import twice
 
 ENVIRONMENT = (*SOFTWARE, "device")
 
@@ -40,11 +41,12 @@ class Studies(Section):
     def render(self, study: Study) -> str | None:
         if not isinstance(study, Joint):
             return None
-        different = [one for one in study.twice if not one.same]
+        both = list(twice(study))
+        different = [one for one in both if not one.same]
         return self.fill(
             "studies.html.j2",
             lines=[_line(part, study) for part in study.parts],
-            shared=len(study.twice) - len(different),
+            shared=len(both) - len(different),
             different=different,
             renamed=study.renamed,
             unmeasured=study.unmeasured,
@@ -53,8 +55,8 @@ class Studies(Section):
         )
 
 
-def _line(part: Opened, joint: Joint) -> Line:
-    manifest, frame = part.study.manifest, part.study.frame
+def _line(part: Study, joint: Joint) -> Line:
+    manifest, frame = part.manifest, part.frame
     return Line(
         label=part.label,
         criteria=", ".join(pruned(frame)["criterion"].unique()),
@@ -68,6 +70,6 @@ def _line(part: Opened, joint: Joint) -> Line:
     )
 
 
-def environments(part: Opened) -> tuple[str, ...]:
+def environments(part: Study) -> tuple[str, ...]:
     """Versions and hardware of a study's records, with the number of cells where they are mixed."""
-    return tuple(tallied(environment_text(ENVIRONMENT, one) for one in part.study.environments))
+    return tuple(tallied(environment_text(ENVIRONMENT, one) for one in part.environments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from pabench.cli.arguments import AsJson, Folder
 from pabench.errors import DataError, RefusedError, SuiteError
+from pabench.suite.cell import STATUSES
 
 
 def report(
@@ -25,8 +27,9 @@ def report(
 
     Exit code 4: the studies cannot stand in one table, and why.
     """
+    from pabench.report.folders import read
     from pabench.report.join import join
-    from pabench.report.page import read, write, write_study
+    from pabench.report.page import write, write_study
 
     if len(folders) > 1 and not output and not checklist:
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
@@ -74,7 +77,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say what became of every cell."""
-    from pabench.report.status import counts, pairings, status_text
+    from pabench.report.status import counts, pairings
 
     found = {**counts(folder), **({"pairing": pairings(folder)} if pairing else {})}
     typer.echo(json.dumps(found, indent=2) if as_json else status_text(found))
@@ -89,3 +92,16 @@ def export(
     from pabench.report.status import export as write
 
     typer.echo(f"{write(folder, output)} cells: {output}")
+
+
+def status_text(found: Mapping[str, Any]) -> str:
+    """What became of the cells, in lines."""
+    lines = [f"{found['study']}: {found['cells']} cells: {', '.join(f'{found[name]} {name}' for name in STATUSES)}"]
+    lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
+    lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
+    lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
+    if pairing := found.get("pairing"):
+        verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
+        lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
+        lines += [f"  differs by design: {apart}" for apart in pairing["apart"]]
+    return "\n".join(lines)

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from pabench.leaderboard.verification.sampling import place, row
-from pabench.report.alike import hashes
 from pabench.report.frame import chosen
 from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
@@ -168,7 +167,9 @@ def _join(
     found: list[Comparable], study: Published, name: str, sparsities: tuple[float, ...], cells: list[Cell]
 ) -> None:
     """Put cells of a study on the board that they are paired with, a new one where there is none."""
-    pairing = {part: values[0] for part, values in hashes(cells, study.study.records).items()}
+    known = study.study.pairing
+    known = known[known["key"].isin([cell.key for cell in cells])].drop_duplicates(["block", "part"])
+    pairing = known.set_index(["block", "part"])["hash"].to_dict()
     board = next((one for one in found if _fits(one, name, sparsities, pairing)), None)
     if board is None:
         board = Comparable(name, sparsities, cells[0])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from pabench.report.folders import Opened
+from pabench.report.study import Study
 from pabench.store.record import PARTS
 from pabench.suite.cell import Cell, facts
 from pabench.suite.digest import canonical
@@ -20,7 +20,7 @@ Thing = tuple[int, str, str]
 """What cells of several studies must agree on: its place among the others, whose it is, and how it is called."""
 
 
-def unlike(parts: Sequence[Opened]) -> Iterator[str]:
+def unlike(parts: Sequence[Study]) -> Iterator[str]:
     """Why cells of these studies must not stand in one table, one sentence for each thing that differs.
 
     One dataset must mean the same images, one protocol, recipe and way of scoring everywhere; one model the same
@@ -29,7 +29,7 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
     """
     said: dict[Thing, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for part in parts:
-        for cell in part.cells:
+        for cell in part.cells.values():
             for thing, entries in _things(cell).items():
                 said[thing].append((part.label, entries))
     for thing in sorted(said):
@@ -42,18 +42,6 @@ def unlike(parts: Sequence[Opened]) -> Iterator[str]:
 def facts_of(part: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of one part (`dataset`, `recipe`, ...) by their names within it."""
     return {name.removeprefix(f"{part}."): value for name, value in found.items() if name.startswith(f"{part}.")}
-
-
-def hashes(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
-    """By block and part (`PARTS`): the hashes that its plain cells have, one if they are paired."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for cell in cells:
-        pairing = (records.get(cell.key) or {}).get("pairing") or {}
-        for part in PARTS:
-            value = "" if cell.ablation else pairing.get(part)
-            if value and value not in found.setdefault((cell.block, part), []):
-                found[cell.block, part].append(value)
-    return found
 
 
 def _things(cell: Cell) -> dict[Thing, dict[str, Any]]:
@@ -83,18 +71,15 @@ def _disagreements(thing: str, said: Sequence[tuple[str, Mapping[str, Any]]]) ->
             yield f"{thing}: {key} is {told}" if key != thing else f"{thing} is {told}"
 
 
-def _unpaired(studies: Sequence[Opened]) -> Iterator[str]:
+def _unpaired(studies: Sequence[Study]) -> Iterator[str]:
     """A sentence for the seeds of a model that two studies started otherwise: their criteria are not paired."""
-    place = {cell.block: (_model(cell), cell.seed) for study in studies for cell in study.cells}
-    rows = []
-    for study in studies:
-        for (block, part), values in hashes(study.cells, study.study.records).items():
-            rows += [(*place[block], block, part, study.label, value) for value in values]
-    known = pd.DataFrame(rows, columns=["model", "seed", "block", "part", "study", "value"])
+    place = {cell.block: (_model(cell), cell.seed) for study in studies for cell in study.cells.values()}
+    known = pd.concat([study.pairing.assign(study=study.label) for study in studies], ignore_index=True)
+    known = known[known["like"] == ""]
     of_one = known.groupby(["block", "part"])
-    differing = known[(of_one["study"].transform("nunique") > 1) & (of_one["value"].transform("nunique") > 1)]
+    differing = known[(of_one["study"].transform("nunique") > 1) & (of_one["hash"].transform("nunique") > 1)]
     seeds: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for (model, seed), some in differing.groupby(["model", "seed"]):
+    for (model, seed), some in differing.groupby(differing["block"].map(place)):
         told = ", ".join(part.replace("_", " ") for part in PARTS if part in set(some["part"]))
         seeds[model, told, " and ".join(sorted(some["study"].unique()))].append(f"{seed}")
     for (model, told, where), listed in seeds.items():

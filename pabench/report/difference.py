@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pabench.report.alike import facts_of
-from pabench.report.folders import Opened, opened, told_apart
+from pabench.report.folders import read, told_apart
 from pabench.report.frame import at
-from pabench.report.join import outcome
+from pabench.report.study import Study
 from pabench.statistics.contrast import Contrast, contrasts, seed_noise
 from pabench.store.record import RECORDED
+from pabench.store.store import outcome
 from pabench.suite.cell import Cell, facts
 from pabench.suite.digest import canonical
 from pabench.words import plain
@@ -103,23 +104,21 @@ class Difference:
 
 def difference(first: Path, second: Path) -> Difference:
     """Of two results folders, the second against the first."""
-    a, b = told_apart([opened(first), opened(second)])
-    cells_a, cells_b = a.study.cells, b.study.cells
+    a, b = told_apart([read(first), read(second)])
+    cells_a, cells_b = a.cells, b.cells
     both = {key: (_status(a, key), _status(b, key)) for key in cells_a if key in cells_b}
     finished = [key for key, became in both.items() if became == ("ok", "ok")]
     in_one = [(cells_a[key], became) for key, became in both.items() if (became[0] == "ok") != (became[1] == "ok")]
-    noise = seed_noise(a.study.frame, b.study.frame)
+    noise = seed_noise(a.frame, b.frame)
     altered = tuple(
-        _altered(cells_a[key], a, b, noise)
-        for key in finished
-        if canonical(outcome(a.study.records[key])) != canonical(outcome(b.study.records[key]))
+        _altered(cells_a[key], a, b, noise) for key in finished if outcome(a.records[key]) != outcome(b.records[key])
     )
     only_a = [cell for key, cell in cells_a.items() if key not in cells_b]
     only_b = [cell for key, cell in cells_b.items() if key not in cells_a]
     return Difference(
         first=a.label,
         second=b.label,
-        changes=tuple(_changes(a, b)),
+        changes=tuple(one for one in _compared(a, b) if one.first != one.second),
         suite=tuple(_suite(a, b)),
         broken=(a.broken, b.broken),
         shared=len(both),
@@ -129,16 +128,16 @@ def difference(first: Path, second: Path) -> Difference:
         only_first=tuple(plain(cell.title) for cell in only_a),
         only_second=tuple(plain(cell.title) for cell in only_b),
         corresponding=len({cell.title for cell in only_a} & {cell.title for cell in only_b}),
-        contrasts=tuple(contrasts(a.study.frame, b.study.frame)),
+        contrasts=tuple(contrasts(a.frame, b.frame)),
     )
 
 
-def _status(part: Opened, key: str) -> str:
-    return str(part.study.records.get(key, {}).get("status", "missing"))
+def _status(part: Study, key: str) -> str:
+    return str(part.records.get(key, {}).get("status", "missing"))
 
 
-def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], float]) -> Altered:
-    first, second = a.study.records[cell.key], b.study.records[cell.key]
+def _altered(cell: Cell, a: Study, b: Study, noise: Mapping[tuple[str, str], float]) -> Altered:
+    first, second = a.records[cell.key], b.records[cell.key]
     what = [name for name, path in RESULTS.items() if at(first, path) != at(second, path)]
     ran = [record.get("environment") or {} for record in (first, second)]
     drift = [
@@ -157,36 +156,31 @@ def _altered(cell: Cell, a: Opened, b: Opened, noise: Mapping[tuple[str, str], f
     )
 
 
-def _changes(a: Opened, b: Opened) -> Iterator[Change]:
-    """First the axes, then what each thing that both have says of itself, then what it all ran on."""
+def _compared(a: Study, b: Study) -> Iterator[Change]:
+    """What both say, be it equal or not: the axes, what each thing of both says of itself, what it all ran on."""
     axes, others = _axes(a), _axes(b)
     for name, values in axes.items():
         more, less = [x for x in values if x not in others[name]], [x for x in others[name] if x not in values]
-        yield from _change(f"{name} of one alone", ", ".join(more), ", ".join(less))
+        yield Change(f"{name} of one alone", ", ".join(more), ", ".join(less))
     facts_a, facts_b = _facts(a), _facts(b)
     for thing in filter(facts_b.__contains__, facts_a):
         mine, theirs = facts_a[thing], facts_b[thing]
         for key in sorted(mine.keys() | theirs.keys()):
             told = [" or ".join(sorted(values.get(key, ()))) for values in (mine, theirs)]
-            yield from _change(f"{thing}: {key}", *told)
+            yield Change(f"{thing}: {key}", *told)
     for name in RECORDED:
-        yield from _change(f"environment: {name}", _environment(a, name), _environment(b, name))
+        yield Change(f"environment: {name}", _environment(a, name), _environment(b, name))
 
 
-def _change(what: str, first: str, second: str) -> Iterator[Change]:
-    if first != second:
-        yield Change(what, first, second)
-
-
-def _axes(part: Opened) -> dict[str, list[str]]:
-    frame = part.study.frame
+def _axes(part: Study) -> dict[str, list[str]]:
+    frame = part.frame
     columns = {"datasets": "dataset", "models": "model", "criteria": "criterion", "ablations": "ablation"}
     found = {name: [str(x) for x in frame[column].unique() if x] for name, column in columns.items()}
     found["sparsities"] = [f"{x:g}" for x in sorted(frame["sparsity"].unique())]
     return {**found, "seeds": [str(x) for x in sorted(frame["seed"].unique())]}
 
 
-def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
+def _facts(part: Study) -> dict[str, dict[str, set[str]]]:
     """By thing (a recipe, dataset, model, criterion, metric) and key: all values that cells give it."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
@@ -195,7 +189,7 @@ def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
             text = value if isinstance(value, str) else canonical(value)
             found[plain(thing)][plain(key)].add(_short(plain(text)))
 
-    for cell in part.cells:
+    for cell in part.cells.values():
         told, dataset = facts(cell), cell.dataset.label
         say("protocol", {"name": cell.protocol})
         say("scoring", facts_of("scoring", told))
@@ -204,7 +198,7 @@ def _facts(part: Opened) -> dict[str, dict[str, set[str]]]:
         say(f"model {cell.model.label} on {dataset}", facts_of("model", told))
         if cell.criterion:
             say(f"criterion {cell.criterion.label}", facts_of("criterion", told))
-    for spec in part.study.metrics:
+    for spec in part.metrics:
         say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
     return found
 
@@ -214,12 +208,12 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text[:120]
 
 
-def _environment(part: Opened, name: str) -> str:
-    return ", ".join(sorted({plain(one.get(name, "?")) for one in part.study.environments}))
+def _environment(part: Study, name: str) -> str:
+    return ", ".join(sorted({plain(one.get(name, "?")) for one in part.environments}))
 
 
-def _suite(a: Opened, b: Opened) -> Iterator[str]:
+def _suite(a: Study, b: Study) -> Iterator[str]:
     """Lines of the suites that differ, comments aside."""
-    first, second = (plain(part.study.manifest.get("suite", "")).splitlines() for part in (a, b))
+    first, second = (plain(part.manifest.get("suite", "")).splitlines() for part in (a, b))
     told = [[line for line in text if not line.lstrip().startswith("#")] for text in (first, second)]
     return difflib.unified_diff(told[0], told[1], fromfile="first", tofile="second", lineterm="", n=0)

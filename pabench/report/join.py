@@ -5,7 +5,7 @@ The order in which folders are named changes nothing: studies stand in the order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,34 +14,18 @@ import pandas as pd
 
 from pabench.errors import RefusedError
 from pabench.report.alike import unlike
-from pabench.report.folders import Opened, open_all
-from pabench.report.frame import chosen, study as make_study, title
+from pabench.report.folders import read_all
+from pabench.report.frame import chosen, study as make_study
 from pabench.report.study import Study
 from pabench.store.figures import Measurements
-from pabench.store.store import VOLATILE
-from pabench.suite.cell import DENSE, STATUSES
-from pabench.suite.digest import canonical, digest
+from pabench.suite.cell import DENSE
+from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
 from pabench.words import count, percent, plain
 
 Record = Mapping[str, Any]
 MEANT = "criterion meant"
 """A column for the time of joining; no metric, whose columns are beside it, has a name with a space."""
-
-
-@dataclass(frozen=True)
-class Twice:
-    """A cell with a result in several studies, that of the study `label` is kept; `same` but for what may differ.
-
-    `why` says what it has before the `others`.
-    """
-
-    title: str
-    label: str
-    others: tuple[str, ...]
-    same: bool
-    top1: tuple[float | None, ...]
-    why: str
 
 
 @dataclass(frozen=True)
@@ -73,8 +57,7 @@ class Joint(Study):
     records of their cells are strays.
     """
 
-    parts: tuple[Opened, ...] = ()
-    twice: tuple[Twice, ...] = ()
+    parts: tuple[Study, ...] = ()
     renamed: tuple[str, ...] = ()
     unmeasured: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -83,7 +66,7 @@ class Joint(Study):
 def join(folders: Sequence[Path]) -> Joint:
     """One study of all folders. RefusedError, one reason a line, where their cells are not made alike, or their
     criteria have no sparsity in common."""
-    parts = open_all(folders)
+    parts = read_all(folders)
     if reasons := list(unlike(parts)):
         raise _refused(reasons, "`pabench diff` compares two studies that are made differently")
     metrics, unmeasured = _metrics(parts)
@@ -98,9 +81,8 @@ def join(folders: Sequence[Path]) -> Joint:
         records=records | strays,
         strays=tuple(sorted(strays)),
         metrics=metrics,
-        measured=Measurements(file for part in parts for file in part.measurements),
+        measured=Measurements(file for part in parts for file in part.measured.files),
         parts=parts,
-        twice=tuple(_twice(frame, parts)),
         renamed=renamed,
         unmeasured=unmeasured,
         left_out=left_out,
@@ -108,31 +90,31 @@ def join(folders: Sequence[Path]) -> Joint:
 
 
 def _records(
-    parts: Sequence[Opened], frame: pd.DataFrame, left_out: Iterable[LeftOut]
+    parts: Sequence[Study], frame: pd.DataFrame, left_out: Iterable[LeftOut]
 ) -> tuple[dict[str, Record], dict[str, Record]]:
     """The record of each row, from the study it is of; and those of no row: strays and what is left out."""
-    by_study = {part.label: part.study.records for part in parts}
+    by_study = {part.label: part.records for part in parts}
     rows = zip(frame["key"], frame["study"], strict=True)
     records = {key: by_study[label][key] for key, label in rows if key in by_study[label]}
-    away = {key for part in parts for key in part.study.strays}.union(*(left.keys for left in left_out))
+    away = {key for part in parts for key in part.strays}.union(*(left.keys for left in left_out))
     away -= set(frame["key"])
     strays: dict[str, Record] = {}
     for part in parts:
         # of several studies the first one's
-        strays = {key: record for key, record in part.study.records.items() if key in away} | strays
+        strays = {key: record for key, record in part.records.items() if key in away} | strays
     return records, strays
 
 
-def _manifest(parts: Sequence[Opened], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
+def _manifest(parts: Sequence[Study], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:
     """A study.json of all of them: what they say otherwise stands side by side, and no command makes it."""
-    manifests = [part.study.manifest for part in parts]
+    manifests = [part.manifest for part in parts]
     cells: dict[str, Any] = {}
     for part in parts:
-        cells |= zip(part.study.cells, part.study.manifest["cells"], strict=True)
+        cells |= zip(part.cells, part.manifest["cells"], strict=True)
     return {
         "schema": manifests[0].get("schema", 1),
         "name": " + ".join(part.label for part in parts),
-        "suite": "\n".join(f"# {part.label}\n{part.study.manifest.get('suite', '')}" for part in parts),
+        "suite": "\n".join(f"# {part.label}\n{part.manifest.get('suite', '')}" for part in parts),
         "command": "",
         "cells": [cells[key] for key in frame["key"]],
         "environment": _either([manifest.get("environment") or {} for manifest in manifests]),
@@ -152,22 +134,22 @@ def _either(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {key: " or ".join(sorted({plain(one[key]) for one in found if key in one})) for key in keys}
 
 
-def _metrics(parts: Sequence[Opened]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
+def _metrics(parts: Sequence[Study]) -> tuple[tuple[MetricSpec, ...], tuple[str, ...]]:
     """Metrics that mean one thing in all studies that have them, and the names of the others."""
     specs: dict[str, MetricSpec] = {}
     unmeasured = set()
-    for spec in (spec for part in parts for spec in part.study.metrics):
+    for spec in (spec for part in parts for spec in part.metrics):
         if specs.setdefault(spec.name, spec).identity != spec.identity:
             unmeasured.add(spec.name)
     kept = tuple(spec for name, spec in sorted(specs.items()) if name not in unmeasured)
     return kept, tuple(sorted(unmeasured))
 
 
-def _framed(part: Opened, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
+def _framed(part: Study, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
     """The rows of a study with its label, and with what their criterion is, whatever it is called ("" for dense)."""
-    manifest = {**part.study.manifest, "metrics": [spec.to_json() for spec in metrics]}
-    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells]
-    frame = make_study(manifest, part.study.records, part.measurements).frame
+    manifest = {**part.manifest, "metrics": [spec.to_json() for spec in metrics]}
+    meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells.values()]
+    frame = make_study(manifest, part.records, part.measured.files).frame
     return frame.assign(study=part.label, **{MEANT: meant})
 
 
@@ -215,37 +197,3 @@ def _narrowed(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
 
 def _percent(sparsities: Iterable[float]) -> str:
     return ", ".join(map(percent, sparsities))
-
-
-def _twice(frame: pd.DataFrame, parts: Sequence[Opened]) -> Iterator[Twice]:
-    for row in frame.itertuples():
-        have = [part for part in parts if row.key in part.study.records and row.key not in part.study.strays]
-        if len(have) > 1:
-            have.sort(key=lambda part: part.label != row.study)  # the one that is kept before the others
-            records = [part.study.records[row.key] for part in have]
-            yield Twice(
-                title=title(row),
-                label=have[0].label,
-                others=tuple(part.label for part in have[1:]),
-                same=len({canonical(outcome(record)) for record in records}) == 1,
-                top1=tuple((record.get("result") or {}).get("top1") for record in records),
-                why=_why(records),
-            )
-
-
-def _why(records: Sequence[Mapping[str, Any]]) -> str:
-    """What the first of these has before the others (`frame.chosen`)."""
-    kept = records[0]
-    rivals = [record for record in records[1:] if record["status"] == kept["status"]]
-    if not rivals:
-        return "the only one that finished" if kept["status"] == STATUSES[0] else "the only one that was run"
-    if any(record["created"] == kept["created"] for record in rivals):
-        return "the first by name"
-    if len(records) == 2:
-        return "the earlier"
-    return "the earliest" if len(rivals) == len(records) - 1 else "the earliest that finished"
-
-
-def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What two executions of one cell must share."""
-    return {key: value for key, value in record.items() if key not in VOLATILE}

@@ -14,11 +14,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from pabench import registry
-from pabench.report.frame import study as make_study
+from pabench.report.folders import read
 from pabench.report.section import Section, script_json, templates
 from pabench.report.study import Study
 from pabench.store.files import replace
-from pabench.store.store import Store
 from pabench.words import plain
 
 TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
@@ -61,25 +60,21 @@ def write_study(study: Study, out: Path) -> Path:
     return out
 
 
-def read(folder: Path) -> Study:
-    """The study in a results folder."""
-    store = Store(folder)
-    return make_study(store.manifest(), store.records(), store.records("metrics").values())
-
-
 def render(study: Study) -> str:
     """The page of a study, every section of the registry in its order."""
     name = plain(study.manifest.get("title") or study.manifest["name"])
     return page(name, [section for section in sections(study) if section.html or section.problem])
 
 
-def page(name: str, sections: Sequence[Rendered], *, scripts: Sequence[str] = SCRIPTS) -> str:
-    """A page of sections, of a study or of anything else, with its style, its script and the policy that allows them.
+def page(name: str, sections: Sequence[Rendered]) -> str:
+    """A page of sections with its style, its script and the policy that allows them.
 
     A section's HTML has no inline style and no handler: the policy blocks both.
     """
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = _script(scripts)
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    # one script in a function of its own, so that nothing on the page is global
+    script = "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
     policy = (
         f"default-src 'none'; img-src data:; script-src '{policy_hash(script)}'; style-src '{policy_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -112,12 +107,6 @@ def _render(section: Section, study: Study) -> Rendered:
     except Exception as error:
         return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
     return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
-
-
-def _script(names: Sequence[str]) -> str:
-    """One script in a function of its own, so that nothing on the page is global."""
-    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
-    return "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
 
 
 def policy_hash(text: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pabench.errors import SuiteError
+from pabench.report.folders import read
 from pabench.report.frame import title
-from pabench.report.page import read
-from pabench.suite.ablations import alike
+from pabench.suite.cell import STATUSES
 from pabench.words import plain
 
 
@@ -29,7 +29,7 @@ def counts(folder: Path) -> dict[str, Any]:
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
-        **{status: by_status.get(status, 0) for status in ("ok", "failed", "skipped", "missing")},
+        **{status: by_status[status] for status in STATUSES},
         "banks": dict(banked),
         "flags": dict(flagged),
         "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],
@@ -42,45 +42,22 @@ def pairings(folder: Path) -> dict[str, Any]:
     An ablation that changes one of these is compared with its like in that one, and must differ from the plain cells:
     it stands `apart`.
     """
-    hashes: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    sizes: Counter[str] = Counter()
-    study = read(folder)
-    expected = [study.records[key] for key in study.frame["key"] if key in study.records]
-    for record in expected:
-        for part, value in record["pairing"].items():
-            hashes[record["block"], part][alike(record.get("ablation", ""), part)].add(value)
-        sizes[record["block"]] += bool(record["pairing"])
-    unpaired = []
-    for (block, part), found in hashes.items():
-        for ablation, values in found.items():
+    known, unpaired = read(folder).pairing, []
+    for (block, part), rows in known.groupby(["block", "part"], sort=False):
+        hashes = rows.groupby("like", sort=False)["hash"].agg(set)
+        for ablation, values in hashes.items():
             where = f"block {block[:12]}{f' ({ablation})' if ablation else ''}: {part}"
             if len(values) > 1:
                 unpaired.append(f"{where} has {len(values)} different hashes")
-            if ablation and values & found.get("", set()):
+            if ablation and values & hashes.get("", set()):
                 unpaired.append(f"{where} is that of the plain cells, which the ablation should have changed")
-    apart = {f"{ablation} in {part}" for (_, part), found in hashes.items() for ablation in found if ablation}
+    apart = known[known["like"] != ""]
     return {
-        "blocks": len({block for block, _ in hashes}),
-        "cells": sum(sizes.values()),
+        "blocks": known["block"].nunique(),
+        "cells": known["key"].nunique(),
         "unpaired": unpaired,
-        "apart": sorted(apart),
+        "apart": sorted(set(apart["like"] + " in " + apart["part"])),
     }
-
-
-def status_text(found: dict[str, Any]) -> str:
-    """The same in lines."""
-    lines = [
-        f"{found['study']}: {found['cells']} cells: "
-        + ", ".join(f"{found[status]} {status}" for status in ("ok", "failed", "skipped", "missing"))
-    ]
-    lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
-    lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
-    lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
-    if pairing := found.get("pairing"):
-        verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
-        lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
-        lines += [f"  differs by design: {apart}" for apart in pairing["apart"]]
-    return "\n".join(lines)
 
 
 def load(folder: str | Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pabench.errors import MissingError, SuiteError
-from pabench.report.page import read
+from pabench.report.folders import read
 from pabench.run.estimate import Clock, Workload
 from pabench.run.session import Session
 from pabench.statistics.paired import by_task, differences, stratified

@@ -80,7 +80,7 @@ def _unpaired(a: list[float], b: list[float]) -> tuple[Interval, float | None]:
     """The difference of two means and its test; neither where one has no second value or both are without spread."""
     mean, n = float(np.mean(b) - np.mean(a)), len(a) + len(b)
     if min(len(a), len(b)) < 2 or (len(set(a)) == 1 and len(set(b)) == 1):
-        return Interval(mean, None, None, n, "none"), None
+        return Interval(mean, n=n), None
     return welch(mean, (float(np.var(a, ddof=1)), float(np.var(b, ddof=1))), (len(a), len(b)))
 
 

@@ -7,7 +7,7 @@ independent: they are averaged first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,12 +16,18 @@ from scipy import stats
 
 LEVEL = 0.05
 """Of tests: how often equals are told apart by one table's tests, corrected for their number."""
+CONFIDENCE = 0.95
+"""Of every interval: it is that of its number alone, intervals are not corrected for their number."""
 BOOTSTRAP_FROM = 10
 """Blocks per stratum from which an interval is a bootstrap; with fewer there is little to resample."""
 RESAMPLES = 4999
 DIGITS = 9
 """Of points of accuracy that count, for what is compared as equal: the last bits of a mean depend on its order."""
 P = TypeVar("P", float, float | None)
+Variance = Callable[[Sequence[np.ndarray], int], float]
+"""What the stratum at a place among others adds to the variance of a number over all."""
+Bootstrap = Callable[[Sequence[np.ndarray], float], tuple[float, float]]
+"""The limits of a number over strata at a level."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,10 @@ class Interval:
     """A mean with its confidence interval; `low` and `high` are None where `n` does not allow one."""
 
     mean: float
-    low: float | None
-    high: float | None
-    n: int
-    method: str
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    method: str = "none"
 
     @property
     def half(self) -> float | None:
@@ -50,13 +56,13 @@ class Test:
     n: int
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of independent values.
 
     >>> mean_interval([1.0, 2.0, 3.0])  # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
     Interval(mean=2.0, low=-0.484..., high=4.484..., n=3, method='t')
     """
-    return stratified_interval([values], level)
+    return stratified_interval([values])
 
 
 def interval_text(interval: Interval, sign: bool = False) -> str:
@@ -74,7 +80,7 @@ def stratified_mean(strata: Sequence[Sequence[float]]) -> float:
     return float(np.mean([np.mean(values) for values in strata])) if strata and all(map(len, strata)) else float("nan")
 
 
-def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+def stratified_interval(strata: Sequence[Sequence[float]]) -> Interval:
     """The mean of the means of strata, each of independent values: strata are fixed, values within them random.
 
     With few values Student's t with the degrees of freedom of Welch and Satterthwaite (one stratum: the usual t); from
@@ -82,17 +88,33 @@ def stratified_interval(strata: Sequence[Sequence[float]], level: float = 0.95) 
     `expanded` gives. None with one value in a stratum, or where no stratum has any spread: equal values prove nothing.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
-    n = sum(map(len, data))
-    mean = stratified_mean(strata)
-    if not data or min(map(len, data)) < 2:
-        return Interval(mean, None, None, n, "none")
-    error, freedom = _standard_error(data)
+    return estimate(stratified_mean(strata), data, _of_mean, _bootstrap)
+
+
+def estimate(mean: float, data: Sequence[np.ndarray], variance: Variance, bootstrap: Bootstrap) -> Interval:
+    """A number over strata with its interval: Student's t, from `BOOTSTRAP_FROM` values in each stratum the bootstrap.
+
+    `variance` is what one stratum adds to the variance of the number.
+    """
+    sizes = [len(x) for x in data]
+    error, freedom = standard_error(data, variance)
     if error == 0:
-        return Interval(mean, None, None, n, "none")
-    if min(map(len, data)) >= BOOTSTRAP_FROM:
-        low, high = _bootstrap(data, expanded(level, min(map(len, data)), freedom))
-        return Interval(mean, low, high, n, "bootstrap")
-    return t_interval(mean, error, freedom, n=n, level=level)
+        return Interval(mean, n=sum(sizes))
+    if min(sizes) < BOOTSTRAP_FROM:
+        return t_interval(mean, error, freedom, n=sum(sizes))
+    low, high = bootstrap(data, expanded(CONFIDENCE, min(sizes), freedom))
+    return Interval(mean, low, high, sum(sizes), "bootstrap")
+
+
+def standard_error(data: Sequence[np.ndarray], variance: Variance) -> tuple[float, float]:
+    """Of a number over strata, with its degrees of freedom; 0.0 with one value in a stratum or without any spread."""
+    if min(map(len, data), default=0) < 2:
+        return 0.0, 1.0
+    parts = [variance(data, place) for place in range(len(data))]
+    # values that are equal but for rounding have no spread
+    if sum(parts) <= (1e-12 * max(1.0, *(float(np.abs(x).max()) for x in data))) ** 2:
+        return 0.0, 1.0
+    return satterthwaite(parts, [len(x) - 1 for x in data])
 
 
 def expanded(level: float, n: int, freedom: float) -> float:
@@ -107,11 +129,9 @@ def expanded(level: float, n: int, freedom: float) -> float:
     return float(1 - 2 * stats.norm.sf(stats.t.ppf((1 + level) / 2, freedom) * (n / (n - 1)) ** 0.5))
 
 
-def t_interval(
-    mean: float, error: float, freedom: float, *, n: int, level: float = 0.95, method: str = "t"
-) -> Interval:
+def t_interval(mean: float, error: float, freedom: float, *, n: int, method: str = "t") -> Interval:
     """An estimate with its standard error, as an interval of Student's t."""
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     return Interval(mean, mean - half, mean + half, n, method)
 
 
@@ -125,14 +145,12 @@ def satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> tuple[
     return total**0.5, total**2 / float(sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True)))
 
 
-def welch(
-    difference: float, variances: tuple[float, float], sizes: tuple[int, int], level: float = 0.95
-) -> tuple[Interval, float]:
+def welch(difference: float, variances: tuple[float, float], sizes: tuple[int, int]) -> tuple[Interval, float]:
     """The difference of the means of two samples of such variances, and the p value of its test (Welch 1947)."""
     parts = [variance / size for variance, size in zip(variances, sizes, strict=True)]
     error, freedom = satterthwaite(parts, [size - 1 for size in sizes])
     p = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return t_interval(difference, error, freedom, n=sum(sizes), level=level, method="Welch"), p
+    return t_interval(difference, error, freedom, n=sum(sizes), method="Welch"), p
 
 
 def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
@@ -141,14 +159,9 @@ def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
     Values without any spread give no `p`: a standard error of 0 from a handful of values is no evidence.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
-    n = sum(map(len, data))
-    if not data or min(map(len, data)) < 2:
-        return Test(None, n)
-    error, freedom = _standard_error(data)
-    if error == 0:
-        return Test(None, n)
-    t = stratified_mean(strata) / error
-    return Test(float(2 * stats.t.sf(abs(t), freedom)), n)
+    error, freedom = standard_error(data, _of_mean)
+    p = float(2 * stats.t.sf(abs(stratified_mean(strata) / error), freedom)) if error else None
+    return Test(p, sum(map(len, data)))
 
 
 def holm(p_values: Sequence[P]) -> list[P]:
@@ -168,26 +181,19 @@ def holm(p_values: Sequence[P]) -> list[P]:
     return adjusted
 
 
-def separated_pairs(
-    differences: Mapping[tuple[str, str], Sequence[Sequence[float]]], level: float = LEVEL
-) -> dict[tuple[str, str], bool]:
+def separated_pairs(differences: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> dict[tuple[str, str], bool]:
     """For each pair of names whether they differ: paired t tests over blocks, Holm-corrected over all pairs.
 
     `differences[a, b]` holds a - b for each block that has both, one list per stratum. A pair that cannot be tested is
     not separated, and counts in the correction.
     """
     adjusted = holm([stratified_test(strata).p for strata in differences.values()])
-    return {pair: p is not None and p < level for pair, p in zip(differences, adjusted, strict=True)}
+    return {pair: p is not None and p < LEVEL for pair, p in zip(differences, adjusted, strict=True)}
 
 
-def _standard_error(data: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Standard error of the mean of the strata's means, and its degrees of freedom; 0.0 without any spread."""
-    # values that are equal but for rounding have no spread
-    scale = max(float(np.abs(x).max()) for x in data)
-    parts = [float(x.var(ddof=1)) / len(x) / len(data) ** 2 for x in data]
-    if sum(parts) <= (1e-12 * max(scale, 1.0)) ** 2:
-        return 0.0, 1.0
-    return satterthwaite(parts, [len(x) - 1 for x in data])
+def _of_mean(data: Sequence[np.ndarray], place: int) -> float:
+    """What one stratum adds to the variance of the mean of their means."""
+    return float(data[place].var(ddof=1)) / len(data[place]) / len(data) ** 2
 
 
 def _bootstrap(data: Sequence[np.ndarray], level: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -123,15 +124,8 @@ def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:
 
 def _fewest(found: Callable[[int], bool]) -> int | None:
     """The fewest seeds, two or more, from which on `found` holds; None where it does not for `MOST_SEEDS`."""
-    low, high = 1, 2
-    while not found(high):
-        if high >= MOST_SEEDS:
-            return None
-        low, high = high, min(2 * high, MOST_SEEDS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) else (middle, high)
-    return high
+    seeds = bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=found)
+    return seeds if seeds <= MOST_SEEDS else None
 
 
 @lru_cache(maxsize=128)

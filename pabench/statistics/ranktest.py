@@ -33,7 +33,6 @@ class Friedman:
     statistic: float | None
     p: float | None
     n: int
-    level: float = LEVEL
     least: float = 0.0
     exact: bool = True
 
@@ -44,12 +43,12 @@ class Friedman:
     @property
     def critical(self) -> float:
         """Nemenyi's critical difference (Demsar 2006): q sqrt(k (k + 1) / 6 n), q the studentized range over sqrt 2."""
-        return critical_difference(self.k, self.n, self.level)
+        return critical_difference(self.k, self.n)
 
     @property
     def possible(self) -> bool:
         """Whether it would reject if all blocks agreed."""
-        return self.least < self.level
+        return self.least < LEVEL
 
     @property
     def reachable(self) -> bool:
@@ -58,7 +57,7 @@ class Friedman:
 
     @property
     def rejects(self) -> bool:
-        return self.p is not None and self.p < self.level
+        return self.p is not None and self.p < LEVEL
 
     @property
     def groups(self) -> list[list[str]]:
@@ -66,7 +65,7 @@ class Friedman:
         return cliques(self.ranks, self.critical if self.rejects else float("inf"))
 
 
-def friedman(blocks: Sequence[Mapping[str, float]], level: float = LEVEL) -> Friedman:
+def friedman(blocks: Sequence[Mapping[str, float]]) -> Friedman:
     """Friedman's test over blocks of one value per name, its statistic corrected for ties.
 
     Its p is that of all orders of the ranks within blocks, or of `DRAWN` random ones where these are many, always the
@@ -77,22 +76,22 @@ def friedman(blocks: Sequence[Mapping[str, float]], level: float = LEVEL) -> Fri
     ranks, n = mean_ranks(blocks), len(blocks)
     k = len(ranks)
     if n < 2 or k < 2:
-        return Friedman(ranks, None, None, n, level)
+        return Friedman(ranks, None, None, n)
     table = stats.rankdata([[block[name] for name in ranks] for block in blocks], axis=1)
     # the variance that ranks have within blocks: k (k + 1) / 12 where no two are equal
     within = float(((table - (k + 1) / 2) ** 2).sum()) / (n * (k - 1))
     if within == 0:
-        return Friedman(ranks, None, None, n, level)
+        return Friedman(ranks, None, None, n)
     between = n * sum((rank - (k + 1) / 2) ** 2 for rank in ranks.values())
     # within blocks only the order can differ, so the statistic grows with the squared sums of ranks: whole numbers here
     table = np.rint(2 * table).astype(np.int64)
     squares, chances, exact = _orders(table)
     found, most = ((x.sum(axis=0) ** 2).sum() for x in (table, np.sort(table, axis=1)))
     p, least = (min(1.0, float(chances[squares >= bound].sum())) for bound in (found, most))
-    return Friedman(ranks, between / within, p, n, level, least, exact)
+    return Friedman(ranks, between / within, p, n, least, exact)
 
 
-def critical_difference(k: int, n: int, level: float = LEVEL) -> float:
+def critical_difference(k: int, n: int) -> float:
     """The least difference of mean ranks over `n` blocks that separates two of `k` names; infinite without blocks.
 
     >>> round(critical_difference(5, 30), 3)  # q = 2.728 for k = 5
@@ -100,7 +99,7 @@ def critical_difference(k: int, n: int, level: float = LEVEL) -> float:
     """
     if k < 2 or n < 1:
         return float("inf")
-    q = float(stats.studentized_range.isf(level, k, np.inf)) / 2**0.5
+    q = float(stats.studentized_range.isf(LEVEL, k, np.inf)) / 2**0.5
     return q * (k * (k + 1) / (6 * n)) ** 0.5
 
 

@@ -11,21 +11,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from pabench.statistics.intervals import (
-    BOOTSTRAP_FROM,
-    RESAMPLES,
-    Interval,
-    expanded,
-    satterthwaite,
-    stratified_mean,
-    t_interval,
-)
+from pabench.statistics.intervals import CONFIDENCE, RESAMPLES, Interval, estimate, stratified_mean
 
 CHUNK = 2_000_000
 """Numbers resampled at once, which bounds the memory."""
 
 
-def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Interval:
+def interquartile_mean(strata: Sequence[np.ndarray]) -> Interval:
     """The mean of the middle half of all values (Agarwal et al. 2021, arXiv:2108.13264), strata and columns together.
 
     As there, a quarter of the values, rounded down, is left out at each end (none of three or fewer), and each value
@@ -38,25 +30,13 @@ def interquartile_mean(strata: Sequence[np.ndarray], level: float = 0.95) -> Int
     3.0
     """
     data = [np.atleast_2d(np.asarray(values, dtype=float)) for values in strata]
-    n = sum(map(len, data))
-    if not n:
-        return Interval(float("nan"), None, None, 0, "none")
+    if not sum(map(len, data)):
+        return Interval(float("nan"))
     mean = float(_middle(np.concatenate([x.ravel() for x in data])))
-    if min(map(len, data)) < 2:
-        return Interval(mean, None, None, n, "none")
-    parts = [_jackknifed(data, place) for place in range(len(data))]
-    # values that are equal but for rounding have no spread
-    if sum(parts) <= (1e-12 * max(1.0, *(float(np.abs(x).max()) for x in data))) ** 2:
-        return Interval(mean, None, None, n, "none")
-    error, freedom = satterthwaite(parts, [len(x) - 1 for x in data])
-    if min(map(len, data)) < BOOTSTRAP_FROM:
-        return t_interval(mean, error, freedom, n=n, level=level)
-    tail = (1 - expanded(level, min(map(len, data)), freedom)) / 2
-    low, high = np.quantile(np.concatenate(list(_resampled(data))), [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), n, "bootstrap")
+    return estimate(mean, data, _jackknifed, _percentiles)
 
 
-def win_probability(strata: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+def win_probability(strata: Sequence[Sequence[float]]) -> Interval:
     """The mean of each block's share of wins, strata counting the same: P(a > b), ties counted half.
 
     The interval is Clopper and Pearson's for that share of n blocks, n being what the strata's weights leave of them.
@@ -69,9 +49,9 @@ def win_probability(strata: Sequence[Sequence[float]], level: float = 0.95) -> I
     n = sum(map(len, strata))
     mean = stratified_mean(strata)
     if not strata or not all(map(len, strata)):
-        return Interval(mean, None, None, n, "none")
+        return Interval(mean, n=n)
     blocks = len(strata) ** 2 / sum(1 / len(values) for values in strata)
-    won, tail = mean * blocks, (1 - level) / 2
+    won, tail = mean * blocks, (1 - CONFIDENCE) / 2
     low = float(stats.beta.ppf(tail, won, blocks - won + 1)) if mean > 0 else 0.0
     high = float(stats.beta.isf(tail, won + 1, blocks - won)) if mean < 1 else 1.0
     return Interval(mean, low, high, n, "exact")
@@ -98,6 +78,11 @@ def _jackknifed(data: Sequence[np.ndarray], place: int) -> float:
     own = data[place]
     left = np.array([_middle(np.concatenate([*rest, np.delete(own, row, axis=0).ravel()])) for row in range(len(own))])
     return float((len(own) - 1) / len(own) * ((left - left.mean()) ** 2).sum())
+
+
+def _percentiles(data: Sequence[np.ndarray], level: float) -> tuple[float, float]:
+    low, high = np.quantile(np.concatenate(list(_resampled(data))), [(1 - level) / 2, 1 - (1 - level) / 2])
+    return float(low), float(high)
 
 
 def _resampled(data: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

@@ -44,8 +44,9 @@ class Measurements:
     """The figures there are, by what they are of and by metric."""
 
     def __init__(self, files: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.files = tuple(files)
         self._entries: dict[tuple[Of, str], Mapping[str, Any]] = {}
-        for file in files:
+        for file in self.files:
             for entry in file["entries"]:
                 place = (tuple(entry["of"]), entry["identity"])
                 if place not in self._entries or not entry["error"]:
@@ -55,11 +56,6 @@ class Measurements:
         """Figures by name; {} where there are none."""
         found = self._entries.get((tuple(of), spec.identity))
         return found["numbers"] if found else {}
-
-    def error(self, of: Sequence[str], spec: MetricSpec) -> str:
-        """Why there are no figures, "" where there are or where nobody tried."""
-        found = self._entries.get((tuple(of), spec.identity))
-        return found["error"] if found else ""
 
     def errors(self, metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec, str]]:
         """All that raised: what it was of, which metric, and why."""

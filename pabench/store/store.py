@@ -19,7 +19,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -70,7 +70,7 @@ class Store:
                     f"{self.folder}: holds the study {old.get('name')!r}, not {manifest['name']!r}; "
                     "choose another folder with -o"
                 )
-            if old is not None and _without(old, RESTARTED) == _without(manifest, RESTARTED):
+            if old is not None and _text(old, RESTARTED) == _text(manifest, RESTARTED):
                 return
             if old is not None:
                 kept = _free_name(self.folder, "study", ".json")
@@ -151,14 +151,10 @@ class Store:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt; a log that cannot be written stops nobody."""
-        text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
-        with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(self.folder / "log.txt", flags, 0o666)
-            try:
-                os.write(handle, text.replace("\n", " ").encode() + b"\n")
-            finally:
-                os.close(handle)
+        path, text = self.folder / "log.txt", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
+        # unbuffered: lines of several processes do not mix
+        with contextlib.suppress(OSError), open(path, "ab", buffering=0, opener=_no_link) as file:
+            file.write(text.replace("\n", " ").encode() + b"\n")
 
     @property
     def _manifest_path(self) -> Path:
@@ -226,10 +222,15 @@ class Store:
             return True
 
     def _log_difference(self, path: Path, first: dict[str, Any], second: dict[str, Any]) -> None:
-        different = list(itertools.islice(_differences(_without(first, VOLATILE), _without(second, VOLATILE)), 4))
+        different = list(itertools.islice(_differences(json.loads(outcome(first)), json.loads(outcome(second))), 4))
         if different:
             name = path.relative_to(self.folder)
             self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+
+
+def outcome(record: Mapping[str, Any]) -> str:
+    """What two executions of one cell must share, as canonical JSON."""
+    return _text(record, VOLATILE)
 
 
 def _record(key: str, data: bytes) -> dict[str, Any]:
@@ -248,6 +249,10 @@ def _mask(sha: str, data: bytes) -> bytes:
     return data
 
 
+def _no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _hexadecimal(key: str) -> str:
     if not SHA256.fullmatch(key):
         raise ValueError(f"{key!r} is not a key of 64 hexadecimal digits")
@@ -258,9 +263,9 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
     return next(path for n in itertools.count(1) if not os.path.lexists(path := folder / f"{stem}-{n}{suffix}"))
 
 
-def _without(record: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
-    """What is left without these keys, as it reads from disk: tuples are lists there."""
-    return {k: json.loads(canonical(v)) for k, v in record.items() if k not in keys}
+def _text(data: Mapping[str, Any], volatile: frozenset[str]) -> str:
+    """What two files of one meaning share, as it stands on disk: tuples are lists there."""
+    return canonical({key: value for key, value in data.items() if key not in volatile})
 
 
 def _differences(first: Any, second: Any, at: str = "") -> Iterator[str]:

@@ -111,24 +111,22 @@ REMEDY = (
 
 def flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
     """What must never be reported as if it were fine, from the numbers of a receipt."""
-    found = []
+    found: dict[str, str] = {}
     total, kept, zeros = receipt["total"], receipt["kept"], receipt["zero_scores"]
     if zeros >= DEGENERATE_ZEROS * total:
         layers = sum(layer.get("zero_scores") == layer["total"] for layer in receipt["layers"])
-        detail = f"{zero_scores(zeros, total, layers, len(receipt['layers']))}; {REMEDY}"
-        found.append({"flag": "degenerate", "detail": detail})
+        found["degenerate"] = f"{zero_scores(zeros, total, layers, len(receipt['layers']))}; {REMEDY}"
     arbitrary = min(receipt["kept_of_tied"], receipt["tied_at_threshold"] - receipt["kept_of_tied"])
     if arbitrary > ARBITRARY_TIES * kept:
-        detail = (
+        found["tied"] = (
             f"{receipt['tied_at_threshold']} weights share the lowest kept score; "
             f"the order of the parameters chose {receipt['kept_of_tied']} of them"
         )
-        found.append({"flag": "tied", "detail": detail})
     if receipt["non_finite_scores"]:
-        found.append({"flag": "non-finite", "detail": f"{receipt['non_finite_scores']} scores are infinite"})
+        found["non-finite"] = f"{receipt['non_finite_scores']} scores are infinite"
     if receipt["dead_layers"]:
-        found.append({"flag": "collapsed", "detail": ", ".join(receipt["dead_layers"])})
-    return found
+        found["collapsed"] = ", ".join(receipt["dead_layers"])
+    return [{"flag": flag, "detail": detail} for flag, detail in found.items()]
 
 
 def remedy_of(found: Mapping[str, Any]) -> str:

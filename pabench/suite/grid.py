@@ -70,14 +70,9 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     cells have the criterion `dense`, plain ones the ablation `none`. A value that no cell has is an error.
     """
     wanted = _wanted(only)
-    picked = []
-    known: dict[str, set[str]] = {key: set() for key in wanted}
-    for cell in cells:
-        names = {key: _NAMES[key](cell) for key in wanted}
-        for key in wanted:
-            known[key] |= names[key]
-        if all(names[key] & wanted[key] for key in wanted):
-            picked.append(cell)
+    named = [(cell, {key: _NAMES[key](cell) for key in wanted}) for cell in cells]
+    known = {key: set[str]().union(*(names[key] for _, names in named)) for key in wanted}
+    picked = [cell for cell, names in named if all(names[key] & wanted[key] for key in wanted)]
     unknown = [
         f"--only {key}={value}: no cell has it; {did_you_mean(value, known[key])}"
         for key in wanted

@@ -165,7 +165,6 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         tree.raise_findings()
     for number, assignment in enumerate(overrides, 1):
         override(tree, assignment, number)
-    suite = None
     try:
         suite = Suite.model_validate(tree.value)
     except ValidationError as error:
@@ -173,7 +172,6 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
     for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics"):
         add_duplicates(tree, kind)
     tree.raise_findings()
-    assert suite is not None
     for kind in ("datasets", "models", "criteria", "metrics"):
         for i, entry in enumerate(getattr(suite, kind)):
             entry.stands(tree, (kind, i))

@@ -20,6 +20,7 @@ from pabench.diagnostics.metric import MetricContext, checked
 from pabench.diagnostics.metrics.synflow_r import SynflowR
 from pabench.errors import PluginError, SuiteError
 from pabench.report import page
+from pabench.report.folders import read
 from pabench.run import tasks
 from pabench.run.engine import Outcome
 from pabench.run.session import Options, Session
@@ -80,7 +81,7 @@ def session(folder: Path, text: str = SUITE, **options) -> Session:
 def run(folder: Path, text: str = SUITE, **options) -> pd.DataFrame:
     """The frame of a study that was run without a failure."""
     assert carry_out(session(folder, text, **options)) == 0
-    return page.read(folder / "out").frame
+    return read(folder / "out").frame
 
 
 @pytest.fixture(scope="module")

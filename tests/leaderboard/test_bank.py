@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from pabench.cli.forecast import dry_run
+from pabench.cli.results import status_text
 from pabench.cli.running import carry_out
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.leaderboard import bank
 from pabench.leaderboard.publish import publish
 from pabench.leaderboard.submission import submit
 from pabench.leaderboard.verification.verify import verify
-from pabench.report.status import counts, status_text
+from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import pack
 from pabench.store.envelope import seal, unseal

@@ -258,6 +258,18 @@ def test_a_study_of_a_version_to_come_is_one_line(base, tmp_path):
     assert "was another version of pabench used?" in said.stderr
 
 
+@pytest.mark.parametrize("command", [["report"], ["status"], ["status", "--pairing"], ["export", "-o", "cells.csv"]])
+def test_every_command_tells_a_study_of_a_version_to_come_in_one_line(tmp_path, command):
+    novel = [{**c.to_json(), "seed": None} for c in grid()]
+
+    said = pabench(*command, folder(tmp_path / "a", grid(), cells=novel), cwd=tmp_path)
+
+    assert (said.returncode, said.stdout) == (3, "")
+    assert said.stderr.count("\n") == 1
+    assert "study.json: cannot be read as a study (TypeError: " in said.stderr
+    assert "was another version of pabench used?" in said.stderr
+
+
 def test_names_cannot_write_to_the_terminal(tmp_path):
     hostile = replace(CRITERIA["snip"], name="\x1b[2Jsnip\n")
     expected = cells([hostile], models=["resnet20"], sparsities=[0.9], seeds=1)

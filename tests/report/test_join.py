@@ -12,6 +12,7 @@ from pabench_reports.comparison import compared
 from pabench_reports.duels import duels, grids
 from pabench_reports.figure import looks
 from pabench_reports.studies import Studies
+from pabench_reports.twice import twice
 
 from pabench.errors import RefusedError
 from pabench.report import page as report
@@ -70,7 +71,7 @@ def test_the_order_of_the_folders_changes_no_byte(two):
 def test_a_cell_of_both_counts_once_and_is_told(two):
     joint = join(two)
 
-    assert [one.same for one in joint.twice] == [True] * 4
+    assert [one.same for one in twice(joint)] == [True] * 4
     assert "4 cells with equal results in several studies" in Studies().render(joint)
 
 
@@ -87,7 +88,7 @@ def test_two_results_of_one_cell_are_named_and_the_earlier_is_kept(tmp_path):
 
     assert set(joint.frame["study"]) == {"z"}
     assert 50.0 not in set(joint.frame["top1"])
-    assert [(one.label, one.others, one.same, one.top1[1]) for one in joint.twice] == [("z", ("a",), False, 50.0)] * 4
+    assert [(one.label, one.others, one.same, one.top1[1]) for one in twice(joint)] == [("z", ("a",), False, 50.0)] * 4
     assert "z and a have different results for one and the same cell" in Studies().render(joint)
 
 
@@ -108,10 +109,10 @@ def test_what_is_kept_says_why(tmp_path):
     b = folder(tmp_path / "b", grid("snip"), failed, name="b")
     c = folder(tmp_path / "c", grid("snip"), at(lambda cell: 50.0), name="c")
 
-    assert {one.why for one in join([a, b]).twice} == {"the only one that finished"}
+    assert {one.why for one in twice(join([a, b]))} == {"the only one that finished"}
     assert "that of a, the only one that finished, is kept" in Studies().render(join([a, b]))
-    assert {(one.label, one.why) for one in join([a, c]).twice} == {("c", "the earlier")}
-    assert {(one.label, one.why) for one in join([a, b, c]).twice} == {("c", "the earliest that finished")}
+    assert {(one.label, one.why) for one in twice(join([a, c]))} == {("c", "the earlier")}
+    assert {(one.label, one.why) for one in twice(join([a, b, c]))} == {("c", "the earliest that finished")}
 
 
 # --- sparsities -------------------------------------------------------------------------------------------------------

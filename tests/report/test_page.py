@@ -492,7 +492,7 @@ def test_a_row_says_which_mask_and_leads_to_its_plain_cell():
 
 def test_a_page_of_other_sections_stands_alone():
     """What is no study, as a site's index: its own name, its sections, the same style and policy."""
-    made = report.page("A <site>", [report.Rendered("boards", "Boards", "<p>x</p>")], scripts=("page",))
+    made = report.page("A <site>", [report.Rendered("boards", "Boards", "<p>x</p>")])
 
     assert "<title>A &lt;site&gt; – pabench</title>" in made
     assert re.findall(r'<section id="(\w+)"', made) == ["boards"]

@@ -14,6 +14,7 @@ import pytest
 from pabench_reports import cells as cells_section, diagnostics, overlaps
 
 from pabench.report import frame, page as report
+from pabench.report.folders import read
 from pabench.report.study import Study
 from pabench.store.envelope import seal
 from pabench.store.figures import entry, file
@@ -222,7 +223,7 @@ def test_another_process_makes_the_same_bytes_of_a_folder_without_torch(tmp_path
 
     page, _ = rendered(tmp_path)
 
-    assert page.decode() == report.render(report.read(tmp_path))
+    assert page.decode() == report.render(read(tmp_path))
     assert b"by chance 0.050" in page
 
 

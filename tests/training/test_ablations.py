@@ -14,10 +14,11 @@ import pabench
 import pabench.scoring.pruning
 from pabench import registry
 from pabench.cli.forecast import dry_run
+from pabench.cli.results import status_text
 from pabench.cli.running import carry_out
 from pabench.networks.network import Network
-from pabench.report.page import read
-from pabench.report.status import counts, pairings, status_text
+from pabench.report.folders import read
+from pabench.report.status import counts, pairings
 from pabench.run.session import Options, Session
 from pabench.run.tasks import plan
 from pabench.scoring.criterion import Criterion, ScoreCriterion

@@ -5,8 +5,8 @@ from __future__ import annotations
 import doctest
 import re
 
-from pabench.report import latex
-from pabench.report.latex import escape, table
+from pabench_reports import latex
+from pabench_reports.latex import escape, table
 
 
 def test_every_special_character_of_latex_stands_for_itself():
