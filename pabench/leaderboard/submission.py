@@ -203,7 +203,7 @@ def _criterion(rule: CriterionSpec, sources: Container[str]) -> dict[str, Any]:
         return {**stated, "origin": OTHER_SOURCE}
     raise RefusedError(
         f"{rule.name}: the file that defines it (SHA-256 {rule.sha256[:12]}...) is not found; "
-        "name it with --plugin FILE, unchanged since the run"
+        "name it with --plugin FILE, unchanged since the run (one that has several files must be put into one first)"
     )
 
 

@@ -154,8 +154,9 @@ def _here(
         assert rule is not None
         made = found[rule.label]
         if (made["sha256"], made["version"]) != (rule.sha256, rule.version):
-            versions = f"(version {made['version']} here, {rule.version} there)"
-            notes[f"{rule.label}: re-derived with another source than it was run with {versions}"] = None
+            same = "the same code, by its record" if made["source"] == rule.source else "other code"
+            versions = f"{same}; version {made['version']} here, {rule.version} there"
+            notes[f"{rule.label}: re-derived with a file of other bytes than it was run with ({versions})"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
         own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
     return own, tuple(notes)
