@@ -2,7 +2,7 @@
 
 study.json                   the manifest: what the study expects; earlier ones are study-<n>.json
 records/<key>.json           one finished cell; receipts/<key>.json: one finished pruning (see `envelope`)
-metrics/<key>.json           what was measured of masks and trainings (see `measurement`)
+metrics/<key>.json           what was measured of masks and trainings (see `figures`)
 checks/<key>.json            what was found on a criterion and a network before training
 masks/<sha256>.safetensors   content-addressed
 history/                     failed records that a retry replaced

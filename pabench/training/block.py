@@ -105,7 +105,7 @@ class Block:
         return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist(), *done])
 
     def pairing(self, module: nn.Module) -> dict[str, str]:
-        """Hashes of what every criterion of the block must share (`ablation.alike`), for `status --pairing`."""
+        """Hashes of what every criterion of the block must share (`ablations.alike`), for `status --pairing`."""
         n, seed = len(self.train.split), self.cell.seed_for
         augment = self.cell.recipe.augment
         return {
