@@ -7,9 +7,11 @@ import doctest
 import pytest
 
 from pabench.cli import forecast
+from pabench.cli.forecast import dry_run
 from pabench.run.session import Session
 
 from ..run.test_outlook import LINES, ONE, SUITE, ask, figures
+from ..training.conftest import session
 from .test_main import pabench
 
 
@@ -91,3 +93,13 @@ def test_missing_data_leaves_the_time_unknown_and_the_rest_told(tmp_path, monkey
 
 def test_doctests_hold():
     assert doctest.testmod(forecast).failed == 0
+
+
+def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pabench.run.estimate.Clock.together", lambda *_: 0.0)
+
+    dry_run(session(tmp_path))
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "ablations: none (5), shuffle (4), reinit (4), invert (4), random_labels (4), shuffled_pixels (4)" in said
+    assert "scorings: 8" in said  # two criteria, as they are, inverted, and with two other batches

@@ -9,9 +9,11 @@ import pytest
 
 from pabench import registry
 from pabench.report.status import counts
+from pabench.run.tasks import plan
 from pabench.store.store import Store
 
 from ..conftest import forget_plugins
+from ..training.conftest import session
 from .conftest import FOUR, ONE_SEED, SUITE, run, write
 
 
@@ -198,3 +200,18 @@ def test_failed_cells_run_again_only_when_asked(tmp_path, monkeypatch):
     assert {k: r["created"] for k, r in untouched.items()} == created
     assert all(r["created"] != created[k] for k, r in retried.items())
     assert len(list((tmp_path / "out" / "history").iterdir())) == len(records)
+
+
+def test_a_shuffle_waits_for_its_parent_and_training_for_its_shuffle(tmp_path):
+    opened = session(tmp_path, only=("criterion=snip",))
+
+    tasks = {t.title: t for t in plan(opened.store, opened.chosen, device="cpu").tasks}
+
+    where = "digits / lenet_300_100 / snip"
+    scoring, shuffles = tasks[f"{where} / seed 0: masks"], f"{where} / shuffle / seed 0: masks"
+    trained = tasks[f"{where} 0.9 / shuffle / seed 0"]
+    (shuffling,) = [t for t in plan(opened.store, opened.chosen, device="cpu").tasks if t.key in trained.after]
+    assert shuffling.title == shuffles
+    assert shuffling.after == (scoring.key,)
+    assert tasks[f"{where} 0.9 / reinit / seed 0"].after == (scoring.key,)
+    assert len(scoring.payload["cells"]) == 2  # two sparsities, whatever is derived from them
