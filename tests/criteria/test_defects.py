@@ -34,7 +34,7 @@ DEFECTS = {
     ],
     "a threshold prunes or keeps all that are tied with it": [
         "scoring/test_selection.py::test_ties_are_broken_by_index_and_counted",
-        "scoring/test_library.py::test_every_criterion_keeps_exactly_the_count_asked_for",
+        "scoring/test_pruning.py::test_every_criterion_keeps_exactly_the_count_asked_for",
     ],
     "thresholds off by one": ["scoring/test_selection.py::test_the_kept_count_is_that_of_exact_arithmetic"],
     "a dead network turns into a mask of ones": [

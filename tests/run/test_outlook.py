@@ -1,24 +1,21 @@
-"""What `pabench plan` and a dry run say of a suite before it runs."""
+"""What a suite will cost and what it can show: cells, hours, detectable differences."""
 
 from __future__ import annotations
 
-import doctest
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pabench.cli import forecast
-from pabench.run import estimate, outlook
-from pabench.run.estimate import Clock
-from pabench.run.session import Options, Session
+from pabench.run import outlook
 from pabench.statistics.power import Comparison, paired_sd
 from pabench.store.store import Store
-from pabench.suite.cell import Cell
 
 from ..cli.test_main import Said, pabench
 from ..synthetic import CRITERIA, cells, manifest, record
+
+pytestmark = pytest.mark.usefixtures("hourly")
 
 SUITE = """
 protocol: pai-v1
@@ -31,13 +28,6 @@ recipe: {epochs: 1, batch_size: 32, augment: none}
 """
 ONE = SUITE.replace("lenet_300_100, ", "").replace("seeds: 4", "seeds: 2")
 LINES = SUITE.replace("grasp]", "grasp, magnitude_after_training, small_dense]")
-HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _hourly(monkeypatch):
-    """A training takes an hour, wherever it would be timed."""
-    monkeypatch.setattr(estimate, "_calibrated", lambda *_: HOUR)
 
 
 def ask(folder: Path, *words: str | Path, text: str = SUITE, command: tuple[str, ...] = ("plan",)) -> Said:
@@ -88,17 +78,6 @@ def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
     assert "trainings: 96, 8 dense ones for reference lines among them" in told
 
 
-def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(Session, "check_criteria", lambda *_, **__: ())
-    text = LINES.replace("seeds: 4", "seeds: 1\nmetrics: [ntk]")
-
-    said = " ".join(ask(tmp_path, "--dry-run", text=text, command=("run",)).stdout.split())
-
-    assert "estimate: 1 day, 0:00:00 of training" in said  # 22 cells and 2 dense trainings
-    assert "2 dense trainings for reference lines included" in said
-    assert "measured: 22 of ntk, whose time is in no estimate" in said  # of every network, the dense ones too
-
-
 def test_detectable_differences_and_needed_seeds_are_those_of_the_t_test(tmp_path):
     """One model or two, one pair or the first of three: SD 0.323, four seeds."""
     found = figures(tmp_path, "--mde", "0.4")
@@ -140,64 +119,6 @@ def test_records_without_spread_fall_back_on_the_default_and_say_why(tmp_path):
     assert f"as {folder} has no two criteria in two blocks" in found["spread"]["source"]
 
 
-def test_what_is_done_is_not_counted_again_and_its_time_is_used(tmp_path):
-    """One cell recorded with 120 s: all of its model take that, all of the other one an hour."""
-    (tmp_path / "some.yaml").write_text(SUITE)
-    options = Options(suite=str(tmp_path / "some.yaml"), device="cpu", jobs=1, output=tmp_path / "out")
-    session = Session.open(options)
-    cell = session.cells[0]
-    good = record(replace(cell))
-    session.store.open_study(session._manifest({"pabench": "0"}))
-    session.store.commit("records", cell.key, {**good, "cost": {**good["cost"], "training_seconds": 120.0}})
-
-    found = figures(tmp_path, "-o", tmp_path / "out")
-
-    assert (found["cells"], found["done"], found["trainings"]) == (56, 1, 55)
-    assert found["hours"] == pytest.approx(27 * 120 / 3600 + 28)
-    assert found["time"].startswith("partly from records")
-
-
-def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json():
-    cell = cells()[0]
-    cell = replace(cell, dataset=replace(cell.dataset, args={"mean": (0.5,), "size": 0}))
-
-    again = Cell.from_json(json.loads(json.dumps({**cell.to_json()}, sort_keys=True)))
-
-    assert estimate._kind(again) == estimate._kind(cell)
-
-
-def test_a_clock_counts_what_it_timed_and_what_it_knew(tmp_path):
-    folder = results(tmp_path / "before", {0: 0.1})
-    known = cells(models=["resnet20"])[0]
-    clock = Clock(Store(folder), None)
-
-    assert 61.0 <= clock.seconds(known) <= 62.0
-    assert clock.seconds(replace(known, recipe=replace(known.recipe, epochs=3))) == HOUR
-    assert (clock.recorded, clock.timed) == (1, 1)
-
-
-def test_one_seed_detects_nothing_and_says_what_would(tmp_path):
-    said = ask(tmp_path, text=ONE.replace("seeds: 2", "seeds: 1")).stdout
-
-    assert "one model, one pair: nothing with one seed; 0.5 points take 6 seeds" in said
-
-
-def test_no_difference_of_accuracies_is_large_enough_for_two_seeds_and_many_pairs(tmp_path):
-    """Ten criteria, 45 pairs: t(1 - 0.05 / 90, 1) = 573, times 0.228, the error, times 1.28: 167 points."""
-    names = "random, snip, grasp, magnitude, synflow, force, grad_norm, fisher, iter_snip, synflow_l2"
-    said = ask(tmp_path, text=ONE.replace("random, snip, grasp", names)).stdout
-    reaches = figures(tmp_path, text=ONE.replace("random, snip, grasp", names))["reaches"]
-
-    assert "the first of 45 pairs (Holm): nothing: more than 100 points with 2 seeds; 0.5 points take" in said
-    assert [reach["detectable"] is None for reach in reaches] == [False, True]
-
-
-def test_one_criterion_has_nothing_to_compare(tmp_path):
-    said = ask(tmp_path, text=ONE.replace("[random, snip, grasp]", "[snip]")).stdout
-
-    assert "none: the suite has fewer than two criteria to compare" in said
-
-
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -223,21 +144,3 @@ def test_a_broken_study_is_named(tmp_path):
 
     assert (said.returncode, len(said.stderr.splitlines())) == (3, 1)
     assert f"{folder}/study.json" in said.stderr
-
-
-def test_missing_data_leaves_the_time_unknown_and_the_rest_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("PABENCH_DATA", str(tmp_path / "nothing"))
-    text = SUITE.replace("{name: digits, train_per_class: 10, test_per_class: 5}", "cifar10").replace(
-        "lenet_300_100, ", ""
-    )
-
-    said = ask(tmp_path, text=text)
-
-    assert said.returncode == 5
-    assert "hours: unknown (the data is missing, nothing can be timed)" in said.stdout
-    assert "0.5 points take 6 seeds: 42 trainings\n" in said.stdout
-    assert said.stderr.startswith("missing data: ")
-
-
-def test_doctests_hold():
-    assert doctest.testmod(forecast).failed == 0

@@ -1,4 +1,4 @@
-"""A study from suite to records: paired, reproducible, resumed, and with every failure kept."""
+"""A study from suite to records: paired, reproducible, resumed, refused where it must be, and seen by the library."""
 
 from __future__ import annotations
 
@@ -8,77 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
 import pabench
-from pabench import registry
-from pabench.cli.running import carry_out
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.report.status import counts, pairings
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import VOLATILE, Store
 
-from ..conftest import forget_plugins
-
-SUITE = """
-protocol: pai-v1
-datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
-models: [lenet_300_100]
-criteria: [random, snip, grasp@official, {name: synflow, steps: 3}]
-sparsities: [0, 0.5, 0.9]
-seeds: 2
-recipe: {epochs: 2, batch_size: 32, lr: 0.05, augment: {crop: 1}}
-"""
-FOUR = "random, snip, grasp@official, {name: synflow, steps: 3}"
-ONE_SEED = SUITE.replace("seeds: 2", "seeds: 1")
-
-
-def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
-    path = folder / f"{name}.yaml"
-    path.write_text(text)
-    return path
-
-
-def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
-    """Exit code and records by (criterion, sparsity, seed)."""
-    options = {"engine": "inline", "device": "cpu"} | options
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.cli.running.write", lambda folder: folder)  # the page has tests of its own
-        code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
-    return code, named(output)
-
-
-def named(folder: Path) -> dict:
-    return {
-        (r["labels"]["criterion"], r["cell"]["sparsity"], r["cell"]["seed"]): r
-        for r in Store(folder).records().values()
-    }
+from .conftest import FOUR, ONE_SEED, SUITE, named, run, write
+from .test_resolve import ZERO
 
 
 def lasting(record: dict) -> dict:
     return {k: v for k, v in record.items() if k not in VOLATILE}
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    code, records = run(write(folder), folder / "out")
-    assert code == 0
-    return folder, records
-
-
-def test_every_cell_has_one_record_and_the_dense_baseline_one_a_block(study):
-    _, records = study
-
-    criteria = {"random", "snip", "grasp@official", "synflow (steps=3)"}
-    pruned = {(c, s, seed) for c in criteria for s in (0.5, 0.9) for seed in (0, 1)}
-    assert set(records) == pruned | {("dense", 0.0, 0), ("dense", 0.0, 1)}
-    assert all(r["status"] == "ok" for r in records.values())
 
 
 def test_criteria_of_a_block_share_weights_order_augmentation_and_scoring_batch(study):
@@ -150,52 +96,6 @@ def test_a_record_has_what_was_measured(study):
     assert record["environment"]["torch"]
 
 
-def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path, monkeypatch):
-    snip = registry.plugin("criteria", "snip")
-    score, calls = snip.score, []
-    monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(self.steps) or score(self, ctx))
-    text = ONE_SEED.replace(FOUR, "snip, {name: snip, steps: 3}")
-
-    run(write(tmp_path, text), tmp_path / "out")
-
-    assert calls.count(1) == 1 + 1  # the check, and one pass for the two sparsities
-    assert calls.count(3) == 1 + 6  # the check, and three rounds for each
-
-
-def test_a_finished_study_computes_nothing(study, monkeypatch):
-    folder, records = study
-    monkeypatch.setattr("pabench.training.train.train", lambda *a: pytest.fail("trained again"))
-
-    code, again = run(folder / "study.yaml", folder / "out")
-
-    assert code == 0
-    assert again == records
-
-
-def test_one_more_sparsity_computes_only_that_one(tmp_path):
-    text = ONE_SEED.replace("random, snip, grasp@official", "random, snip")
-    _, before = run(write(tmp_path, text), tmp_path / "out")
-
-    _, after = run(write(tmp_path, text.replace("0.9]", "0.9, 0.95]")), tmp_path / "out")
-
-    assert all(after[k] == r for k, r in before.items())
-    assert {k[:2] for k in set(after) - set(before)} == {("random", 0.95), ("snip", 0.95), ("synflow (steps=3)", 0.95)}
-
-
-def test_lost_masks_are_made_again(tmp_path):
-    """A receipt without its mask file must not fail every later cell."""
-    text = ONE_SEED.replace(FOUR, "snip")
-    _, before = run(write(tmp_path, text), tmp_path / "out")
-    for mask in (tmp_path / "out" / "masks").iterdir():
-        mask.unlink()
-
-    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
-
-    assert code == 0
-    store = Store(tmp_path / "out")
-    assert all(store.has_mask(r["receipt"]["mask"]) for r in before.values() if r["receipt"])
-
-
 def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
     """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
     text = ONE_SEED.replace(FOUR, "random")
@@ -203,26 +103,6 @@ def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
     run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
 
     assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
-
-
-def test_a_scoring_that_failed_is_tried_again_for_a_new_cell(tmp_path, monkeypatch):
-    """An out-of-memory of yesterday says nothing about today's recipe."""
-    text = ONE_SEED.replace(FOUR, "snip").replace("[0, 0.5, 0.9]", "[0.9]")
-    snip = registry.plugin("criteria", "snip")
-    score = snip.score
-
-    def full(self, ctx):
-        raise MemoryError("out of memory")
-
-    monkeypatch.setattr(snip, "score", full)
-    code, records = run(write(tmp_path, text), tmp_path / "out")
-    assert code == 3
-    assert [r["kind"] for r in records.values()] == ["oom"]
-    monkeypatch.setattr(snip, "score", score)
-
-    code, _ = run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
-
-    assert code == 0
 
 
 def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criteria_nothing(tmp_path):
@@ -234,141 +114,6 @@ def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criter
     assert records["random", 0.9, 0]["receipt"]["gradient_norm"]["before"] > 0
     assert records["snip", 0.9, 0]["kind"] == "data"
     assert "has 4 images, 10 per class are needed" in records["snip", 0.9, 0]["message"]
-
-
-def test_other_augmentation_reuses_the_masks_too(tmp_path):
-    """Masks depend on weights and scoring batch, and not on how the network is trained afterwards."""
-    text = ONE_SEED.replace(FOUR, "snip")
-    run(write(tmp_path, text), tmp_path / "out")
-
-    code, records = run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
-
-    assert code == 0
-    assert len(records) == 3
-    assert len(Store(tmp_path / "out").records()) == 6
-
-
-def test_a_changed_recipe_reuses_the_masks_and_keeps_the_old_records(tmp_path):
-    text = ONE_SEED.replace(FOUR, "snip")
-    run(write(tmp_path, text), tmp_path / "out")
-    receipts = set(Store(tmp_path / "out").records("receipts"))
-
-    run(write(tmp_path, text.replace("lr: 0.05", "lr: 0.06")), tmp_path / "out")
-
-    store = Store(tmp_path / "out")
-    assert set(store.records("receipts")) == receipts
-    assert len(store.records()) == 6
-    assert counts(tmp_path / "out")["cells"] == 3  # the report is about the suite as it is now
-
-
-PLUGIN = """
-from dataclasses import dataclass
-from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
-
-@dataclass(frozen=True, kw_only=True)
-class Theirs(ScoreCriterion):
-    name = "theirs"
-
-    def score(self, ctx: ScoreContext) -> Tensors:
-        {body}
-"""
-
-
-FAILURES = {
-    "unlucky": ("raise ValueError('no luck')", "ValueError: no luck"),
-    "leaving": ("raise SystemExit(0)", "SystemExit: 0"),
-    "interrupting": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-    "undefined": ("return {n: w / 0 * 0 for n, w in ctx.kept.items()}", "scores are not a number"),
-}
-
-
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory):
-    """One study of four plugins that fail, each in its own way, beside a criterion that does not."""
-    folder = tmp_path_factory.mktemp("failed")
-    (folder / "criteria").mkdir()
-    for name, (body, _) in FAILURES.items():
-        (folder / "criteria" / f"{name}.py").write_text(
-            PLUGIN.format(body=body).replace("theirs", name).replace("Theirs", name.capitalize())
-        )
-    forget_plugins()
-    text = SUITE.replace(FOUR, f"random, {', '.join(FAILURES)}")
-    found = run(write(folder, text), folder / "out", engine="processes", jobs=2)
-    forget_plugins()
-    return found
-
-
-@pytest.mark.parametrize("name", FAILURES)
-def test_a_plugin_that_fails_costs_its_own_cells_only(failed, name):
-    code, records = failed
-
-    assert code == 3
-    assert {r["status"] for (criterion, _, _), r in records.items() if criterion in ("random", "dense")} == {"ok"}
-    theirs = [r for (criterion, _, _), r in records.items() if criterion == name]
-    assert len(theirs) == 4
-    for record in theirs:
-        assert (record["status"], record["kind"]) == ("failed", "plugin-error")
-        assert FAILURES[name][1] in record["message"]
-        assert f"{name}.py" in record["traceback"] or "selection" in record["traceback"]
-
-
-@pytest.mark.usefixtures("fresh_registry")
-def test_a_broken_file_beside_a_suite_matters_only_to_who_names_it(tmp_path):
-    (tmp_path / "criteria").mkdir()
-    (tmp_path / "criteria" / "half_saved.py").write_text("def score(")
-    suite = write(tmp_path, ONE_SEED.replace(FOUR, "random"))
-
-    assert run(suite, tmp_path / "out")[0] == 0
-    with pytest.raises(MissingError, match=r"'half_saved' could not be loaded: .*half_saved.py: SyntaxError"):
-        Session.open(Options(suite=str(write(tmp_path, ONE_SEED.replace(FOUR, "half_saved")))))
-
-
-@pytest.mark.usefixtures("fresh_registry")
-def test_plugins_are_relative_to_the_suite_and_not_to_where_one_stands(tmp_path, monkeypatch):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "theirs.py").write_text(PLUGIN.format(body="return dict(ctx.kept)"))
-    write(tmp_path / "deep", ONE_SEED.replace(FOUR, "theirs") + "plugins: [theirs.py]\n")
-    monkeypatch.chdir(tmp_path)
-
-    assert len(Session.open(Options(suite="deep/study.yaml", device="cpu")).cells) == 3
-
-
-@pytest.mark.usefixtures("fresh_registry")
-def test_a_mended_plugin_is_another_criterion_and_its_cells_run(tmp_path):
-    plugin = tmp_path / "theirs.py"
-    plugin.write_text(PLUGIN.format(body="raise ValueError('no luck')"))
-    text = SUITE.replace(FOUR, "theirs")
-    suite = write(tmp_path, text.replace("seeds: 2", "seeds: 1") + "plugins: [theirs.py]\n")
-    first, _ = run(suite, tmp_path / "out")
-
-    forget_plugins()
-    plugin.write_text(PLUGIN.format(body="return dict(ctx.kept)  # mended"))
-    second, _ = run(suite, tmp_path / "out")
-
-    assert (first, second) == (3, 0)
-    assert counts(tmp_path / "out")["ok"] == 3
-    assert counts(tmp_path / "out")["failures"] == []
-
-
-def test_failed_cells_run_again_only_when_asked(tmp_path, monkeypatch):
-    text = SUITE.replace("lr: 0.05", "lr: 1e30").replace(FOUR, "random")
-    suite = write(tmp_path, text)
-    code, records = run(suite, tmp_path / "out")
-    created = {k: r["created"] for k, r in records.items()}
-    assert code == 3
-    assert all(r["kind"] == "diverged" and "epoch 1" in r["message"] for r in records.values())
-
-    later = datetime(2100, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr("pabench.store.record.datetime", Mock(now=lambda _: later))
-    _, untouched = run(suite, tmp_path / "out")
-    _, retried = run(suite, tmp_path / "out", retry=True)
-
-    assert {k: r["created"] for k, r in untouched.items()} == created
-    assert all(r["created"] != created[k] for k, r in retried.items())
-    assert len(list((tmp_path / "out" / "history").iterdir())) == len(records)
-
-
-ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(FOUR, "snip")
 
 
 @pytest.mark.parametrize(("policy", "status"), [("mark", "ok"), ("refuse", "skipped")])
@@ -383,15 +128,6 @@ def test_a_degenerate_ranking_is_marked_or_refused_and_never_fine(tmp_path, poli
     assert record["status"] == status
     assert "degenerate" in {f["flag"] for f in record["flags"]}
     assert counts(tmp_path / "out")["flags"]["degenerate"] == 1
-
-
-def test_zero_initialised_batchnorms_are_switched_off_by_default_and_in_the_key(tmp_path):
-    text = ZERO.replace(", args: {zero_init_last: true}", "")
-    by_default = Session.open(Options(suite=str(write(tmp_path, text)), device="cpu")).cells
-    asked_for = Session.open(Options(suite=str(write(tmp_path, ZERO)), device="cpu")).cells
-
-    assert {c.model.args["zero_init_last"] for c in by_default} == {False}
-    assert not {c.key for c in by_default} & {c.key for c in asked_for}
 
 
 def test_a_missing_dataset_is_said_before_anything_runs_and_the_others_go_on(tmp_path, capsys, monkeypatch):
@@ -439,19 +175,6 @@ def test_a_huge_grid_asks_first(tmp_path):
     with pytest.raises(SuiteError, match="9,000,000,000 cells; --yes"):
         Session.open(Options(suite=str(write(tmp_path, text))))
     assert time.monotonic() - began < 1
-
-
-def test_parameter_errors_name_the_line_of_the_suite(tmp_path):
-    text = SUITE.replace("steps: 3", "stepz: 3").replace("random,", "random, {name: snp},")
-
-    with pytest.raises(SuiteError) as error:
-        Session.open(Options(suite=str(write(tmp_path, text))))
-
-    lines = str(error.value).splitlines()
-    assert len(lines) == 2
-    assert "study.yaml:5:" in lines[0]
-    assert "did you mean 'snip'?" in str(error.value)
-    assert "did you mean 'steps'?" in str(error.value)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
@@ -524,9 +247,6 @@ def test_the_manifest_tells_the_whole_suite(study):
     assert manifest["suite"] == SUITE
     assert len(manifest["cells"]) == 18
     assert manifest["command"].startswith("pabench run")
-
-
-# --- The library's view of a suite ------------------------------------------------------------------------------------
 
 
 def test_a_loaded_suite_has_the_cells_that_a_run_makes_records_of(study):

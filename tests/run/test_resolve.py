@@ -1,0 +1,57 @@
+"""What a suite names, made complete: plugins beside it, models with their defaults, and errors with their lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from pabench.errors import MissingError, SuiteError
+from pabench.run.session import Options, Session
+
+from .conftest import FOUR, ONE_SEED, SUITE, run, write
+from .test_tasks import PLUGIN
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_broken_file_beside_a_suite_matters_only_to_who_names_it(tmp_path):
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "half_saved.py").write_text("def score(")
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "random"))
+
+    assert run(suite, tmp_path / "out")[0] == 0
+    with pytest.raises(MissingError, match=r"'half_saved' could not be loaded: .*half_saved.py: SyntaxError"):
+        Session.open(Options(suite=str(write(tmp_path, ONE_SEED.replace(FOUR, "half_saved")))))
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_plugins_are_relative_to_the_suite_and_not_to_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "theirs.py").write_text(PLUGIN.format(body="return dict(ctx.kept)"))
+    write(tmp_path / "deep", ONE_SEED.replace(FOUR, "theirs") + "plugins: [theirs.py]\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert len(Session.open(Options(suite="deep/study.yaml", device="cpu")).cells) == 3
+
+
+ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(FOUR, "snip")
+
+
+def test_zero_initialised_batchnorms_are_switched_off_by_default_and_in_the_key(tmp_path):
+    text = ZERO.replace(", args: {zero_init_last: true}", "")
+    by_default = Session.open(Options(suite=str(write(tmp_path, text)), device="cpu")).cells
+    asked_for = Session.open(Options(suite=str(write(tmp_path, ZERO)), device="cpu")).cells
+
+    assert {c.model.args["zero_init_last"] for c in by_default} == {False}
+    assert not {c.key for c in by_default} & {c.key for c in asked_for}
+
+
+def test_parameter_errors_name_the_line_of_the_suite(tmp_path):
+    text = SUITE.replace("steps: 3", "stepz: 3").replace("random,", "random, {name: snp},")
+
+    with pytest.raises(SuiteError) as error:
+        Session.open(Options(suite=str(write(tmp_path, text))))
+
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2
+    assert "study.yaml:5:" in lines[0]
+    assert "did you mean 'snip'?" in str(error.value)
+    assert "did you mean 'steps'?" in str(error.value)

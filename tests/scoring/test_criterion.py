@@ -1,0 +1,52 @@
+"""The interface of criteria: rounds for any score, and a plugin that breaks its contract is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import pabench
+from pabench.errors import PluginError
+from pabench.scoring.criterion import ScoreCriterion
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp"])
+@pytest.mark.parametrize("schedule", ["exponential", "linear"])
+def test_any_schedule_goes_with_any_score(case, criterion, schedule):
+    """In rounds a criterion sees the pruned network, so its mask is another than in one shot."""
+    reference = case("a")
+
+    once = pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch)
+    rounds = pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch, steps=4, schedule=schedule)
+
+    assert rounds.receipt["rounds"] == 4
+    assert rounds.receipt["kept"] == once.receipt["kept"] == 493
+    assert any(not torch.equal(once[n], rounds[n]) for n in once)
+
+
+class Broken(ScoreCriterion):
+    """Gives what each test says."""
+
+    name = "broken"
+    gives = staticmethod(lambda ctx: {})
+
+    def score(self, ctx):
+        return type(self).gives(ctx)
+
+
+@pytest.mark.parametrize(
+    ("gives", "message"),
+    [
+        (lambda c: None, r"score\(\) gave NoneType"),
+        (lambda c: {}, "no scores for fc1.weight, fc2.weight, fc3.weight"),
+        (lambda c: {**c.weights, "fc9.weight": c.weights["fc1.weight"]}, "fc9.weight, which are no prunable weights"),
+        (lambda c: {**c.weights, "fc1.weight": torch.ones(3)}, r"fc1.weight: scores are \(3,\)"),
+        (lambda c: {n: (w > 0) for n, w in c.weights.items()}, "scores are torch.bool"),
+        (lambda c: {n: w * float("nan") for n, w in c.weights.items()}, "fc1.weight: 3072 of 3072 scores are not a"),
+    ],
+)
+def test_a_plugin_that_breaks_its_contract_is_named_with_the_layer(case, monkeypatch, gives, message):
+    monkeypatch.setattr(Broken, "gives", staticmethod(gives))
+
+    with pytest.raises(PluginError, match=message):
+        pabench.prune(case("a").module, Broken(), sparsity=0.5)

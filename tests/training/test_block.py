@@ -1,0 +1,32 @@
+"""What the cells of a block share, and what an ablation draws in its place: weights and scoring batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pabench.training.block import Block
+
+from .conftest import CPU
+
+
+def test_re_drawn_weights_come_from_the_same_distribution(study):
+    """300 x 64 weights, normal of SD sqrt(2 / 64) = 0.1768 (Kaiming); the standard error of an SD is 0.5 % of it."""
+    cell = next(c for c in study[2] if c.ablation == "reinit")
+
+    before, after = (Block(c, CPU).network().state_dict()["fc1.weight"] for c in (cell.parent(), cell))
+
+    assert not torch.equal(before, after)
+    assert [before.std().item(), after.std().item()] == pytest.approx([0.1768, 0.1768], rel=0.02)
+
+
+def test_the_scoring_batch_of_an_ablation_is_the_block_s_own_permuted(study):
+    of = {c.ablation: Block(c, CPU).scoring_batches(10, 1)[0] for c in study[2] if c.criterion}
+    (x, y), labels, pixels = of[""], of["random_labels"], of["shuffled_pixels"]
+
+    assert torch.equal(labels[0], x)
+    assert labels[1].bincount().tolist() == y.bincount().tolist() == [10] * 10
+    assert not torch.equal(labels[1], y)
+    assert torch.equal(pixels[1], y)
+    assert torch.equal(pixels[0].flatten(1).sort().values, x.flatten(1).sort().values)
+    assert not torch.equal(pixels[0], x)

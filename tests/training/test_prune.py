@@ -1,0 +1,188 @@
+"""The masks of a block's cells and of their ablations: what each changes, and what is made first or not at all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pabench import registry
+from pabench.cli.running import carry_out
+from pabench.report.status import counts
+from pabench.scoring.masks import unpack
+from pabench.store.store import VOLATILE, Store
+
+from .conftest import SUITE, named, session
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
+def masks_of(folder, record) -> dict[str, torch.Tensor]:
+    return unpack(Store(folder).get_mask(record["receipt"]["mask"]))[0]
+
+
+def equal(a, b) -> bool:
+    return all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_a_shuffle_changes_the_mask_within_layers_and_nothing_else(study):
+    folder, records, _ = study
+
+    for criterion in ("random", "snip"):
+        plain, shuffled = records[criterion, 0.9, ""], records[criterion, 0.9, "shuffle"]
+        before, after = masks_of(folder, plain), masks_of(folder, shuffled)
+        assert {n: int(m.sum()) for n, m in after.items()} == {n: int(m.sum()) for n, m in before.items()}
+        assert [n for n in before if torch.equal(after[n], before[n])] == []
+        assert shuffled["pairing"] == plain["pairing"]
+        assert shuffled["receipt"]["shuffle"]["layers_changed"] == 3
+        assert shuffled["receipt"]["shuffle"]["overlap"] < 0.2
+        assert shuffled["receipt"]["layers"] == plain["receipt"]["layers"]
+        assert shuffled["receipt"]["gradient_norm"]["before"] == plain["receipt"]["gradient_norm"]["before"]
+        assert shuffled["receipt"]["gradient_norm"]["after"] != plain["receipt"]["gradient_norm"]["after"]
+
+
+def test_re_drawn_weights_keep_the_mask_the_order_and_the_augmentation(study):
+    _, records, _ = study
+
+    drawn = set()
+    for criterion in ("random", "snip"):
+        plain, redrawn = records[criterion, 0.9, ""], records[criterion, 0.9, "reinit"]
+        assert redrawn["receipt"]["mask"] == plain["receipt"]["mask"]
+        differing = {part for part in plain["pairing"] if plain["pairing"][part] != redrawn["pairing"][part]}
+        assert differing == {"weights"}
+        drawn.add(redrawn["pairing"]["weights"])
+        assert redrawn["receipt"]["gradient_norm"] is None  # that of the parent's weights says nothing here
+        assert "scoring_seconds" not in redrawn["cost"]
+    assert len(drawn) == 1  # the same draw for all criteria of the block
+
+
+def test_inverted_scores_keep_the_other_weights(study):
+    """At 50 % the lowest half is what the criterion removed."""
+    folder, records, _ = study
+
+    for criterion in ("random", "snip"):
+        plain, inverted = records[criterion, 0.5, ""], records[criterion, 0.5, "invert"]
+        before, after = masks_of(folder, plain), masks_of(folder, inverted)
+        assert sum(int((before[n] & after[n]).sum()) for n in before) == 0
+        assert inverted["receipt"]["kept"] == plain["receipt"]["kept"] == 25100
+        assert inverted["pairing"] == plain["pairing"]
+        assert inverted["receipt"]["scores"] == plain["receipt"]["scores"]
+
+
+def test_a_receipt_counts_its_scores_and_times_one_gradient_of_as_many_images(study):
+    """50,200 weights in all; 10 images for each of 10 classes. A shuffle is not scored, and mask files hold no time."""
+    folder, records, _ = study
+
+    for criterion, images in (("random", 0), ("snip", 100)):
+        made = records[criterion, 0.9, ""]
+        histogram = made["receipt"]["score_histogram"]
+        counted = sum(histogram["positive"]) + sum(histogram["negative"]) + histogram["zero"]
+        assert counted == made["receipt"]["total"] == 50200
+        assert histogram["zero"] == made["receipt"]["zero_scores"]
+        assert (made["cost"]["scoring_images"], made["cost"]["gradient_images"]) == (images, 100)
+        assert 0 < made["cost"]["gradient_seconds"] < made["cost"]["wall_seconds"]
+        _, inside = unpack(Store(folder).get_mask(made["receipt"]["mask"]))
+        assert not {"score_histogram", "scores", "gradient_norm"} & set(inside)
+    assert "gradient_seconds" not in records["snip", 0.9, "shuffle"]["cost"]
+
+
+@pytest.mark.parametrize("name", ["random_labels", "shuffled_pixels"])
+def test_an_ablation_of_the_batch_changes_what_is_scored_and_not_what_is_trained(study, name):
+    folder, records, _ = study
+    plain, other = records["snip", 0.9, ""], records["snip", 0.9, name]
+
+    assert not equal(masks_of(folder, plain), masks_of(folder, other))
+    differing = {part for part in plain["pairing"] if plain["pairing"][part] != other["pairing"][part]}
+    assert differing == {"scoring_batch"}
+    assert other["receipt"]["batch"] != plain["receipt"]["batch"]
+    # measured on the images as they are
+    assert other["receipt"]["gradient_norm"]["before"] == plain["receipt"]["gradient_norm"]["before"]
+
+
+@pytest.mark.parametrize("name", ["random_labels", "shuffled_pixels"])
+def test_a_data_free_criterion_has_no_batch_to_change_and_its_cell_says_so(study, name):
+    folder, records, _ = study
+
+    record = records["random", 0.9, name]
+    assert (record["status"], record["kind"], record["result"]) == ("skipped", "inapplicable", None)
+    assert record["message"].startswith("random is data-free")
+    assert counts(folder)["skipped"] == 4
+
+
+def test_nothing_is_scored_for_a_shuffle_or_for_re_drawn_weights(tmp_path, monkeypatch):
+    """The check, and one scoring of snip that serves two sparsities, their shuffles and their re-drawn networks."""
+    snip = registry.plugin("criteria", "snip")
+    score, calls = snip.score, []
+    monkeypatch.setattr(snip, "score", lambda self, ctx: calls.append(1) or score(self, ctx))
+    text = SUITE.replace("[random, snip]", "[snip]").replace(", invert, random_labels, shuffled_pixels]", "]")
+
+    assert carry_out(session(tmp_path, text)) == 0
+
+    assert len(calls) == 1 + 1
+    assert len(Store(tmp_path / "out").records()) == 7
+
+
+@pytest.mark.parametrize("name", ["shuffle", "reinit"])
+def test_the_mask_of_a_parent_that_is_not_chosen_is_made_first(study, tmp_path, name):
+    _, records, _ = study
+    only = ("criterion=snip", "sparsity=0.9", f"ablation={name}")
+
+    assert carry_out(session(tmp_path, only=only)) == 0
+
+    (record,) = Store(tmp_path / "out").records().values()
+    assert {k: v for k, v in record.items() if k not in VOLATILE} == {
+        k: v for k, v in records["snip", 0.9, name].items() if k not in VOLATILE
+    }
+
+
+def test_a_lost_mask_of_the_parent_is_made_again(tmp_path):
+    chosen = {"only": ("criterion=snip", "sparsity=0.9", "ablation=none")}
+    assert carry_out(session(tmp_path, **chosen)) == 0
+    for mask in (tmp_path / "out" / "masks").iterdir():
+        mask.unlink()
+
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle"))) == 0
+
+    assert named(tmp_path / "out")["snip", 0.9, "shuffle"]["status"] == "ok"
+
+
+def test_a_parent_that_failed_fails_its_shuffle_and_says_why(tmp_path, monkeypatch):
+    snip = registry.plugin("criteria", "snip")
+    score = snip.score
+
+    def full(self, ctx):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(snip, "score", full)
+    only = ("criterion=snip", "sparsity=0.9", "ablation=none,shuffle,reinit")
+    assert carry_out(session(tmp_path, only=only)) == 3
+    failed = named(tmp_path / "out")
+    assert failed["snip", 0.9, "reinit"]["kind"] == failed["snip", 0.9, ""]["kind"] == "oom"
+    assert failed["snip", 0.9, "shuffle"]["message"] == "DataError: no mask to shuffle: MemoryError: out of memory"
+
+    monkeypatch.setattr(snip, "score", score)
+
+    assert carry_out(session(tmp_path, only=only, retry=True)) == 0
+
+
+def test_a_parent_that_declines_skips_its_ablations(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.plugin("criteria", "snip"), "declines", lambda self, ctx: "no, thanks")
+
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9"))) == 0
+
+    skipped = {(r["status"], r["kind"], r["message"]) for r in Store(tmp_path / "out").records().values()}
+    assert skipped == {("skipped", "declined", "snip declines this network: no, thanks")}
+
+
+def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
+    """The receipt of the parent names the weights it was made for."""
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=none"))) == 0
+    store = Store(tmp_path / "out")
+    cell = next(c for c in session(tmp_path).cells if c.title.endswith("snip 0.9 / seed 0"))
+    receipt = store.get("receipts", cell.pruning_key)
+    store.quarantine("receipts", cell.pruning_key, "test")
+    store.commit("receipts", cell.pruning_key, {**receipt, "pairing": {**receipt["pairing"], "weights": "f" * 64}})
+
+    assert carry_out(session(tmp_path, only=("criterion=snip", "sparsity=0.9", "ablation=shuffle,reinit"))) == 3
+
+    found = named(tmp_path / "out")
+    assert "other weights or images" in found["snip", 0.9, "shuffle"]["message"]
