@@ -70,7 +70,7 @@ DEFECTS = {
         "criteria/test_defects.py::test_no_round_goes_below_the_density_asked_for",
     ],
     "a sampler that needs one image more per class": [
-        "data/test_dataset.py::test_a_scoring_batch_may_use_every_image_of_a_class",
+        "data/test_split.py::test_a_scoring_batch_may_use_every_image_of_a_class",
     ],
     "momentum and weight decay revive pruned weights": [
         "scoring/test_masks.py::test_pruned_weights_are_zero_after_every_step_of_any_optimizer",
