@@ -115,9 +115,9 @@ def _lines(found: Verification) -> list[str]:
     from pabench.words import count, plain
 
     study, records = found.found.foreign.study or {}, found.found.records.values()
-    ended = ", ".join(
-        f"{n} {status}" for status in ("ok", "failed", "skipped") if (n := sum(r["status"] == status for r in records))
-    )
+    statuses = [record["status"] for record in records]
+    counted = {status: statuses.count(status) for status in ("ok", "failed", "skipped")}
+    ended = ", ".join(f"{n} {status}" for status, n in counted.items() if n)
     kind = "submission" if found.found.foreign.is_submission else "results folder"
     lines = [f"{plain(study.get('name', found.folder))}: {kind}, digest {found.digest}"]
     lines += [f"  {count(len(found.found.cells), 'cell')}: {ended or 'no record'}, {len(found.found.missing)} missing"]

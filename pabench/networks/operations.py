@@ -24,7 +24,12 @@ MOVES = frozenset(
     }
 )
 """Numbers go elsewhere, none changes."""
-AVERAGES = frozenset({"mean", "sum", "fold"} | {f"{kind}avg_pool{d}d" for kind in ("", "adaptive_") for d in (1, 2, 3)})
+AVERAGES = frozenset(
+    {
+        *("mean", "sum", "fold", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+    }
+)
 """Sums with equal weights."""
 LAYERS = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 SUMS = frozenset({"add", "sub", "rsub"})

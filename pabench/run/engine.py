@@ -105,7 +105,9 @@ class Schedule:
                 raise ValueError(f"two tasks have the key {task.key}")
             self._tasks[task.key] = task
         self._rank = {key: rank for rank, key in enumerate(self._tasks)}
-        self._graph = TopologicalSorter({t.key: [k for k in t.after if k in self._tasks] for t in self._tasks.values()})
+        self._graph = TopologicalSorter[str]()
+        for task in self._tasks.values():
+            self._graph.add(task.key, *(key for key in task.after if key in self._tasks))
         try:
             self._graph.prepare()
         except CycleError as error:

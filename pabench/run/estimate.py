@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from statistics import median
 
 import torch
@@ -47,7 +48,7 @@ class Workload:
         """The work of a plan and of the survey that was made for it."""
         prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.kind == "prune"]
         classes = registry.group("metrics").classes
-        wanted = [spec.name for lacking in survey.wanted.values() for _, spec in lacking]
+        wanted = [spec.name for _, spec in chain.from_iterable(survey.wanted.values())]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
         return cls(
             cells=tuple(plan.open),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from pabench.run.engine import Outcome, Task
@@ -48,7 +49,7 @@ class Survey:
                 continue
             named = {spec.name: spec.to_json() for _, spec in wanted}
             what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
-            after = dict.fromkeys(key for cell in cells for key in before[cell.key])
+            after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
             key = digest(["measuring", block, kind, criterion])
             found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))
             found.wanted[key] = wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from math import comb
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def _spread(folder: Path, *, required: bool) -> Spread:
         return default
     cells = stratified(frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")])
     pairs = differences(by_task(cells), [str(name) for name in cells["criterion"].unique()])
-    samples = [values for strata in pairs.values() for values in strata if len(values) > 1]
+    samples = [values for values in chain.from_iterable(pairs.values()) if len(values) > 1]
     sd = typical_sd(samples)
     if sd is None:
         return Spread(paired_sd(), f"default, as {folder} has no two criteria in two blocks of a model: {stated}")

@@ -13,6 +13,7 @@ import types
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ class Processes:
                     children.append(Child(task, attempts[task.key], threads, self.preload))
                 if not children:
                     return
-                wait([end for child in children for end in child.ends], POLL_SECONDS)
+                wait(list(chain.from_iterable(child.ends for child in children)), POLL_SECONDS)
                 for child in list(children):
                     if not child.receive(on_event):
                         child.keep_time(self.grace, stopped=stop.is_set())

@@ -49,7 +49,8 @@ class Masks(dict[str, Tensor]):
     def __repr__(self) -> str:
         """One line; the tensors themselves fill screens."""
         criterion = f"{self.receipt['criterion']}: " if "criterion" in self.receipt else ""
-        flags = "".join(f"; {name}" for name in dict.fromkeys(flag["flag"] for flag in self.flags))
+        names = dict.fromkeys(flag["flag"] for flag in self.flags)
+        flags = "".join(f"; {name}" for name in names)
         kept = f"{self._kept:,} of {self._total:,} weights kept"
         return f"Masks({criterion}sparsity {self.sparsity:.6g}, {kept}{flags})"
 

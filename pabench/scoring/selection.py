@@ -102,10 +102,10 @@ def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | Non
 
 def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[str, Tensor] | None) -> Selection:
     """The highest scores of each layer."""
-    chosen = [_ranked({n: s}, counts[n], within and {n: within[n]}) for n, s in scores.items()]
-    masks = {n: mask for layer in chosen for n, mask in layer.masks.items()}
+    chosen = {n: _ranked({n: s}, counts[n], within and {n: within[n]}) for n, s in scores.items()}
+    masks = {n: layer.masks[n] for n, layer in chosen.items()}
     # A tie only matters where it divides equals: layers that keep or drop all their tied weights do not count.
-    divided = [layer for layer in chosen if layer.tied > layer.kept_of_tied]
+    divided = [layer for layer in chosen.values() if layer.tied > layer.kept_of_tied]
     return Selection(masks, sum(layer.tied for layer in divided), sum(layer.kept_of_tied for layer in divided))
 
 

@@ -14,6 +14,8 @@ from torch import nn
 import pabench
 from pabench.errors import SuiteError
 
+from ..training.test_reference import LATE
+
 CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
 CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "hutchinson", "synflow_l2", "grasp@official-redrawn"]
 QUICK = {
@@ -181,3 +183,22 @@ def test_a_sparsity_out_of_range_is_refused(case):
 def test_data_is_asked_for_where_a_criterion_needs_it(case):
     with pytest.raises(SuiteError, match=r"snip scores by data: give batch=\(x, y\)"):
         pabench.score(case("a").module, "snip")
+
+
+def test_the_library_says_what_trained_weights_are_needed_for():
+    module = nn.Linear(2, 2, bias=False)
+    trained = {"weight": torch.tensor([[0.1, -4.0], [3.0, 0.2]])}
+
+    with pytest.raises(SuiteError, match="trained weights are not known; run it in a suite, or give trained="):
+        pabench.prune(module, LATE, sparsity=0.5)
+    with pytest.raises(SuiteError, match=r"trained: weight is \(1,\), the model's weight is \(2, 2\)"):
+        pabench.prune(module, LATE, sparsity=0.5, trained={"weight": torch.ones(1)})
+    with pytest.raises(SuiteError, match="trained: weight is missing"):
+        pabench.prune(module, LATE, sparsity=0.5, trained={})
+    with pytest.raises(SuiteError, match="small_dense prunes nothing, it trains another network: run it in a suite"):
+        pabench.prune(module, "small_dense", sparsity=0.5)
+
+    masks = pabench.prune(module, LATE, sparsity=0.5, trained=trained)
+    assert masks["weight"].tolist() == [[False, True], [True, False]]
+    scores = pabench.score(module, LATE, trained=trained)["weight"]
+    assert scores.flatten().tolist() == pytest.approx([0.1, 4.0, 3.0, 0.2], abs=1e-6)

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-import pabench
 from pabench.cli.running import carry_out
-from pabench.errors import SuiteError
 from pabench.networks import models as models
 from pabench.report.status import counts, pairings
 from pabench.run.session import Options, Session
@@ -281,25 +279,6 @@ def test_a_network_that_cannot_be_narrowed_is_skipped_with_the_reason(tmp_path):
     reason = "no argument that sets the width of test_efficientnet (EfficientNet) is known"
     assert record["message"] == f"small_dense declines this network: {reason}"
     assert counts(tmp_path / "out")["skipped"] == 2
-
-
-def test_the_library_says_what_trained_weights_are_needed_for():
-    module = nn.Linear(2, 2, bias=False)
-    trained = {"weight": torch.tensor([[0.1, -4.0], [3.0, 0.2]])}
-
-    with pytest.raises(SuiteError, match="trained weights are not known; run it in a suite, or give trained="):
-        pabench.prune(module, LATE, sparsity=0.5)
-    with pytest.raises(SuiteError, match=r"trained: weight is \(1,\), the model's weight is \(2, 2\)"):
-        pabench.prune(module, LATE, sparsity=0.5, trained={"weight": torch.ones(1)})
-    with pytest.raises(SuiteError, match="trained: weight is missing"):
-        pabench.prune(module, LATE, sparsity=0.5, trained={})
-    with pytest.raises(SuiteError, match="small_dense prunes nothing, it trains another network: run it in a suite"):
-        pabench.prune(module, "small_dense", sparsity=0.5)
-
-    masks = pabench.prune(module, LATE, sparsity=0.5, trained=trained)
-    assert masks["weight"].tolist() == [[False, True], [True, False]]
-    scores = pabench.score(module, LATE, trained=trained)["weight"]
-    assert scores.flatten().tolist() == pytest.approx([0.1, 4.0, 3.0, 0.2], abs=1e-6)
 
 
 def test_a_study_of_nothing_but_reference_lines_has_a_report(tmp_path):
