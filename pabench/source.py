@@ -21,6 +21,8 @@ from typing import Any
 
 FOREIGN = {"pabench", *sys.stdlib_module_names}
 """Top-level packages that are never a plugin's own."""
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders in which neighbours have nothing to do with each other."""
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What reading a file may raise that is no Python, or, from a stranger, nested beyond all measure."""
 
@@ -93,31 +95,41 @@ def _own_imports(file: Path) -> list[Path]:
         tree = ast.parse(file.read_bytes())
     except UNREADABLE:
         return []
-    root = _package_root(file)
-    meant = [path for node in ast.walk(tree) for path in _meant(node, file, root)]
+    meant = [path for node in ast.walk(tree) for path in _meant(node, file)]
     # a string may be no possible name of a file: this asks without raising
     found = [path.resolve() for path in meant if isfile(path)]
     return [path for path in found if path != file]
 
 
-def _meant(node: ast.AST, file: Path, root: Path) -> Iterator[Path]:
+def _meant(node: ast.AST, file: Path) -> Iterator[Path]:
     """Files that an import may mean, of a module or of a name in one, and what a string names that ends in `.py`."""
-    names: list[str] = []
+    names: list[list[str]] = []
+    folder = _root(file)
     if isinstance(node, ast.ImportFrom):
-        module = [node.module] if node.module else []
-        names = [".".join(module), *(".".join([*module, alias.name]) for alias in node.names)]
+        module = node.module.split(".") if node.module else []
+        names = [module, *([*module, alias.name] for alias in node.names)]
     elif isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
+        names = [alias.name.split(".") for alias in node.names]
     elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
-        names = [text for a in node.args if (text := _text(a))]
-    relative = isinstance(node, ast.ImportFrom) and node.level
-    folder = file.parents[relative - 1] if relative else root
+        names = [text.split(".") for a in node.args if (text := _text(a))]
+    if isinstance(node, ast.ImportFrom) and node.level:
+        folder = file.parents[node.level - 1]
+    else:
+        names = [name for name in names if _is_own(name[0], file)]
     for name in names:
-        if relative or name.partition(".")[0] not in FOREIGN:
-            path = folder.joinpath(*name.split("."))
-            yield from (path.with_suffix(".py"), path / "__init__.py")
+        path = folder.joinpath(*name)
+        yield from (path.with_suffix(".py"), path / "__init__.py") if name else (path / "__init__.py",)
     if _text(node).endswith(".py"):
         yield file.parent / _text(node)
+
+
+def _is_own(package: str, file: Path) -> bool:
+    """Whether an absolute import from `package` may lead to a file of one's own: of the same package, or beside a file
+    that is in none. Beside a file among installed packages are those of others."""
+    root = _root(file)
+    if root != file.parent:
+        return package == file.relative_to(root).parts[0]
+    return package not in FOREIGN and root.name not in INSTALLED
 
 
 def _text(node: ast.AST) -> str:
@@ -125,8 +137,8 @@ def _text(node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _package_root(file: Path) -> Path:
-    """The folder that a file's absolute imports start from: that of its outermost package, or its own."""
+def _root(file: Path) -> Path:
+    """The folder that a file's absolute imports start from: the one around its outermost package, or its own."""
     return next(folder for folder in file.parents if not (folder / "__init__.py").is_file())
 
 

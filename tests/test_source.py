@@ -108,6 +108,29 @@ def test_a_neighbour_that_is_not_imported_does_not_count(tmp_path):
     assert source_files(loaded(tmp_path / "mine.py", "alone")) == ((tmp_path / "mine.py").resolve(),)
 
 
+@pytest.mark.parametrize(
+    ("package", "imports", "own"),
+    [
+        ("", "import near", ["mine.py"]),
+        ("pkg", "from pkg import near", ["mine.py", "__init__.py", "near.py"]),
+        ("pkg", "from . import near", ["mine.py", "__init__.py", "near.py"]),
+    ],
+)
+def test_of_installed_files_only_the_package_is_ones_own(tmp_path, package, imports, own):
+    """Beside an installed package lies all of torch."""
+    installed = tmp_path / "site-packages"
+    folder = installed / package
+    folder.mkdir(parents=True)
+    if package:
+        (folder / "__init__.py").touch()
+    (installed / "torch.py").write_text("x = 1\n")
+    (folder / "near.py").write_text("y = 1\n")
+    (folder / "mine.py").write_text(f"if False:\n    import torch\n    {imports}\nclass Mine: ...\n")
+
+    cls = loaded(folder / "mine.py", f"installed_{len(package)}_{len(imports)}")
+    assert [path.name for path in source_files(cls)] == own
+
+
 def test_files_that_import_each_other_are_read_once(tmp_path):
     (tmp_path / "mine.py").write_text("if False:\n    import other\nclass Mine: ...\n")
     (tmp_path / "other.py").write_text("import mine\n")
