@@ -127,9 +127,11 @@ def _is_own(package: str, file: Path) -> bool:
     """Whether an absolute import from `package` may lead to a file of one's own: of the same package, or beside a file
     that is in none. Beside a file among installed packages are those of others."""
     root = _root(file)
+    if package in FOREIGN:
+        return False
     if root != file.parent:
         return package == file.relative_to(root).parts[0]
-    return package not in FOREIGN and root.name not in INSTALLED
+    return root.name not in INSTALLED
 
 
 def _text(node: ast.AST) -> str:

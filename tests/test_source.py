@@ -131,6 +131,12 @@ def test_of_installed_files_only_the_package_is_ones_own(tmp_path, package, impo
     assert [path.name for path in source_files(cls)] == own
 
 
+@pytest.mark.parametrize(("kind", "name"), [("metrics", "synflow_r"), ("metrics", "ntk"), ("criteria", "px")])
+def test_a_built_in_plugin_is_its_own_file(kind, name):
+    """What it imports of pabench is pabench's version, which records name, and no part of its source."""
+    assert [path.name for path in source_files(registry.plugin(kind, name))] == [f"{name}.py"]
+
+
 def test_files_that_import_each_other_are_read_once(tmp_path):
     (tmp_path / "mine.py").write_text("if False:\n    import other\nclass Mine: ...\n")
     (tmp_path / "other.py").write_text("import mine\n")
