@@ -49,9 +49,11 @@ def no_trace(subject: Subject) -> CheckOutcome:
         rule.doubts(ctx)
         if isinstance(rule, ScoreCriterion):
             rule.score(ctx)
+        # looked at here, too: what a score turns over, a second one in the same pruning may turn back
+        touched = changed(_held(ctx, module), before)
         rule.prune(ctx, 0.1)
         after = _held(ctx, module)
-    touched = changed(before, {**after, **of_process()})
+    touched = list(dict.fromkeys([*touched, *changed(before, {**after, **of_process()})]))
     return judged(not touched, f"{len(touched)} of {len(before)} parts changed", ", ".join(touched))
 
 
