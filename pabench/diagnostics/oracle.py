@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from pabench.errors import DataError, MissingError
 from pabench.scoring.context import Batch
 from pabench.scoring.library import prune, score
 
-Flat = np.ndarray[Any, Any]
+Flat: TypeAlias = np.ndarray[Any, Any]
 """The values of all layers in a row."""
 
 
