@@ -39,7 +39,7 @@ def written(folder: Path) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_reports():
-    """A study's page takes seconds, and is tested in test_report.py."""
+    """A study's page takes seconds, and is tested in tests/report/test_page.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pabench.leaderboard.site.render", lambda study: "")
         patch.setattr("pabench.cli.running.write", lambda folder: folder / "report.html")

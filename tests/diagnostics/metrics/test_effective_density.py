@@ -1,4 +1,4 @@
-"""Effective density; which weights count is proved in tests/test_liveness.py."""
+"""Effective density; which weights count is proved in tests/networks/test_liveness.py."""
 
 from __future__ import annotations
 
