@@ -24,8 +24,6 @@ from pabench.store.verdict import DECLINES, Finding
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
 TRIED_DENSITY = 0.1
 """Of a criterion that gives masks and no scores: the density of most comparisons."""
-
-
 CONVOLUTIONS = {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
 LAYERS = {"linear", "bilinear", "multi_head_attention_forward", *CONVOLUTIONS}
 """The functions that take a layer's weight as it is."""
