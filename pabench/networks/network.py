@@ -23,13 +23,15 @@ def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
     """The weights of every convolution and linear layer by parameter name, in module order.
 
     First and last layer included; never biases, norms, embeddings or tokens. A weight that two layers share counts
-    once. A layer whose weight is computed (weight norm and other parametrizations) has no weight to prune.
+    once, by the name that `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer
+    whose weight is computed (weight norm and other parametrizations) has no weight to prune.
     """
+    names = {p: name for name, p in module.named_parameters()}
     found: dict[str, nn.Parameter] = {}
-    for prefix, layer in module.named_modules():
+    for layer in module.modules():
         weight = layer._parameters.get("weight") if isinstance(layer, (nn.Linear, _ConvNd)) else None
-        if weight is not None and not any(weight is w for w in found.values()):
-            found[f"{prefix}.weight".removeprefix(".")] = weight
+        if weight is not None:
+            found[names[weight]] = weight
     if not found:
         raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
     return found

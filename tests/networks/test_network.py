@@ -30,6 +30,17 @@ def test_a_shared_weight_counts_once():
     assert list(prunable_weights(module)) == ["0.weight"]
 
 
+def test_a_weight_goes_by_the_name_that_named_parameters_gives():
+    """A head tied to the embedding before it: 7 x 6 weights of a linear layer that an embedding holds, too."""
+    module = nn.Sequential(nn.Embedding(7, 6), nn.Linear(6, 6), nn.Linear(6, 7, bias=False))
+    module[2].weight = module[0].weight
+
+    found = prunable_weights(module)
+
+    assert {n: w.numel() for n, w in found.items()} == {"1.weight": 36, "0.weight": 42}
+    assert all(dict(module.named_parameters())[n] is w for n, w in found.items())
+
+
 def test_a_network_without_weights_is_refused():
     with pytest.raises(SuiteError, match="ReLU has no weights to prune"):
         prunable_weights(nn.ReLU())
