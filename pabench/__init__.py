@@ -1,8 +1,8 @@
 """pabench: fair comparison of pruning-at-initialization criteria.
 
-The library, for people with their own training loop: `score`, `prune`, `apply`, `shuffle`, `measure`, `Masks`; and
-`load_suite` and `load` for suites and results. Nothing heavy is imported until one of them is used. Plugins are
-written with `pabench.plugins`; everything else is inside and may change without notice.
+The library, for people with their own training loop: `score`, `prune`, `apply`, `remove`, `shuffle`, `measure`,
+`Masks`; and `load_suite` and `load` for suites and results. Nothing heavy is imported until one of them is used.
+Plugins are written with `pabench.plugins`; everything else is inside and may change without notice.
 """
 
 from importlib import import_module
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pabench.diagnostics.measure import measure as measure
     from pabench.report.status import load as load
     from pabench.run.session import load_suite as load_suite
+    from pabench.scoring.apply import apply as apply, remove as remove
     from pabench.scoring.library import prune as prune, score as score
-    from pabench.scoring.masks import Masks as Masks, apply as apply
+    from pabench.scoring.masks import Masks as Masks
     from pabench.scoring.shuffling import shuffle as shuffle
 
 try:
@@ -24,15 +25,16 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 _HOME = {
     "Masks": "scoring.masks",
-    "apply": "scoring.masks",
+    "apply": "scoring.apply",
     "load": "report.status",
     "load_suite": "run.session",
     "measure": "diagnostics.measure",
     "prune": "scoring.library",
+    "remove": "scoring.apply",
     "score": "scoring.library",
     "shuffle": "scoring.shuffling",
 }
-__all__ = ["Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "score", "shuffle"]
+__all__ = ["Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "remove", "score", "shuffle"]
 
 
 def __getattr__(name: str) -> Any:

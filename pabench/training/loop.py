@@ -17,7 +17,7 @@ from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
 from pabench.networks.network import prunable_weights
-from pabench.scoring.masks import zero_pruned
+from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
 
 Report = Callable[[dict[str, Any]], None]
@@ -66,8 +66,7 @@ def train(
     model.train()
     weights = prunable_weights(model)
     pruned = [weights[n] for n in masks]
-    # factors of the weights, in their dtype and laid out as they are: otherwise every step would convert them
-    kept = [torch.empty_like(weights[n]).copy_(m) for n, m in masks.items()]
+    kept = [multiplier(m, weights[n]) for n, m in masks.items()]
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
