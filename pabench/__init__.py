@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pabench.diagnostics.measure import measure as measure
+    from pabench.errors import DegenerateWarning as DegenerateWarning
     from pabench.report.status import load as load
     from pabench.run.session import load_suite as load_suite
     from pabench.scoring.apply import apply as apply, remove as remove
@@ -24,6 +25,7 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 _HOME = {
+    "DegenerateWarning": "errors",
     "Masks": "scoring.masks",
     "apply": "scoring.apply",
     "load": "report.status",
@@ -34,7 +36,10 @@ _HOME = {
     "score": "scoring.library",
     "shuffle": "scoring.shuffling",
 }
-__all__ = ["Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "remove", "score", "shuffle"]
+__all__ = [
+    *("DegenerateWarning", "Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "remove"),
+    *("score", "shuffle"),
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,10 @@ class DivergedError(PabenchError):
     exit_code = 3
 
 
+class DegenerateWarning(UserWarning):
+    """Scores of which most are 0, tied, infinite or no number: their ranking means little."""
+
+
 class Aborted(BaseException):
     """The user asked twice to stop: nothing may catch this and go on."""
 

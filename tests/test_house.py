@@ -19,7 +19,19 @@ from pabench import plugins
 
 ENGINE = Path(pabench.__file__).parent
 CRITERIA = Path(pabench_criteria.__file__).parent
-PUBLIC = {"Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "remove", "score", "shuffle"}
+PUBLIC = {
+    "DegenerateWarning",
+    "Masks",
+    "__version__",
+    "apply",
+    "load",
+    "load_suite",
+    "measure",
+    "prune",
+    "remove",
+    "score",
+    "shuffle",
+}
 HEAVY = ("torch", "torchvision", "timm")
 LIGHT = ["pabench.suite", "pabench.store", "pabench.statistics", "pabench.report", "pabench_reports"]
 

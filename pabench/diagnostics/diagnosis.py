@@ -44,7 +44,7 @@ def diagnose(
     """
     began = clock(network.device)
     try:
-        with scoring_mode(network.device):
+        with scoring_mode(network.device, seed):
             ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
             found = _found(rule, ctx)
     except Exception as error:  # a plugin's own, or torch's: either way the criterion cannot score this network

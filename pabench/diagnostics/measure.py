@@ -13,8 +13,8 @@ from pabench.diagnostics.metric import MaskMetric, Metric, MetricContext, checke
 from pabench.errors import SuiteError
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.parameters import create
+from pabench.scoring.batch import Batches, as_batches, on_network, shape_of_input, told
 from pabench.scoring.context import Batch
-from pabench.scoring.library import Batches, as_batches, shape_of_input
 
 
 def measure(
@@ -38,15 +38,16 @@ def measure(
         raise SuiteError(f"{found.name} is no metric of one mask: call its measure() yourself")
     if unknown := [n for n in masks if n not in prunable_weights(model)]:
         raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name")
-    network = Network(model, bn=found.bn)
-    shape = shape_of_input(model, batch, input_shape)
-    ctx = MetricContext(lambda: prepared(as_batches(batch), network), shape, seed)
-    return measured(found, complete(masks, network), network, ctx)
+    network, batches = Network(model, bn=found.bn), as_batches(batch)
+    shape = shape_of_input(model, batches, input_shape)
+    ctx = MetricContext(lambda: prepared(batches, network), shape, seed)
+    with told(model, batches):
+        return measured(found, complete(masks, network), network, ctx)
 
 
 def measured(metric: MaskMetric, masks: Tensors, network: Network, ctx: MetricContext) -> dict[str, float | None]:
     """What a metric says, as finite numbers or None."""
-    with scoring_mode(network.device):
+    with scoring_mode(network.device, ctx.seed):
         return checked(metric.measure(masks, network, ctx), metric.name)
 
 
@@ -60,4 +61,4 @@ def complete(masks: Mapping[str, Tensor], network: Network) -> Tensors:
 
 def prepared(batches: Iterable[Batch], network: Network) -> tuple[Batch, ...]:
     """Batches on the network's device, in its dtype."""
-    return tuple((x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches)
+    return tuple(on_network(batch, network) for batch in batches)

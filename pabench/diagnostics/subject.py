@@ -110,7 +110,7 @@ class Subject:
         )
         # clones: a criterion that writes to its images spoils no other check
         given = [(x.clone(), y.clone()) for x, y in (self.batches(specimen) if batches is None else batches)]
-        with scoring_mode(network.device):
+        with scoring_mode(network.device, seed):
             plain = context(network, self.rule, given, seed=seed, input_shape=specimen.shape, sources=sources)
             if reason := self.rule.declines(plain):  # not watched: what it looks at in order to decline decides nothing
                 raise SkippedError(f"declines: {reason}")

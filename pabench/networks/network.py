@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
-from pabench.networks.rewire import Rewired, hardsigmoid
+from pabench.networks.private import private_copy
+from pabench.networks.rewire import Rewired, hardsigmoid, in_precision
 
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 DIFFERENTIABLE = {"hardsigmoid": hardsigmoid}
 """Operations whose own kernels have no second derivative, by others that give the same."""
 
@@ -24,7 +29,7 @@ def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
 
     First and last layer included; never biases, norms, embeddings or tokens. A weight that two layers share counts
     once, by the name that `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer
-    whose weight is computed (weight norm and other parametrizations) has no weight to prune.
+    whose weight is computed (weight norm and other parametrizations) holds none; scoring refuses it.
     """
     names = {p: name for name, p in module.named_parameters()}
     found: dict[str, nn.Parameter] = {}
@@ -40,50 +45,63 @@ def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
 class Network:
     """A private copy of a module in one dtype, as `weights`, `rest` and the pure function `call`.
 
+    `rest` is all that is not pruned; among it are `buffers`, by name, and `scales` of normalisations.
+
     The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
     its BatchNorms use the statistics of the batch and keep none. Attention runs unfused and Hardsigmoid in parts: their
     own kernels have no second derivative. Half-precision weights are scored in `dtype` as well, float64 weights always
-    in float64.
+    in float64, and casts in `forward` to anything narrower give `dtype`. SuiteError: it cannot be scored as it is.
     """
 
     def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
+        copied = private_copy(module)  # first: it says why a network without weights has none
         names = prunable_weights(module)
         first = next(iter(names.values()))
         self.device = first.device
         if self.device.type == "mps" and dtype == torch.float64:
             self.device = torch.device("cpu")  # Metal has no float64
         self.dtype = dtype = torch.float64 if first.dtype == torch.float64 else dtype
-        self._module = unfused(module).to(device=self.device, dtype=dtype).requires_grad_(False)
+        self._module = copied.to(device=self.device, dtype=dtype).requires_grad_(False)
         if bn == "train":  # no running statistics: in eval mode, too, it normalises by the batch and changes nothing
             replace_all_batch_norm_modules_(self._module)
         tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
         self.buffers = frozenset(n for n, _ in self._module.named_buffers())
+        self._table = {**DIFFERENTIABLE, **in_precision(dtype)}
+        norms = [path for path, layer in self._module.named_modules() if isinstance(layer, NORMS)]
+        self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
+        self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
+        self.name = type(module).__name__
 
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
-        with Rewired(DIFFERENTIABLE):
-            return functional_call(self._module, tensors, (x,))
+        # a network may count or average in buffers of its own; norms in eval mode do not
+        own = {n: tensors[n].clone() for n in self._own_buffers if n in tensors}
+        with Rewired(self._table):
+            return self._logits(functional_call(self._module, {**tensors, **own}, (x,)))
 
-
-def unfused(module: nn.Module) -> nn.Module:
-    """A copy in eval mode whose attention runs in parts."""
-    copied = copy.deepcopy(module).eval()
-    for layer in copied.modules():
-        if hasattr(layer, "fused_attn"):  # timm's switch
-            layer.fused_attn = False  # type: ignore[assignment]
-    return copied
+    def _logits(self, out: Any) -> Tensor:
+        if isinstance(out, Mapping) and isinstance(out.get("logits"), Tensor):
+            out = out["logits"]
+        if not isinstance(out, Tensor):
+            raise SuiteError(
+                f"{self.name} gives a {type(out).__name__}, and a loss needs logits, a tensor (N, K); "
+                "wrap it in a module whose forward() returns them"
+            )
+        return out
 
 
 @contextmanager
-def scoring_mode(device: torch.device) -> Iterator[None]:
+def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
     """Full-precision, deterministic arithmetic with the global random state as it was, whatever the caller's settings.
 
-    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel.
+    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel. What
+    a network draws of its own (dropout that never switches off) comes from `seed`.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    drawn = random.getstate(), np.random.get_state()
     try:
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, False, True, False
         with (
@@ -92,9 +110,23 @@ def scoring_mode(device: torch.device) -> Iterator[None]:
             torch.enable_grad(),
             sdpa_kernel(SDPBackend.MATH),
         ):
+            _seed_all(device, seed)
             yield
     finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+
+
+def _seed_all(device: torch.device, seed: int) -> None:
+    """Not `torch.manual_seed`, which seeds every device of the machine, others' too."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    for generator in generators:
+        generator.manual_seed(seed % 2**63)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 Tensors = dict[str, Tensor]

@@ -51,6 +51,20 @@ def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
     return F.relu6(x + 3) / 6
 
 
+def in_precision(dtype: torch.dtype) -> Mapping[str, Operation]:
+    """Casts to a narrower type give `dtype` instead: a network that casts in `forward` is scored in one precision."""
+
+    def instead(cast: Operation) -> Operation:
+        def replaced(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+            out = cast(x, *args, **kwargs)
+            narrower = isinstance(out, Tensor) and out.is_floating_point() and out.element_size() < dtype.itemsize
+            return x.to(device=out.device, dtype=dtype) if narrower else out
+
+        return replaced
+
+    return {name: instead(getattr(Tensor, name)) for name in ("to", "float", "half", "bfloat16", "type", "type_as")}
+
+
 # --- Without upper limits ---------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pabench.networks.network import prunable_weights, unfused
+from pabench.networks.network import prunable_weights
+from pabench.networks.private import private_copy
 
 
 def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
@@ -24,7 +25,7 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
     With masks also `layers`: what each masked layer takes when dense, from which the pruned figure can be computed
     again without the network.
     """
-    network = unfused(module).cpu()  # the counter knows no fused attention on the CPU
+    network = private_copy(module).cpu()  # the counter knows no fused attention on the CPU
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
         network(torch.zeros(1, *shape))

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from pabench import registry
 from pabench.errors import SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
-from pabench.scoring.context import Batch, Sources
+from pabench.scoring import degenerate
+from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
+from pabench.scoring.context import Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
 from pabench.scoring.donor import donor_layers
 from pabench.scoring.masks import Masks
 from pabench.scoring.pruning import context, prune_all, refuse
 from pabench.scoring.receipt import Pruned
-
-Batches = Batch | Sequence[Batch]
 
 
 def score(
@@ -31,6 +31,7 @@ def score(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    strict: bool = False,
     **parameters: Any,
 ) -> Tensors:
     """A score for every prunable weight of the dense model, by parameter name; the highest are kept.
@@ -38,18 +39,27 @@ def score(
     `batch` is (x, y) or a list of them, x float (N, C, H, W), y int64 (N,); the loss is the sum of the batches' means.
     Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
     Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
-    state stay as they are. `trained` is the `state_dict()` of the model after training, for a criterion that looks at
-    trained weights. SuiteError: unknown criterion or parameter. PluginError: the criterion broke its contract.
+    state stay as they are. What the network draws of its own comes from `seed`. `trained` is the `state_dict()` of the
+    model after training, for a criterion that looks at trained weights.
+
+    DegenerateWarning: most scores are 0, or some are infinite; with `strict` it is a SuiteError. SuiteError: unknown
+    criterion or parameter, a batch that does not fit, a network that cannot be scored as it is. PluginError: the
+    criterion broke its contract.
     """
     rule = _criterion(criterion, parameters)
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
+    batches = as_batches(batch)
     network = Network(model, bn=rule.bn, dtype=dtype)
-    with scoring_mode(network.device):
-        shape, sources = shape_of_input(model, batch, input_shape), _sources(network, trained)
-        ctx = context(network, rule, as_batches(batch), seed=seed, input_shape=shape, sources=sources)
+    if rule.examples_per_class:
+        refuse_misfit(network, model, batches, seed)
+    shape, sources = shape_of_input(model, batches, input_shape), _sources(network, trained)
+    with told(model, batches, rule), scoring_mode(network.device, seed):
+        ctx = context(network, rule, batches, seed=seed, input_shape=shape, sources=sources)
         refuse(rule, ctx)
-        return checked(rule.score(ctx), ctx.weights, rule.name)
+        scores = checked(rule.score(ctx), ctx.weights, rule.name)
+    degenerate.tell(degenerate.of_scores(scores), rule.name, network, strict=strict)
+    return scores
 
 
 def prune(
@@ -62,48 +72,35 @@ def prune(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    strict: bool = False,
     **parameters: Any,
 ) -> Masks:
     """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
 
-    Arguments as in `score`. The result is a dict with a `receipt` (what was asked, what came out, how many weights a
-    tie decided), `flags` (degenerate ranking, collapsed layers) and `save(path)`.
+    Arguments and errors as in `score`; ties that the order of the parameters decided are warned of, too. The result is
+    a dict with a `receipt` (what was asked, what came out, how many weights a tie decided), `flags` (degenerate
+    ranking, collapsed layers) and `save(path)`.
     """
     if not 0 <= sparsity < 1:
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
     rule = _criterion(criterion, parameters)
-    batches, shape = as_batches(batch), shape_of_input(model, batch, input_shape)
+    batches = as_batches(batch)
+    shape = shape_of_input(model, batches, input_shape)
 
-    def pruned_by(rule: Criterion, density: float, **more: Any) -> Pruned:
+    def pruned_by(rule: Criterion, density: float, **more: Any) -> tuple[Network, Pruned]:
         network = Network(model, bn=rule.bn, dtype=dtype)
+        if rule.examples_per_class:
+            refuse_misfit(network, model, batches, seed)
         sources = replace(_sources(network, trained), **more)
-        return prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)[0]
+        with told(model, batches, rule):
+            found = prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)
+        return network, found[0]
 
-    layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density).masks)
-    pruned = pruned_by(rule, 1 - sparsity, layers=layers)
+    layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density)[1].masks)
+    network, pruned = pruned_by(rule, 1 - sparsity, layers=layers)
+    degenerate.tell(degenerate.of_flags(pruned.flags), rule.name, network, strict=strict)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
-
-
-def as_batches(batch: Batches | None) -> tuple[Batch, ...]:
-    if batch is None:
-        return ()
-    if isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
-        return (batch,)
-    return tuple((x, y) for x, y in batch)
-
-
-def shape_of_input(model: nn.Module, batch: Batches | None, given: Sequence[int] | None) -> tuple[int, ...]:
-    """(C, H, W): as given, of the batch, as timm says, or the width of a network that begins with a linear layer."""
-    if given is not None:
-        return tuple(given)
-    if batches := as_batches(batch):
-        return tuple(batches[0][0].shape[1:])
-    config = getattr(model, "pretrained_cfg", None) or {}
-    if config.get("input_size"):
-        return tuple(config["input_size"])
-    first = next((m for m in model.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))), None)
-    return (first.in_features,) if isinstance(first, nn.Linear) else ()
 
 
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:

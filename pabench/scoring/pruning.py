@@ -10,6 +10,7 @@ from torch.func import grad
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.scoring.batch import on_network
 from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
 from pabench.scoring.meter import clock
@@ -46,7 +47,7 @@ def prune_all(
     `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
     """
     rule = _inverted(rule) if invert else rule
-    with scoring_mode(network.device):
+    with scoring_mode(network.device, seed):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
         refuse(rule, ctx)
         doubts = rule.doubts(ctx)
@@ -76,7 +77,7 @@ def context(
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
     generator = torch.Generator().manual_seed(seed % 2**63)
     noise = {n: torch.rand(w.shape, generator=generator, dtype=torch.float64) for n, w in network.weights.items()}
-    prepared = [(x.to(device=network.device, dtype=network.dtype), y.to(network.device)) for x, y in batches]
+    prepared = [on_network(batch, network) for batch in batches]
     if rule.batch_split == "class-halves" and len(prepared) == 1:
         prepared = class_halves(prepared[0])
     return ScoreContext(
@@ -110,9 +111,9 @@ def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | N
     mask = {n: m.to(ones[n]) for n, m in masks.items()} if masks else ones
     total = {n: torch.zeros_like(w) for n, w in network.weights.items()}
     with scoring_mode(network.device):
-        for x, y in batches:
-            batch = (x.to(device=network.device, dtype=network.dtype), y.to(network.device))
-            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (batch,), (), {})
+        for batch in batches:
+            images = on_network(batch, network)
+            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (images,), (), {})
             g = grad(ctx.loss)(ctx.kept)
             total = {n: t + g[n] * mask[n] / len(batches) for n, t in total.items()}
     norm = float(torch.stack([t.square().sum() for t in total.values()]).sum().sqrt())

@@ -1,0 +1,173 @@
+"""A private copy of anybody's module, fit to be scored, or one line on why there is none and what to do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import UninitializedParameter
+from torch.utils._pytree import tree_leaves
+
+from pabench.errors import SuiteError
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """A copy in eval mode that shares no tensor with `module`, neither compiled nor replicated, attention in parts.
+
+    Activations that the module keeps are copied without their history, and what cannot be copied (a lock, an open file)
+    is shared. SuiteError: a network that cannot be scored as it is.
+    """
+    _refuse_unfit(module)
+    copied = _copied(module).eval()
+    for layer in copied.modules():
+        if hasattr(layer, "fused_attn"):  # timm's switch
+            layer.fused_attn = False  # type: ignore[assignment]
+    return copied
+
+
+class _Inside(nn.Module):
+    """The module inside a wrapper, under the name that the wrapper gives it: parameters keep their names."""
+
+    def __init__(self, name: str, inside: nn.Module) -> None:
+        super().__init__()
+        self.add_module(name, inside)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        (inside,) = self.children()
+        return inside(*args, **kwargs)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    layers = list(module.modules())
+    memo: dict[int, Any] = {id(t): t.detach().clone() for t in _with_history(layers)}
+    try:
+        return _without_wrappers(layers, memo)
+    except Exception:  # anybody's objects fail to copy in their own ways
+        memo |= {id(value): value for value in _uncopyable(layers, memo)}
+    try:
+        return _without_wrappers(layers, memo)
+    except Exception as error:
+        raise SuiteError(
+            f"{type(module).__name__} cannot be copied, and scoring works on a copy ({_line(error)}); "
+            "take out the attribute that stands in the way while it is scored"
+        ) from error
+
+
+def _without_wrappers(layers: list[nn.Module], memo: dict[int, Any]) -> nn.Module:
+    """A deep copy of the first of `layers`, the others being inside it, without compiled and replicated wrappers."""
+    memo = dict(memo)
+    for layer in reversed(layers):  # the innermost first
+        if name := _wraps(layer):
+            memo[id(layer)] = _Inside(name, copy.deepcopy(layer.get_submodule(name), memo))
+    copied: nn.Module = copy.deepcopy(layers[0], memo)
+    return copied
+
+
+def _wraps(layer: nn.Module) -> str:
+    """The name under which a wrapper holds the module it runs; "" for any other module."""
+    if isinstance(layer, (DataParallel, DistributedDataParallel)):
+        return "module"
+    return "_orig_mod" if "_orig_mod" in layer._modules else ""  # torch.compile; its class takes a second to import
+
+
+def _with_history(layers: list[nn.Module]) -> Iterator[Tensor]:
+    """Tensors that a computation left on the modules: deepcopy refuses those."""
+    for layer in layers:
+        for leaf in tree_leaves({k: v for k, v in vars(layer).items() if k not in ("_parameters", "_modules")}):
+            if isinstance(leaf, Tensor) and not leaf.is_leaf:
+                yield leaf
+
+
+def _uncopyable(layers: list[nn.Module], memo: dict[int, Any]) -> Iterator[Any]:
+    """Attributes of the modules that fail to copy on their own: locks, files, generators, connections."""
+    own = set(vars(nn.Module()))
+    inside = {id(layer): layer for layer in layers}  # modules that an attribute refers to are not copied to find out
+    for layer in layers:
+        for key, value in vars(layer).items():
+            if key not in own:
+                try:
+                    copy.deepcopy(value, {**memo, **inside})
+                except Exception:
+                    yield value
+
+
+# --- What cannot be scored as it is -----------------------------------------------------------------------------------
+
+
+def _refuse_unfit(module: nn.Module) -> None:
+    name = type(module).__name__
+    for path, layer in module.named_modules():
+        where = path or name
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise SuiteError(
+                f"{name}: {where} is scripted or traced and hides its operations; prune the module it was made from"
+            )
+        for parameter in layer._parameters.values():
+            if isinstance(parameter, UninitializedParameter):
+                raise SuiteError(
+                    f"{name}: {where} ({type(layer).__name__}) has no weights yet; call the model on a batch first"
+                )
+            if parameter is not None and parameter.is_meta:
+                raise SuiteError(
+                    f"{name}: the weights of {where} are on the meta device and hold no values; "
+                    "build the model on a real device, or model.to_empty(device=...) and load or draw its weights"
+                )
+        if isinstance(layer, (nn.Linear, _ConvNd)) and (undo := _computed(layer)):
+            raise SuiteError(
+                f"{name}: the weight of {where} ({type(layer).__name__}) is computed from other parameters, so no "
+                f"entry of it can be pruned; call {undo} first"
+            )
+
+
+def _computed(layer: nn.Module) -> str:
+    """What makes a computed weight a parameter again; "" where it is one."""
+    if torch.nn.utils.parametrize.is_parametrized(layer, "weight"):
+        return 'torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")'
+    if "weight_mask" in layer._buffers:
+        return 'torch.nn.utils.prune.remove(layer, "weight")'
+    if "weight_g" in layer._parameters:
+        return "torch.nn.utils.remove_weight_norm(layer)"
+    return "torch.nn.utils.remove_spectral_norm(layer)" if "weight_orig" in layer._parameters else ""
+
+
+# --- When its forward pass fails --------------------------------------------------------------------------------------
+
+WAYS_OUT = {
+    "setup_context": "give its autograd.Function a setup_context(), which torch.func needs",
+    "saved tensor hooks": "switch gradient checkpointing off while it is scored",
+    "same dtype": "it casts to a dtype of its own; give dtype=torch.float32",
+    "expected scalar type": "it casts to a dtype of its own; give dtype=torch.float32",
+    "should be the same": "it casts to a dtype of its own; give dtype=torch.float32",
+    "data-dependent": "decisions that depend on values cannot be scored; take them out of forward()",
+    ".item()": "decisions that depend on values cannot be scored; take them out of forward()",
+}
+"""What to do, by words of torch's message."""
+
+
+def explained(error: Exception, module: nn.Module, seen: str) -> str:
+    """One line on a forward pass that failed: whose, how, and what to do. `seen`: what the network was given."""
+    inside = type(_innermost(error) or module).__name__
+    whose = type(module).__name__ + (f" (in {inside})" if inside != type(module).__name__ else "")
+    way_out = next((way for words, way in WAYS_OUT.items() if words in str(error)), "")
+    return f"{whose}: the forward pass on {seen} fails; {way_out or 'try model.eval()(x) on it'} ({_line(error)})"
+
+
+def _innermost(error: Exception) -> nn.Module | None:
+    """The module whose code ran when the error came up."""
+    found, traceback = None, error.__traceback__
+    while traceback:
+        owner = traceback.tb_frame.f_locals.get("self")
+        found = owner if isinstance(owner, nn.Module) else found
+        traceback = traceback.tb_next
+    return found
+
+
+def _line(error: Exception) -> str:
+    """The error in one line of at most 160 letters; torch's messages fill screens."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:157] + '...' if len(words) > 160 else words}"

@@ -1,0 +1,129 @@
+"""What a caller gives as `batch`, checked once: images and labels that fit the network and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pabench.errors import PabenchError, PluginError, SuiteError
+from pabench.networks.network import Network, scoring_mode
+from pabench.networks.private import explained
+from pabench.scoring.context import Batch
+from pabench.scoring.criterion import Criterion
+
+Batches = Batch | Sequence[Batch]
+IGNORED = -100
+"""The label that cross-entropy passes over, by torch's default."""
+FORM = "batch is (x, y) or a list of such pairs"
+
+
+def as_batches(batch: Batches | None) -> tuple[Batch, ...]:
+    """Pairs of images and labels; SuiteError says what is wrong with them by themselves."""
+    if batch is None:
+        return ()
+    if isinstance(batch, DataLoader):
+        raise SuiteError(f"{FORM}, not a DataLoader: give next(iter(loader)), or a list of the batches to add up")
+    pairs = [batch] if _is_pair(batch) else list(batch) if isinstance(batch, Iterable) else []
+    if not pairs:
+        raise SuiteError(f"{FORM}; this is {_kind(batch)}")
+    return tuple(_pair(pair, f" {i}" if len(pairs) > 1 else "") for i, pair in enumerate(pairs))
+
+
+def shape_of_input(model: nn.Module, batches: Sequence[Batch], given: Sequence[int] | None) -> tuple[int, ...]:
+    """(C, H, W): as given, of the batch, as timm says, or the width of a network that begins with a linear layer."""
+    if given is not None:
+        return tuple(given)
+    if batches:
+        return tuple(batches[0][0].shape[1:])
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if config.get("input_size"):
+        return tuple(config["input_size"])
+    first = next((m for m in model.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))), None)
+    return (first.in_features,) if isinstance(first, nn.Linear) else ()
+
+
+def on_network(batch: Batch, network: Network) -> Batch:
+    """A batch on the network's device; images in its dtype, tokens and other integers as they are."""
+    x, y = batch
+    return x.to(network.device, network.dtype if x.is_floating_point() else x.dtype), y.to(network.device)
+
+
+def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], seed: int) -> None:
+    """SuiteError where the network's outputs for two images are no logits, or labels lie outside of its classes."""
+    for images, labels in batches:
+        x, y = on_network((images[:2], labels), network)
+        with told(model, [(x, y)]), scoring_mode(network.device, seed), torch.no_grad():
+            out = network.call({**network.rest, **network.weights}, x)
+        name, classes = type(model).__name__, out.shape[1] if out.dim() > 1 else 0
+        expected = (len(x), classes, *y.shape[1:])
+        if not out.is_floating_point() or tuple(out.shape) != expected or not classes:
+            raise SuiteError(
+                f"{name} gives {tuple(out.shape)} of {out.dtype} for {len(x)} images; a loss needs logits of shape "
+                f"(N, classes{', ' if y.dim() > 1 else ''}{', '.join(map(str, y.shape[1:]))}); "
+                "wrap it in a module whose forward() returns them"
+            )
+        wrong = y[(y != IGNORED) & ((y < 0) | (y >= classes))]
+        if wrong.numel():
+            raise SuiteError(f"batch: a label is {int(wrong[0])}, and {name} has {classes} classes: 0 to {classes - 1}")
+
+
+@contextmanager
+def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = None) -> Iterator[None]:
+    """Errors of the forward pass, or of torch in the criterion, in one line; the full ones are their cause."""
+    try:
+        yield
+    except (PabenchError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        if _in_forward(error):
+            sees_data = batches and (rule is None or rule.examples_per_class)
+            seen = f"x {tuple(batches[0][0].shape)} of {batches[0][0].dtype}" if sees_data else "an input of ones"
+            raise SuiteError(explained(error, model, seen)) from error
+        words = " ".join(str(error).split())[:200]
+        whose = f"{rule.name} on " if rule else ""
+        raise PluginError(f"{whose}{type(model).__name__}: {type(error).__name__}: {words}") from error
+
+
+def _in_forward(error: Exception) -> bool:
+    traceback = error.__traceback__
+    while traceback:
+        if traceback.tb_frame.f_code is Network.call.__code__:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _is_pair(batch: Any) -> bool:
+    """A DataLoader yields [x, y], most people write (x, y)."""
+    return isinstance(batch, (tuple, list)) and len(batch) == 2 and all(isinstance(t, Tensor) for t in batch)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {', '.join(type(part).__name__ for part in value[:3]) or 'nothing'}"
+    return f"a {type(value).__name__}"
+
+
+def _pair(pair: Any, number: str) -> Batch:
+    if not _is_pair(pair):
+        raise SuiteError(f"{FORM}, both tensors; batch{number} is {_kind(pair)}")
+    x, y = pair
+    where = f"batch{number}"
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise SuiteError(f"{where}: labels are class indices, int64; these are {y.dtype}")
+    if x.dim() < 2 or y.dim() < 1 or len(x) != len(y):
+        raise SuiteError(
+            f"{where}: x is {tuple(x.shape)} and y is {tuple(y.shape)}; expected (N, ...) images and N labels"
+        )
+    if not len(x):
+        raise SuiteError(f"{where} is empty")
+    if x.is_floating_point() and not x.isfinite().all():
+        raise SuiteError(f"{where}: x holds values that are infinite or not a number")
+    if bool((y == IGNORED).all()):
+        raise SuiteError(f"{where}: all labels are {IGNORED}, which the loss ignores")
+    return x, y.long()
