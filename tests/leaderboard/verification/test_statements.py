@@ -98,8 +98,6 @@ def test_honest_reference_lines_variants_and_donors_pass_three_levels(references
 
 
 # --- what criteria say of themselves ----------------------------------------------------------------------------------
-
-
 def test_what_is_read_from_the_files_of_built_in_criteria_is_what_their_classes_say():
     classes: dict[str, Any] = registry.group("criteria").classes
     known = {n: c for n, c in classes.items() if c.__module__.startswith("pabench_criteria.")}
@@ -157,8 +155,6 @@ def test_a_donor_that_its_allocation_does_not_name_falls_at_level_two(lines):
 
 
 # --- what a label means -----------------------------------------------------------------------------------------------
-
-
 def suite(forged: Forgery, old: str, new: str) -> None:
     forged.study(lambda s: s.update(suite=s["suite"].replace(old, new)))
 
@@ -243,8 +239,6 @@ def test_parameters_may_stand_in_any_order_in_the_labels_of_older_records(lines)
 
 
 # --- another network in place of a mask -------------------------------------------------------------------------------
-
-
 def unmask(forged: Forgery, name: str, sparsity: float, seed: int) -> None:
     """A cell that says that it trained another network, of as many parameters, with numbers that fit."""
 
@@ -308,8 +302,6 @@ def test_a_control_with_more_parameters_than_it_may_have_falls_at_level_two_and_
 
 
 # --- flags and scores -------------------------------------------------------------------------------------------------
-
-
 def restate(forged: Forgery, path: Path, how: Callable[[dict[str, Any]], None]) -> None:
     """Alter a receipt in the record, in its own file and in the header of the mask alike."""
     receipt = json.loads(json.dumps(unseal(path.read_bytes())["receipt"]))
@@ -385,8 +377,6 @@ def test_numbers_of_scores_that_fit_each_other_are_compared_with_those_made_here
 
 
 # --- costs, curves, hashes --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("level", "how", "message"),
     [
@@ -445,7 +435,6 @@ def test_hashes_of_weights_cannot_be_left_out_everywhere(forgery):
 
 
 # --- one submission that would break a page for all -------------------------------------------------------------------
-
 HUGE = 10**400
 
 
@@ -538,15 +527,6 @@ def test_who_publishes_is_told_which_folder_breaks_the_page_and_where(forgery, t
 
     with pytest.raises(RefusedError, match=r"forged: not published(.|\n)*receipt\.rounds: expected whole numbers"):
         publish([str(forgery.listing())], tmp_path / "site")
-
-
-def test_a_histogram_out_of_all_bounds_is_not_drawn():
-    from pabench_reports.scores import _drawable
-
-    assert _drawable({"first": -3, "positive": [1], "negative": [0]})
-    assert not _drawable({"first": 10**9, "positive": [1], "negative": [0]})
-    assert not _drawable({"first": 0, "positive": [1, 2], "negative": [0]})
-    assert not _drawable("x")
 
 
 def test_every_cell_of_the_forgers_tools_is_one(submission, tmp_path):
