@@ -19,7 +19,7 @@ def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
     survey = opened.survey(plan)
     (key,) = [t.key for t in survey.tasks if "/ random /" in t.title]
 
-    list(survey.settle([Outcome(key, False, "crash", "killed by signal 11")]))
+    survey.record_loss(Outcome(key, False, "crash", "killed by signal 11"))
 
     entries = [e for f in files(tmp_path).values() for e in f["entries"]]
     assert {e["error"] for e in entries} == {"crash: killed by signal 11"}

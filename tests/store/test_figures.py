@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pabench.store.figures import Measurements, entry, file, pairs, single
+from pabench.store.figures import Measurements, about, entry, file, pairs, single
 from pabench.suite.specs import MetricSpec
 
 from ..synthetic import CRITERIA, cells
@@ -50,3 +50,10 @@ def test_what_failed_is_lacking_with_retry_alone_and_says_why():
     assert known.lacks(("k",), TRAINING)
     assert list(known.errors([MASK])) == [(("k",), MASK, "ValueError: no luck")]
     assert list(known.errors([TRAINING])) == []
+
+
+def test_figures_are_about_keys_if_all_that_they_compare_are_among_them():
+    one, two, both = (file([entry(of, MASK, {})]) for of in (("a",), ("b",), ("a", "b")))
+
+    assert list(about({"1": one, "2": two, "12": both}, {"a", "c"})) == ["1"]
+    assert list(about({"1": one, "2": two, "12": both}, ("a", "b"))) == ["1", "2", "12"]
