@@ -7,17 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.plugins import (
-    Applied,
-    Criterion,
-    NonNegativeFloat,
-    ScoreContext,
-    Tensors,
-    WiringError,
-    kept_count,
-    layer_counts,
-    passing,
-)
+from pabench.plugins import Criterion, NonNegativeFloat, ScoreContext, Tensors, kept_count, layer_counts
+
+from ._wiring import Applied, WiringError, passing
 
 
 @dataclass(frozen=True, kw_only=True)

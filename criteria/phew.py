@@ -6,7 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.plugins import Criterion, ScoreContext, Steps, Tensors, Walks, WiringError, kept_count, wiring
+from pabench.plugins import Criterion, ScoreContext, Tensors, kept_count
+
+from ._walks import Steps, Walks
+from ._wiring import WiringError, wiring
 
 PATIENCE = 4
 """Walks per weight of the network after which transition probabilities fill what is left of the budget."""

@@ -27,14 +27,14 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     )
     from pabench.networks.carried import Carried as Carried
     from pabench.networks.network import Network as Network, Tensors as Tensors
-    from pabench.networks.rewire import UNCLAMPED as UNCLAMPED, UNNORMALISED as UNNORMALISED, Rewired as Rewired
-    from pabench.networks.walks import Steps as Steps, Walks as Walks
-    from pabench.networks.wiring import (
-        Applied as Applied,
-        WiringError as WiringError,
-        passing as passing,
-        wiring as wiring,
+    from pabench.networks.operations import (
+        LAYERS as LAYERS,
+        NORMS as NORMS,
+        RECTIFIERS as RECTIFIERS,
+        RISING as RISING,
+        SATURATING as SATURATING,
     )
+    from pabench.networks.rewire import UNCLAMPED as UNCLAMPED, UNNORMALISED as UNNORMALISED, Rewired as Rewired
     from pabench.parameters import (
         NonNegativeFloat as NonNegativeFloat,
         NonNegativeInt as NonNegativeInt,
@@ -57,9 +57,8 @@ _NAMES = {
     "errors": "DataError MissingError PluginError SuiteError",
     "networks.carried": "Carried",
     "networks.network": "Network Tensors",
+    "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",
     "networks.rewire": "Rewired UNCLAMPED UNNORMALISED",
-    "networks.walks": "Steps Walks",
-    "networks.wiring": "Applied passing wiring WiringError",
     "parameters": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
     "report.section": "Section",
     "report.study": "Study",

@@ -160,3 +160,17 @@ def submission(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pabench.leaderboard.submission import submit
 
     return submit(results, tmp_path_factory.mktemp("submissions") / "small").folder
+
+
+@pytest.fixture(scope="session")
+def ablated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Any, Any], Any]:
+    """A study with all its ablations: its folder, its records by criterion, sparsity and ablation, and its cells."""
+    from pabench.cli.running import carry_out
+
+    from .training.conftest import named, session, undrawn
+
+    folder = tmp_path_factory.mktemp("ablations")
+    opened = session(folder)
+    with undrawn():
+        assert carry_out(opened) == 0
+    return folder / "out", named(folder / "out"), opened.cells

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pabench.suite.ablations import alike
+from pabench.report import frame
+from pabench.report.study import Study
+from pabench.store.store import Store
+from pabench.suite.ablations import ABLATIONS, IN_BATCH, alike
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
@@ -32,6 +35,7 @@ LAYERS = [
     *((f"layer3.{i}.conv{j}.weight", (64, 64 if i + j > 1 else 32, 3, 3)) for i in range(3) for j in (1, 2)),
     ("fc.weight", (10, 64)),
 ]
+DATA_FREE = ("random", "magnitude", "synflow")
 ENVIRONMENT = {
     "pabench": "0.1.0",
     "python": "3.11.7",
@@ -242,3 +246,46 @@ def study_with_trouble() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
             }
             records[cell.key] = record(cell, flags=[flag])
     return manifest(expected, "cifar_cpu <b>"), records
+
+
+def folder(path, expected, make=record, name="study", **entries):
+    """A results folder of synthetic cells."""
+    store = Store(path)
+    store.open_study({**manifest(expected, name), **entries})
+    for cell in expected:
+        if (made := make(cell)) is not None:
+            store.commit("records", cell.key, made)
+    return path
+
+
+def study_of(expected, **changed) -> Study:
+    """A finished study; `changed` maps a criterion's name to what becomes of its records (None: missing)."""
+    records = {}
+    for cell in expected:
+        change = changed.get(cell.criterion.name if cell.criterion else "dense", record)
+        if change is not None and (made := change(cell)) is not None:
+            records[cell.key] = made
+    return frame.study(manifest(expected), records)
+
+
+def with_top1(top1):
+    """Records whose accuracy is `top1(cell)`."""
+
+    def made(cell):
+        good = record(cell)
+        return {**good, "result": {**good["result"], "top1": top1(cell)}}
+
+    return made
+
+
+def battery(ablations=tuple(ABLATIONS), top1=None, without=lambda cell: False, **grid) -> Study:
+    """A finished study with ablations; `top1(cell)` sets accuracies, cells `without` have no record."""
+    expected = cells(ablations=ablations, **{"models": ["resnet20"], "sparsities": [0.9], **grid})
+    records = {}
+    for cell in expected:
+        if cell.ablation in IN_BATCH and cell.criterion.name in DATA_FREE:
+            records[cell.key] = inapplicable(cell)
+        elif not without(cell):
+            good = record(cell)
+            records[cell.key] = good if top1 is None else {**good, "result": {**good["result"], "top1": top1(cell)}}
+    return frame.study(manifest(expected), records)

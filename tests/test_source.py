@@ -7,11 +7,13 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pabench import registry
-from pabench.source import bytes_digest, code_digest, file_digest, source_digest, source_files
+from pabench.scoring.control import Control
+from pabench.source import bytes_digest, code_digest, declared, file_digest, source_digest, source_files
 
 CODE = b'''"""What it is."""
 from pabench.plugins import ScoreCriterion
@@ -167,3 +169,15 @@ def loaded(path: Path, name: str) -> type:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module.Mine
+
+
+def test_what_is_read_from_the_files_of_built_in_criteria_is_what_their_classes_say():
+    classes: dict[str, Any] = registry.group("criteria").classes
+    known = {n: c for n, c in classes.items() if c.__module__.startswith("pabench_criteria.")}
+
+    assert set(declared()) == set(known)
+    for name, cls in known.items():
+        found = declared()[name]
+        assert (found.trains, found.reference_line) == (cls.trains, cls.reference_line), name
+        assert found.variants == cls.variants, name
+        assert found.control == issubclass(cls, Control), name

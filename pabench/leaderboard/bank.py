@@ -19,6 +19,7 @@ from pabench.leaderboard.verification.folder import STUDY, SUBMISSION, Flaw, For
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import bytes_digest
 from pabench.store.envelope import seal
+from pabench.store.figures import about
 from pabench.store.record import ENVIRONMENT, PARTS, labels
 from pabench.store.schema import Submission, problems
 from pabench.store.store import Store
@@ -134,9 +135,8 @@ def draw(
         _take(store, cell, banks[cell.key], here)
     for bank in dict.fromkeys(banks.values()):
         keys = {key for cell in taken if banks[cell.key] is bank for key in (cell.key, cell.pruning_key)}
-        for key, data in bank.found.foreign.all("metrics").items():
-            if keys.issuperset(of for entry in data["entries"] for of in entry["of"]):
-                store.commit("metrics", key, data)
+        for key, data in about(bank.found.foreign.all("metrics"), keys).items():
+            store.commit("metrics", key, data)
 
 
 def reasons(banks: Iterable[Bank], cells: Iterable[Cell]) -> list[str]:

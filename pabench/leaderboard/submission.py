@@ -29,6 +29,7 @@ from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, SUBMISSIO
 from pabench.source import bytes_digest, is_built_in, is_built_in_file
 from pabench.store import files as stored
 from pabench.store.envelope import seal
+from pabench.store.figures import about
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import canonical, digest
@@ -168,10 +169,8 @@ def _beside(store: Store, cells: Iterable[Cell], done: Iterable[Cell]) -> dict[s
     checks = {cell.check_key for cell in cells if cell.criterion}
     found = {f"receipts/{key}": store.get("receipts", key) for key in prunings}
     found |= {f"checks/{key}": store.get("checks", key) for key in checks}
-    known = prunings | {cell.key for cell in done}
-    for key, data in store.records("metrics").items():
-        if known.issuperset(of for entry in data["entries"] for of in entry["of"]):
-            found[f"metrics/{key}"] = data
+    measured = about(store.records("metrics"), prunings | {cell.key for cell in done})
+    found |= {f"metrics/{key}": data for key, data in measured.items()}
     return {path: data for path, data in found.items() if data is not None}
 
 

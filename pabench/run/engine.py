@@ -67,6 +67,11 @@ class Outcome:
     exitcode: int | None = None  # of the last attempt; negative: killed by that signal
 
     @property
+    def lost(self) -> bool:
+        """Whether it ended otherwise than by itself or by who stopped the run: somebody must say so in its place."""
+        return not self.ok and self.kind != "stopped"
+
+    @property
     def reason(self) -> str:
         """Why it is not ok, in one line: the last of its message."""
         lines = self.message.strip().splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
@@ -55,14 +55,10 @@ class Survey:
             found.wanted[key] = wanted
         return found
 
-    def settle(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-        """Pass the outcomes on; what a task has not measured when it dies gets an entry that says why."""
-        for outcome in outcomes:
-            if outcome.key in self.wanted and not outcome.ok and outcome.kind != "stopped":
-                self._commit_failure(outcome)
-            yield outcome
-
-    def _commit_failure(self, outcome: Outcome) -> None:
+    def record_loss(self, outcome: Outcome) -> None:
+        """What a task has not measured when it dies gets an entry that says why."""
+        if not outcome.lost or outcome.key not in self.wanted:
+            return
         known = Measurements(self.store.records("metrics").values())
         for of, spec in self.wanted[outcome.key]:
             if known.lacks(of, spec):

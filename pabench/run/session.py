@@ -153,7 +153,7 @@ class Session:
         found = tasks.checks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         for outcome in self._run(found, lambda _: None, stop):
-            if not outcome.ok and outcome.kind != "stopped":
+            if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
@@ -161,8 +161,10 @@ class Session:
         self, plan: tasks.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
     ) -> Iterator[Outcome]:
         """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
-        outcomes = self._run([*plan.tasks, *survey.tasks], on_event, stop)
-        return survey.settle(tasks.settle(self.store, plan, outcomes, here))
+        for outcome in self._run([*plan.tasks, *survey.tasks], on_event, stop):
+            tasks.record_loss(self.store, plan, outcome, here)
+            survey.record_loss(outcome)
+            yield outcome
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""

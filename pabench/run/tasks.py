@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,16 +131,8 @@ def _title(cell: Cell) -> str:
     return " / ".join([cell.dataset.label, cell.model.label, *what, f"seed {cell.seed}"])
 
 
-def settle(store: Store, found: Plan, outcomes: Iterable[Outcome], environment: dict[str, Any]) -> Iterator[Outcome]:
-    """Pass the outcomes on; a task that ended without its record (a crash, a timeout) gets one that says so."""
-    for outcome in outcomes:
-        if not outcome.ok and outcome.kind != "stopped":
-            for cell in found.by_task.get(outcome.key, ()):
-                _commit_failure(store, cell, outcome, environment)
-        yield outcome
-
-
-def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dict[str, Any]) -> None:
+def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[str, Any]) -> None:
+    """Of a task that ended without its record (a crash, a timeout) each cell gets one that says so."""
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
@@ -148,11 +140,12 @@ def _commit_failure(store: Store, cell: Cell, outcome: Outcome, environment: dic
         "traceback": outcome.message,
         "attempt": outcome.attempts,
     }
-    if outcome.key == cell.key:
-        record = {**blank_record(cell, environment), **failed}
-        store.commit("records", cell.key, record, replace_failed=True)
-    elif not has_masks(store, cell):
-        store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
+    for cell in found.by_task.get(outcome.key, ()) if outcome.lost else ():
+        if outcome.key == cell.key:
+            record = {**blank_record(cell, environment), **failed}
+            store.commit("records", cell.key, record, replace_failed=True)
+        elif not has_masks(store, cell):
+            store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
 
 
 def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:

@@ -8,8 +8,8 @@ adds files and changes none. So no record and no receipt depends on which metric
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations
 from typing import Any
 
 from pabench.suite.cell import Cell
@@ -68,6 +68,12 @@ class Measurements:
         """Whether it is still to be measured; with `retry`, also what failed."""
         found = self._entries.get((tuple(of), spec.identity))
         return found is None or (retry and bool(found["error"]))
+
+
+def about(files: Mapping[str, dict[str, Any]], keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Those of the files, by key, whose figures are all of these pruning keys and keys of cells."""
+    known = set(keys)
+    return {key: data for key, data in files.items() if known.issuperset(chain(*(e["of"] for e in data["entries"])))}
 
 
 def entry(of: Sequence[str], spec: MetricSpec, numbers: Mapping[str, float | None], error: str = "") -> dict[str, Any]:

@@ -11,8 +11,7 @@ from playwright.sync_api import expect
 from pabench.report import page as report
 from pabench.report.join import join
 
-from ..report.test_difference import folder
-from ..synthetic import CRITERIA, cells
+from ..synthetic import CRITERIA, cells, folder
 
 pytestmark = pytest.mark.browser
 

@@ -16,8 +16,6 @@ from pabench.store.envelope import seal, unseal
 from pabench.store.store import Store
 from pabench.suite.digest import digest
 
-from ..conftest import STEEP
-
 
 def test_it_lists_every_file_with_its_hash(submission):
     stated = json.loads((submission / "submission.json").read_text())
@@ -29,10 +27,6 @@ def test_it_lists_every_file_with_its_hash(submission):
     # 2 seeds of dense + 3 criteria at 2 sparsities; equal criteria would share masks
     assert len([name for name in there if name.startswith("records/")]) == 14
     assert len([name for name in there if name.startswith("masks/")]) == 12
-
-
-def test_it_holds_the_source_of_a_criterion_that_is_not_built_in_and_no_other(submission):
-    assert [p.read_text() for p in (submission / "criteria").iterdir()] == [STEEP]
 
 
 def test_nothing_in_it_tells_where_it_was_made(submission, results):
@@ -72,19 +66,6 @@ def test_a_gap_in_the_grid_is_refused_by_name_unless_told(results, tmp_path):
     made = submit(folder, tmp_path / "out", incomplete=True)
     assert made.missing == 1
     assert json.loads((made.folder / "submission.json").read_text())["incomplete"] == [key]
-
-
-def test_a_source_that_changed_since_the_run_is_refused(results, tmp_path):
-    shutil.copytree(results.parent, tmp_path / "study")
-    source = tmp_path / "study" / "criteria" / "steep.py"
-    source.write_text(STEEP + "# edited\n")
-    study = json.loads((tmp_path / "study" / "out" / "study.json").read_text())
-    study["suite_path"] = str(tmp_path / "study" / "small.yaml")
-    study["sha256"] = digest({k: v for k, v in study.items() if k != "sha256"})
-    (tmp_path / "study" / "out" / "study.json").write_text(json.dumps(study))
-
-    with pytest.raises(RefusedError, match=r"steep: the file that defines it .* --plugin FILE"):
-        submit(tmp_path / "study" / "out", tmp_path / "out")
 
 
 def test_a_folder_with_something_in_it_is_not_written_over(results, tmp_path):

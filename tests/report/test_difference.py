@@ -5,44 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 
 from pabench.cli.difference import difference_text
 from pabench.report.difference import difference
-from pabench.statistics.contrast import contrasts, seed_noise
 from pabench.store.envelope import seal, unseal
-from pabench.store.store import Store
 from pabench.suite.specs import ModelSpec
 
 from ..cli.test_main import pabench
-from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, manifest, record
+from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, folder, record, with_top1
 
 NOISE = {0: 0.0, 1: 0.1, 2: -0.1}
 
 
 def grid(**axes):
     return cells([CRITERIA["random"], CRITERIA["snip"]], **{"models": ["resnet20"], "sparsities": [0.9], **axes})
-
-
-def folder(path, expected, make=record, name="study", **entries):
-    """A results folder of synthetic cells."""
-    store = Store(path)
-    store.open_study({**manifest(expected, name), **entries})
-    for cell in expected:
-        if (made := make(cell)) is not None:
-            store.commit("records", cell.key, made)
-    return path
-
-
-def at(top1):
-    """Records whose accuracy is `top1(cell)`."""
-
-    def made(cell):
-        good = record(cell)
-        return {**good, "result": {**good["result"], "top1": top1(cell)}}
-
-    return made
 
 
 def faster(cell):
@@ -55,11 +32,6 @@ def rewrite(path, key, change):
     found = unseal(file.read_bytes())
     change(found)
     file.write_bytes(seal(found))
-
-
-def frame_of(rows):
-    place = {"dataset": "d", "model": "m", "ablation": "", "sparsity": 0.9, "block": "x"}
-    return pd.DataFrame([{**place, "criterion": c, "seed": s, "top1": t} for c, s, t in rows])
 
 
 @pytest.fixture
@@ -120,8 +92,8 @@ def test_what_may_differ_between_executions_is_no_difference(base, tmp_path):
 
 def test_a_change_of_the_recipe_is_tested_in_pairs_with_holm(tmp_path):
     """random: 0.0, 0.1, -0.1: mean 0. snip: +3 with SD 0.1: t = 3 / (0.1 / sqrt 3) = 51.96, p = 0.00037, times 3."""
-    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0))
-    gain = at(lambda c: 80.0 + (3.0 if c.criterion and c.criterion.name == "snip" else 0.0) + NOISE[c.seed])
+    a = folder(tmp_path / "a", grid(), with_top1(lambda c: 80.0))
+    gain = with_top1(lambda c: 80.0 + (3.0 if c.criterion and c.criterion.name == "snip" else 0.0) + NOISE[c.seed])
     b = folder(tmp_path / "b", [faster(c) for c in grid()], gain)
 
     found = difference(a, b)
@@ -140,8 +112,8 @@ def test_a_change_of_the_recipe_is_tested_in_pairs_with_holm(tmp_path):
 
 
 def test_a_change_within_noise_is_called_not_separable(tmp_path):
-    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0))
-    b = folder(tmp_path / "b", [faster(c) for c in grid()], at(lambda c: 80.0 + NOISE[c.seed]))
+    a = folder(tmp_path / "a", grid(), with_top1(lambda c: 80.0))
+    b = folder(tmp_path / "b", [faster(c) for c in grid()], with_top1(lambda c: 80.0 + NOISE[c.seed]))
 
     found = difference(a, b)
 
@@ -153,9 +125,9 @@ def test_a_change_within_noise_is_called_not_separable(tmp_path):
 
 def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
     """A network with other arguments is another block: two samples of 3, not 3 differences."""
-    a = folder(tmp_path / "a", grid(), at(lambda c: 80.0 + NOISE[c.seed]))
+    a = folder(tmp_path / "a", grid(), with_top1(lambda c: 80.0 + NOISE[c.seed]))
     other = [replace(c, model=ModelSpec("resnet20", {"zero_init_last": False})) for c in grid()]
-    b = folder(tmp_path / "b", other, at(lambda c: 80.0 + NOISE[c.seed]))
+    b = folder(tmp_path / "b", other, with_top1(lambda c: 80.0 + NOISE[c.seed]))
 
     found = difference(a, b)
 
@@ -165,8 +137,8 @@ def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
 
 
 def test_one_seed_gives_no_verdict(tmp_path):
-    a = folder(tmp_path / "a", grid(seeds=1), at(lambda c: 80.0))
-    b = folder(tmp_path / "b", [faster(c) for c in grid(seeds=1)], at(lambda c: 85.0))
+    a = folder(tmp_path / "a", grid(seeds=1), with_top1(lambda c: 80.0))
+    b = folder(tmp_path / "b", [faster(c) for c in grid(seeds=1)], with_top1(lambda c: 85.0))
 
     found = difference(a, b)
 
@@ -215,20 +187,8 @@ def test_a_broken_record_is_counted_and_absent(base, tmp_path):
     assert "1 broken record, treated as absent" in difference_text(found)
 
 
-def test_noise_is_pooled_over_what_was_repeated():
-    """Variances 2 (80, 82) and 8 (70, 74): the root of their mean 5."""
-    rows = [("a", 0, 80.0), ("a", 1, 82.0), ("b", 0, 70.0), ("b", 1, 74.0), ("c", 0, 50.0)]
-    assert seed_noise(frame_of(rows)) == {("d", "m"): pytest.approx(5**0.5)}
-
-
-def test_a_contrast_needs_both_studies():
-    frame = frame_of([("a", 0, 1.0)])
-
-    assert contrasts(frame, frame.assign(criterion="b")) == []
-
-
 def test_the_command_prints_json_for_programs_and_exits_by_the_verdict(base, tmp_path):
-    other = folder(tmp_path / "b", [faster(c) for c in grid()], at(lambda c: 20.0 + NOISE[c.seed]))
+    other = folder(tmp_path / "b", [faster(c) for c in grid()], with_top1(lambda c: 20.0 + NOISE[c.seed]))
 
     said = pabench("diff", base, other, "--json")
 

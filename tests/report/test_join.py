@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -19,11 +18,10 @@ from pabench.report import page as report
 from pabench.report.join import join
 from pabench.statistics.board import board
 from pabench.statistics.paired import by_task, stratified
-from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Scoring
+from pabench.suite.specs import CriterionSpec, MetricSpec
 
 from ..cli.test_main import pabench
-from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, record
-from .test_difference import at, folder
+from ..synthetic import CRITERIA, cells, failed, folder, record
 
 
 def grid(*names, **axes):
@@ -75,23 +73,6 @@ def test_a_cell_of_both_counts_once_and_is_told(two):
     assert "4 cells with equal results in several studies" in Studies().render(joint)
 
 
-def test_two_results_of_one_cell_are_named_and_the_earlier_is_kept(tmp_path):
-    early = folder(tmp_path / "z", grid("snip"), name="z")
-    late = folder(
-        tmp_path / "a",
-        grid("snip"),
-        lambda cell: {**at(lambda c: 50.0)(cell), "created": "2027-01-01T00:00:00Z"},
-        name="a",
-    )
-
-    joint = join([late, early])
-
-    assert set(joint.frame["study"]) == {"z"}
-    assert 50.0 not in set(joint.frame["top1"])
-    assert [(one.label, one.others, one.same, one.top1[1]) for one in twice(joint)] == [("z", ("a",), False, 50.0)] * 4
-    assert "z and a have different results for one and the same cell" in Studies().render(joint)
-
-
 def test_what_failed_in_one_study_is_taken_from_the_other(tmp_path):
     bad = folder(tmp_path / "a", grid("snip"), failed, name="a")
     good = folder(tmp_path / "b", grid("snip"), name="b")
@@ -102,22 +83,7 @@ def test_what_failed_in_one_study_is_taken_from_the_other(tmp_path):
     assert set(joint.frame["study"]) == {"b"}
 
 
-def test_what_is_kept_says_why(tmp_path):
-    """It stands before one that failed, whenever either was made."""
-    late = {"created": "2027-01-01T00:00:00Z"}
-    a = folder(tmp_path / "a", grid("snip"), lambda cell: record(cell, **late), name="a")
-    b = folder(tmp_path / "b", grid("snip"), failed, name="b")
-    c = folder(tmp_path / "c", grid("snip"), at(lambda cell: 50.0), name="c")
-
-    assert {one.why for one in twice(join([a, b]))} == {"the only one that finished"}
-    assert "that of a, the only one that finished, is kept" in Studies().render(join([a, b]))
-    assert {(one.label, one.why) for one in twice(join([a, c]))} == {("c", "the earlier")}
-    assert {(one.label, one.why) for one in twice(join([a, b, c]))} == {("c", "the earliest that finished")}
-
-
 # --- sparsities -------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def uneven(tmp_path):
     """SNIP at 90 %, GraSP at 80, 90 and 95 %, random pruning at what each of the two has."""
@@ -199,76 +165,8 @@ def test_models_of_one_table_need_not_share_their_sparsities(tmp_path):
     assert (duel.difference.n, duel.won.n) == (3, 3)
 
 
-# --- what is made alike -----------------------------------------------------------------------------------------------
-
-
-def test_blocks_that_started_otherwise_are_refused(tmp_path):
-    """Another version of torch may draw other weights and orders: nothing would be paired, whatever the seeds are."""
-    a = folder(tmp_path / "a", grid("random", "snip", ablations=["reinit"]), name="a")
-
-    def drawn(cell):
-        made = record(cell)
-        return {**made, "pairing": {**made["pairing"], "weights": "0" * 64, "order": "1" * 64}}
-
-    b = folder(tmp_path / "b", grid("random", "grasp"), drawn, name="b")
-
-    with pytest.raises(RefusedError) as refused:
-        join([b, a])
-    assert str(refused.value).splitlines()[0] == (
-        "these studies cannot stand in one table: cifar10 / resnet20, seed 0, 1: weights, order differ between a and "
-        "b, so that nothing is paired"
-    )
-    later = [replace(c, seed=c.seed + 2) for c in grid("random", "grasp")]
-    assert len(join([a, folder(tmp_path / "c", later, drawn, name="c")]).frame) == 16
-
-
 def recipe(**entries):
     return lambda cell: replace(cell, recipe=replace(cell.recipe, **entries))
-
-
-UNLIKE = [
-    (recipe(epochs=80), "recipe: epochs is 160 in a; 80 in b"),
-    (recipe(augment=Augment(4, False)), "recipe on cifar10: augment is"),
-    (recipe(precision="bfloat16"), 'recipe on cifar10: precision is "float32" in a; "bfloat16" in b'),
-    (lambda c: replace(c, protocol="pai-v2"), 'protocol is "pai-v1" in a; "pai-v2" in b'),
-    (lambda c: replace(c, scoring=Scoring(dtype="float32")), "scoring: dtype is"),
-    (lambda c: replace(c, dataset=DatasetSpec("cifar10", fingerprint="e" * 64)), "dataset cifar10: fingerprint is"),
-    (
-        lambda c: replace(c, dataset=replace(c.dataset, args={"train_per_class": 300})),
-        "dataset cifar10: train_per_class is",
-    ),
-    (lambda c: replace(c, model=ModelSpec("resnet20", {"zero_init_last": False})), "resnet20: zero_init_last is"),
-]
-
-
-@pytest.mark.parametrize(("change", "reason"), UNLIKE, ids=[reason.split(" is")[0] for _, reason in UNLIKE])
-def test_studies_that_were_made_differently_are_refused_with_the_reason(tmp_path, change, reason):
-    a = folder(tmp_path / "a", grid("snip"), name="a")
-    b = folder(tmp_path / "b", changed(["snip"], change), name="b")
-
-    with pytest.raises(RefusedError, match=re.escape(reason)) as first:
-        join([a, b])
-    with pytest.raises(RefusedError) as second:
-        join([b, a])
-    assert str(first.value) == str(second.value)
-
-
-def test_another_dataset_may_have_its_own_augmentation_and_no_other_recipe(tmp_path):
-    a = folder(tmp_path / "a", grid("snip"), name="a")
-    other = [replace(c, recipe=replace(c.recipe, augment=Augment(0, True))) for c in grid("snip", datasets=["svhn"])]
-    longer = [replace(c, recipe=replace(c.recipe, epochs=90)) for c in other]
-
-    assert len(join([a, folder(tmp_path / "b", other, name="b")]).frame) == 8
-    with pytest.raises(RefusedError, match="recipe: epochs"):
-        join([a, folder(tmp_path / "c", longer, name="c")])
-
-
-def test_another_network_of_one_name_has_its_own_tables(tmp_path):
-    narrow = [replace(c, model=ModelSpec("resnet20", {"width": 8})) for c in grid("snip")]
-
-    joint = join([folder(tmp_path / "a", grid("snip"), name="a"), folder(tmp_path / "b", narrow, name="b")])
-
-    assert set(joint.frame["model"]) == {"resnet20", "resnet20 (width=8)"}
 
 
 def test_one_name_for_two_criteria_stands_under_two_names(tmp_path):
@@ -289,13 +187,6 @@ def test_one_name_for_two_criteria_stands_under_two_names(tmp_path):
     assert "snip: the studies mean different things by this name" in Studies().render(joint)
 
 
-def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    a = folder(tmp_path / "first", grid("snip"))
-    b = folder(tmp_path / "second", grid("grasp"))
-
-    assert [part.label for part in join([b, a]).parts] == ["study (first)", "study (second)"]
-
-
 def test_a_folder_named_twice_is_refused(two):
     with pytest.raises(RefusedError, match="named twice"):
         join([two[0], two[1], two[0] / ".." / "left"])
@@ -310,18 +201,6 @@ def test_metrics_that_mean_two_things_are_left_out_and_named(tmp_path):
     joint = join([a, b])
 
     assert ([m.name for m in joint.metrics], joint.unmeasured) == (["steps_to"], ("ntk",))
-
-
-def test_versions_that_differ_are_named(tmp_path):
-    a = folder(tmp_path / "a", grid("snip"), name="a")
-    other = {**ENVIRONMENT, "torch": "2.11.0"}
-    b = folder(tmp_path / "b", grid("grasp"), lambda cell: record(cell, environment=other), name="b", environment=other)
-
-    html = Studies().render(join([a, b]))
-
-    assert join([a, b]).manifest["environment"]["torch"] == "2.11.0 or 2.14.1"
-    assert "torch 2.11.0" in html
-    assert "Versions or hardware differ" in html
 
 
 def test_the_whole_page_is_made_with_hostile_names(tmp_path):

@@ -1,18 +1,22 @@
-"""`pabench.load`: a results folder as a table, one row a cell, whatever became of it."""
+"""What a results folder holds: a table, one row a cell whatever became of it, counts, and whether cells are paired."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 import pabench
+from pabench.cli.results import status_text
 from pabench.errors import MissingError
-from pabench.report.status import export
+from pabench.report.folders import read
+from pabench.report.status import counts, export, pairings
 from pabench.store.store import Store
 
 from .. import synthetic
+from ..run.conftest import FOUR, ONE_SEED, run, write
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,64 @@ def test_an_export_is_the_same_table(folder, tmp_path):
 def test_a_folder_without_a_study_is_a_missing_requirement(tmp_path):
     with pytest.raises(MissingError, match=r"study\.json"):
         pabench.load(tmp_path)
+
+
+def test_status_compares_each_ablation_with_its_like(ablated):
+    folder, _, _ = ablated
+
+    found = pairings(folder)
+
+    assert (found["blocks"], found["cells"], found["unpaired"]) == (1, 21, [])
+    assert found["apart"] == [
+        "random_labels in scoring_batch",
+        "reinit in weights",
+        "shuffled_pixels in scoring_batch",
+    ]
+    assert "differs by design: reinit in weights" in status_text({**counts(folder), "pairing": found})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (("snip", 0.9, "reinit"), "(reinit): weights has 2 different hashes"),
+        (("snip", 0.9, "shuffle"), ": weights has 2 different hashes"),
+    ],
+)
+def test_status_names_a_block_that_is_not_paired(ablated, monkeypatch, changed, told):
+    folder, records, _ = ablated
+    found = read(folder)
+    record = records[changed]
+    tampered = {**record, "pairing": {**record["pairing"], "weights": "f" * 64}}
+    monkeypatch.setattr(
+        "pabench.report.status.read", lambda _: replace(found, records={**found.records, record["key"]: tampered})
+    )
+
+    (line,) = pairings(folder)["unpaired"]
+
+    assert line.endswith(told)
+
+
+def test_status_tells_an_ablation_that_changed_nothing(ablated, monkeypatch):
+    folder, records, _ = ablated
+    found = read(folder)
+    plain = records["snip", 0.9, ""]["pairing"]
+    same = {k: {**r, "pairing": plain} if r["ablation"] == "reinit" else r for k, r in found.records.items()}
+    monkeypatch.setattr("pabench.report.status.read", lambda _: replace(found, records=same))
+
+    (line,) = pairings(folder)["unpaired"]
+
+    assert line.endswith("(reinit): weights is that of the plain cells, which the ablation should have changed")
+
+
+def test_status_proves_the_pairing(results):
+    assert pairings(results) == {"blocks": 2, "cells": 14, "unpaired": [], "apart": []}
+    assert counts(results)["ok"] == 14
+
+
+def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
+    """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
+    text = ONE_SEED.replace(FOUR, "random")
+    run(write(tmp_path, text), tmp_path / "out")
+    run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
+
+    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}

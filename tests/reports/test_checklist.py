@@ -12,7 +12,7 @@ from pabench_reports.checklist import answers
 from pabench.report import frame
 from pabench.suite.specs import CriterionSpec, DatasetSpec
 
-from ..synthetic import CRITERIA, cells, collapsed, failed, inapplicable, manifest, record
+from ..synthetic import CRITERIA, battery, cells, collapsed, failed, inapplicable, manifest, record
 
 RULES = [CRITERIA["random"], CRITERIA["magnitude"], CRITERIA["snip"]]
 LINE = CriterionSpec("late", {"rewind_epochs": 2}, {"rewind_epochs": 2}, 1, trains=True, reference_line="trained first")
@@ -259,3 +259,12 @@ def test_the_latex_table_has_a_line_for_every_answer_and_no_command_of_a_name():
     assert r"\textcolor{red}{missing}" in made
     assert "\\input" not in made
     assert r"a\_b\}\textbackslash{}input\{/etc/passwd\}\%" in made
+
+
+def test_the_checklist_asks_for_the_battery():
+    def states(study):
+        asked = ("Is each mask", "Is each ranking")
+        return {one.question: one.state for one in answers(study) if one.question.startswith(asked)}
+
+    assert set(states(battery()).values()) == {"met"}
+    assert list(states(battery(["shuffle"])).values()) == ["met", "missing", "missing"]

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import doctest
 import re
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from pabench_reports import comparison
 from pabench_reports.comparison import Comparison, compared
-from pabench_reports.diagram import _rows, diagram
-from pabench_reports.duels import duels
 from pabench_reports.figure import looks
-from pabench_reports.leaderboard import Leaderboard
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from pabench.report.study import Study
-from pabench.statistics.paired import stratified
-from pabench.statistics.ranktest import Friedman
 from pabench.suite.specs import CriterionSpec
 
-from ..report.test_page import study_of, with_top1
-from ..synthetic import CRITERIA, cells, failed, record
+from ..synthetic import CRITERIA, cells, failed, record, study_of, with_top1
 
 TWO = [CRITERIA["snip"], CRITERIA["random"]]
 GAPS = (1.0, 1.4, 0.9, 1.5, 1.2, 1.3)
@@ -41,31 +32,6 @@ def page(study: Study) -> str:
 
 def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).split())
-
-
-def test_a_pair_has_the_numbers_that_a_hand_computes():
-    """Six differences, all positive: t by scipy, Wilcoxon 2 / 64, each of six blocks won."""
-    (duel,) = duels(stratified(ahead(GAPS).plain.query("criterion != 'dense'")), ["snip", "random"])
-
-    assert duel.difference.mean == pytest.approx(np.mean(GAPS))
-    assert duel.t.p == pytest.approx(stats.ttest_1samp(GAPS, 0).pvalue)
-    assert (duel.ranks.p, duel.ranks.n) == (2 / 64, 6)
-    assert (duel.won.mean, duel.won.low) == pytest.approx((1.0, 0.025 ** (1 / 6)))
-    assert duel.verdict == "snip"
-
-
-def test_both_tests_are_corrected_for_all_pairs_of_their_table():
-    study = study_of(cells(models=["resnet20"], seeds=7))
-    names = [*list(CRITERIA)[:4], "synflow (steps=100)"]
-    rows = study.plain.query("criterion != 'dense'").groupby(["criterion", "seed"])["top1"].mean().unstack()
-
-    found = duels(stratified(study.plain.query("criterion != 'dense'")), names)
-
-    gaps = [rows.loc[d.a] - rows.loc[d.b] for d in found]
-    t = multipletests([stats.ttest_1samp(x, 0).pvalue for x in gaps], method="holm")[1]
-    ranks = multipletests([stats.wilcoxon(x, method="exact").pvalue for x in gaps], method="holm")[1]
-    assert [d.t.p for d in found] == pytest.approx(list(t))
-    assert [d.ranks.p for d in found] == pytest.approx(list(ranks))
 
 
 def test_sparsities_of_a_block_are_not_counted_as_blocks():
@@ -105,14 +71,6 @@ def test_differences_without_spread_have_no_t_test():
     said = words(page(ahead((2.0, 2.0, 2.0))))
 
     assert "No pair is separable: no pair has two blocks of a model that differ" in said
-
-
-def test_the_leaderboard_shows_no_interval_of_width_0():
-    """snip 82 and random 80 in each of three seeds: no figure has a spread, and none is certain for that."""
-    said = words(Leaderboard().render(ahead((2.0, 2.0, 2.0))))
-
-    assert "+2.00" in said
-    assert "± 0.00" not in said
 
 
 def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_be():
@@ -267,27 +225,6 @@ def test_the_interquartile_mean_is_of_changes_from_the_blocks_own_dense_network(
 
     assert found.dense
     assert {name: (i.mean, i.low) for name, i in found.middle.items()} == {"snip": (-2.0, None), "random": (-2.0, None)}
-
-
-@pytest.mark.parametrize("k", [2, 5, 16])
-def test_no_label_of_the_diagram_lies_on_another(k):
-    """Ranks close together, where labels would collide if they stood at them: each side has rows of its own."""
-    ranks = {f"criterion {i}": 1 + (k - 1) * (0.5 + 0.01 * i / k) for i in range(k)}
-    drawn = diagram(Friedman(ranks, 9.0, 0.01, 30, 0.05), looks(list(ranks)), "x")
-
-    places = {name: _place(drawn, name) for name in ranks}
-    for side in (True, False):
-        heights = sorted(y for x, y in places.values() if (x < 432) is side)  # the middle of 12 inches at 72 points
-        assert all(b - a >= 15 for a, b in pairwise(heights)), heights
-
-
-def _place(drawn: str, name: str) -> tuple[float, float]:
-    tag = re.search(rf"<text([^>]*)>{name} ", drawn).group(1)
-    return tuple(float(re.search(rf' {key}="([\d.]+)"', tag).group(1)) for key in ("x", "y"))
-
-
-def test_bars_that_overlap_stand_in_rows_of_their_own():
-    assert _rows([(1.0, 2.0), (1.5, 3.0), (2.5, 4.0)]) == [(0, 1.0, 2.0), (1, 1.5, 3.0), (0, 2.5, 4.0)]
 
 
 def test_hostile_names_stay_text():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 
-import pytest
-from pabench_reports import cost, figure
-from pabench_reports.pareto import offers, pareto
+from pabench_reports import cost
 
 from pabench.report import frame
 from pabench.suite.specs import CriterionSpec
@@ -59,56 +56,3 @@ def test_records_that_time_no_pass_say_so_and_count_training_epochs():
     assert "not in these records, which do not time a single pass" in html
     assert "Fwd-bwd equivalents" not in html
     assert re.findall(r'<td class="num">(0\.50)</td>', html) == ["0.50"] * 3
-
-
-def test_the_front_holds_who_is_beaten_in_time_or_accuracy_alone():
-    market = offers(scored(study(GIVEN)))
-
-    assert (market.blocks, market.left) == (2, [])
-    assert [(o.criterion, o.time, o.top1.mean) for o in market.offers] == [
-        ("random", 0.01, pytest.approx(50.05)),
-        ("snip", 1.0, pytest.approx(60.05)),
-        ("grasp", 3.0, pytest.approx(55.05)),
-    ]
-    assert [o.criterion for o in market.front] == ["random", "snip"]
-
-
-def test_reference_lines_stand_beside_the_front():
-    """The fastest and the best of all, and yet no criterion to be compared with."""
-    drawn = pareto(scored(study(GIVEN, criteria=("random", "snip", "late"))), "x")
-
-    assert [name for name, values in drawn.numbers.lines if values[-1] == "yes"] == ["random", "snip"]
-    assert [name for name, _ in drawn.numbers.lines] == ["random", "snip", "late"]
-    assert "Reference lines stand beside and are not on the front." in drawn.notes
-
-
-def test_who_fails_takes_no_block_from_the_others():
-    made = study(GIVEN, seeds=3, unfinished=lambda c: c.criterion.name == "grasp" and c.seed < 2)
-
-    market = offers(scored(made))
-
-    assert ([o.criterion for o in market.offers], market.blocks, market.left) == (["random", "snip"], 3, ["grasp"])
-
-
-def test_a_reference_line_takes_no_block_from_the_criteria():
-    """It has two blocks of four: criteria are compared in all four, and it is named as left out."""
-    made = study(
-        GIVEN,
-        criteria=("random", "snip", "late"),
-        seeds=4,
-        unfinished=lambda c: c.criterion.name == "late" and c.seed < 2,
-    )
-
-    market = offers(scored(made))
-
-    assert ([o.criterion for o in market.offers], market.blocks, market.left) == (["random", "snip"], 4, ["late"])
-
-
-def test_the_caption_names_the_interval_that_is_drawn():
-    assert doctest.testmod(figure).failed == 0
-    assert figure.interval_name([1, 3]) == "95 % t interval of the mean"
-    assert figure.interval_name([12]) == "95 % BCa bootstrap interval of the mean"
-
-
-def test_one_criterion_is_no_front():
-    assert pareto(scored(study(GIVEN, criteria=("snip",))), "x") is None

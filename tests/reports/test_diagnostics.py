@@ -9,9 +9,8 @@ import sys
 from collections import defaultdict
 from typing import Any
 
-import numpy as np
 import pytest
-from pabench_reports import cells as cells_section, diagnostics, overlaps
+from pabench_reports import diagnostics
 
 from pabench.report import frame, page as report
 from pabench.report.folders import read
@@ -19,7 +18,6 @@ from pabench.report.study import Study
 from pabench.store.envelope import seal
 from pabench.store.figures import entry, file
 from pabench.store.store import Store
-from pabench.suite import specs
 from pabench.suite.specs import MetricSpec
 
 from ..synthetic import CRITERIA, cells, manifest, record
@@ -83,18 +81,6 @@ def table(study: Study) -> dict[tuple[str, float], dict[str, tuple[str, str]]]:
     }
 
 
-def test_numbers_of_single_cells_are_columns_of_the_frame_and_so_of_exports():
-    made = study(SMALL, files(SMALL, usual)).frame
-
-    assert list(made.filter(regex="steps_to|effective|theirs").columns) == [
-        *("effective_density", "effective_density.of_kept"),
-        *("steps_to.epochs_50", "steps_to.epochs_75", "steps_to.steps_50", "steps_to.steps_75", "theirs"),
-    ]
-    row = made[(made["criterion"] == "snip") & (made["sparsity"] == 0.98) & (made["seed"] == 1)].iloc[0]
-    assert (row["effective_density"], row["steps_to.epochs_75"]) == (pytest.approx(0.01), 10)
-    assert made["steps_to.steps_75"].isna().all()
-
-
 def test_ablations_are_in_no_mean_and_in_no_overlap():
     """Ten times the density of the plain masks, in cells that the table must not look at."""
     both = cells(
@@ -141,19 +127,6 @@ def test_numbers_of_a_metric_with_other_parameters_are_not_shown():
     assert "diagnostics" not in report.render(made)
 
 
-def test_the_matrix_has_the_overlap_below_and_the_layers_chance_above_the_diagonal():
-    def jaccard(a, b):
-        return {0: 0.2, 1: 0.4}[a.seed]
-
-    pairs = overlaps.overlaps(study(SMALL, files(SMALL, usual, jaccard)))
-    found = overlaps.matrix(pairs[pairs["sparsity"] == 0.9], ["random", "snip"])
-
-    assert len(pairs) == 4
-    assert found[1, 0] == pytest.approx(0.3)
-    assert found[0, 1] == pytest.approx(0.1)
-    assert np.isnan(np.diag(found)).all()
-
-
 def test_the_section_names_models_criteria_chance_and_cut_off_layers():
     def numbers(name, cell):
         cut = cell.criterion is not None and cell.criterion.name == "snip" and cell.sparsity == 0.98
@@ -181,21 +154,8 @@ def test_a_study_without_measurements_has_no_such_section():
     assert diagnostics.Diagnostics().render(study(SMALL, [])) is None
 
 
-def test_the_cells_table_has_what_was_measured_of_each_cell():
-    """Effective density always, by its place; other metrics after the facts that every study has."""
-    made, bare = (cells_section.table(s) for s in (study(SMALL, files(SMALL, usual)), study(SMALL, [])))
-
-    place = made["facts"].index("effective_density")
-    assert place == made["own"] - 1 == len(bare["facts"]) - 1
-    row = next(r for r in made["rows"] if r[3] == 0.9)
-    assert (row[7][place], row[7][made["facts"].index("theirs")]) == (0.05, 7)
-    assert [c for c in made["facts"] if c.startswith("gradient_norm.")] == ["gradient_norm.change"]
-    assert bare["rows"][1][7][place] is None
-
-
 def test_doctests_hold():
     assert doctest.testmod(diagnostics) == (0, 1)
-    assert doctest.testmod(specs) == (0, 3)
 
 
 def written(folder, expected, found) -> None:

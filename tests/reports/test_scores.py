@@ -100,3 +100,12 @@ def test_receipts_without_scores_have_no_section():
     made = study(quantiles=[{}, {}])
 
     assert section.ScoreDistributions().render(made) is None
+
+
+def test_a_histogram_out_of_all_bounds_is_not_drawn():
+    from pabench_reports.scores import _drawable
+
+    assert _drawable({"first": -3, "positive": [1], "negative": [0]})
+    assert not _drawable({"first": 10**9, "positive": [1], "negative": [0]})
+    assert not _drawable({"first": 0, "positive": [1, 2], "negative": [0]})
+    assert not _drawable("x")

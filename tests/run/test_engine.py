@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pabench.run.engine import Inline, Task
+from pabench.run.engine import Inline, Outcome, Task
 from pabench.run.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("bare_server", "toys")
@@ -105,3 +105,16 @@ def test_ten_thousand_tasks_are_scheduled_within_seconds():
     tasks = [toy(str(n), "progress", epochs=0, after=[str(n - 2)] if n > 1 else []) for n in range(10_000)]
     assert len(Run(Inline(), tasks).outcomes) == 10_000
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lost"),
+    [
+        (Outcome("a", True), False),
+        (Outcome("a", False, "crash"), True),
+        (Outcome("a", False, "error"), True),
+        (Outcome("a", False, "stopped"), False),
+    ],
+)
+def test_a_task_is_lost_unless_it_was_done_or_the_run_was_stopped(outcome, lost):
+    assert outcome.lost is lost

@@ -14,7 +14,7 @@ import pytest
 
 import pabench
 from pabench.errors import MissingError, RefusedError, SuiteError
-from pabench.report.status import counts, pairings
+from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import VOLATILE, Store
@@ -37,13 +37,6 @@ def test_criteria_of_a_block_share_weights_order_augmentation_and_scoring_batch(
     first, second = by_seed[0][0], by_seed[1][0]
     assert set(first) == {"weights", "order", "augmentation", "scoring_batch"}
     assert all(first[part] != second[part] for part in first)
-
-
-def test_status_proves_the_pairing(study):
-    folder, _ = study
-
-    assert pairings(folder / "out") == {"blocks": 2, "cells": 18, "unpaired": [], "apart": []}
-    assert counts(folder / "out")["ok"] == 18
 
 
 def test_the_same_study_again_gives_equal_bits(study, tmp_path):
@@ -94,15 +87,6 @@ def test_a_record_has_what_was_measured(study):
     assert cost["scoring_seconds"] > 0
     assert cost["training_seconds"] > 0
     assert record["environment"]["torch"]
-
-
-def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
-    """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
-    text = ONE_SEED.replace(FOUR, "random")
-    run(write(tmp_path, text), tmp_path / "out")
-    run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
-
-    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
 
 
 def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criteria_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Intervals, tests and tie groups."""
+"""Intervals and tests of means."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pabench.statistics.intervals import (
     stratified_test,
     welch,
 )
-from pabench.statistics.ranking import mean_ranks, tie_groups
 
 
 def test_the_interval_of_three_seeds_uses_students_t():
@@ -122,10 +121,6 @@ def test_holm_equals_statsmodels():
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
-def test_equal_accuracies_share_their_mean_rank():
-    assert mean_ranks([{"a": 10.0, "b": 10.0, "c": 50.0}]) == {"a": 2.5, "b": 2.5, "c": 1.0}
-
-
 def test_a_pair_is_separated_by_its_differences_and_not_by_its_spread_over_blocks():
     a, b = [70.0, 80.0, 90.0, 75.0], [71.0, 81.1, 90.9, 76.0]
 
@@ -147,18 +142,6 @@ def test_pairs_are_corrected_for_their_number():
 
 def test_a_pair_with_one_common_block_is_never_separated():
     assert separated_pairs({("a", "b"): [[50.0]]}) == {("a", "b"): False}
-
-
-def test_letters_are_shared_exactly_by_pairs_that_are_not_separated():
-    draw = random.Random(1)
-    for _ in range(50):
-        names = [f"c{i}" for i in range(draw.randint(1, 7))]
-        separated = {(a, b): draw.random() < 0.5 for i, a in enumerate(names) for b in names[i + 1 :]}
-
-        letters = tie_groups(names, separated)
-
-        assert all(letters.values())
-        assert all(bool(set(letters[a]) & set(letters[b])) != apart for (a, b), apart in separated.items())
 
 
 def test_doctests_hold():

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from pabench.statistics import ranking, ranktest
-from pabench.statistics.ranking import cliques, mean_ranks
+from pabench.statistics.ranking import cliques, mean_ranks, tie_groups
 
 
 def test_bars_are_the_largest_runs_and_none_lies_within_another():
@@ -32,3 +32,19 @@ def test_mean_ranks_count_from_the_highest_value():
 @pytest.mark.parametrize("module", [ranking, ranktest])
 def test_doctests_hold(module):
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_equal_accuracies_share_their_mean_rank():
+    assert mean_ranks([{"a": 10.0, "b": 10.0, "c": 50.0}]) == {"a": 2.5, "b": 2.5, "c": 1.0}
+
+
+def test_letters_are_shared_exactly_by_pairs_that_are_not_separated():
+    draw = random.Random(1)
+    for _ in range(50):
+        names = [f"c{i}" for i in range(draw.randint(1, 7))]
+        separated = {(a, b): draw.random() < 0.5 for i, a in enumerate(names) for b in names[i + 1 :]}
+
+        letters = tie_groups(names, separated)
+
+        assert all(letters.values())
+        assert all(bool(set(letters[a]) & set(letters[b])) != apart for (a, b), apart in separated.items())

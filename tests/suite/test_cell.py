@@ -1,14 +1,22 @@
 """What a cell is, and what it says of itself."""
 
+from __future__ import annotations
+
 import doctest
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pabench.suite import cell as cells
+from pabench.suite import cell as module
+from pabench.suite.ablations import ABLATIONS
 from pabench.suite.cell import Cell, facts
 from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
+from ..synthetic import cells
+
+PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "cifar_cpu"
 SNIP = CriterionSpec("snip", {"steps": 2}, {"steps": 2, "allocation": "global"}, version=3, source="ab")
 CELL = Cell(DatasetSpec("folder", {"size": 8}, "/d", "cd"), ModelSpec("vgg"), SNIP, 0.9, 1, Recipe(), Scoring())
 
@@ -61,4 +69,51 @@ def test_a_parameter_hides_no_fact_of_its_part():
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(cells).failed == 0
+    assert doctest.testmod(module).failed == 0
+
+
+def test_keys_of_cells_are_what_they_were_before_there_were_reference_lines():
+    """Cells of a manifest of that time, with the names of the records and receipts that were written for them."""
+    entries = json.loads((Path(__file__).parents[1] / "first_cells.json").read_text())
+    cells = [Cell.from_json(entry["cell"]) for entry in entries]
+
+    assert not any("trains" in (entry["cell"]["criterion"] or {}) for entry in entries)
+    assert [c.key for c in cells] == [entry["key"] for entry in entries]
+    assert [c.pruning_key for c in cells if c.criterion] == [e["pruning_key"] for e in entries if e["pruning_key"]]
+
+
+def test_published_records_bear_the_keys_of_their_cells():
+    manifest = json.loads((PUBLISHED / "study.json").read_text())
+    cells = [Cell.from_json(cell) for cell in manifest["cells"]]
+
+    assert {c.key for c in cells} == {path.stem for path in (PUBLISHED / "records").glob("*.json")}
+    receipts = {path.stem for path in (PUBLISHED / "receipts").glob("*.json")}
+    assert {c.pruning_key for c in cells if c.criterion} == receipts
+
+
+def test_cells_of_a_time_before_ablations_keep_their_keys():
+    """Of a synthetic cell, as computed before the field existed."""
+    cell = next(c for c in cells() if c.criterion and c.criterion.name == "synflow")
+
+    assert cell.key == "6cd3f91fea842208b72ff2d0a79bc83fa9520c192a0871c016a4e04ac5170ad9"
+    assert cell.pruning_key == "0985fab1b2abffc349e043c32161f6decedc2602a5718d4cb76c19d21611343f"
+    assert "ablation" not in cell.to_json()
+    assert Cell.from_json(cell.to_json()).key == cell.key
+
+
+def test_each_ablation_has_a_key_of_its_own_and_the_seeds_of_its_block():
+    plain = next(c for c in cells() if c.criterion)
+    ablated = [replace(plain, ablation=name) for name in ABLATIONS]
+
+    assert len({c.key for c in [plain, *ablated]}) == 6
+    assert {c.seed_for("order") for c in ablated} == {plain.seed_for("order")}
+    assert {c.parent().key for c in ablated} == {plain.key}
+    assert {Cell.from_json(c.to_json()).key for c in ablated} == {c.key for c in ablated}
+
+
+def test_re_drawn_weights_have_the_masks_of_their_parent_and_the_others_their_own():
+    plain = next(c for c in cells() if c.criterion)
+    keys = {name: replace(plain, ablation=name).pruning_key for name in ABLATIONS}
+
+    assert keys["reinit"] == plain.pruning_key
+    assert len({plain.pruning_key, *keys.values()}) == 5

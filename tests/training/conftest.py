@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from pabench.cli.running import carry_out
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
 
@@ -55,10 +54,6 @@ def no_report():
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory):
+def study(ablated):
     """Its folder, its records and its cells."""
-    folder = tmp_path_factory.mktemp("ablations")
-    opened = session(folder)
-    with undrawn():
-        assert carry_out(opened) == 0
-    return folder / "out", named(folder / "out"), opened.cells
+    return ablated

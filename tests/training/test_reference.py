@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -16,11 +15,9 @@ from pabench.report.status import counts, pairings
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
-from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training import block, prune
 
-PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "cifar_cpu"
 SUITE = """
 protocol: pai-v1
 datasets: [{name: digits, train_per_class: 4, test_per_class: 2}]
@@ -166,25 +163,6 @@ def test_a_line_that_trains_has_other_masks_under_another_recipe_and_others_have
     before, after = keys(SUITE), keys(SUITE.replace("lr: 0.05", "lr: 0.06"))
 
     assert {label for label, _ in before if before[label, 0.9] != after[label, 0.9]} == {LATE, REWOUND}
-
-
-def test_keys_of_cells_are_what_they_were_before_there_were_reference_lines():
-    """Cells of a manifest of that time, with the names of the records and receipts that were written for them."""
-    entries = json.loads((Path(__file__).parents[1] / "first_cells.json").read_text())
-    cells = [Cell.from_json(entry["cell"]) for entry in entries]
-
-    assert not any("trains" in (entry["cell"]["criterion"] or {}) for entry in entries)
-    assert [c.key for c in cells] == [entry["key"] for entry in entries]
-    assert [c.pruning_key for c in cells if c.criterion] == [e["pruning_key"] for e in entries if e["pruning_key"]]
-
-
-def test_published_records_bear_the_keys_of_their_cells():
-    manifest = json.loads((PUBLISHED / "study.json").read_text())
-    cells = [Cell.from_json(cell) for cell in manifest["cells"]]
-
-    assert {c.key for c in cells} == {path.stem for path in (PUBLISHED / "records").glob("*.json")}
-    receipts = {path.stem for path in (PUBLISHED / "receipts").glob("*.json")}
-    assert {c.pruning_key for c in cells if c.criterion} == receipts
 
 
 def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(study, monkeypatch):

@@ -125,9 +125,8 @@ def rerun(
             plan = tasks.plan(store, chosen, device=device, plugins=imported)
             todo = [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]
             outcomes = engine.run(todo, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
-            # a task that left nothing gets a record that says so
-            for _ in tasks.settle(store, plan, outcomes, where.environment()):
-                pass
+            for outcome in outcomes:
+                tasks.record_loss(store, plan, outcome, where.environment())
         yield Rerun(store, own, notes)
 
 

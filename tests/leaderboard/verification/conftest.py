@@ -1,4 +1,4 @@
-"""A submission to lie in, for all tests of the levels."""
+"""Submissions to lie in, for all tests of the levels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,45 @@ from pathlib import Path
 
 import pytest
 
+from pabench.cli.running import carry_out
+from pabench.leaderboard.submission import submit
+from pabench.run.session import Options, Session
+
+from ...conftest import forget_plugins
 from ...forgery import Forgery
+
+REFERENCE = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
+models: [lenet_300_100]
+criteria:
+  - {name: snip, steps: 2, schedule: linear}
+  - grasp@official
+  - magnitude_after_training
+  - small_dense
+  - {name: random, allocation: "as:magnitude"}
+sparsities: [0.8]
+seeds: 1
+recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: none}
+"""
 
 
 @pytest.fixture
 def forgery(submission: Path, tmp_path: Path) -> Forgery:
     return Forgery(submission, tmp_path / "forged")
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory) -> Path:
+    """A submission with two reference lines, a variant, parameters out of alphabetical order and a donor."""
+    folder = tmp_path_factory.mktemp("lines")
+    (folder / "lines.yaml").write_text(REFERENCE)
+    forget_plugins()
+    options = Options(suite=str(folder / "lines.yaml"), output=folder / "out", engine="inline", device="cpu")
+    assert carry_out(Session.open(options)) == 0
+    return submit(folder / "out", folder / "submission").folder
+
+
+@pytest.fixture
+def lines(references, tmp_path) -> Forgery:
+    return Forgery(references, tmp_path / "forged_lines")

@@ -10,7 +10,7 @@ import pytest
 from pabench.source import code_digest
 
 from ...forgery import sha
-from .looking import flaws
+from .looking import flaws, one, restate, said, zeros
 
 
 def test_a_number_listed_again_does_not_give_the_stated_mean(forgery):
@@ -131,3 +131,85 @@ def test_a_source_left_out_is_missed(forgery):
 
     (only,) = flaws(forgery.listing())
     assert only.startswith("level 2: criteria: expected the file of steep with SHA-256")
+
+
+@pytest.mark.parametrize(
+    ("how", "flag"),
+    [
+        (zeros, "degenerate"),
+        (lambda r: r.update(non_finite_scores=5000, score_histogram={}), "non-finite"),
+        (lambda r: r.update(tied_at_threshold=40000, kept_of_tied=2000), "tied"),
+    ],
+)
+def test_a_flag_that_its_own_numbers_earn_cannot_be_left_out(forgery, how, flag):
+    path = forgery.record("snip", 0.8, 0)
+    restate(forgery, path, how)
+
+    (only,) = said(forgery)
+    assert only.startswith(f"level 2: records/{path.name}: digits / lenet_300_100 / snip 0.8 / seed 0: flags: expected")
+    assert f"expected {flag} (from the receipt's numbers), found none" in only
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (lambda r: r.update(zero_scores=7), "receipt.zero_scores: expected 0 (the sum of its layers), found 7"),
+        (lambda r: r.update(kept_of_tied=60000), "receipt.kept_of_tied: expected at most"),
+        (lambda r: r.update(rounds=0), "receipt.rounds: expected at least 1"),
+        (lambda r: r["score_histogram"]["positive"].append(5), "receipt.score_histogram: expected 50200 finite scores"),
+        (lambda r: r["scores"].update({"0": 1e9}), "receipt.scores: expected quantiles in ascending order"),
+        (lambda r: r["layers"][0].update(zero_scores=10**6), "at most 19200 scores of 0, found 1000000"),
+    ],
+)
+def test_counts_of_scores_that_do_not_fit_each_other_fall_at_level_two(forgery, how, message):
+    path = forgery.record("random", 0.8, 0)
+    restate(forgery, path, how)
+
+    assert one(said(forgery), f"level 2: records/{path.name}", message)
+
+
+@pytest.mark.parametrize(
+    ("level", "how", "message"),
+    [
+        (2, lambda r: r["cost"].update(training_seconds=0.0), "cost.training_seconds: expected more than 0, found 0.0"),
+        (2, lambda r: r["cost"].clear(), "cost.wall_seconds: expected more than 0, found None"),
+        (2, lambda r: r["cost"].update(wall_seconds=1e-9), "cost.wall_seconds: expected at least"),
+        (2, lambda r: r["cost"].update(scoring_seconds=1e-9), "cost.scoring_seconds: expected"),
+        (1, lambda r: r["cost"].update(training_seconds=1e308), "cost.training_seconds: expected Input should be less"),
+        (1, lambda r: r["result"].update(loss=1e308), "result.loss: expected Input should be less than or equal"),
+        (1, lambda r: r["result"].update(curve={}), "result.curve.loss: expected Field required"),
+        (
+            1,
+            lambda r: r["result"]["curve"].update(top1=[-5.0]),
+            "result.curve.top1.0: expected Input should be greater",
+        ),
+        (1, lambda r: r["result"]["curve"].update(top1=[1e6]), "result.curve.top1.0: expected Input should be less"),
+        (1, lambda r: r["result"]["curve"].update(more=["x"]), "result.curve.more.0: expected Input should be a valid"),
+        (1, lambda r: r.update(created="yesterday"), "created: expected String should match pattern"),
+        (1, lambda r: r.update(bank="a"), "bank: expected"),
+    ],
+)
+def test_costs_and_curves_that_no_training_has_are_named(forgery, level, how, message):
+    path = forgery.record()
+    forgery.change(path, how)
+
+    assert one(said(forgery), f"level {level}: records/{path.name}", message)
+
+
+@pytest.mark.parametrize(("criterion", "images"), [("snip", 7), ("random", 100)])
+def test_scoring_images_are_a_number_a_class_and_none_without_a_batch(forgery, criterion, images):
+    path = forgery.record(criterion)
+    forgery.both(path, lambda found: found["cost"].update(scoring_images=images))
+
+    assert one(said(forgery), f"level 2: records/{path.name}", "cost.scoring_images: expected", f"found {images}")
+
+
+def test_hashes_of_weights_cannot_be_left_out_everywhere(forgery):
+    for kind in ("records", "receipts"):
+        for path in forgery.folder.glob(f"{kind}/*.json"):
+            forgery.change(path, lambda found: found["pairing"].pop("weights", None))
+
+    found = said(forgery)
+    assert len(found) == 14
+    assert one(found, "level 2: records/", "pairing: expected hashes of weights, order, augmentation, scoring_batch")
+    assert all("found no weights" in flaw for flaw in found)

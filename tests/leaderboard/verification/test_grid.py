@@ -10,7 +10,7 @@ from pabench.leaderboard.verification.verify import verify
 from pabench.store.envelope import seal, unseal
 from pabench.suite.cell import Cell
 
-from .looking import flaws
+from .looking import flaws, of, one, said, suite
 
 
 def test_a_record_taken_away_is_missed(forgery):
@@ -79,3 +79,42 @@ def test_what_is_declared_incomplete_passes_and_is_said(forgery):
     found = verify(forgery.folder)
     assert found.passed == 2
     assert found.levels[0].notes == ("incomplete: 1 of 14 cells have no record",)
+
+
+def test_a_label_that_the_suite_does_not_give_falls_at_level_one(forgery):
+    forgery.cells(of("snip", lambda rule: rule.update(given={"steps": 100})))
+
+    assert one(said(forgery), "level 1: study.json: criteria: expected random, snip, steep (the suite's), found random")
+
+
+def test_a_label_in_suite_and_cells_that_the_parameters_are_not_falls_at_level_one(forgery):
+    forgery.cells(of("snip", lambda rule: rule.update(given={"steps": 100})))
+    suite(forgery, "snip", "{name: snip, steps: 100}")
+
+    (only,) = said(forgery)
+    assert only == (
+        "level 1: study.json: criteria.snip (steps=100): expected steps=100 (the suite's), found steps=1 among its args"
+    )
+
+
+def test_two_settings_under_one_label_fall_at_level_one(forgery):
+    """The better one of two settings for each seed."""
+    forgery.cells(of("snip", lambda rule: rule["args"].update(examples_per_class=1), seed=1))
+
+    assert one(
+        said(forgery), "level 1: study.json: cells: expected one meaning of the criterion snip, and no second name"
+    )
+
+
+def test_two_labels_of_one_setting_fall_at_level_one(forgery):
+    forgery.cells(of("snip", lambda rule: rule.update(given={"steps": 1}), seed=1))
+
+    assert one(
+        said(forgery), "level 1: study.json: cells: expected one meaning of the criterion snip and snip (steps=1)"
+    )
+
+
+def test_another_recipe_than_the_suites_falls_at_level_one_whatever_differs(forgery):
+    forgery.cells(lambda cell: cell["recipe"].update(weight_decay=0.01))
+
+    assert one(said(forgery), "level 1: study.json: recipe.weight_decay: expected 0.0001 (the suite's), found 0.01")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from pabench.errors import SuiteError
-from pabench.leaderboard.verification import (
-    rederived,
-)
+from pabench.leaderboard.verification import rederived
 from pabench.leaderboard.verification.rederived import overlap
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
 
-from .looking import INLINE, TRUSTED, looked_at
+from .looking import INLINE, TRUSTED, hostile, looked_at
 
 
 def test_a_source_forged_throughout_gives_other_masks(forgery):
@@ -37,20 +34,6 @@ def test_code_of_a_submitter_runs_only_where_it_is_trusted_by_name(submission):
     assert "go ahead with --trust steep" in only.found
     assert found.exit_code == 5
     assert not [name for name in sys.modules if name.startswith("pabench_plugin_steep")]
-
-
-def hostile(forgery, code: str) -> Path:
-    """The submission with this code at the head of the file of steep, everything else derived from it."""
-    forgery.source("steep", "from dataclasses import dataclass", f"{code}\nfrom dataclasses import dataclass")
-    return forgery.listing()
-
-
-def test_code_that_ends_its_process_with_success_is_a_failure_with_its_reason(forgery):
-    found = verify(hostile(forgery, "import os; os._exit(0)"), 3, seed=1, where=TRUSTED)
-
-    (only,) = found.levels[2].flaws
-    assert "steep: importing its file ended the process that did it (crash: exited with code 0" in only.found
-    assert (found.passed, found.exit_code) == (2, 4)
 
 
 def test_code_that_rewrites_the_judge_judges_nothing(forgery, monkeypatch):
@@ -80,14 +63,6 @@ def test_code_of_one_criterion_is_not_in_the_process_of_another(forgery, monkeyp
 
     outcomes = {o["title"].split(" / ")[2].split()[0]: o["outcome"] for o in found.levels[2].outcomes}
     assert outcomes == {"snip": "equal", "steep": "no mask"}
-
-
-def test_what_a_hostile_process_says_of_its_criterion_is_checked(forgery):
-    code = "from pabench.leaderboard.verification import sandbox; sandbox._attempted = lambda **_: {'args': 5}"
-    found = verify(hostile(forgery, code), 3, seed=1, where=TRUSTED)
-
-    assert "is no description of a criterion" in str(found.levels[2].flaws[0])
-    assert found.exit_code == 4
 
 
 def test_a_strangers_code_does_not_run_in_the_process_that_judges_it(submission):

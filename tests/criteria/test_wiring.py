@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from pabench_criteria._wiring import INPUT, WiringError, wiring
 from torch import nn
 from torch.nn import functional as F
 
 from pabench.networks.network import Network
-from pabench.networks.wiring import INPUT, WiringError, wiring
 
 
 def of(module: nn.Module, shape: tuple[int, ...]):

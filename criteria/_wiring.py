@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pabench.errors import PluginError
-from pabench.networks.network import Tensors
-from pabench.networks.operations import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING
-from pabench.networks.rewire import Rewired
+from pabench.plugins import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING, PluginError, Rewired, Tensors
 
 Call = Callable[[Tensors, Tensor], Tensor]
 INPUT = ""

@@ -1,21 +1,11 @@
-"""The two baselines."""
+"""Random pruning: the seed and nothing else, and each layer its share."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 import pabench
-
-
-def test_magnitude_keeps_the_largest_weights():
-    module = nn.Linear(3, 1, bias=False)
-    module.weight.data = torch.tensor([[0.1, -3.0, 2.0]])
-
-    masks = pabench.prune(module, "magnitude", sparsity=0.34)
-
-    assert masks["weight"].tolist() == [[False, True, True]]
 
 
 def test_random_is_the_seed_and_nothing_else(case):

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pabench.networks.wiring import INPUT, Wiring, WiringError
+from ._wiring import INPUT, Wiring, WiringError
 
 
 @dataclass(frozen=True)

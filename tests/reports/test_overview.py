@@ -1,0 +1,30 @@
+"""The overview: how many cells there are, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pabench_reports.overview import Overview
+
+from ..synthetic import battery, cells, study_of
+
+
+def test_the_overview_counts_all_cells_and_does_not_complain_of_what_cannot_apply():
+    """Three data-free criteria times two ablations of the batch times three seeds are skipped by design."""
+    page = Overview().render(battery())
+
+    assert "<b>93</b> cells" in page
+    assert "<b>18</b> skipped" in page
+    assert "failed or skipped" not in page
+    assert "shuffle, reinit, invert, random_labels, shuffled_pixels" in page
+
+
+def test_cells_that_should_be_paired_and_are_not_are_told_at_the_top():
+    study = study_of(cells(models=["resnet20"], seeds=3))
+    key = study.frame.loc[(study.frame["criterion"] == "snip") & (study.frame["seed"] == 1), "key"].iloc[0]
+    other = {**study.records[key], "pairing": {**study.records[key]["pairing"], "weights": "e" * 64}}
+
+    html = Overview().render(replace(study, records={**study.records, key: other}))
+
+    assert "Initial weights differ within 1 of 3 blocks: what is called paired there is not." in html
+    assert "differ within" not in Overview().render(study)

@@ -1,0 +1,61 @@
+"""The protocol: whether cells of a block share what they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pabench_reports.protocol import pairing
+
+from pabench.report import frame
+from pabench.suite.specs import CriterionSpec
+
+from ..synthetic import CRITERIA, battery, cells, manifest, record, study_of
+
+
+def test_pairing_compares_each_ablation_with_its_like():
+    found = {p.what: p for p in pairing(battery())}
+
+    assert [(p.equal, p.blocks, p.unknown) for p in found.values()] == [(6, 6, 0), (3, 3, 0), (3, 3, 0), (9, 9, 0)]
+    assert found["initial weights"].unit == "groups of cells (reinit apart)"
+    assert found["data order"].unit == "blocks"
+    assert found["scoring batch"].unit == (
+        "groups of cells that ask for as many images (random_labels, shuffled_pixels apart)"
+    )
+
+
+def test_a_weight_that_should_be_shared_and_is_not_is_counted():
+    study = battery()
+    shuffled = study.frame[(study.frame["ablation"] == "shuffle") & (study.frame["seed"] == 1)]["key"].iloc[0]
+    changed = {**study.records[shuffled], "pairing": {**study.records[shuffled]["pairing"], "weights": "f" * 64}}
+
+    found = pairing(replace(study, records={**study.records, shuffled: changed}))
+
+    assert [(p.equal, p.blocks) for p in found][:2] == [(5, 6), (3, 3)]
+
+
+def test_pairing_is_counted_from_the_hashes():
+    def other_weights(cell):
+        good = record(cell)
+        return {**good, "pairing": {**good["pairing"], "weights": "f" * 64}} if cell.seed == 1 else good
+
+    found = pairing(study_of(cells(models=["resnet20"]), grasp=other_weights))
+
+    assert {p.what: (p.equal, p.blocks) for p in found} == {
+        "initial weights": (2, 3),
+        "data order": (3, 3),
+        "augmentation": (3, 3),
+        "scoring batch": (3, 3),
+    }
+
+
+def test_scoring_batches_compare_among_criteria_that_ask_for_as_many_images():
+    twice = CriterionSpec("snip", given={"examples_per_class": 20}, args={"examples_per_class": 20}, version=1)
+    expected = cells([CRITERIA["grasp"], CRITERIA["snip"], twice], models=["resnet20"], seeds=1)
+    records = {cell.key: record(cell) for cell in expected}
+    for cell in expected:
+        if cell.criterion == twice:
+            records[cell.key]["pairing"]["scoring_batch"] = "e" * 64
+
+    (batch,) = [p for p in pairing(frame.study(manifest(expected), records)) if p.what == "scoring batch"]
+
+    assert (batch.equal, batch.blocks, batch.unknown) == (2, 2, 0)

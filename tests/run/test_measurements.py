@@ -1,0 +1,60 @@
+"""What a study lacks of its metrics, as tasks after their cells."""
+
+from __future__ import annotations
+
+import pytest
+
+from pabench.errors import SuiteError
+from pabench.run import tasks
+from pabench.run.engine import Outcome
+
+from ..diagnostics.test_metric import CHEAP
+from ..training.test_measure import SMALL, SUITE, files, session
+
+
+def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
+    opened = session(tmp_path, SMALL)
+    opened.store.open_study({"name": "study"})
+    plan = tasks.plan(opened.store, opened.chosen, device="cpu")
+    survey = opened.survey(plan)
+    (key,) = [t.key for t in survey.tasks if "/ random /" in t.title]
+
+    survey.record_loss(Outcome(key, False, "crash", "killed by signal 11"))
+
+    entries = [e for f in files(tmp_path).values() for e in f["entries"]]
+    assert {e["error"] for e in entries} == {"crash: killed by signal 11"}
+    assert sorted(e["metric"] for e in entries) == [n for n in CHEAP if n != "overlap"]
+
+
+def test_measurements_come_after_the_cells_they_are_about(tmp_path):
+    opened = session(tmp_path)
+    added = opened.survey(opened.plan()).tasks
+    pairs = [t for t in added if t.kind == "compare"]
+    assert (len(added), len(pairs)) == (5, 1)  # dense, three criteria, the pairs
+    # three scorings and six trainings
+    assert len(pairs[0].after) == 9
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("[nkt]", r"study.yaml:8:11: metrics.0: no metric named 'nkt'; did you mean 'ntk'\?"),
+        ("[{name: ntk, samples: 0}]", r"study.yaml:8:\d+: metrics.0.samples: .*greater than or equal to 1"),
+        ("[ntk, {name: ntk, samples: 3}]", r"study.yaml:8:\d+: metrics.1: ntk a second time; name each metric once"),
+        ("[{name: jacobian, sample: 3}]", r"metrics.0.sample: unknown parameter of jacobian; did you mean 'samples'"),
+        ("ntk", r"metrics: expected a list"),
+    ],
+)
+def test_what_is_wrong_with_a_metric_is_told_at_its_line(tmp_path, metrics, message):
+    text = SUITE.lstrip("\n") + f"metrics: {metrics}\n"
+
+    with pytest.raises(SuiteError, match=message):
+        session(tmp_path, text)
+
+
+def test_metrics_are_no_part_of_any_key(tmp_path):
+    plain = session(tmp_path).cells
+    asked = session(tmp_path, SUITE + "metrics: [ntk, {name: steps_to, accuracies: [10]}]\n").cells
+
+    assert [c.key for c in asked] == [c.key for c in plain]
+    assert [c.pruning_key for c in asked] == [c.pruning_key for c in plain]

@@ -1,0 +1,96 @@
+"""The board: mean ranks, differences to random, and what they rest on."""
+
+from __future__ import annotations
+
+import pytest
+
+from pabench.statistics.board import board
+
+from ..synthetic import CRITERIA, cells, failed, record, study_of, with_top1
+
+
+def test_mean_ranks_and_differences_are_those_a_hand_computes():
+    """Two seeds, one sparsity: random 80 and 82, snip 84 and 85: differences 4 and 3."""
+    top1 = {("random", 0): 80.0, ("random", 1): 82.0, ("snip", 0): 84.0, ("snip", 1): 85.0}
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=2)
+    given = with_top1(lambda cell: top1[cell.criterion.name, cell.seed])
+
+    made = board(study_of(expected, random=given, snip=given).frame)
+
+    snip, rand = made.ranked
+    assert (snip.criterion, snip.mean_rank, rand.mean_rank) == ("snip", 1.0, 2.0)
+    # mean 3.5, SD 0.7071, standard error 0.5, t(0.975, 1 df) = 12.706
+    assert (snip.difference.mean, snip.difference.half) == pytest.approx((3.5, 6.353), abs=1e-3)
+    assert (snip.letters, rand.letters, snip.ranks) == ("a", "a", (1, 2))
+
+
+def test_a_mean_rank_has_the_interval_of_its_blocks():
+    """Ranks at two sparsities: seed 0 gives 1 and 1, seed 1 gives 1 and 2, seed 2 gives 2 and 2: block means 1, 1.5, 2.
+
+    Mean 1.5, SD 0.5, t(0.975, 2) 0.5 / sqrt(3) = 1.242: cut at the first and the last rank of two.
+    """
+    beaten = {(1, 0.95), (2, 0.9), (2, 0.95)}
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9, 0.95], seeds=3)
+    snip = with_top1(lambda c: 70.0 if (c.seed, c.sparsity) in beaten else 90.0)
+
+    made = board(study_of(expected, snip=snip, random=with_top1(lambda c: 80.0)).frame)
+
+    ranks = {s.criterion: s.rank for s in made.ranked}
+    assert (ranks["snip"].mean, ranks["snip"].n) == (1.5, 3)
+    assert (ranks["snip"].low, ranks["snip"].high) == (1.0, 2.0)
+    assert made.tasks == 6
+
+
+def test_blocks_that_all_agree_give_a_rank_no_interval():
+    """Three blocks in one order are no proof that a fourth would have it."""
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], seeds=3)
+
+    made = board(study_of(expected, snip=with_top1(lambda c: 90.0), random=with_top1(lambda c: 80.0)).frame)
+
+    assert [(s.mean_rank, s.rank.low, s.rank.high) for s in made.ranked] == [(1.0, None, None), (2.0, None, None)]
+
+
+def test_a_model_without_a_common_block_is_left_out_of_a_pair_and_counted():
+    def on_one_model(cell):
+        return record(cell) if cell.model.name == "resnet20" else failed(cell)
+
+    made = board(study_of(cells(), grasp=on_one_model).frame)
+
+    grasp = next(s for s in made.ranked if s.criterion == "grasp")
+    assert (grasp.difference.n, made.blocks, made.compared) == (3, 6, 2)
+    assert grasp.difference.low < grasp.difference.mean < grasp.difference.high
+
+
+def test_the_difference_to_random_does_not_depend_on_who_is_ranked():
+    def rarely(cell):
+        return with_top1(lambda c: 80)(cell) if cell.seed == 0 else failed(cell)
+
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=3)
+
+    made = board(study_of(expected, random=rarely, snip=with_top1(lambda c: 90)).frame)
+
+    assert [s.criterion for s in made.unranked] == ["random"]
+    assert (made.ranked[0].difference.mean, made.ranked[0].difference.n) == (10.0, 1)
+
+
+def test_a_failure_costs_other_pairs_no_block():
+    def sometimes(cell):
+        return failed(cell) if (cell.seed, cell.sparsity) == (0, 0.99) else record(cell)
+
+    made = board(study_of(cells(models=["resnet20"]), magnitude=sometimes).frame)
+
+    differences = {s.criterion: s.difference.n for s in made.ranked if s.difference}
+    assert differences == {"synflow (steps=100)": 3, "grasp": 3, "snip": 3, "magnitude": 2}
+    assert (made.tasks, made.all_tasks) == (8, 9)
+    assert (made.fewest, made.most) == (2, 3)
+
+
+def test_a_criterion_that_always_fails_somewhere_is_shown_unranked():
+    def at_the_end(cell):
+        return failed(cell) if cell.sparsity == 0.99 else record(cell)
+
+    made = board(study_of(cells(models=["resnet20"]), magnitude=at_the_end).frame)
+
+    (unranked,) = made.unranked
+    assert (unranked.criterion, unranked.count("failed"), sorted(unranked.means)) == ("magnitude", 3, [0.8, 0.95])
+    assert made.tasks == 9
