@@ -14,7 +14,7 @@ from pabench.data.folder import Folder, Imagenet, TinyImagenet
 from pabench.data.parquet import Parquet
 from pabench.data.split import Images, Streamed
 from pabench.data.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
-from pabench.errors import MissingError
+from pabench.errors import DataError, MissingError
 from pabench.suite.specs import Augment
 
 from .conftest import numbered
@@ -192,3 +192,26 @@ def test_streamed_evaluation_cuts_the_centre_after_resizing(tmp_path: Path):
     split = Streamed((str(tmp_path / "a.png"),), torch.tensor([0]), 7, "L")
     x, _ = take(split, torch.tensor([0]), **PLAIN)
     assert x[0, 0].round().int().tolist() == pixels[0:7, 4:11].tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_file_of_a_stream_is_named_in_one_line_whoever_reads_it(tmp_path: Path, workers: int):
+    split = pictures(tmp_path, 4)
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:99])
+    batches = loader(split, batch_size=2, mean=(0.0,) * 3, std=(1.0,) * 3, workers=workers)
+    next(batches)
+    with pytest.raises(DataError) as caught:
+        next(batches)
+    assert str(caught.value).startswith(f"{tmp_path}/2.png: cannot be read as a picture (")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("largest", "said"), [(65_535, ""), (4095, "no 16-bit value above 4095")])
+def test_a_stream_reads_16_bits_or_refuses_them_picture_by_picture(tmp_path: Path, largest: int, said: str):
+    Image.fromarray(np.full((8, 8), largest, np.uint16)).save(tmp_path / "a.png")
+    split = Streamed((str(tmp_path / "a.png"),), torch.tensor([0]), 7)
+    if said:
+        with pytest.raises(DataError, match=rf"a.png: {said}"):
+            split.pick(torch.tensor([0]))
+    else:
+        assert split.pick(torch.tensor([0]))[0].unique().tolist() == [255]
