@@ -149,7 +149,10 @@ class InMemory(Dataset):
     def _images(self, part: Part, per_class: int) -> Images:
         arrays = self._arrays(part)
         pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
-        # a grey split beside one in colour; a view of the file in memory where the channels are right
+        if pixels.shape[2:] != self.shape[1:] or pixels.shape[1] not in (1, self.shape[0]):
+            found = f"{self.name}: {part}: images of shape {tuple(pixels.shape[1:])}"
+            raise DataError(f"{found}, expected {self.shape} as the dataset says")
+        # a grey split beside one in colour; no copy where the channels are right
         pixels = pixels.expand(-1, self.shape[0], -1, -1).contiguous()
         if per_class:
             what = f"{self.name}: {part}_per_class"

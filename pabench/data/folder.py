@@ -19,7 +19,6 @@ from pabench.data.dataset import PARTS, Bits, Dataset, Part, Pictures, content_d
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt
-from pabench.store.verdict import some
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 from pabench.words import count
@@ -50,7 +49,8 @@ class ClassFolders(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
-        return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
+        with _listing(self.folder):
+            return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
 
     def notes(self) -> list[str]:
         """What was passed over in the folders, and what else looks like a mistake in them."""
@@ -63,7 +63,7 @@ class ClassFolders(Dataset):
         alike = Counter(name.casefold() for name in _classes(self.folder))
         names = [name for name in _classes(self.folder) if alike[name.casefold()] > 1]
         if names:
-            lines.append(f"class folders that differ in upper and lower case alone: {_some(names)}")
+            lines.append(f"class folders that differ in upper and lower case alone: {images.some(names)}")
         return lines
 
     def pictures(self, part: Part) -> Iterator[tuple[str, str]]:
@@ -239,7 +239,7 @@ class _Listing:
         if self.hidden:
             yield f"{self.hidden:,} hidden {'file or folder' if self.hidden == 1 else 'files or folders'} passed over"
         if self.again:
-            yield f"{count(len(self.again), 'link')} to what is read already, passed over: {_some(self.again)}"
+            yield f"{count(len(self.again), 'link')} to what is read already, passed over: {images.some(self.again)}"
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
@@ -331,7 +331,3 @@ def _annotated(folder: Path, classes: Sequence[str]) -> _Listing:
             )
         listed.append((file, numbers[label]))
     return _Listing(sorted(listed, key=lambda entry: (entry[1], entry[0])))
-
-
-def _some(names: Sequence[object]) -> str:
-    return some(map(images.shown, names), 3)

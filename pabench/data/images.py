@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,15 @@ def shown(path: object) -> str:
     'a\\\\nb\\\\udcff é.png'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
+def some(paths: Sequence[object]) -> str:
+    """The first paths, and dots for the others.
+
+    >>> some(["a", "b", "c", "d"])
+    'a, b, c, ...'
+    """
+    return ", ".join(map(shown, paths[:3])) + (", ..." if len(paths) > 3 else "")
 
 
 def _decoded(image: Image.Image, bits: int) -> Picture:

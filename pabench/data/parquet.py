@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from pabench.data import images
 from pabench.data.dataset import PARTS, Bits, Part, Pictures, content_digest
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
-from pabench.store.verdict import some
 from pabench.suite.specs import Augment
 from pabench.words import count
 
@@ -62,13 +62,10 @@ class Parquet(Pictures):
         """What was passed over in the folder, classes that are not tested, and what the pictures are."""
         read = {file for part in PARTS for file in self._files(part)}
         others = [file.name for file in sorted(self.folder.glob("*.parquet")) if file not in read]
-        lines = (
-            [f"{count(len(others), 'Parquet file')} passed over: {some(map(images.shown, others), 3)}"]
-            if others
-            else []
-        )
+        lines = [f"{count(len(others), 'Parquet file')} passed over: {images.some(others)}"] if others else []
+        lines += [f"{part}: {told}" for part in PARTS if (told := _incomplete(self._files(part)))]
         if untested := sorted(set(range(self.classes)) - set(self.labels("test").tolist())):
-            lines.append(f"{count(len(untested), 'class')} without test images: {some(map(str, untested), 3)}")
+            lines.append(f"{count(len(untested), 'class')} without test images: {images.some(untested)}")
         return [*lines, *self.of_pictures()]
 
     @cached_property
@@ -78,7 +75,7 @@ class Parquet(Pictures):
             raise DataError(f"{self._where}: label {labels.min()} found, expected 0 and more; drop unlabelled rows")
         classes = int(labels.max()) + 1
         if absent := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
-            found = f"label {classes - 1} found, but no training image of {some(map(str, absent), 3)}"
+            found = f"label {classes - 1} found, but no training image of {images.some(absent)}"
             raise DataError(f"{self._where}: {found}; number the classes from 0 without gaps")
         return classes
 
@@ -150,6 +147,12 @@ class Parquet(Pictures):
                 encoded = chain.from_iterable(batch[column].field("bytes") for batch in batches)
                 for row, picture in enumerate(encoded):
                     yield f"{images.shown(file)}: row {row}", picture.as_py() or b""
+
+
+def _incomplete(files: Sequence[Path]) -> str:
+    """What the names of files, such as train-00000-of-00002, say of others that are not here; else empty."""
+    totals = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)$", file.stem))}
+    return f"{len(files)} of {sum(totals)} files are here, as their names say" if sum(totals) > len(files) else ""
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pabench.data.dataset import Dataset, loader, place, steps_per_epoch, take
+from pabench.data.dataset import Dataset, InMemory, loader, place, steps_per_epoch, take
 from pabench.data.folder import Folder, Imagenet, TinyImagenet
 from pabench.data.parquet import Parquet
 from pabench.data.split import Images, Streamed
@@ -152,6 +154,37 @@ def test_take_gives_what_the_loader_gives_without_augmentation():
     x, y = take(split, torch.tensor([4, 1]), **PLAIN)
     assert x[:, 0, 0, 0].round().tolist() == [4, 1]
     assert y.tolist() == [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given(InMemory):
+    """A dataset of the arrays that it is given."""
+
+    name = "given"
+    classes = 2
+    mean = std = (0.5,)
+    arrays: ClassVar[dict[str, np.ndarray]] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.arrays["train"].shape[1:]
+
+    def missing(self) -> str:
+        return ""
+
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        return self.arrays[part], np.arange(len(self.arrays[part])) % 2
+
+
+def test_a_split_of_another_shape_than_the_dataset_says_is_refused(monkeypatch: pytest.MonkeyPatch):
+    train, test = np.zeros((2, 1, 4, 4), np.uint8), np.zeros((2, 1, 4, 5), np.uint8)
+    monkeypatch.setattr(Given, "arrays", {"train": train, "test": test})
+    assert Given().train().shape == (1, 4, 4)
+    with pytest.raises(DataError, match=r"given: test: images of shape \(1, 4, 5\), expected \(1, 4, 4\)"):
+        Given().test()
 
 
 # ---- batches read file by file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import random
 import struct
@@ -336,3 +337,8 @@ def test_broken_metadata_take_nothing_from_the_pixels(monkeypatch: pytest.Monkey
 def test_a_split_without_pictures_is_named():
     with pytest.raises(DataError, match="f: train: no pictures"):
         stacked()
+
+
+def test_examples_in_the_docstrings():
+    assert doctest.testmod(images).attempted == 2
+    assert doctest.testmod(images).failed == 0

@@ -128,6 +128,11 @@ def test_classes_without_test_images_and_files_passed_over_are_told(parquet: Pat
     ]
 
 
+def test_a_file_that_the_names_of_the_others_speak_of_is_missed(parquet: Path):
+    (parquet / "train-00001-of-00002.parquet").unlink()
+    assert "train: 1 of 2 files are here, as their names say" in Parquet(path=str(parquet)).notes()
+
+
 def test_pictures_of_16_bits_in_parquet_follow_the_rules_of_folders(parquet: Path):
     deep = [encoded(np.full((4, 4), value, np.uint16)) for value in (0, 4095)]
     write_parquet(parquet / "train-00000-of-00002.parquet", deep)
