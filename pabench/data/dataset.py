@@ -127,8 +127,14 @@ class InMemory(Dataset):
         """Mean and standard deviation per channel over all training pixels, subset or not.
 
         The deviation of a channel that is the same everywhere counts as 1: it is 0 after normalising, and finite.
+        DataError: all of them are.
         """
         mean, std = np.broadcast_to(self._arrays("train")["moments"], (2, self.shape[0])).tolist()
+        if not any(std):
+            where = f"{self.name}: {images.shown(self.folder)}"
+            raise DataError(
+                f"{where}: all training images are one even area of one value: nothing can be learned of it"
+            )
         return tuple(mean), tuple(deviation or 1.0 for deviation in std)
 
     def _arrays(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
@@ -200,9 +206,9 @@ class Pictures(InMemory):
         marks = sum(self._arrays(part)["marks"] for part in PARTS)
         lines = list(images.told(dict(zip(images.MARKS, marks.tolist(), strict=True)), self.bits))
         deviations = self._arrays("train")["moments"][1]
-        if not self.pixel_std and not deviations.all():
+        if not deviations.all():
             same = ", ".join(str(channel) for channel in np.flatnonzero(deviations == 0))
-            lines.append(f"all training images have one value in channel {same}: 0 after normalising, it says nothing")
+            lines.append(f"all training images have one and the same value in channel {same}, which says nothing")
         return lines
 
     @cached_property

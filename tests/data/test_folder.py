@@ -207,17 +207,17 @@ def test_test_images_of_another_size_are_refused(folder: Path):
 
 def test_colour_in_one_split_makes_both_so(folder: Path):
     for part in ("train", "val"):
-        for file in (folder / part).rglob("*.png"):
-            file.write_bytes(png(7, mode="L"))
+        for i, file in enumerate(sorted((folder / part).rglob("*.png"))):
+            file.write_bytes(png(7 + i, mode="L"))
     assert Folder(path=str(folder)).shape == (1, 4, 4)
     (folder / "val/cat/0.png").write_bytes(png(30))
 
     dataset = Folder(path=str(folder))
 
     assert dataset.shape == (3, 4, 4)
-    assert dataset.train().pixels.unique().tolist() == [7]
+    assert dataset.train().pixels[:, :, 0, 0].tolist() == [[7] * 3, [8] * 3, [9] * 3]
     assert dataset.train().shape == dataset.test().shape == (3, 4, 4)
-    assert dataset.mean == pytest.approx([7 / 255] * 3)
+    assert dataset.mean == pytest.approx([8 / 255] * 3)
     assert "4 of the pictures are grey, 1 in colour: all are read in colour" in dataset.notes()
 
 
@@ -253,9 +253,15 @@ def test_a_channel_of_one_value_is_0_after_normalising_and_told(folder: Path):
     assert dataset.std[1] == 1
     assert x[:, 1].abs().max() < 1e-6
     assert x.isfinite().all()
-    told = "all training images have one value in channel 1: 0 after normalising, it says nothing"
-    assert told in dataset.notes()
-    assert told not in Folder(path=str(folder), pixel_std=[1.0, 1.0, 1.0]).notes()
+    assert "all training images have one and the same value in channel 1, which says nothing" in dataset.notes()
+
+
+def test_pictures_of_one_value_are_refused(folder: Path):
+    """As drawings in black whose form is in their transparency: their colours are black everywhere."""
+    for i, file in enumerate(folder.rglob("*.png")):
+        Image.fromarray(np.full((4, 4, 4), (0, 0, 0, i), np.uint8)).save(file)
+    with pytest.raises(DataError, match=r"^folder: .*: all training images are one even area"):
+        identity(Folder(path=str(folder)))
 
 
 @pytest.mark.parametrize(
