@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from rich.console import Console
 
-from pabench.cli.running import of_banks, say, tell_missing
+from pabench.cli.running import of_banks, say, tell_data
 from pabench.leaderboard import bank
 from pabench.run.estimate import Clock, Workload
 from pabench.run.outlook import Outlook, Reach, Wish
@@ -44,7 +44,7 @@ def dry_run(session: Session) -> int:
             _row(console, "check", line, wrap=False)
     _row(console, "estimate", _estimate(session, work))
     _row(console, "folder", f"{session.store.folder}")
-    return tell_missing(session)
+    return tell_data(session)
 
 
 def _row(console: Console, label: str, text: str, *, wrap: bool = True) -> None:

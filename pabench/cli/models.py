@@ -50,6 +50,8 @@ def score(
     spec = ModelSpec(model, arguments.model_args(model_arg), stem)
     name, path = next(iter(arguments.datasets([data]).items())) if "=" in data else (data, "")
     opened = trial.Trial.open(spec, name, path, side=side, seed=seed, device=pick_device(device))
+    for note in opened.dataset.notes():
+        typer.echo(f"data: {opened.cell.dataset.label}: {note}", err=True)
     if time:
         rows = trial.times(opened, rules, sparsity, repeats)
         typer.echo(json.dumps(rows, indent=2) if as_json else _costs(opened, rows, sparsity, repeats))

@@ -33,7 +33,7 @@ def carry_out(session: Session) -> int:
     """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
     console, banks = Console(), bank.open_banks(session.options.banks or ())
     here = session.begin()
-    missing = tell_missing(session)
+    missing = tell_data(session)
     if banks:
         _draw(session, banks, here, console)
     plan = session.plan()
@@ -75,8 +75,10 @@ def say(console: Console, text: str, *, wrap: bool = False) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=not wrap)
 
 
-def tell_missing(session: Session, words: str = "missing data, its cells are left out") -> int:
-    """Print what data is missing; returns the exit code."""
+def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
+    """Print what there is to know of the data, and what of them is missing; returns the exit code."""
+    for note in session.notes:
+        print(f"data: {note}", file=sys.stderr)
     for gap in session.gaps:
         print(f"{words}: {gap}", file=sys.stderr)
     return MissingError.exit_code if session.gaps else 0

@@ -79,7 +79,7 @@ def plan(
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
     from pabench.cli.forecast import describe
-    from pabench.cli.running import tell_missing
+    from pabench.cli.running import tell_data
     from pabench.run.outlook import Wish, outlook
     from pabench.run.session import Options, Session
 
@@ -89,7 +89,7 @@ def plan(
     )
     found = outlook(session, wish, records)
     typer.echo(json.dumps(asdict(found), indent=2) if as_json else describe(found))
-    raise typer.Exit(tell_missing(session, "missing data"))
+    raise typer.Exit(tell_data(session, "missing data"))
 
 
 def validate(
@@ -99,12 +99,12 @@ def validate(
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
 ) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
-    from pabench.cli.running import tell_missing
+    from pabench.cli.running import tell_data
     from pabench.run.session import Options, Session
 
     session = Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
     typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
-    raise typer.Exit(tell_missing(session, "missing data"))
+    raise typer.Exit(tell_data(session, "missing data"))
 
 
 def schema() -> None:

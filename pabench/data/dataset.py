@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from pabench.data import images
 from pabench.data.augment import Stream, cutout_, epoch_order
 from pabench.data.cache import decoded, sha256_of
 from pabench.data.split import Images, Streamed, first_per_class
-from pabench.errors import MissingError
+from pabench.errors import DataError, MissingError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 
 Part = Literal["train", "test"]
-DECODING = 1  # raised when the same files decode to other arrays
+Bits = Annotated[int, Ge(0), Le(16)]  # of 16-bit pictures: how many count; 0: not said, all of them
+PARTS: tuple[Part, Part] = ("train", "test")
+DECODING = 2  # raised when the same files decode to other arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,10 @@ class Dataset(ABC):
     def folder(self) -> Path:
         return place(self.name, self.path)
 
+    def notes(self) -> list[str]:
+        """What its user should know of how the files are read, in one line each."""
+        return []
+
     def fetch(self) -> None:
         """Downloads what is missing; raises MissingError if it cannot. Nothing else in pabench uses the network."""
         self.require()
@@ -109,25 +117,49 @@ class InMemory(Dataset):
     def test(self) -> Images:
         return self._images("test", self.test_per_class)
 
+    def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
+        """What is kept of a split: `pixels` and `labels` as `read` gives them, and what a subclass adds."""
+        pixels, labels = self.read(part)
+        return {"pixels": pixels, "labels": labels}
+
     @cached_property
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel over all training pixels, subset or not."""
-        mean, std = self._arrays("train")["moments"].tolist()
-        return tuple(mean), tuple(std)
+        """Mean and standard deviation per channel over all training pixels, subset or not.
+
+        The deviation of a channel that is the same everywhere counts as 1: it is 0 after normalising, and finite.
+        DataError: all of them are.
+        """
+        mean, std = np.broadcast_to(self._arrays("train")["moments"], (2, self.shape[0])).tolist()
+        if not any(std):
+            where = f"{self.name}: {images.shown(self.folder)}"
+            raise DataError(
+                f"{where}: all training images are one even area of one value: nothing can be learned of it"
+            )
+        return tuple(mean), tuple(deviation or 1.0 for deviation in std)
 
     def _arrays(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
         self.require()
 
         def build() -> dict[str, np.ndarray[Any, Any]]:
-            pixels, labels = self.read(part)
-            pixels = np.ascontiguousarray(pixels)
-            return {"pixels": pixels, "labels": labels.astype(np.int64), "moments": _moments(pixels)}
+            found = self.contents(part)
+            pixels, labels = np.ascontiguousarray(found["pixels"]), found["labels"].astype(np.int64)
+            return {**found, "pixels": pixels, "labels": labels, "moments": _moments(pixels)}
 
-        return decoded(digest([DECODING, self.name, self.fingerprint(), part, self.decoding()]), build)
+        return decoded(digest([DECODING, self.name, self._content, part, self.decoding()]), build)
+
+    @cached_property
+    def _content(self) -> str:
+        """The fingerprint, which takes a look at every file: the same for as long as this object lives."""
+        return self.fingerprint()
 
     def _images(self, part: Part, per_class: int) -> Images:
         arrays = self._arrays(part)
         pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
+        if pixels.shape[2:] != self.shape[1:] or pixels.shape[1] not in (1, self.shape[0]):
+            found = f"{self.name}: {part}: images of shape {tuple(pixels.shape[1:])}"
+            raise DataError(f"{found}, expected {self.shape} as the dataset says")
+        # a grey split beside one in colour; no copy where the channels are right
+        pixels = pixels.expand(-1, self.shape[0], -1, -1).contiguous()
         if per_class:
             what = f"{self.name}: {part}_per_class"
             kept = first_per_class(labels, classes=self.classes, per_class=per_class, what=what).sort().values
@@ -138,11 +170,12 @@ class InMemory(Dataset):
 class Pictures(InMemory):
     """Encoded pictures, brought to `size` (0: all are of one); channels, extent and moments are found by looking.
 
-    No dataclass: a subclass lists `size`, `pixel_mean` and `pixel_std` among its fields, where records have them, or
-    says `shape`, `mean` and `std` itself.
+    They are read in colour if any picture of either split is. No dataclass: a subclass lists `size`, `bits`,
+    `pixel_mean` and `pixel_std` among its fields, where records have them, or says `shape`, `mean` and `std` itself.
     """
 
     size: int
+    bits: int = 0
     pixel_mean: Sequence[float]
     pixel_std: Sequence[float]
 
@@ -155,15 +188,33 @@ class Pictures(InMemory):
         """Their labels, 0 to classes - 1 (N,)."""
 
     def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        found = self.contents(part)
+        return found["pixels"], found["labels"]
+
+    def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
+        """As of every dataset, and in `marks` how many pictures have each of `images.MARKS`."""
         labels = self.labels(part)
-        mode = "L" if self.shape[0] == 1 else "RGB"
-        return images.stack(self.pictures(part), count=len(labels), mode=mode, size=self.size), labels
+        extent = () if self.size or part == "train" else self._arrays("train")["pixels"].shape[2:]
+        what = f"{images.shown(self.folder)}: {part}"
+        pixels, marks = images.stack(
+            self.pictures(part), what=what, count=len(labels), size=self.size, bits=self.bits, extent=extent
+        )
+        return {"pixels": pixels, "labels": labels, "marks": marks}
+
+    def of_pictures(self) -> list[str]:
+        """The notes on what the pictures of both splits turned out to be; decodes them."""
+        marks = sum(self._arrays(part)["marks"] for part in PARTS)
+        lines = list(images.told(dict(zip(images.MARKS, marks.tolist(), strict=True)), self.bits))
+        deviations = self._arrays("train")["moments"][1]
+        if not deviations.all():
+            same = ", ".join(str(channel) for channel in np.flatnonzero(deviations == 0))
+            lines.append(f"all training images have one and the same value in channel {same}, which says nothing")
+        return lines
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        where, source = next(self.pictures("train"))  # it decides on colour or grey for all
-        channels, *extent = images.to_array(images.load(source, where)).shape
-        return (channels, self.size, self.size) if self.size else (channels, *extent)
+        (channels, height, width), (others, *_) = (self._arrays(part)["pixels"].shape[1:] for part in PARTS)
+        return max(channels, others), height, width
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -189,13 +240,17 @@ def place(name: str, path: str = "") -> Path:
 
 
 def identity(dataset: Dataset) -> str:
-    """SHA-256 of everything a network sees of a dataset: its content, and how its pixels are normalised."""
+    """SHA-256 of everything a network sees of a dataset: its content, and how its pixels are normalised.
+
+    DataError: nothing can be learned of it, or its pixels cannot be normalised.
+    """
+    _check(dataset)
     return digest([dataset.fingerprint(), dataset.classes, *map(list, (dataset.shape, dataset.mean, dataset.std))])
 
 
 def content_digest(root: Path, files: Sequence[Path]) -> str:
     """SHA-256 over names (relative to root) and bytes of files."""
-    return digest([[file.relative_to(root).as_posix(), sha256_of(file)] for file in files])
+    return digest([[file.relative_to(root).as_posix(), _sha256(file)] for file in files])
 
 
 def loader(
@@ -253,6 +308,27 @@ def take(
     pixels, labels = split.pick(indices)
     centre, scale = _constants(mean, std, pixels.device)
     return pixels.float().sub_(centre).div_(scale), labels
+
+
+def _check(dataset: Dataset) -> None:
+    """Raises DataError for one class, which every network gets right, and for constants that make no numbers."""
+    where = f"{dataset.name}: {images.shown(dataset.folder)}"
+    if dataset.classes < 2:
+        raise DataError(f"{where}: {dataset.classes} class, expected two or more: with one, every answer is right")
+    channels = dataset.shape[0]
+    for what, numbers in (("mean", dataset.mean), ("std", dataset.std)):
+        if len(numbers) != channels:
+            raise DataError(f"{where}: {what} has {len(numbers)} numbers, expected one for each of {channels} channels")
+        if not all(math.isfinite(number) and (what == "mean" or number > 0) for number in numbers):
+            kind = "numbers" if what == "mean" else "numbers above 0"
+            raise DataError(f"{where}: {what} is {list(numbers)}, expected {kind} (`pixel_{what}` in a suite)")
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return sha256_of(file)
+    except OSError as error:
+        raise DataError(f"{images.shown(file)}: cannot be read ({error.strerror})") from None
 
 
 def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> Tensor:

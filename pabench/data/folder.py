@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,14 +15,18 @@ import numpy as np
 import torch
 
 from pabench.data import images
-from pabench.data.dataset import Dataset, Part, Pictures, content_digest
+from pabench.data.dataset import PARTS, Bits, Dataset, Part, Pictures, content_digest
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
+from pabench.words import count
 
 Labelled = list[tuple[Path, int]]
+JUNK = frozenset({"__MACOSX"})  # what macOS puts into its archives beside the files
+KINDS = 3  # of suffixes that a note names
+OF_TWO = "a link makes it belong to another class too; an image has one"
 
 
 class ClassFolders(Dataset):
@@ -43,29 +49,45 @@ class ClassFolders(Dataset):
 
     def fingerprint(self) -> str:
         """SHA-256 over relative paths and sizes: the bytes of a million files are not read."""
-        return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
+        with _listing(self.folder):
+            return digest([[file.relative_to(self.folder).as_posix(), file.stat().st_size] for file in self._paths])
+
+    def notes(self) -> list[str]:
+        """What was passed over in the folders, and what else looks like a mistake in them."""
+        train, test = (self._listings[part] for part in PARTS)
+        lines = [f"{part}: {line}" for part in PARTS for line in self._listings[part].told()]
+        if both := sorted(set(train.read) & set(test.read)):
+            lines.append(
+                f"test reads what train reads: {images.shown(both[0])}; its accuracy is that of training images"
+            )
+        alike = Counter(name.casefold() for name in _classes(self.folder))
+        names = [name for name in _classes(self.folder) if alike[name.casefold()] > 1]
+        if names:
+            lines.append(f"class folders that differ in upper and lower case alone: {images.some(names)}")
+        return lines
 
     def pictures(self, part: Part) -> Iterator[tuple[str, str]]:
-        return ((str(file), str(file)) for file, _ in self._files[part])
+        return ((images.shown(file), str(file)) for file, _ in self._listings[part].files)
 
     def labels(self, part: Part) -> np.ndarray[Any, Any]:
-        return np.array([label for _, label in self._files[part]])
+        return np.array([label for _, label in self._listings[part].files])
 
     @cached_property
-    def _files(self) -> dict[Part, Labelled]:
-        """The labelled files of both splits, sorted by class and name."""
+    def _listings(self) -> dict[Part, _Listing]:
+        """What lies in the folders of both splits."""
         self.require()
         classes = _classes(self.folder)
+        train = self.folder / "train"
         if not classes or len(classes) != self.classes:
             found = f"{len(classes)} class folders, expected {self.classes or 'at least one'}"
-            raise DataError(f"{self.folder / 'train'}: {found}; unpack it again")
+            raise DataError(f"{images.shown(train)}: {found}; unpack it again")
         test = next(self.folder / part for part in self.held_out if (self.folder / part).is_dir())
         list_test = _annotated if (test / "val_annotations.txt").is_file() else _by_class
-        return {"train": _by_class(self.folder / "train", classes), "test": list_test(test, classes)}
+        return {"train": _by_class(train, classes), "test": list_test(test, classes)}
 
     @property
     def _paths(self) -> list[Path]:
-        return [file for file, _ in [*self._files["train"], *self._files["test"]]]
+        return [file for part in PARTS for file, _ in self._listings[part].files]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +95,7 @@ class Folder(ClassFolders, Pictures):
     """`train/<class>/*` and `test/<class>/*` (or `val`); classes are numbered in the order of their names.
 
     `size` brings all images to one size. `pixel_mean` and `pixel_std` replace the ones computed from the training
-    images. Colour or grey is decided by the first training image.
+    images. `bits` says how many bits of 16-bit grey pictures count (12: 0 to 4095); 0: all. Colour if any picture is.
     """
 
     name = "folder"
@@ -83,6 +105,7 @@ class Folder(ClassFolders, Pictures):
 
     title: str = ""
     size: NonNegativeInt = 0
+    bits: Bits = 0
     pixel_mean: Sequence[float] = ()
     pixel_std: Sequence[float] = ()
 
@@ -95,7 +118,10 @@ class Folder(ClassFolders, Pictures):
         return len(_classes(self.folder))
 
     def decoding(self) -> dict[str, Any]:
-        return {"size": self.size}
+        return {"size": self.size, "bits": self.bits}
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *self.of_pictures()]
 
 
 class TinyImagenet(ClassFolders, Pictures):
@@ -145,28 +171,163 @@ class Imagenet(ClassFolders):
         return Streamed(files, torch.from_numpy(self.labels(part)), self.size)
 
 
+@dataclass
+class _Listing:
+    """The labelled `files` of a split, sorted by class and name, and what else lies in its folders.
+
+    Links are followed, and nothing is read twice, be it by a loop of links; `read` has the class of each folder by its
+    real path.
+    """
+
+    files: Labelled = field(default_factory=list)
+    read: dict[str, str] = field(default_factory=dict)
+    hidden: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    again: list[Path] = field(default_factory=list)
+    _links: set[Path] = field(default_factory=set)
+
+    def add(self, folder: Path, label: int) -> None:
+        """Everything below the folder of a class."""
+        found: list[Path] = []
+        own, linked = [folder], list[Path]()
+        while own or linked:
+            # links last and in order: what lies here keeps its own name, whatever else leads to it
+            place = own.pop() if own else linked.pop()
+            if not self._is_new(place, folder.name):
+                continue
+            for entry in self._entries(place):
+                path = Path(entry.path)
+                if entry.is_dir():
+                    (linked if entry.is_symlink() else own).append(path)
+                elif path.suffix.lower() in images.SUFFIXES and entry.is_file():
+                    found.append(path)
+                    if entry.is_symlink():
+                        self._links.add(path)
+                else:
+                    self._pass_over(path)
+            linked.sort(reverse=True)
+        self.files += [(file, label) for file in sorted(found)]  # listed in another order on every machine
+
+    def add_beside(self, folder: Path) -> None:
+        """What lies beside the folders of the classes."""
+        for entry in self._entries(folder):
+            if not entry.is_dir():
+                self._pass_over(Path(entry.path))
+
+    def leave_out_links(self) -> None:
+        """Links to pictures that are here under their own name, or by another link. DataError: as another class."""
+        if not self._links:
+            return
+        folder = cache(os.path.realpath)
+        first: dict[str, tuple[Path, int]] = {}
+        for file, label in sorted(self.files, key=lambda entry: entry[0] in self._links):
+            real = os.path.realpath(file) if file in self._links else os.path.join(folder(file.parent), file.name)
+            other, as_label = first.setdefault(real, (file, label))
+            if as_label != label:
+                raise DataError(f"{images.shown(file)}: {OF_TWO} ({images.shown(other)})")
+            if other != file:
+                self.again.append(file)
+        left_out = set(self.again)
+        self.files = [(file, label) for file, label in self.files if file not in left_out]
+
+    def told(self) -> Iterator[str]:
+        """What was passed over, a line each."""
+        if self.others:
+            kinds = ", ".join(f"{n:,} {kind}" for kind, n in self.others.most_common(KINDS))
+            more = ", ..." if len(self.others) > KINDS else ""
+            yield f"{count(self.others.total(), 'file')} passed over: {kinds}{more}"
+        if self.hidden:
+            yield f"{self.hidden:,} hidden {'file or folder' if self.hidden == 1 else 'files or folders'} passed over"
+        if self.again:
+            yield f"{count(len(self.again), 'link')} to what is read already, passed over: {images.some(self.again)}"
+
+    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _hidden(entry.name):
+                    self.hidden += 1
+                else:
+                    yield entry
+
+    def _is_new(self, place: Path, name: str) -> bool:
+        """Whether nothing has led here before. DataError: it was read as another class."""
+        real = os.path.realpath(place)
+        if real not in self.read:
+            self.read[real] = name
+            return True
+        if self.read[real] != name:
+            raise DataError(f"{images.shown(place)}: {OF_TWO} ({images.shown(self.read[real])})")
+        self.again.append(place)
+        return False
+
+    def _pass_over(self, path: Path) -> None:
+        if path.is_symlink() and not path.exists():
+            target = images.shown(os.readlink(path))
+            raise DataError(
+                f"{images.shown(path)}: a link to {target}, which is not there; mount it or remove the link"
+            )
+        self.others[images.shown(path.suffix.lower()) or "without a suffix"] += 1
+
+
+@contextmanager
+def _listing(folder: Path) -> Iterator[None]:
+    """Whatever cannot be listed is named: a folder without permission, a link to itself."""
+    try:
+        yield
+    except OSError as error:
+        place = images.shown(error.filename or folder)
+        raise DataError(f"{place}: cannot be listed ({error.strerror}); expected a folder or a picture") from None
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in JUNK
+
+
 def _classes(folder: Path) -> list[str]:
-    with os.scandir(folder / "train") as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    with _listing(folder / "train"), os.scandir(folder / "train") as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not _hidden(entry.name))
 
 
-def _by_class(folder: Path, classes: Sequence[str]) -> Labelled:
-    listed: Labelled = []
-    for label, name in enumerate(classes):
-        found = [(file, label) for file in (folder / name).rglob("*") if file.suffix.lower() in images.SUFFIXES]
-        if not found:
-            raise DataError(f"{folder / name}: no images, expected some of each class in train")
-        listed += sorted(found)  # a folder is listed in another order on every machine
-    return listed
+def _by_class(folder: Path, classes: Sequence[str]) -> _Listing:
+    found = _Listing()
+    known = set(classes)
+    with _listing(folder):
+        found.add_beside(folder)
+        for entry in sorted(os.listdir(folder)):
+            if entry not in known and not _hidden(entry) and (folder / entry).is_dir():
+                remedy = "its images would not be judged; remove it, or give train such a folder"
+                raise DataError(f"{images.shown(folder / entry)}: no class of train has this name: {remedy}")
+        for label, name in enumerate(classes):
+            before = len(found.files)
+            if (folder / name).is_dir():
+                found.add(folder / name, label)
+            if len(found.files) == before:
+                passed = "; ".join(found.told())
+                raise DataError(
+                    f"{images.shown(folder / name)}: no images, expected some of each class in train"
+                    + (f" ({passed})" if passed else "")
+                )
+    found.leave_out_links()
+    return found
 
 
-def _annotated(folder: Path, classes: Sequence[str]) -> Labelled:
+def _annotated(folder: Path, classes: Sequence[str]) -> _Listing:
     """Tiny ImageNet's validation set: a line per image, file name, class and box separated by tabs."""
     numbers = {name: label for label, name in enumerate(classes)}
+    table = folder / "val_annotations.txt"
+    try:
+        lines = table.read_text().splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{images.shown(table)}: cannot be read ({error}); unpack it again") from None
     listed: Labelled = []
-    for number, line in enumerate((folder / "val_annotations.txt").read_text().splitlines(), 1):
-        file, name = (*line.split("\t"), "")[:2]
-        if name not in numbers:
-            raise DataError(f"{folder / 'val_annotations.txt'}:{number}: class {name!r} has no folder in train")
-        listed.append((folder / "images" / file, numbers[name]))
-    return sorted(listed, key=lambda entry: (entry[1], entry[0]))
+    for number, line in enumerate(lines, 1):
+        name, label = (*line.split("\t"), "")[:2]
+        if label not in numbers:
+            raise DataError(f"{images.shown(table)}:{number}: class {label!r} has no folder in train")
+        file = folder / "images" / name
+        if not file.is_file():
+            raise DataError(
+                f"{images.shown(table)}:{number}: images/{images.shown(name)} is not there; unpack it again"
+            )
+        listed.append((file, numbers[label]))
+    return _Listing(sorted(listed, key=lambda entry: (entry[1], entry[0])))

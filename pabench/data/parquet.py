@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -11,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pabench.data.dataset import Part, Pictures, content_digest
+from pabench.data import images
+from pabench.data.dataset import PARTS, Bits, Part, Pictures, content_digest
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.specs import Augment
+from pabench.words import count
 
 PATTERNS: dict[Part, tuple[str, ...]] = {"train": ("train-*",), "test": ("test-*", "validation-*")}
 """Of the files of a split: the first that some files match."""
@@ -26,7 +30,8 @@ class Parquet(Pictures):
 
     `title` is the name shown. `image` and `label` name the columns if there are several candidates. `size` brings all
     images to one size; `pixel_mean` and `pixel_std` replace the ones computed from the training images.
-    Colour or grey is decided by the first training image. Labels run from 0.
+    `bits` says how many bits of 16-bit grey pictures count (12: 0 to 4095); 0: all. Colour if any picture is.
+    Labels run from 0, and each has training images.
     """
 
     name = "parquet"
@@ -36,6 +41,7 @@ class Parquet(Pictures):
     image: str = ""
     label: str = ""
     size: NonNegativeInt = 0
+    bits: Bits = 0
     pixel_mean: Sequence[float] = ()
     pixel_std: Sequence[float] = ()
 
@@ -52,15 +58,29 @@ class Parquet(Pictures):
         self.require()
         return content_digest(self.folder, [*self._files("train"), *self._files("test")])
 
+    def notes(self) -> list[str]:
+        """What was passed over in the folder, classes that are not tested, and what the pictures are."""
+        read = {file for part in PARTS for file in self._files(part)}
+        others = [file.name for file in sorted(self.folder.glob("*.parquet")) if file not in read]
+        lines = [f"{count(len(others), 'Parquet file')} passed over: {images.some(others)}"] if others else []
+        lines += [f"{part}: {told}" for part in PARTS if (told := _incomplete(self._files(part)))]
+        if untested := sorted(set(range(self.classes)) - set(self.labels("test").tolist())):
+            lines.append(f"{count(len(untested), 'class')} without test images: {images.some(untested)}")
+        return [*lines, *self.of_pictures()]
+
     @cached_property
     def classes(self) -> int:
         labels = self._stored_labels("train")
         if labels.min() < 0:
             raise DataError(f"{self._where}: label {labels.min()} found, expected 0 and more; drop unlabelled rows")
-        return int(labels.max()) + 1
+        classes = int(labels.max()) + 1
+        if absent := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
+            found = f"label {classes - 1} found, but no training image of {images.some(absent)}"
+            raise DataError(f"{self._where}: {found}; number the classes from 0 without gaps")
+        return classes
 
     def decoding(self) -> dict[str, Any]:
-        return {"image": self.image, "label": self.label, "size": self.size}
+        return {"image": self.image, "label": self.label, "size": self.size, "bits": self.bits}
 
     def labels(self, part: Part) -> np.ndarray[Any, Any]:
         labels = self._stored_labels(part)
@@ -71,7 +91,7 @@ class Parquet(Pictures):
 
     @property
     def _where(self) -> str:
-        return f"{self.title or self.name}: {self.folder}"
+        return f"{self.title or self.name}: {images.shown(self.folder)}"
 
     def _files(self, part: Part) -> list[Path]:
         found = (sorted(self.folder.glob(f"{pattern}.parquet")) for pattern in PATTERNS[part])
@@ -84,10 +104,12 @@ class Parquet(Pictures):
         import pyarrow.parquet as pq
 
         self.require()
-        schema = pq.read_schema(self._files("train")[0])
-        images = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+        file = self._files("train")[0]
+        with _reading(file):
+            schema = pq.read_schema(file)
+        pictures = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
         labels = [f.name for f in schema if pa.types.is_integer(f.type)]
-        return self._column("image", images, schema.names), self._column("label", labels, schema.names)
+        return self._column("image", pictures, schema.names), self._column("label", labels, schema.names)
 
     def _column(self, what: str, fitting: list[str], known: list[str]) -> str:
         given = getattr(self, what)
@@ -104,18 +126,43 @@ class Parquet(Pictures):
         import pyarrow.parquet as pq
 
         column = self._columns[1]
-        read = [pq.read_table(file, columns=[column])[column] for file in self._files(part)]
-        if any(labels.null_count for labels in read):
-            raise DataError(f"{self._where}: column {column!r} has rows without a label; drop them")
-        return np.concatenate([labels.to_numpy() for labels in read]).astype(np.int64)
+        read = []
+        for file in self._files(part):
+            with _reading(file):
+                labels = pq.read_table(file, columns=[column])[column]
+                if labels.null_count:
+                    raise DataError(f"{self._where}: column {column!r} has rows without a label; drop them")
+                read.append(labels.to_numpy().astype(np.int64))
+        if not sum(map(len, read)):
+            raise DataError(f"{self._where}: no rows in {part}, expected images and labels")
+        return np.concatenate(read)
 
     def pictures(self, part: Part) -> Iterator[tuple[str, bytes]]:
         import pyarrow.parquet as pq
 
         column = self._columns[0]
         for file in self._files(part):
-            with pq.ParquetFile(file) as opened:
+            with _reading(file), pq.ParquetFile(file) as opened:
                 batches = opened.iter_batches(batch_size=64, columns=[column])
                 encoded = chain.from_iterable(batch[column].field("bytes") for batch in batches)
                 for row, picture in enumerate(encoded):
-                    yield f"{file}: row {row}", picture.as_py() or b""
+                    yield f"{images.shown(file)}: row {row}", picture.as_py() or b""
+
+
+def _incomplete(files: Sequence[Path]) -> str:
+    """What the names of files, such as train-00000-of-00002, say of others that are not here; else empty."""
+    totals = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)$", file.stem))}
+    return f"{len(files)} of {sum(totals)} files are here, as their names say" if sum(totals) > len(files) else ""
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Whatever is wrong with a file, be it missing columns or a broken page, is told with its name."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow's own, KeyError, OSError, OverflowError, ...
+        why = " ".join(str(error).split()) or type(error).__name__
+        where = images.shown(file)
+        raise DataError(f"{where}: cannot be read as Parquet ({why}); download it again, or see its columns") from None

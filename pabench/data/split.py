@@ -92,19 +92,22 @@ class Streamed:
     ) -> Iterator[Raw]:
         """The images of each batch of indices, read and augmented by `workers` processes (0: by this one)."""
         on_gpu = torch.device(device).type == "cuda"
-        files: torch.utils.data.DataLoader[tuple[int, Tensor, Tensor]] = torch.utils.data.DataLoader(
-            _Files(self, stream),
-            batch_sampler=[batch.tolist() for batch in indices],
+        files: torch.utils.data.DataLoader[Raw | DataError] = torch.utils.data.DataLoader(
+            _Batches(self, [batch.tolist() for batch in indices], stream),
+            batch_size=None,  # an item is a batch
             num_workers=workers,
             pin_memory=on_gpu,
             generator=torch.Generator(),  # its own, or the loader would advance the global one
         )
-        for batch, pixels, labels in files:
+        for read in files:
+            if isinstance(read, DataError):
+                raise read
+            batch, pixels, labels = read
             yield batch.to(device), pixels.to(device, non_blocking=on_gpu), labels.to(device)
 
     def read(self, index: int, stream: Stream | None) -> Tensor:
         """One image, uint8 (C, size, size), augmented if there is a stream."""
-        image = images.load(self.files[index], self.files[index], self.mode)
+        image = images.load(self.files[index], images.shown(self.files[index]), self.mode)
         if stream and stream.moves:
             image = self._moved(image, stream.augment, stream.image_seed(index))
         else:
@@ -127,12 +130,23 @@ class Streamed:
 
 
 @dataclass(frozen=True)
-class _Files(torch.utils.data.Dataset[tuple[int, Tensor, Tensor]]):
+class _Batches(torch.utils.data.Dataset["Raw | DataError"]):
     split: Streamed
+    indices: Sequence[list[int]]
     stream: Stream | None
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
-        return index, self.split.read(index, self.stream), self.split.labels[index]
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, number: int) -> Raw | DataError:
+        """A batch; what is wrong with one of its files comes back as it is: raised in a worker process it would arrive
+        as that process's traceback."""
+        indices = self.indices[number]
+        try:
+            pixels = torch.stack([self.split.read(i, self.stream) for i in indices])
+        except DataError as error:
+            return error
+        return torch.tensor(indices), pixels, self.split.labels[indices]
 
 
 def scoring_batch(split: Images | Streamed, *, classes: int, per_class: int, seed: int) -> Tensor:

@@ -23,10 +23,11 @@ from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpe
 @dataclass
 class Resolver:
     """Resolves a suite for one device. Datasets that are not there are gathered in `missing` and not refused yet:
-    the cells of the others can run."""
+    the cells of the others can run. `notes` have what the user should know of those that are."""
 
     device: torch.device
     missing: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     @property
@@ -47,7 +48,9 @@ class Resolver:
             self.missing[spec.label] = gap
             return spec
         self._datasets[spec.label] = dataset
-        return replace(spec, fingerprint=identity(dataset))
+        spec = replace(spec, fingerprint=identity(dataset))
+        self.notes[spec.label] = dataset.notes()
+        return spec
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
         spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)

@@ -67,7 +67,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Session:
-    """A validated suite with all its `cells`, those `chosen` by `--only`, and the data that is missing (`gaps`)."""
+    """A validated suite with all its `cells`, those `chosen` by `--only`, the data that is missing (`gaps`), and
+    `notes` on how the data that is there is read."""
 
     options: Options
     path: Path
@@ -77,6 +78,7 @@ class Session:
     cells: list[Cell]
     chosen: list[Cell]
     gaps: list[str]
+    notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
 
@@ -104,6 +106,7 @@ class Session:
             cells=everything,
             chosen=[cell for cell in chosen if cell.dataset.label not in resolver.missing],
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
+            notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
             pixels=resolver.pixels,
             metrics=resolver.metrics(suite.metrics),
         )

@@ -26,7 +26,9 @@ class DatasetSpec:
         return str(self.args.get("title") or self.name)
 
     def identity(self) -> dict[str, Any]:
-        args = {k: v for k, v in self.args.items() if k != "title"}
+        # `bits` that nobody gave change nothing: studies made before there was such a parameter keep their keys
+        unsaid = {"title"} if self.args.get("bits") else {"title", "bits"}
+        args = {k: v for k, v in self.args.items() if k not in unsaid}
         return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
 
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import SUITE
+from .test_main import pabench
+
 
 def test_a_run_prints_plain_lines_where_there_is_no_terminal_and_where_the_report_is(finished):
     folder, done = finished
@@ -13,3 +20,56 @@ def test_a_run_prints_plain_lines_where_there_is_no_terminal_and_where_the_repor
     assert lines[-2:] == ["cells: 2 ok", f"report: {folder / 'out' / 'report.html'}"]
     assert "\x1b" not in done.stdout
     assert (folder / "out" / "report.html").stat().st_size > 10_000
+
+
+@pytest.fixture
+def own_pictures(tmp_path, monkeypatch):
+    """A suite on a folder of two classes, one picture of the training split grey and the others in colour."""
+    monkeypatch.setenv("PABENCH_CACHE", str(tmp_path / "cache"))
+    for part, n in (("train", 12), ("test", 4)):
+        for name, value in (("a", 40), ("b", 200)):
+            (tmp_path / "own" / part / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = np.full((8, 8, 3), (value + i, value, 0), np.uint8)
+                image = Image.fromarray(pixels if i else pixels[..., 0])
+                image.save(tmp_path / "own" / part / name / f"{i}.png")
+    (tmp_path / "own/train/a/Thumbs.db").touch()
+    text = SUITE.replace("{name: digits, train_per_class: 10, test_per_class: 5}", "{name: folder, path: own}")
+    (tmp_path / "own.yaml").write_text(text)
+    return tmp_path
+
+
+TOLD = [
+    "data: folder: train: 1 file passed over: 1 .db",
+    "data: folder: 4 of the pictures are grey, 28 in colour: all are read in colour",
+]
+
+
+def test_what_there_is_to_know_of_pictures_is_said_once_and_not_by_every_process(own_pictures):
+    done = pabench("run", "own.yaml", "--device", "cpu", "-j", "2", "-o", "out", cwd=own_pictures)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == TOLD
+    assert "cells: 2 ok" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["validate own.yaml", "run own.yaml --dry-run", "plan own.yaml"])
+def test_it_is_said_before_anything_runs_too(command, own_pictures):
+    done = pabench(*command.split(), cwd=own_pictures)
+    assert [line for line in done.stderr.splitlines() if line.startswith("data: ")] == TOLD
+
+
+def test_a_model_is_scored_on_pictures_with_the_same_words(own_pictures):
+    done = pabench("score", "lenet_300_100", "-c", "snip", "--data", "folder=own", "--device", "cpu", cwd=own_pictures)
+    assert done.stderr.splitlines() == TOLD
+
+
+def test_a_dataset_of_one_class_is_refused_before_it_is_trained_on(own_pictures):
+    for part in ("train", "test"):
+        (own_pictures / "own" / part / "b").rename(own_pictures / f"{part}-b")
+
+    done = pabench("run", "own.yaml", "--device", "cpu", "-o", "out", cwd=own_pictures)
+
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "folder: own: 1 class, expected two or more: with one, every answer is right"
+    assert not (own_pictures / "out").exists()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pabench.data.dataset import Dataset, loader, place, steps_per_epoch, take
+from pabench.data.dataset import Dataset, InMemory, loader, place, steps_per_epoch, take
 from pabench.data.folder import Folder, Imagenet, TinyImagenet
 from pabench.data.parquet import Parquet
 from pabench.data.split import Images, Streamed
 from pabench.data.vision import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
-from pabench.errors import MissingError
+from pabench.errors import DataError, MissingError
 from pabench.suite.specs import Augment
 
 from .conftest import numbered
@@ -154,6 +156,37 @@ def test_take_gives_what_the_loader_gives_without_augmentation():
     assert y.tolist() == [0, 1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given(InMemory):
+    """A dataset of the arrays that it is given."""
+
+    name = "given"
+    classes = 2
+    mean = std = (0.5,)
+    arrays: ClassVar[dict[str, np.ndarray]] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.arrays["train"].shape[1:]
+
+    def missing(self) -> str:
+        return ""
+
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        return self.arrays[part], np.arange(len(self.arrays[part])) % 2
+
+
+def test_a_split_of_another_shape_than_the_dataset_says_is_refused(monkeypatch: pytest.MonkeyPatch):
+    train, test = np.zeros((2, 1, 4, 4), np.uint8), np.zeros((2, 1, 4, 5), np.uint8)
+    monkeypatch.setattr(Given, "arrays", {"train": train, "test": test})
+    assert Given().train().shape == (1, 4, 4)
+    with pytest.raises(DataError, match=r"given: test: images of shape \(1, 4, 5\), expected \(1, 4, 4\)"):
+        Given().test()
+
+
 # ---- batches read file by file
 
 
@@ -192,3 +225,28 @@ def test_streamed_evaluation_cuts_the_centre_after_resizing(tmp_path: Path):
     split = Streamed((str(tmp_path / "a.png"),), torch.tensor([0]), 7, "L")
     x, _ = take(split, torch.tensor([0]), **PLAIN)
     assert x[0, 0].round().int().tolist() == pixels[0:7, 4:11].tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_file_of_a_stream_is_named_in_one_line_whoever_reads_it(tmp_path: Path, workers: int):
+    split = pictures(tmp_path, 4)
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:99])
+    batches = loader(split, batch_size=2, mean=(0.0,) * 3, std=(1.0,) * 3, workers=workers)
+    next(batches)
+    with pytest.raises(DataError) as caught:
+        next(batches)
+    assert str(caught.value).startswith(f"{tmp_path}/2.png: cannot be read as a picture (")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("largest", "said"), [(65_535, ""), (4095, "no 16-bit value above 4095")])
+def test_a_stream_reads_16_bits_or_refuses_them_picture_by_picture(tmp_path: Path, largest: int, said: str):
+    values = np.full((8, 8), largest // 2, np.uint16)
+    values[3, 3] = largest
+    Image.fromarray(values).save(tmp_path / "a.png")
+    split = Streamed((str(tmp_path / "a.png"),), torch.tensor([0]), 7)
+    if said:
+        with pytest.raises(DataError, match=rf"a.png: {said}"):
+            split.pick(torch.tensor([0]))
+    else:
+        assert split.pick(torch.tensor([0]))[0].unique().tolist() == [127, 255]

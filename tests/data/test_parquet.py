@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from pabench.data.dataset import identity
 from pabench.data.parquet import Parquet
 from pabench.data.vision import Cifar10
 from pabench.errors import DataError
@@ -56,7 +60,7 @@ def test_parquet_falls_back_to_a_validation_file(parquet: Path):
 
 def test_parquet_images_are_decoded_once_per_machine(parquet: Path, monkeypatch: pytest.MonkeyPatch):
     Parquet(path=str(parquet)).train()
-    monkeypatch.setattr("pabench.data.images.load", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("pabench.data.images.decode", lambda *_: pytest.fail("decoded again"))
     assert len(Parquet(path=str(parquet), title="another").train()) == 4
 
 
@@ -95,10 +99,86 @@ def test_a_broken_picture_is_named_with_its_row(parquet: Path):
 
 def test_pictures_of_several_sizes_need_one(parquet: Path):
     write_parquet(parquet / "test-00000-of-00001.parquet", [png(8), png(9, side=6)])
-    with pytest.raises(DataError, match=r"row 1: shape \(3, 6, 6\), the first one is \(3, 4, 4\); give `size`"):
+    with pytest.raises(
+        DataError, match=r"row 1: shape \(3, 6, 6\), the first training image is \(3, 4, 4\); give `size`"
+    ):
         Parquet(path=str(parquet)).test()
     assert values(Parquet(path=str(parquet), size=5), "test") == [8, 9]
     assert Parquet(path=str(parquet), size=5).shape == (3, 5, 5)
+
+
+def test_a_test_label_that_no_training_image_has_is_refused_and_a_gap_too(parquet: Path):
+    write_parquet(parquet / "train-00001-of-00002.parquet", [png(v) for v in (102, 255)], labels=[3, 3])
+    with pytest.raises(DataError, match="label 3 found, but no training image of 2; number the classes from 0"):
+        Parquet(path=str(parquet)).test()
+
+
+def test_a_dataset_of_one_label_is_refused(tmp_path: Path):
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [png(1), png(2)], labels=[0, 0])
+    with pytest.raises(DataError, match=r"^parquet: .*: 1 class, expected two or more"):
+        identity(Parquet(path=str(tmp_path)))
+
+
+def test_classes_without_test_images_and_files_passed_over_are_told(parquet: Path):
+    (parquet / "extra.parquet").touch()
+    assert Parquet(path=str(parquet)).notes() == [
+        "1 Parquet file passed over: extra.parquet",
+        "1 class without test images: 1",
+    ]
+
+
+def test_a_file_that_the_names_of_the_others_speak_of_is_missed(parquet: Path):
+    (parquet / "train-00001-of-00002.parquet").unlink()
+    assert "train: 1 of 2 files are here, as their names say" in Parquet(path=str(parquet)).notes()
+
+
+def test_pictures_of_16_bits_in_parquet_follow_the_rules_of_folders(parquet: Path):
+    deep = [encoded(np.full((4, 4), value, np.uint16)) for value in (0, 4095)]
+    write_parquet(parquet / "train-00000-of-00002.parquet", deep)
+    with pytest.raises(DataError, match=r"/p: train: no 16-bit value above 4095, .* with `bits`, 12 or more"):
+        Parquet(path=str(parquet)).train()
+    assert values(Parquet(path=str(parquet), bits=12), "train") == [0, 255, 102, 255]
+    assert Parquet(path=str(parquet), bits=12).shape == (3, 4, 4)  # in colour, as the others
+    write_parquet(parquet / "train-00000-of-00002.parquet", [deep[0], encoded(np.ones((4, 4), np.float32))])
+    with pytest.raises(DataError, match=r"train-00000-of-00002.parquet: row 1: mode F \(floating point\)"):
+        Parquet(path=str(parquet), bits=12).train()
+
+
+def encoded(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("part", ["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"])
+@pytest.mark.parametrize("harm", ["empty", "cut", "hole", "no columns", "no rows", "folder"])
+def test_whatever_is_wrong_with_a_parquet_file_is_a_data_error(parquet: Path, part: str, harm: str):
+    file = parquet / f"{part}.parquet"
+    whole = file.read_bytes()
+    file.unlink()
+    if harm == "folder":
+        file.mkdir()
+    elif harm == "no columns":
+        pq.write_table(pa.table({"a": [1]}), file)
+    elif harm == "no rows":
+        write_parquet(file, [])
+    else:
+        file.write_bytes({"empty": b"", "cut": whole[:-9], "hole": whole[:4] + bytes(300) + whole[304:]}[harm])
+
+    def read() -> None:
+        dataset = Parquet(path=str(parquet))
+        identity(dataset)
+        dataset.train(), dataset.test()
+
+    if harm == "no rows" and part.startswith("train"):
+        read()  # the other file of the split has rows
+    else:
+        said = {"no rows": "/p: no rows in test", "no columns": "column"}.get(harm, f"/{part}.parquet: cannot be read")
+        with pytest.raises(DataError, match=said) as caught:
+            read()
+        assert str(parquet) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow

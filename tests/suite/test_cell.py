@@ -58,6 +58,16 @@ def test_what_is_in_no_key_is_no_fact():
     assert same.key == CELL.key
 
 
+def test_bits_that_nobody_gave_are_in_no_key_and_given_ones_are():
+    """Studies made before datasets had them keep their keys."""
+    unsaid, said = (replace(CELL, dataset=replace(CELL.dataset, args={"size": 8, "bits": bits})) for bits in (0, 12))
+
+    assert facts(unsaid) == facts(CELL)
+    assert unsaid.key == CELL.key
+    assert facts(said)["dataset.bits"] == 12
+    assert said.key != CELL.key
+
+
 def test_the_dense_baseline_has_no_facts_of_a_criterion():
     assert not [name for name in facts(CELL.dense()) if name.startswith("criterion")]
 
