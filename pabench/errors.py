@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -63,6 +62,45 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     "did you mean 'snip'? known: grasp, snip"
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    guess = "".join(f"did you mean {one!r}? " for one in close(name, known))
     return f"{guess}known: {', '.join(known)}"
+
+
+def close(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The known names that `name` is a slip of, the closest first; none where nothing is close, for a wrong guess
+    misleads.
+
+    A slip is one letter more, less, other, or swapped with its neighbour, two in names of 8 letters and more. Case,
+    separators and a plural are no slips at all.
+
+    >>> close("img_sizee", ["dynamic_img_size", "img_size"]), close("img_sizee", ["dynamic_img_size"])
+    (['img_size'], [])
+    >>> close("sparsity", ["sparsities"]), close("Iter-SNIP", ["iter_snip"]), close("er", ["lr"])
+    (['sparsities'], ['iter_snip'], [])
+    """
+    wanted = _folded(name)
+    slips = {one: _slips(wanted, _folded(one)) for one in known}
+    letters = {one: max(len(wanted), len(_folded(one))) for one in slips}
+    near = [one for one, n in slips.items() if n <= (letters[one] > 2) + (letters[one] > 7)]
+    return sorted(near, key=lambda one: (slips[one], one))[:most]
+
+
+def _folded(name: str) -> str:
+    """Without what is not a slip."""
+    bare = "".join(c for c in name.casefold() if c.isalnum())
+    return f"{bare[:-3]}y" if bare.endswith("ies") else bare.removesuffix("s")
+
+
+def _slips(one: str, other: str) -> int:
+    """Letters to insert, delete, replace or swap with a neighbour (optimal string alignment distance)."""
+    if abs(len(one) - len(other)) > 2:
+        return 3  # more than any limit
+    before, row = [0] * (len(other) + 1), list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        above, row = row, [i]
+        for j, b in enumerate(other, 1):
+            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b)))
+            if i > 1 and j > 1 and a == other[j - 2] and b == one[i - 2]:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before = above
+    return row[-1]

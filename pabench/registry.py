@@ -12,6 +12,8 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +21,19 @@ from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pabench.errors import MissingError, PluginError, SuiteError, did_you_mean
+from pabench.words import one_line
 
 if TYPE_CHECKING:
     from pabench.scoring.criterion import Criterion
+
+
+KINDS = {"criteria": "criterion", "datasets": "dataset", "metrics": "metric", "sections": "section"}
+"""Kinds of plugins, with what one of them is called."""
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,8 @@ def plugin(kind: str, name: str) -> type:
         for b in known.broken:
             if Path(b.origin).stem == name or b.origin.endswith(f".{name}"):
                 raise MissingError(f"{kind}: {name!r} could not be loaded: {b.origin}: {b.reason}")
-        singular = {"criteria": "criterion", "datasets": "dataset", "metrics": "metric", "sections": "section"}[kind]
         aside = "".join(f"; set aside: {b.origin}: {b.reason}" for b in known.broken)
-        raise SuiteError(f"no {singular} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
+        raise SuiteError(f"no {KINDS[kind]} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
     return known.classes[name]
 
 
@@ -106,7 +113,8 @@ def drop_in(path: str | Path) -> None:
         del sys.modules[name]
         if isinstance(error, PluginError):
             raise
-        raise PluginError(f"{path}: {type(error).__name__}: {error}") from error
+        where = "" if place(error) else f"{path}: "
+        raise PluginError(f"{where}{complaint(error)}") from error
 
 
 def try_drop_in(path: str | Path) -> None:
@@ -138,6 +146,50 @@ def drop_ins(suite: Path | None, listed: Sequence[str | Path]) -> list[Path]:
     return [*beside, *(folder / p for p in listed)]
 
 
+def complaint(error: BaseException) -> str:
+    """An error on one line, as terminal and status tell it: `criteria/mine.py:12 in score: ValueError: ...`."""
+    where = f"{there}: " if (there := place(error)) else ""
+    return one_line(f"{where}{type(error).__name__}: {getattr(error, 'msg', error)}")
+
+
+def place(error: BaseException) -> str:
+    """Where a plugin raised an error: `criteria/mine.py:12 in score`; "" where only pabench and libraries did.
+
+    It is the innermost frame of a plugin or of a file beside it. An error that pabench raised from another one is
+    where that one was raised.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_named(error.filename)}:{error.lineno}"
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _is_own(frame)]
+    if frames:
+        frame, line = frames[-1]
+        names = [frame.f_code.co_name for frame, _ in frames if not frame.f_code.co_name.startswith("<")]
+        return f"{_named(frame.f_code.co_filename)}:{line}{f' in {names[-1]}' if names else ''}"
+    return place(error.__cause__) if error.__cause__ else ""
+
+
+def _is_own(frame: FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    ours, others = _packages()
+    file = Path(frame.f_code.co_filename)
+    installed = {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(_STANDARD_LIBRARY)
+    return package not in ours and (package in others if installed else file.is_file())
+
+
+@cache
+def _packages() -> tuple[set[str], set[str]]:
+    """The packages that our own plugins come from, and those of others that are installed."""
+    entries = [entry for kind in KINDS for entry in entry_points(group=f"pabench.{kind}")]
+    ours = {"pabench"} | {e.module.partition(".")[0] for e in entries if e.name == "builtin"}
+    return ours, {e.module.partition(".")[0] for e in entries} - ours
+
+
+def _named(file: str) -> str:
+    """A file as a user writes it: from the working directory, where it is inside."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _load(entry: EntryPoint, origin: str, found: Group) -> list[ModuleType | type]:
     """What an entry point names, file by file where it is a package; a broken file is set aside, the others go on."""
     loaded: list[ModuleType | type] = []
@@ -157,7 +209,7 @@ def _set_aside(origin: str, found: Group) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # some plugins say `sys.exit` where they should not
-        found.broken.append(Broken(origin, f"{type(error).__name__}: {error}"))
+        found.broken.append(Broken(origin, complaint(error)))
 
 
 def _classes(value: ModuleType | type, kind: str) -> list[type]:

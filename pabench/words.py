@@ -21,6 +21,16 @@ def plain(text: Any) -> str:
     return CONTROL.sub("", str(text).encode("utf-8", "replace").decode())
 
 
+def one_line(text: Any, most: int = 500) -> str:
+    """Plain text on one line; of a longer one the beginning and how long it is.
+
+    >>> one_line("two\\nlines"), one_line("x" * 9, most=4)
+    ('two lines', 'xxxx... (9 characters)')
+    """
+    line = " ".join(plain(text).split())
+    return line if len(line) <= most else f"{line[:most]}... ({len(line):,} characters)"
+
+
 def absent(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import rich.console
 import rich.table
 
 from pabench import registry
+from pabench.cli.display import Screen
+from pabench.cli.terminal import say
 from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
 from pabench.words import NOTHING, plain
 
@@ -26,14 +26,14 @@ def one(name: str, reference: Path | None, *, as_json: bool) -> int:
     """The table of one criterion; 3 where a check failed. SuiteError: no criterion of this name."""
     found = examine(name, reference=_reference(reference))
     if as_json:
-        print(json.dumps(to_json(found), indent=2))
-    elif sys.stdout.isatty():
+        say(json.dumps(to_json(found), indent=2))
+    elif (screen := Screen()).is_terminal:
         table = rich.table.Table("check", "verdict", "figure", "reason", title=summary(found).partition("\n")[0])
         for row in rows(found):
             table.add_row(*row, style=STYLES[row[1]])
-        rich.console.Console().print(table)
+        screen.print(table)
     else:
-        print(f"{summary(found)}\n\n{aligned([('check', 'verdict', 'figure', 'reason'), *rows(found)])}")
+        say(f"{summary(found)}\n\n{aligned([('check', 'verdict', 'figure', 'reason'), *rows(found)])}")
     return 3 if found.failed else 0
 
 
@@ -44,18 +44,18 @@ def every(reference: Path | None, *, as_json: bool) -> int:
     for name in criteria:
         found.append(examine(name, reference=_reference(reference)))
         if not as_json:
-            print(summary(found[-1]), flush=True)
+            say(summary(found[-1]))
     shared = {specimen.name: overlaps(criteria, specimen) for specimen in NETWORKS}
     broken = [f"{b.origin}: {b.reason}" for b in registry.group("criteria").broken]
     if as_json:
         pairs = {network: _pairs(there) for network, there in shared.items()}
-        print(json.dumps({"criteria": [to_json(e) for e in found], "overlaps": pairs, "broken": broken}, indent=2))
+        say(json.dumps({"criteria": [to_json(e) for e in found], "overlaps": pairs, "broken": broken}, indent=2))
     else:
         for network, there in shared.items():
-            print(f"\noverlap of masks at 90 % sparsity, network {network}")
-            print(f"(above the diagonal: by chance at the same layer densities)\n{aligned(matrix(criteria, there))}")
+            say(f"\noverlap of masks at 90 % sparsity, network {network}")
+            say(f"(above the diagonal: by chance at the same layer densities)\n{aligned(matrix(criteria, there))}")
     for line in broken:
-        print(f"broken: {line}", file=sys.stderr)
+        say(f"broken: {line}", error=True)
     return 3 if broken or any(e.failed for e in found) else 0
 
 

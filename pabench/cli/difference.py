@@ -14,7 +14,8 @@ SHOWN = 12
 
 def difference_text(found: Difference) -> str:
     """How the second study differs from the first."""
-    lines = [f"{found.first} and {found.second}", *_made(found), *_cells(found), *_altered(found), *_changes(found)]
+    lines = [f"{found.first} and {found.second}", *_made(found), *_cells(found), *_older(found), *_altered(found)]
+    lines += _changes(found)
     return "\n".join(line.replace("\n", " ") for line in [*lines, _verdict(found)])
 
 
@@ -47,7 +48,9 @@ def _made(found: Difference) -> Iterator[str]:
 
 def _cells(found: Difference) -> Iterator[str]:
     alone = f"{len(found.only_first)} only in the first, {len(found.only_second)} only in the second"
-    yield f"cells: {found.shared} of one key in both ({found.equal} with equal results), {alone}"
+    unfinished = found.shared - found.equal - len(found.altered) - len(found.unlike)
+    neither = f", {unfinished} without a result in either" if unfinished else ""
+    yield f"cells: {found.shared} of one key in both ({found.equal} with equal results{neither}), {alone}"
     if found.corresponding:
         yield f"  {found.corresponding} of those differ in the key alone: same names, sparsity and seed"
     for name, n in zip((found.first, found.second), found.broken, strict=True):
@@ -58,10 +61,21 @@ def _cells(found: Difference) -> Iterator[str]:
         yield from _some([f"    {line}" for line in found.unlike])
 
 
+def _older(found: Difference) -> Iterator[str]:
+    if found.older:
+        yield "older record: what one side does not say is no difference:"
+    for one in found.older:
+        cells = f" ({count(one.cells, 'cell')})" if one.cells else ""
+        yield f"  {one.what}: not in {one.lacking}{cells}"
+
+
 def _altered(found: Difference) -> Iterator[str]:
-    if found.altered:
-        yield "one key and two results (on equal machines and versions: not deterministic, or altered afterwards):"
-        yield from _some([f"  {_one(one)}" for one in found.altered])
+    if same := [f"  {_one(one)}" for one in found.altered if not one.environment]:
+        yield "one key and two results on equal machines and versions (not deterministic, or altered afterwards):"
+        yield from _some(same)
+    if elsewhere := [f"  {_one(one)}" for one in found.altered if one.environment]:
+        yield "one key and two results on other machines or versions, which may be why:"
+        yield from _some(elsewhere)
 
 
 def _one(one: Altered) -> str:

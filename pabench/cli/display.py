@@ -19,29 +19,44 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
 from pabench.run.engine import Event, Outcome
+from pabench.words import plain
+
+
+class Screen(Console):
+    """Of rich, on stdout; where nobody reads on, it ends the command as `say` does."""
+
+    def on_broken_pipe(self) -> None:
+        leave()
+
+
+def display(titles: Mapping[str, str], cells: int, finished: int, total: int) -> Lines:
+    """Bars where the terminal can move them and has their signs, else lines."""
+    screen = Screen()
+    live = screen.is_terminal and not screen.is_dumb_terminal and not screen.options.ascii_only
+    return (Bars if live else Lines)(titles, cells, finished, total)
 
 
 class Lines:
     """One line a finished cell, for logs and pipes. `cells` are to be computed, `finished` of `total` were before."""
 
-    def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        self._console, self._titles = console, titles
+    def __init__(self, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
+        self._titles = {key: plain(title) for key, title in titles.items()}
         self._cells, self._finished, self._total = cells, finished, total
         self._done = 0
         self._began = time.monotonic()
 
     def event(self, event: Event) -> None:
         if event.kind == "crashed":
-            self._console.print(f"  a process died and is tried again: {event.data}", markup=False, highlight=False)
+            say(f"  a process died and is tried again: {event.data}")
 
     def ended(self, outcome: Outcome, line: str) -> None:
         """A task ended; the line of a cell, or "" where it was none."""
         if line:
             left = self._left()
-            text = f"[{self._finished + self._done}/{self._total}] {line} ({outcome.seconds:.1f} s; {left})"
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            say(f"[{self._finished + self._done}/{self._total}] {line} ({outcome.seconds:.1f} s; {left})")
 
     def close(self) -> None:
         pass
@@ -56,8 +71,8 @@ class Lines:
 class Bars(Lines):
     """For a terminal: a bar of the study's cells, and one of each running cell's epochs with its loss."""
 
-    def __init__(self, console: Console, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        super().__init__(console, titles, cells, finished, total)
+    def __init__(self, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
+        super().__init__(titles, cells, finished, total)
         self._study = Progress(
             TextColumn("[bold]cells"), BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
@@ -66,7 +81,7 @@ class Bars(Lines):
         )
         self._bar = self._study.add_task("", total=total, completed=finished, left="")
         self._rows: dict[str, TaskID] = {}
-        self._live = Live(Group(self._study, self._running), console=console, refresh_per_second=8)
+        self._live = Live(Group(self._study, self._running), console=Screen(), refresh_per_second=8)
         self._live.start()
 
     def event(self, event: Event) -> None:
@@ -83,7 +98,7 @@ class Bars(Lines):
             self._running.remove_task(self._rows.pop(outcome.key))
         if line:
             self._study.update(self._bar, advance=1, left=self._left())
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.console.print(plain(line), markup=False, highlight=False)
 
     def close(self) -> None:
         self._live.stop()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import torch
-from rich.console import Console
 
-from pabench.cli.running import of_banks, say, tell_data
+from pabench.cli.running import of_banks, tell_data
+from pabench.cli.terminal import say
 from pabench.leaderboard import bank
 from pabench.run.estimate import Clock, Workload
 from pabench.run.outlook import Outlook, Reach, Wish
@@ -24,31 +24,31 @@ from pabench.words import count, number, plain
 def dry_run(session: Session) -> int:
     """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code."""
     torch.set_num_threads(session.threads)
-    console, banks = Console(), bank.open_banks(session.options.banks or ())
+    banks = bank.open_banks(session.options.banks or ())
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken)
     work = Workload.of(plan, session.survey(plan))
     for axis, found in _axes(session.chosen):
-        _row(console, axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
+        _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
     finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"
     banked = f"; from banks: {len(taken)}" if banks else ""
-    _row(console, "cells", f"{len(session.chosen)}; done: {finished}{banked}; to do: {len(plan.open)}")
+    _row("cells", f"{len(session.chosen)}; done: {finished}{banked}; to do: {len(plan.open)}")
     for line in of_banks(banks, taken, everything.open):
-        _row(console, "bank", line, wrap=False)
-    _row(console, "scorings", f"{work.scorings}")
+        _row("bank", line)
+    _row("scorings", f"{work.scorings}")
     if work.measurements:
-        _row(console, "measured", f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate")
+        _row("measured", f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate")
     with tempfile.TemporaryDirectory() as folder:  # a dry run writes nothing into the study
         for line in session.check_criteria(plan, into=Store(folder), stop=threading.Event()):
-            _row(console, "check", line, wrap=False)
-    _row(console, "estimate", _estimate(session, work))
-    _row(console, "folder", f"{session.store.folder}")
+            _row("check", line)
+    _row("estimate", _estimate(session, work))
+    _row("folder", f"{session.store.folder}")
     return tell_data(session)
 
 
-def _row(console: Console, label: str, text: str, *, wrap: bool = True) -> None:
-    say(console, f"{label:>11}: {text}", wrap=wrap)
+def _row(label: str, text: str) -> None:
+    say(f"{label:>11}: {text}")
 
 
 def _axes(cells: list[Cell]) -> Iterator[tuple[str, Counter[str]]]:

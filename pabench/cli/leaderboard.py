@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pabench.cli.arguments import AsJson, Folder, Plugin, datasets
+from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def submit(
 
     made = make(folder, output, incomplete=incomplete, plugins=plugin or ())
     for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", error=True)
     missing = f", {made.missing} of them without a record" if made.missing else ""
-    typer.echo(f"submission: {made.folder} ({made.cells} cells{missing}, {size(made.bytes)})")
-    typer.echo(f"digest: {made.digest}")
+    say(f"submission: {made.folder} ({made.cells} cells{missing}, {size(made.bytes)})")
+    say(f"digest: {made.digest}")
 
 
 def verify(
@@ -70,10 +71,10 @@ def verify(
 
         where = Where(tuple(trust or ()), paths, pick_device(device), engine)
     found = levels.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
+    say(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
     if record:
         levels.record(found, record)
-        typer.echo(f"record: {record}", err=as_json)
+        say(f"record: {record}", error=as_json)
     raise typer.Exit(found.exit_code)
 
 
@@ -104,9 +105,9 @@ def publish(
         masks=masks,
     )
     for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
-    typer.echo(f"changed: {made.changed}, removed: {made.removed}")
+        say(f"note: {note}", error=True)
+    say(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
+    say(f"changed: {made.changed}, removed: {made.removed}")
 
 
 def _lines(found: Verification) -> list[str]:

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pabench import __version__
+from pabench import __version__, registry
 from pabench.cli import leaderboard, models, plugins, results, suites
-from pabench.errors import Aborted, PabenchError
+from pabench.cli.terminal import any_terminal, say
+from pabench.errors import Aborted, PabenchError, PluginError
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"pabench {__version__}")
+        say(f"pabench {__version__}")
         raise typer.Exit
 
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+        bool, typer.Option("-V", "--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -49,13 +50,20 @@ app.add_typer(plugins.criteria_app, name="criteria")
 
 def main() -> None:
     """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
-    try:
-        app()
-    except PabenchError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Aborted:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    with any_terminal():
+        try:
+            app()
+        except PabenchError as error:
+            say(error, error=True)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            where = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            say(registry.complaint(error) if registry.place(error) else where or error, error=True)
+            sys.exit(1)
+        except Aborted:
+            sys.exit(130)
+        except Exception as error:
+            if not registry.place(error):
+                raise  # a fault of pabench, and its traceback is what can be reported
+            say(registry.complaint(error), error=True)
+            sys.exit(PluginError.exit_code)

@@ -11,6 +11,7 @@ import typer
 
 from pabench.cli import arguments
 from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, ModelArg, Param, Plugin, Stem
+from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 from pabench.words import NOTHING, percent, seconds, size
 
@@ -54,10 +55,10 @@ def score(
         typer.echo(f"data: {opened.cell.dataset.label}: {note}", err=True)
     if time:
         rows = trial.times(opened, rules, sparsity, repeats)
-        typer.echo(json.dumps(rows, indent=2) if as_json else _costs(opened, rows, sparsity, repeats))
+        say(json.dumps(rows, indent=2) if as_json else _costs(opened, rows, sparsity, repeats))
     else:
         masks, told = trial.score(opened, rules[0], sparsity, dtype)
-        typer.echo(json.dumps(told, indent=2) if as_json else _layers(told))
+        say(json.dumps(told, indent=2) if as_json else _layers(told))
         if output:
             masks.save(output)
 
@@ -109,7 +110,7 @@ def doctor(
     spec = ModelSpec(model, arguments.model_args(model_arg), stem, zeros)
     criteria = arguments.criteria(criterion, param)
     found = check_up(spec, (channels, side, side), criteria, classes=classes, dtype=getattr(torch, dtype))
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
+    say(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
     raise typer.Exit(found.exit_code)
 
 

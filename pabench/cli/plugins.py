@@ -12,6 +12,7 @@ import typer
 
 from pabench import registry
 from pabench.cli.arguments import Plugin, load_plugins
+from pabench.cli.terminal import say
 from pabench.errors import RefusedError, SuiteError
 
 TEMPLATE = '''"""{title}: say what it keeps, and cite where it comes from."""
@@ -61,7 +62,7 @@ def criteria_show(name: str, plugin: Plugin = None) -> None:
     lines += [inspect.getdoc(cls) or "", "", "parameters:"]
     lines += [f"  {f.name}: {_type(hints[f.name])} = {f.default!r}" for f in fields(cls)]
     lines += [f"variant {cls.name}@{v}: {dict(changes)}" for v, changes in cls.variants.items()]
-    typer.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 @criteria_app.command("new")
@@ -80,7 +81,7 @@ def criteria_new(name: str, folder: Annotated[Path, typer.Option(help="Where to.
         raise SuiteError(f"{name!r} is taken by {registry.group('criteria').origins[name]}")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE.format(name=name, title=title if title.isidentifier() else f"My{title}"))
-    typer.echo(f"{path}: edit score(), then `pabench run SUITE --plugin` it")
+    say(f"{path}: edit score(), then `pabench run SUITE --plugin` it")
 
 
 def metrics(plugin: Plugin = None) -> None:
@@ -94,7 +95,7 @@ def _list(kind: str, columns: Callable[[Any], tuple[str, ...]]) -> None:
     group = registry.group(kind)
     width = max(map(len, group.classes), default=0)
     lines = ["  ".join([f"{name:<{width}}", *columns(cls)]) for name, cls in sorted(group.classes.items())]
-    typer.echo("\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)]))
+    say("\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)]))
 
 
 def _first_line(cls: type) -> str:

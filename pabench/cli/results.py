@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pabench.cli.arguments import AsJson, Folder
+from pabench.cli.terminal import say
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.suite.cell import STATUSES
 
@@ -35,7 +36,7 @@ def report(
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
     joint = join(folders) if len(folders) > 1 else None
     for one in joint.left_out if joint else ():
-        typer.echo(f"note: {one.text}", err=True)
+        say(f"note: {one.text}", error=True)
     if checklist:
         from pabench import registry
         from pabench.store.files import replace
@@ -44,11 +45,11 @@ def report(
         text = section().table(joint or read(folders[0]))
         checklist.parent.mkdir(parents=True, exist_ok=True)
         replace(checklist, text.encode())
-        typer.echo(f"checklist: {checklist}")
+        say(f"checklist: {checklist}")
     if joint and output:
-        typer.echo(f"report: {write_study(joint, output)}")
+        say(f"report: {write_study(joint, output)}")
     elif output or not checklist:
-        typer.echo(f"report: {write(folders[0], output)}")
+        say(f"report: {write(folders[0], output)}")
 
 
 def diff(
@@ -67,7 +68,7 @@ def diff(
         found = difference(first, second)
     except DataError as error:
         raise RefusedError(str(error)) from None  # its own code is 3, which here is a verdict
-    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else difference_text(found))
+    say(json.dumps(found.to_json(), indent=2) if as_json else difference_text(found))
     raise typer.Exit(found.code)
 
 
@@ -80,7 +81,7 @@ def status(
     from pabench.report.status import counts, pairings
 
     found = {**counts(folder), **({"pairing": pairings(folder)} if pairing else {})}
-    typer.echo(json.dumps(found, indent=2) if as_json else status_text(found))
+    say(json.dumps(found, indent=2) if as_json else status_text(found))
     raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
 
 
@@ -91,7 +92,7 @@ def export(
     """Write one row per cell as CSV, JSON or Parquet."""
     from pabench.report.status import export as write
 
-    typer.echo(f"{write(folder, output)} cells: {output}")
+    say(f"{write(folder, output)} cells: {output}")
 
 
 def status_text(found: Mapping[str, Any]) -> str:

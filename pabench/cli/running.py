@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 import torch
-from rich.console import Console
 
-from pabench.cli.display import Bars, Lines, Stop, stoppable
+from pabench.cli.display import Stop, display, stoppable
+from pabench.cli.terminal import say
 from pabench.errors import MissingError
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
@@ -23,7 +22,7 @@ from pabench.run.measurements import Survey
 from pabench.run.session import Session
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
-from pabench.words import count
+from pabench.words import count, one_line
 
 INTERRUPTED, RESUMABLE = 130, 75
 """Exit codes of a run that was stopped: by Ctrl-C; by SIGTERM, which schedulers send before they start it again."""
@@ -31,56 +30,48 @@ INTERRUPTED, RESUMABLE = 130, 75
 
 def carry_out(session: Session) -> int:
     """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
-    console, banks = Console(), bank.open_banks(session.options.banks or ())
+    banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)
     if banks:
-        _draw(session, banks, here, console)
+        _draw(session, banks, here)
     plan = session.plan()
     survey = session.survey(plan)
-    say(console, _to_do(session, plan), wrap=True)
+    say(_to_do(session, plan))
     with stoppable() as stop:
         for line in session.check_criteria(plan, into=session.store, stop=stop):
-            say(console, f"check: {line}")
-        _watch(session, plan, survey, here, console, stop)
+            say(f"check: {line}")
+        _watch(session, plan, survey, here, stop)
     if stop.signal is not None:
-        say(console, f"stopped; resume with: {session.options.command()}")
+        say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return _finish(session, plan, console) or missing
+    return _finish(session, plan) or missing
 
 
-def _watch(
-    session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], console: Console, stop: Stop
-) -> None:
+def _watch(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop) -> None:
     """Show how the tasks go until the last has ended, or until the run is stopped."""
     titles = {task.key: task.title for task in [*plan.tasks, *survey.tasks]}
-    display = Bars if console.is_terminal else Lines
-    with closing(display(console, titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
+    with closing(display(titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
         for outcome in session.run(plan, survey, here, shown.event, stop):
             shown.ended(outcome, _line(session.store, plan, outcome))
 
 
-def _finish(session: Session, plan: tasks.Plan, console: Console) -> int:
+def _finish(session: Session, plan: tasks.Plan) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
-    say(console, f"cells: {', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}", wrap=True)
+    say(f"cells: {', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}")
     if plan.maskless and (left := session.plan().maskless):
-        say(console, _other_masks(plan, left))
-    say(console, f"report: {write(session.store.folder)}")
+        say(_other_masks(plan, left))
+    say(f"report: {write(session.store.folder)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
-
-
-def say(console: Console, text: str, *, wrap: bool = False) -> None:
-    """A line as it is: labels may have brackets, which rich would take for markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=not wrap)
 
 
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
     """Print what there is to know of the data, and what of them is missing; returns the exit code."""
     for note in session.notes:
-        print(f"data: {note}", file=sys.stderr)
+        say(f"data: {note}", error=True)
     for gap in session.gaps:
-        print(f"{words}: {gap}", file=sys.stderr)
+        say(f"{words}: {gap}", error=True)
     return MissingError.exit_code if session.gaps else 0
 
 
@@ -91,14 +82,14 @@ def of_banks(banks: Sequence[Bank], taken: Mapping[str, Bank], cells: Sequence[C
         yield from bank.reasons(banks, [cell for cell in cells if cell.key not in taken])
 
 
-def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any], console: Console) -> None:
+def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any]) -> None:
     """Take over what banks have of the cells that are still to be done."""
     cells = session.plan().open
     torch.set_num_threads(session.threads)
     taken = bank.offered(banks, cells)
     bank.draw(session.store, cells, taken, here, session.pairing)
     for line in of_banks(banks, taken, cells):
-        say(console, f"bank: {line}")
+        say(f"bank: {line}")
 
 
 def _to_do(session: Session, plan: tasks.Plan) -> str:
@@ -117,7 +108,7 @@ def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:
     if record is None:
         return f"{cell.title}: no record ({outcome.kind or 'the process ended early'})"
     if record["status"] != "ok":
-        return f"{cell.title}: {record['status']} ({record['kind']}): {record['message']}"
+        return f"{cell.title}: {record['status']} ({record['kind']}): {one_line(record['message'])}"
     flags = "".join(f" [{flag['flag']}]" for flag in record["flags"])
     return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pabench.cli.arguments import AsJson, Device, Plugin, Set, SuiteName
+from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 
 
@@ -88,7 +89,7 @@ def plan(
         Options(suite=suite, output=output, jobs=jobs, device=device, overrides=overrides, plugins=plugin, yes=yes)
     )
     found = outlook(session, wish, records)
-    typer.echo(json.dumps(asdict(found), indent=2) if as_json else describe(found))
+    say(json.dumps(asdict(found), indent=2) if as_json else describe(found))
     raise typer.Exit(tell_data(session, "missing data"))
 
 
@@ -103,7 +104,7 @@ def validate(
     from pabench.run.session import Options, Session
 
     session = Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
-    typer.echo(f"{session.path}: valid, {len(session.cells)} cells")
+    say(f"{session.path}: valid, {len(session.cells)} cells")
     raise typer.Exit(tell_data(session, "missing data"))
 
 
@@ -111,7 +112,7 @@ def schema() -> None:
     """Print the JSON Schema of suites, for editors."""
     from pabench.suite.suite import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    say(json.dumps(json_schema(), indent=2))
 
 
 def fetch(
@@ -125,4 +126,4 @@ def fetch(
     found: Any = create(registry.plugin("datasets", dataset), {"path": path}, dataset)
     if found.missing():
         found.fetch()
-    typer.echo(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")
+    say(f"{dataset}: {found.folder} (sha256 {found.fingerprint()[:16]}...)")

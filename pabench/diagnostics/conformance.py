@@ -20,6 +20,7 @@ from pabench.networks.network import Tensors
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.pruning import SkippedError
+from pabench.words import one_line
 
 OPTIONAL_LAWS = ("homogeneous", "conservation")
 SPARSITY = 0.9
@@ -103,8 +104,7 @@ def _outcome(law: Law, subject: Subject, before: dict[str, CheckOutcome]) -> Che
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a plugin that calls sys.exit has failed, and no more
-        text = str(error).partition("\n")[0]
-        return judged(False, "", text if isinstance(error, PabenchError) else f"{type(error).__name__}: {text}")
+        return judged(False, "", one_line(error) if isinstance(error, PabenchError) else registry.complaint(error))
 
 
 def _check_declared(rule: Criterion, what: str, given: Iterable[str], known: Sequence[str]) -> None:

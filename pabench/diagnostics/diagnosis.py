@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
+from pabench import registry
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.networks.operations import named
 from pabench.scoring.context import Batch, ScoreContext, Sources
@@ -86,7 +87,7 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if found := NO_DERIVATIVE.search(text):
         return f"no second derivative: that of {found[1] or found[2]} is not implemented"
-    return f"{type(error).__name__}: {next(iter(text.splitlines()), '')}"[:300]
+    return registry.complaint(error)
 
 
 # --- Saturated activations --------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from pabench.errors import SuiteError, did_you_mean
+from pabench.errors import SuiteError, close, did_you_mean
 from pabench.networks import zoo
 from pabench.networks.network import prunable_weights
 from pabench.suite.digest import canonical
@@ -109,13 +109,42 @@ def check_words(spec: ModelSpec) -> None:
             raise SuiteError(f"models: {spec.name}: args.{name}: {OURS[name]}; leave it out")
 
 
+def wrong_arguments(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Arguments that the network has not or that no suite gives, whatever the images: (`args.NAME`, the remedy).
+
+    timm has no list of what a network takes, so it is built without weights until nothing is refused.
+    """
+    if not spec.args or spec.name not in timm.list_models():
+        return []
+    wrong = {name: f"{OURS[name]}; leave it out" for name in spec.args if name in OURS}
+    while name := _refused(spec, wrong):
+        wrong |= name
+    return [(f"args.{name}", problem) for name, problem in wrong.items()]
+
+
+def _refused(spec: ModelSpec, wrong: Collection[str]) -> dict[str, str]:
+    """The next argument that the network refuses by its name, with the remedy; {} if there is none."""
+    args = {name: value for name, value in spec.args.items() if name not in wrong}
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            timm.create_model(spec.name, pretrained=False, **args)
+    except Exception as error:
+        found = REFUSED_ARGUMENT.search(str(error))
+        return {found[2]: _remedy_of(spec, found)} if found and found[2] in args else {}
+    return {}
+
+
+def _remedy_of(spec: ModelSpec, found: re.Match[str]) -> str:
+    return f"fixed by {spec.name}; leave it out" if found[1] != "unexpected" else _argument_meant(spec, found[2])
+
+
 def _meant(name: str, known: list[str]) -> str:
     """The remedy of an unknown name, without listing timm's more than a thousand."""
     architecture = name.partition(".")[0]
     if architecture in known:
         return f"pretrained weights are never loaded, write {architecture!r}"
-    close = difflib.get_close_matches(name, known, n=3)
-    guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    near = close(name, known, 3)
+    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     return f"{guess}known: timm.list_models(), and {', '.join(zoo.NAMES)}"
 
 
@@ -124,9 +153,7 @@ def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:
     if not problem:
         return
     if found := REFUSED_ARGUMENT.search(problem):
-        name = found[2]
-        remedy = f"fixed by {spec.name}; leave it out" if found[1] != "unexpected" else _argument_meant(spec, name)
-        raise SuiteError(f"models: {spec.name}: args.{name}: {remedy}")
+        raise SuiteError(f"models: {spec.name}: args.{found[2]}: {_remedy_of(spec, found)}")
     images = " x ".join(map(str, shape))
     given = f" with args {canonical(dict(spec.args))}" if spec.args else ""
     remedy = _remedy(spec, classes, shape)
@@ -136,8 +163,10 @@ def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:
 def _argument_meant(spec: ModelSpec, name: str) -> str:
     with torch.device("meta"):
         model = timm.create_model(spec.name)
-    known = set(inspect.signature(type(model)).parameters) - {*OURS, "kwargs"}
-    return f"no such argument; {did_you_mean(name, known)}"
+    known = set(inspect.signature(type(model)).parameters) - {"kwargs"}
+    for ours in close(name, known & OURS.keys()):
+        return f"no such argument; {ours} {OURS[ours]}; leave it out"
+    return f"no such argument; {did_you_mean(name, known - OURS.keys())}"
 
 
 def _remedy(spec: ModelSpec, classes: int, shape: Shape) -> str:

@@ -105,7 +105,7 @@ def _render(section: Section, study: Study) -> Rendered:
     try:
         rendered = section.render(study)
     except Exception as error:
-        return Rendered(section.name, section.title, problem=plain(f"{type(error).__name__}: {error}"))
+        return Rendered(section.name, section.title, problem=registry.complaint(error))
     return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
 
 

@@ -12,7 +12,7 @@ from pabench.errors import SuiteError
 from pabench.report.folders import read
 from pabench.report.frame import title
 from pabench.suite.cell import STATUSES
-from pabench.words import plain
+from pabench.words import one_line, plain
 
 
 def counts(folder: Path) -> dict[str, Any]:
@@ -25,14 +25,14 @@ def counts(folder: Path) -> dict[str, Any]:
         for record in study.records.values()
         if "bank" in record
     )
-    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record["flags"])
+    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record.get("flags", ()))
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
         **{status: by_status[status] for status in STATUSES},
         "banks": dict(banked),
         "flags": dict(flagged),
-        "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],
+        "failures": [{"cell": title(row), "why": one_line(f"{row.kind}: {row.message}")} for row in failed],
     }
 
 

@@ -13,7 +13,7 @@ from pabench.data.dataset import Dataset, identity
 from pabench.diagnostics.metric import Metric
 from pabench.errors import MissingError
 from pabench.networks import models as models
-from pabench.parameters import create
+from pabench.parameters import ParameterError, create
 from pabench.scoring.donor import nature
 from pabench.source import source_digest
 from pabench.suite.entries import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry, RecipeEntry
@@ -54,6 +54,8 @@ class Resolver:
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
         spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)
+        if wrong := models.wrong_arguments(spec):
+            raise ParameterError(entry.name, wrong)
         if dataset.label not in self._datasets:
             models.check_words(spec)
             return spec

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pabench import registry
-from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.errors import DataError, MissingError, PluginError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
 from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
@@ -23,7 +23,7 @@ from pabench.store.store import Store
 from pabench.suite import grid
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
-from pabench.suite.suite import Suite, find, load
+from pabench.suite.suite import Suite, draft, find
 from pabench.training import check
 from pabench.training.block import Block
 from pabench.training.environment import cores, environment, pick_device
@@ -86,7 +86,7 @@ class Session:
     def open(cls, options: Options) -> Session:
         """Everything that can be found wrong is found here, before anything runs or is written."""
         path = find(options.suite)
-        suite = load(path, options.overrides or ())
+        suite = draft(path, options.overrides or ())
         if (cells := grid.count(suite)) > MANY and not options.yes:
             raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
         if options.engine not in ENGINES:
@@ -208,11 +208,20 @@ class Session:
 
 
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
-    """The files beside the suite and those of `--plugin`. A broken one matters where it was asked for by its path."""
+    """The files beside the suite, those it lists and those of `--plugin`.
+
+    A broken one matters where it was asked for by its path.
+    """
     beside = registry.drop_ins(path, suite.plugins)
     asked_for = [file.resolve() for file in options.plugins or ()]
-    for file in beside:
+    listed = len(beside) - len(suite.plugins)
+    for file in beside[:listed]:
         registry.try_drop_in(file)
+    for i, file in enumerate(beside[listed:]):
+        try:
+            registry.drop_in(file)
+        except (PluginError, MissingError) as error:
+            suite.find(str(error), "plugins", i)
     for file in asked_for:
         registry.drop_in(file)
     return beside + asked_for

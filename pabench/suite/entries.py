@@ -23,7 +23,6 @@ from pydantic import (
     field_validator,
 )
 
-from pabench.errors import SuiteError
 from pabench.suite.cell import NAME
 from pabench.suite.specs import Augment, Recipe
 from pabench.suite.yaml import Path, Tree, shown
@@ -76,9 +75,9 @@ class Entry(BaseModel):
         """What the suite says of it besides the keys that all entries of its kind have."""
         return dict(self.model_extra or {})
 
-    def error(self, problem: str, *path: str | int) -> SuiteError:
-        """An error about the entry, or about what is inside it, that names its place in the suite."""
-        return SuiteError(self._tree.line((*self._path, *path), problem))
+    def find(self, problem: str, *path: str | int) -> None:
+        """Add a finding about the entry, or about what is inside it, to those of its suite."""
+        self._tree.add((*self._path, *path), problem)
 
     def stands(self, tree: Tree, path: Path) -> None:
         """Tell the entry its place; called once, by the suite."""
@@ -88,6 +87,7 @@ class Entry(BaseModel):
 class DatasetEntry(Entry):
     """A data set: its name, where it lies, and further keys that are its parameters."""
 
+    name: PlainName = Field(examples=["digits"])
     path: str = Field(default="", description="Where it lies; no part of its identity")
 
 
@@ -97,6 +97,7 @@ class ModelEntry(Entry):
 
     model_config = ConfigDict(extra="forbid")
 
+    name: PlainName = Field(examples=["resnet20"])
     stem: Literal["", "cifar"] = Field(default="", description="cifar: a stem for images of about 32 pixels")
     zeros: Literal["", "redrawn"] = Field(
         default="", description="redrawn: draw weights and scales that start at 0, where nothing can be scored"
@@ -107,11 +108,13 @@ class ModelEntry(Entry):
 class CriterionEntry(Entry):
     """A criterion, `name` or `name@variant`, and further keys that are its parameters."""
 
-    name: VariantName
+    name: VariantName = Field(examples=["snip"])
 
 
 class MetricEntry(Entry):
     """A metric by name, and further keys that are its parameters."""
+
+    name: PlainName = Field(examples=["ntk"])
 
 
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
@@ -136,7 +139,7 @@ class StepSchedule(BaseModel):
     model_config = STRICT
 
     step: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)] = Field(
-        description="Epochs, increasing, e.g. [80, 120]"
+        description="Epochs, increasing, e.g. [80, 120]", examples=[[80, 120]]
     )
 
     @field_validator("step")
@@ -162,7 +165,7 @@ class RecipeEntry(BaseModel):
 
     model_config = STRICT
 
-    epochs: Annotated[int, Field(ge=1)] = Field(description="Passes over the training data")
+    epochs: Annotated[int, Field(ge=1)] = Field(description="Passes over the training data", examples=[160])
     batch_size: Annotated[int, Field(ge=2)] = Field(
         default=_DEFAULT.batch_size, description="BatchNorm needs at least 2"
     )

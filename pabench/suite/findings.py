@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pabench.errors import close
 from pabench.suite.yaml import Path, Tree, dotted, shown
 
 BRANCHES = ("<mapping>", "<word>", "<list>", "<count>")
@@ -37,11 +37,11 @@ def add_findings(tree: Tree, error: ValidationError, models: Mapping[str, type[B
         if found["type"] == "too_short" and found["input"]:
             continue  # pydantic counts the valid items only, and the invalid ones have findings of their own
         if found["type"] == "missing":
-            tree.find(path, f"missing; add `{path[-1]}: ...`")
+            example = _model(path, models).model_fields[str(path[-1])].examples
+            tree.find(path, f"missing; add `{path[-1]}: {_flow((example or ['...'])[0])}`")
         elif found["type"] == "extra_forbidden":
-            model = models[dotted(part for part in path[:-1] if isinstance(part, str))]
-            known = list(model.model_fields)
-            guess = _guess(path[-1], known) or f"known: {', '.join(known)}"
+            known = list(_model(path, models).model_fields)
+            guess = _guess(path[-1], known) or _elsewhere(str(path[-1]), models) or f"known: {', '.join(known)}"
             tree.find(path, f"unknown key; {guess}")
         else:
             tree.find(path, _problem(found))
@@ -90,9 +90,30 @@ def _remedy(kind: str, value: Any) -> str:
     return ""
 
 
+def _model(path: Path, models: Mapping[str, type[BaseModel]]) -> type[BaseModel]:
+    """The model whose key the last of a path is."""
+    return models[dotted(part for part in path[:-1] if isinstance(part, str))]
+
+
+def _elsewhere(key: str, models: Mapping[str, type[BaseModel]]) -> str:
+    """Where a key belongs that stands at a wrong place."""
+    where = [dots for dots in ("", "recipe", "scoring") if key in models[dots].model_fields]
+    return f"it belongs {f'into {where[0]}' if where[0] else 'on the first level'}" if where else ""
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML, on one line.
+
+    >>> _flow({"epochs": 10, "step": [80, 120]})
+    '{epochs: 10, step: [80, 120]}'
+    """
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
+
+
 def _guess(value: Any, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(value), known, n=1)
-    return f'did you mean "{close[0]}"?' if close else ""
+    return "".join(f'did you mean "{one}"?' for one in close(str(value), known))
 
 
 def _path(found: ErrorDetails) -> Path:

@@ -19,8 +19,11 @@ from pabench.suite.suite import Suite
 class Resolving(Protocol):
     """What turns what a suite names into what a cell records; asked once for each distinct thing.
 
-    An invalid entry is a `SuiteError` about the entry alone: `cells` adds file, line and column.
+    An invalid entry is a `SuiteError` about the entry alone: `cells` adds file, line and column. `missing` says by the
+    label of a dataset why it is not there, which is no error while nothing else is wrong.
     """
+
+    missing: dict[str, str]
 
     def dataset(self, entry: DatasetEntry) -> DatasetSpec: ...
 
@@ -45,21 +48,28 @@ def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
 
     The ablations of a block follow its plain cells, one ablation after the other.
 
-    Everything is resolved before the first cell; all invalid entries are in one `SuiteError`. The dense baseline of a
+    Everything is resolved before the first cell; all that is wrong with the suite, what its draft knew included, is in
+    one `SuiteError`. The dense baseline of a
     block (criterion None) is there if the suite lists the sparsity 0.
     """
-    findings: list[str] = []
-    criteria = _resolved(findings, suite.criteria, resolving.criterion)
-    _check_metrics(findings, suite.metrics, resolving)
+    criteria = _resolved(suite.criteria, resolving.criterion)
+    _check_metrics(suite.metrics, resolving)
     networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
-    for dataset in filter(None, _resolved(findings, suite.datasets, resolving.dataset)):
-        models = _resolved(findings, suite.models, resolving.model, dataset)
+    datasets = _resolved(suite.datasets, resolving.dataset)
+    for dataset in filter(None, datasets):
+        models = _resolved(suite.models, resolving.model, dataset)
         try:
-            networks.append((dataset, resolving.recipe(suite.recipe, dataset), models))
+            if suite.recipe:  # a draft may have none
+                networks.append((dataset, resolving.recipe(suite.recipe, dataset), models))
         except SuiteError as error:
-            findings.append(f"{suite.where('recipe')}: recipe: {error}")
-    if findings:
-        raise SuiteError("\n".join(dict.fromkeys(findings)))  # a model is refused once for each dataset
+            suite.find(str(error), "recipe")
+    if not any(datasets):
+        _resolved(suite.models, resolving.model, DatasetSpec(""))
+    if suite.findings:
+        for entry, spec in zip(suite.datasets, datasets, strict=True):
+            if spec and spec.label in resolving.missing:
+                entry.find(resolving.missing[spec.label])
+    suite.raise_findings()
     return _expanded(suite, networks, criteria)
 
 
@@ -113,44 +123,46 @@ def _expanded(
                 yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
 
 
-def _resolved(findings: list[str], entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:
+def _resolved(entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:
     """What each entry resolves to, None for an invalid one.
 
     Two entries that mean the same cells, or that reports could not tell apart, are findings, too.
     """
-    specs = [_told(findings, entry, resolve, *args) for entry in entries]
+    specs = [_told(entry, resolve, *args) for entry in entries]
     seen: dict[str, str] = {}
     for entry, spec in zip(entries, specs, strict=True):
         if spec is None:
             continue
         identity = digest(spec.identity())
         if identity in seen:
-            findings.append(str(entry.error(f"the same as {seen[identity]} once defaults are filled in; remove one")))
+            entry.find(f"the same as {seen[identity]} once defaults are filled in; remove one")
         elif spec.label in seen.values():
             remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
-            findings.append(str(entry.error(f"reports would call two things {spec.label!r}; {remedy}")))
+            entry.find(f"reports would call two things {spec.label!r}; {remedy}")
         seen.setdefault(identity, spec.label)
     return specs
 
 
-def _told(findings: list[str], entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
-    """What an entry resolves to, or None and its findings with their places."""
+def _told(entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
+    """What an entry resolves to, or None, and findings at their places."""
     try:
         return resolve(entry, *args)
     except ParameterError as error:
-        findings += [str(entry.error(problem, key)) for key, problem in error.problems]
+        for key, problem in error.problems:
+            entry.find(problem, *key.split("."))
     except SuiteError as error:
-        findings += [str(entry.error(line)) for line in str(error).splitlines()]
+        for line in str(error).splitlines():
+            entry.find(line)
     return None
 
 
-def _check_metrics(findings: list[str], entries: Sequence[MetricEntry], resolving: Resolving) -> None:
+def _check_metrics(entries: Sequence[MetricEntry], resolving: Resolving) -> None:
     """A metric is measured with one set of parameters, so that its name says which number a report shows."""
     names: set[str] = set()
     for entry in entries:
-        _told(findings, entry, resolving.metric)
+        _told(entry, resolving.metric)
         if entry.name in names:
-            findings.append(str(entry.error(f"{entry.name} a second time; name each metric once")))
+            entry.find(f"{entry.name} a second time; name each metric once")
         names.add(entry.name)
 
 

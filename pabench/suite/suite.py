@@ -14,8 +14,12 @@ from pabench.suite.entries import (
     STRICT,
     AugmentEntry,
     Criterion,
+    CriterionEntry,
     Dataset,
+    DatasetEntry,
+    Entry,
     Metric,
+    MetricEntry,
     Model,
     ModelEntry,
     RecipeEntry,
@@ -71,17 +75,19 @@ class Suite(BaseModel):
 
     model_config = STRICT
 
-    protocol: Literal["pai-v1"] = Field(description="The rules that results are comparable under")
+    protocol: Literal["pai-v1"] = Field(description="The rules that results are comparable under", examples=["pai-v1"])
     title: str = Field(default="", description="Heading of the report")
-    datasets: Annotated[tuple[Dataset, ...], Some]
-    models: Annotated[tuple[Model, ...], Some]
-    criteria: Annotated[tuple[Criterion, ...], Some]
-    sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(description="Removed fractions; 0: the dense baseline")
+    datasets: Annotated[tuple[Dataset, ...], Some] = Field(examples=[["digits"]])
+    models: Annotated[tuple[Model, ...], Some] = Field(examples=[["resnet20"]])
+    criteria: Annotated[tuple[Criterion, ...], Some] = Field(examples=[["random", "snip"]])
+    sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(
+        description="Removed fractions; 0: the dense baseline", examples=[[0, 0.9]]
+    )
     ablations: Annotated[tuple[Ablation, ...], Field(strict=False)] = Field(
         default=(), description="Sanity checks: cells beside those of every criterion that differ in one thing"
     )
-    seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them")
-    recipe: RecipeEntry
+    seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them", examples=[3])
+    recipe: RecipeEntry = Field(examples=[{"epochs": 160}])
     scoring: ScoringEntry = ScoringEntry()
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
         default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
@@ -105,14 +111,33 @@ class Suite(BaseModel):
         """The seeds themselves; a range where the suite gives their number."""
         return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
 
+    @property
+    def findings(self) -> bool:
+        """Whether anything is known to be wrong with it."""
+        return bool(self._tree.findings)
+
     def where(self, *path: str | int) -> str:
         """`file:line:column` of a part of the suite, e.g. `where("criteria", 5, "steps")`; `--set a.b` if set there."""
         return self._tree.where(path)
 
+    def find(self, problem: str, *path: str | int) -> None:
+        """Add a finding about a part of the suite."""
+        self._tree.add(path, problem)
 
+    def raise_findings(self) -> None:
+        """A `SuiteError` of all that was found wrong, one line each, in the order of the file."""
+        self._tree.raise_findings()
+
+
+_ENTRIES: dict[str, type[Entry]] = {
+    "datasets": DatasetEntry,
+    "models": ModelEntry,
+    "criteria": CriterionEntry,
+    "metrics": MetricEntry,
+}
 _MODELS: dict[str, type[BaseModel]] = {
     "": Suite,
-    "models": ModelEntry,
+    **_ENTRIES,
     "recipe": RecipeEntry,
     "recipe.augment": AugmentEntry,
     "recipe.schedule": StepSchedule,
@@ -122,6 +147,14 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
     """The suite in a file, after `--set` overrides; a `SuiteError` holds all findings."""
+    suite = draft(path, overrides)
+    suite.raise_findings()
+    return suite
+
+
+def draft(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
+    """As `load`, but where something is wrong with it, what stands of it: `grid.cells` checks that, and tells all at
+    once. SuiteError where nothing of it can be read."""
     tree = Tree(file=str(path))
     try:
         with open(path, "rb") as file:
@@ -131,12 +164,14 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
         raise SuiteError(printable(f"{path}: cannot be read: {reason}; expected a suite in YAML")) from None
     text = decode(data, tree)
     tree.raise_findings()
-    return _validated(text, tree, overrides)
+    return _drafted(text, tree, overrides)
 
 
 def parse(text: str, file: str, overrides: Sequence[str] = ()) -> Suite:
     """The suite in a text; `file` is what messages call it."""
-    return _validated(text, Tree(file=file), overrides)
+    suite = _drafted(text, Tree(file=file), overrides)
+    suite.raise_findings()
+    return suite
 
 
 def json_schema() -> dict[str, Any]:
@@ -157,7 +192,7 @@ def find(name_or_path: str) -> Path:
     raise SuiteError(printable(f"no {what} {name_or_path!r}; {did_you_mean(path.stem, shipped)}"))
 
 
-def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
+def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
     read(text, tree)
     if not isinstance(tree.value, dict):
         if not tree.findings:
@@ -169,11 +204,39 @@ def _validated(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
         suite = Suite.model_validate(tree.value)
     except ValidationError as error:
         add_findings(tree, error, _MODELS)
+        suite = _standing(tree.value)
     for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics"):
         add_duplicates(tree, kind)
-    tree.raise_findings()
-    for kind in ("datasets", "models", "criteria", "metrics"):
-        for i, entry in enumerate(getattr(suite, kind)):
-            entry.stands(tree, (kind, i))
+    for kind in _ENTRIES:
+        valid = iter(getattr(suite, kind))
+        for i, item in enumerate(_items(tree.value, kind)):
+            if _entry(kind, item):
+                next(valid).stands(tree, (kind, i))
     suite._tree, suite._text = tree, text
     return suite
+
+
+def _standing(value: dict[str, Any]) -> Suite:
+    """What is valid of an invalid suite: the entries one by one, the recipe, the plugins; the rest is empty."""
+    try:
+        recipe = RecipeEntry.model_validate(value.get("recipe"))
+    except ValidationError:
+        recipe = None
+    entries: dict[str, Any] = {
+        kind: tuple(filter(None, (_entry(kind, item) for item in _items(value, kind)))) for kind in _ENTRIES
+    }
+    plugins = tuple(path for path in _items(value, "plugins") if isinstance(path, str))
+    return Suite.model_construct(**entries, recipe=recipe, plugins=plugins, sparsities=(), seeds=())
+
+
+def _items(value: dict[str, Any], kind: str) -> list[Any]:
+    found = value.get(kind)
+    return found if isinstance(found, list) else []
+
+
+def _entry(kind: str, item: Any) -> Entry | None:
+    """The entry of a list, None where it is invalid."""
+    try:
+        return _ENTRIES[kind].model_validate({"name": item} if isinstance(item, str) else item)
+    except ValidationError:
+        return None

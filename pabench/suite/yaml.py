@@ -104,6 +104,12 @@ class Tree:
         self.findings.append((self.place(path), self.line(path, problem)))
         self.refused.add(path)
 
+    def add(self, path: Path, problem: str) -> None:
+        """Add a finding about a value that may have others, each told once; a refused value has none of them."""
+        found = (self.place(path), self.line(path, problem))
+        if found not in self.findings and not any(path[:n] in self.refused for n in range(len(path) + 1)):
+            self.findings.append(found)
+
     def find_at(self, place: Place, path: Path, problem: str) -> None:
         """Add a finding about the text; what stands at the path, unless it is the document, is not judged further."""
         what = f"{dotted(path)}: " if path else ""

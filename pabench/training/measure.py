@@ -72,7 +72,7 @@ def _entry(of: Of, spec: MetricSpec, measure: Callable[..., Numbers], *what: Any
     except Aborted:
         raise
     except BaseException as error:
-        return entry(of, spec, {}, f"{type(error).__name__}: {error}")
+        return entry(of, spec, {}, registry.complaint(error))
 
 
 def rebuilt(spec: MetricSpec) -> MaskMetric | PairMetric | CurveMetric:

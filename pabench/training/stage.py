@@ -50,7 +50,7 @@ def described(error: BaseException) -> dict[str, Any]:
     """An error in words: what a plugin raises may be of any length, and a record is read into memory as a whole."""
     return {
         "status": "failed",
-        "message": f"{type(error).__name__}: {error}"[:2000],
+        "message": registry.complaint(error),
         "traceback": "".join(traceback.format_exception(error))[-20000:],  # the end names the place
     }
 

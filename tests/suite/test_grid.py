@@ -26,6 +26,7 @@ recipe: {epochs: 3}
 
 
 class Resolve:
+    missing: dict[str, str] = {}
     """Fills in what plugins would, and remembers every call."""
 
     def __init__(self) -> None:

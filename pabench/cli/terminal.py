@@ -1,0 +1,80 @@
+"""Text on its way to a terminal, a file or a pipe, whatever that can show, and when it can take no more."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from pabench.words import plain
+
+CLOSED = 141
+"""Exit code where nobody reads on (`| head -1`): 128 + SIGPIPE, as shells tell it of other commands."""
+LIKE = {"–": "-", "−": "-", "…": "...", "·": "|", "×": "x"}
+"""What stands for our own signs in an encoding without them; other characters are written as escapes."""
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Text on stdout, or on stderr, at once. Names and messages of plugins cannot steer the terminal."""
+    try:
+        print(plain(text), file=sys.stderr if error else sys.stdout, flush=True)
+    except BrokenPipeError:
+        leave()
+
+
+@contextmanager
+def any_terminal() -> Iterator[None]:
+    """Inside, stdout and stderr exist and take every character, and what they cannot take ends in an exit code."""
+    _open_all()
+    codecs.register_error("pabench", _like)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="pabench")
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            leave()
+        except OSError as error:
+            _discard()
+            say(f"stdout: {error.strerror}; the output is not complete", error=True)
+            sys.exit(1)
+
+
+def _open_all() -> None:
+    """Open what the caller closed (`>&-`): the next file would be given its number, and get what is printed."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+
+
+def _like(error: UnicodeError) -> tuple[str, int]:
+    """The handler of characters that an encoding has not."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(LIKE.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing), error.end
+
+
+def leave() -> NoReturn:
+    """End the command: nobody reads on."""
+    _discard()
+    sys.exit(CLOSED)
+
+
+def _discard() -> None:
+    """Send what is still buffered nowhere, or Python complains of it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
