@@ -19,6 +19,7 @@ SUFFIXES = frozenset(
 DARK = 16_384
 """No 16-bit value of a split reaches it: 14 bits or fewer count (a camera's 10, 12 or 14), or all is nearly black."""
 ORIENTATION = 0x0112  # the tag of EXIF that says how the camera was held
+PHOTOMETRIC = 262  # the tag of TIFF that says what 0 means
 MARKS = ("grey", "colour", "sixteen", "deep", "transparent", "frames", "turned")
 """What is counted of the pictures of a split; `deep` are those of 16 bits a colour, the others explain themselves."""
 
@@ -175,6 +176,8 @@ def _decoded(image: Image.Image, bits: int) -> Picture:
         # a header that gives the whitest value has been followed: black to white is 0 to 65535 then
         declared = 255 < whitest < 65_535
         eight, largest = _eight(np.asarray(image), 16 if declared else bits)
+        if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0:
+            eight = 255 - eight  # white is 0: Pillow turns it round in 8 bits, and not in 16
         picture, largest = Image.fromarray(eight), -1 if declared else largest
         marks.add("sixteen")
     elif image.mode[0] in "IF":
@@ -216,7 +219,7 @@ def _eight(values: np.ndarray[Any, Any], bits: int) -> tuple[np.ndarray[Any, np.
 
 def _extrema(picture: Image.Image) -> list[int]:
     """The largest value of each channel."""
-    return [int(band.getextrema()[1]) for band in picture.split()]  # type: ignore[arg-type]
+    return [int(band.getextrema()[1]) for band in picture.split()]
 
 
 def _transparent(image: Image.Image) -> bool:

@@ -117,6 +117,15 @@ def test_a_header_that_gives_the_whitest_value_is_believed():
     assert stacked(pgm(np.array([[0, 100]], np.uint16), white=1000))[0].tolist() == [[[[0, 26]]]]  # 25.5
 
 
+@pytest.mark.parametrize("values", [RAMP, (RAMP // 257).astype(np.uint8)], ids=["16 bits", "8 bits"])
+def test_a_tiff_may_say_that_white_is_0(values: np.ndarray[Any, Any]):
+    says_black = struct.pack("<HHII", images.PHOTOMETRIC, 3, 1, 1)
+    source = encoded(of(values), "TIFF")
+    assert source.count(says_black) == 1
+    source = source.replace(says_black, struct.pack("<HHII", images.PHOTOMETRIC, 3, 1, 0))
+    assert stacked(source)[0][0, 0].ravel().tolist() == list(range(255, -1, -1))
+
+
 def test_colours_of_16_bits_are_read_by_their_upper_8():
     """Pillow gives no more of them: v >> 8, which is v / 257 or one less."""
     values = np.stack([RAMP + 0, RAMP - (RAMP > 0), RAMP // 2], axis=-1)
