@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
+from pabench.networks.kinds import INCLUDED, dense, prunable_in
+from pabench.networks.parts import PARTS
 from pabench.networks.rewire import Rewired, hardsigmoid
 
-DIFFERENTIABLE = {"hardsigmoid": hardsigmoid}
+DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
 """Operations whose own kernels have no second derivative, by others that give the same."""
 
 
-def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
+def prunable_weights(module: nn.Module, include: Sequence[str] = ()) -> dict[str, nn.Parameter]:
     """The weights of every convolution and linear layer by parameter name, in module order.
 
-    First and last layer included; never biases, norms, embeddings or tokens. A weight that two layers share counts
-    once, by the name that `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer
-    whose weight is computed (weight norm and other parametrizations) has no weight to prune.
+    First and last layer included; never biases, norms, embeddings or tokens. `include` adds weights of `attention` and
+    `recurrent` layers (`pabench.networks.kinds`). A weight that two layers share counts once, by the name that
+    `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer whose weight is computed
+    (weight norm and other parametrizations) has no weight to prune.
     """
     names = {p: name for name, p in module.named_parameters()}
-    found: dict[str, nn.Parameter] = {}
-    for layer in module.modules():
-        weight = layer._parameters.get("weight") if isinstance(layer, (nn.Linear, _ConvNd)) else None
-        if weight is not None:
-            found[names[weight]] = weight
+    found = {names[weight]: weight for layer in module.modules() for weight in prunable_in(layer, include)}
     if not found:
-        raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
+        lacking = f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one"
+        others = [kind for kind in dense(module, ()) if kind in INCLUDED]
+        raise SuiteError(f"{lacking}; include={tuple(others)} prunes what it has" if others else lacking)
     return found
 
 
@@ -41,13 +41,22 @@ class Network:
     """A private copy of a module in one dtype, as `weights`, `rest` and the pure function `call`.
 
     The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
-    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused and Hardsigmoid in parts: their
-    own kernels have no second derivative. Half-precision weights are scored in `dtype` as well, float64 weights always
-    in float64.
+    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused, recurrent layers and
+    Hardsigmoid in parts: their own kernels have no second derivative. Half-precision weights are scored in `dtype` as
+    well, float64 weights always in float64. `include` as in `prunable_weights`; `dense` has the sizes of the weight
+    matrices that no mask touches, by kind and name.
     """
 
-    def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
-        names = prunable_weights(module)
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        bn: str = "eval",
+        dtype: torch.dtype = torch.float64,
+        include: Sequence[str] = (),
+    ) -> None:
+        names = prunable_weights(module, include)
+        self.dense = dense(module, names)
         first = next(iter(names.values()))
         self.device = first.device
         if self.device.type == "mps" and dtype == torch.float64:
@@ -73,6 +82,9 @@ def unfused(module: nn.Module) -> nn.Module:
     for layer in copied.modules():
         if hasattr(layer, "fused_attn"):  # timm's switch
             layer.fused_attn = False  # type: ignore[assignment]
+        if isinstance(layer, nn.RNNBase):
+            # On a GPU it would move what a functional call brings into one buffer, for a kernel that is not used here.
+            layer.flatten_parameters = lambda: None  # type: ignore[method-assign]
     return copied
 
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
-from pabench.networks.network import prunable_weights
 from pabench.scoring.masks import zero_pruned
 from pabench.suite.specs import Recipe
 
@@ -64,7 +63,7 @@ def train(
     # before the optimizer is built, which would go on with the tensors of another device
     model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
     model.train()
-    weights = prunable_weights(model)
+    weights = dict(model.named_parameters())
     pruned = [weights[n] for n in masks]
     # factors of the weights, in their dtype and laid out as they are: otherwise every step would convert them
     kept = [torch.empty_like(weights[n]).copy_(m) for n, m in masks.items()]
