@@ -48,6 +48,10 @@ class DivergedError(PabenchError):
     exit_code = 3
 
 
+class DenseWarning(UserWarning):
+    """A good part of a network's weights is of kinds that no mask touches."""
+
+
 class Aborted(BaseException):
     """The user asked twice to stop: nothing may catch this and go on."""
 

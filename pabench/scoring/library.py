@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pabench import registry
 from pabench.errors import SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.scoring import dense
 from pabench.scoring.context import Batch, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
 from pabench.scoring.donor import donor_layers
@@ -31,6 +32,7 @@ def score(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    include: Sequence[str] = (),
     **parameters: Any,
 ) -> Tensors:
     """A score for every prunable weight of the dense model, by parameter name; the highest are kept.
@@ -39,12 +41,16 @@ def score(
     Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
     Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
     state stay as they are. `trained` is the `state_dict()` of the model after training, for a criterion that looks at
-    trained weights. SuiteError: unknown criterion or parameter. PluginError: the criterion broke its contract.
+    trained weights. `include` adds weights of `attention` (`nn.MultiheadAttention`) and `recurrent` layers to those of
+    convolutions and linear layers; a DenseWarning names what stays dense where that is much. SuiteError: unknown
+    criterion or parameter. PluginError: the criterion broke its contract.
     """
     rule = _criterion(criterion, parameters)
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
-    network = Network(model, bn=rule.bn, dtype=dtype)
+    network = Network(model, bn=rule.bn, dtype=dtype, include=include)
+    prunable = sum(w.numel() for w in network.weights.values())
+    dense.warn(type(model).__name__, dense.told(network), prunable, include)
     with scoring_mode(network.device):
         shape, sources = shape_of_input(model, batch, input_shape), _sources(network, trained)
         ctx = context(network, rule, as_batches(batch), seed=seed, input_shape=shape, sources=sources)
@@ -62,6 +68,7 @@ def prune(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    include: Sequence[str] = (),
     **parameters: Any,
 ) -> Masks:
     """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
@@ -75,12 +82,13 @@ def prune(
     batches, shape = as_batches(batch), shape_of_input(model, batch, input_shape)
 
     def pruned_by(rule: Criterion, density: float, **more: Any) -> Pruned:
-        network = Network(model, bn=rule.bn, dtype=dtype)
+        network = Network(model, bn=rule.bn, dtype=dtype, include=include)
         sources = replace(_sources(network, trained), **more)
         return prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)[0]
 
     layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density).masks)
     pruned = pruned_by(rule, 1 - sparsity, layers=layers)
+    dense.warn(type(model).__name__, pruned.receipt["dense"], pruned.receipt["total"], include)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
 
