@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pabench.plugins import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING, PluginError, Rewired, Tensors
+from pabench.plugins import LAYERS, NORMS, RECTIFIERS, RISING, SATURATING, PluginError, Rewired, Tensors, is_recurrent
 
 Call = Callable[[Tensors, Tensor], Tensor]
 INPUT = ""
@@ -73,14 +73,16 @@ class Wiring:
 def passing(weights: Mapping[str, Tensor], layer: Callable[[Applied], Tensor]) -> Rewired:
     """Within it norms and activations pass their input on, and `layer` computes the layers that hold these weights.
 
-    A layer is known by the very tensor it is given: WiringError where one computes its weight first, and where a
-    network attends: what attention passes on is no sum over paths.
+    A layer is known by the very tensor it is given: WiringError where one computes its weight first, in recurrent
+    layers, and where a network attends: what attention passes on is no sum over paths.
     """
     names = {id(w): n for n, w in weights.items()}
 
     def applied(kind: str, input: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         if id(weight) not in names:
-            raise WiringError(f"a {kind} computes its weight before it applies it")
+            raise WiringError(f"a {kind} computes its weight before it applies it, or has one that stays dense")
+        if is_recurrent(names[id(weight)]):
+            raise WiringError(f"{names[id(weight)]} is applied at every step: a recurrent layer has paths without end")
         return layer(Applied(names[id(weight)], getattr(F, kind), input, weight, args, kwargs))
 
     others = {**dict.fromkeys(PASSED, lambda input, *_, **__: input), **dict.fromkeys(ATTENTION, _refused)}

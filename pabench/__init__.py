@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pabench.diagnostics.measure import measure as measure
-    from pabench.errors import DegenerateWarning as DegenerateWarning
+    from pabench.errors import DegenerateWarning as DegenerateWarning, DenseWarning as DenseWarning
     from pabench.report.status import load as load
     from pabench.run.session import load_suite as load_suite
     from pabench.scoring.apply import apply as apply, remove as remove
@@ -26,6 +26,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 _HOME = {
     "DegenerateWarning": "errors",
+    "DenseWarning": "errors",
     "Masks": "scoring.masks",
     "apply": "scoring.apply",
     "load": "report.status",
@@ -37,7 +38,18 @@ _HOME = {
     "shuffle": "scoring.shuffling",
 }
 __all__ = [
-    *("DegenerateWarning", "Masks", "__version__", "apply", "load", "load_suite", "measure", "prune", "remove"),
+    *(
+        "DegenerateWarning",
+        "DenseWarning",
+        "Masks",
+        "__version__",
+        "apply",
+        "load",
+        "load_suite",
+        "measure",
+        "prune",
+        "remove",
+    ),
     *("score", "shuffle"),
 ]
 

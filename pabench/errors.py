@@ -51,6 +51,10 @@ class DegenerateWarning(UserWarning):
     """Scores of which most are 0, tied, infinite or no number: their ranking means little."""
 
 
+class DenseWarning(UserWarning):
+    """A good part of a network's weights is of kinds that no mask touches."""
+
+
 class Aborted(BaseException):
     """The user asked twice to stop: nothing may catch this and go on."""
 

@@ -48,6 +48,7 @@ class Protocol(Section):
             protocols=sorted({plain(cell["protocol"]) for cell in cells}),
             recipes=recipes(cells),
             dtypes=sorted({plain(cell["scoring"]["dtype"]) for cell in cells}),
+            include=sorted({plain(kind) for cell in cells for kind in cell["scoring"].get("include", ())}),
             pairing=pairing(study),
         )
 

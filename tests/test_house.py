@@ -20,6 +20,7 @@ ENGINE = Path(pabench.__file__).parent
 CRITERIA = Path(pabench_criteria.__file__).parent
 PUBLIC = {
     "DegenerateWarning",
+    "DenseWarning",
     "Masks",
     "__version__",
     "apply",

@@ -29,6 +29,7 @@ Param = Annotated[list[str] | None, typer.Option("--param", help="Of each -c: st
 Stem = Annotated[str, typer.Option(help="As in a suite: cifar, for small images.")]
 ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="Of timm.create_model: patch_size=4.")]
 Dtype = Annotated[str, typer.Option(help="What scores are computed in: float64 or float32.", callback=_dtype)]
+Include = Annotated[list[str] | None, typer.Option(help="Prunable besides, as in a suite: attention, recurrent.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 

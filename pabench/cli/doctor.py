@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pabench.cli.conformance import aligned
 from pabench.diagnostics.checkup import Checkup, Row
 from pabench.diagnostics.remedy import Treatment, criterion_entry, model_entry
+from pabench.networks.kinds import INCLUDED
 from pabench.store.verdict import HEALTHY, some
 from pabench.words import count, percentage
 
@@ -59,8 +60,12 @@ def _after(row: Row) -> str:
 
 def _unprunable(found: Checkup) -> list[str]:
     lines = []
+    dense = {kind: sum(sizes.values()) for kind, sizes in found.dense.items()}
+    weights = sum(dense.values()) + sum(found.weights.values())
     for kind, sizes in found.unprunable.items():
-        lines.append(f"  {kind}: {sum(sizes.values()):,} numbers in {len(sizes)} ({some(sizes, 3)})")
+        line = f"  {kind}: {sum(sizes.values()):,} numbers in {len(sizes)} ({some(sizes, 3)})"
+        share = f", {percentage(dense[kind], weights)} of all weights" if kind in dense else ""
+        lines.append(line + share + (f"; prunable with --include {kind}" if kind in INCLUDED else ""))
     if found.standardised:
         lines.append(
             f"  standardised before use, so that a pruned weight is not 0 there: {some(found.standardised, 3)}"

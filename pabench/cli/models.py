@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pabench.cli import arguments
-from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, ModelArg, Param, Plugin, Stem
+from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, Include, ModelArg, Param, Plugin, Stem
 from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 from pabench.words import NOTHING, percent, seconds, size
@@ -30,6 +30,7 @@ def score(
     model_arg: ModelArg = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, images and noise.")] = 0,
     dtype: Dtype = "float64",
+    include: Include = None,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the masks: masks.safetensors.")] = None,
     time: Annotated[bool, typer.Option("--time", help="Only time it; without -c, every criterion.")] = False,
@@ -50,9 +51,10 @@ def score(
     rules = trial.criteria(arguments.criteria(criterion, param))
     spec = ModelSpec(model, arguments.model_args(model_arg), stem)
     name, path = next(iter(arguments.datasets([data]).items())) if "=" in data else (data, "")
-    opened = trial.Trial.open(spec, name, path, side=side, seed=seed, device=pick_device(device))
+    where = pick_device(device)
+    opened = trial.Trial.open(spec, name, path, side=side, seed=seed, include=include or (), device=where)
     for note in opened.dataset.notes():
-        typer.echo(f"data: {opened.cell.dataset.label}: {note}", err=True)
+        say(f"data: {opened.cell.dataset.label}: {note}", error=True)
     if time:
         rows = trial.times(opened, rules, sparsity, repeats)
         say(json.dumps(rows, indent=2) if as_json else _costs(opened, rows, sparsity, repeats))
@@ -93,6 +95,7 @@ def doctor(
     criterion: Criteria = None,
     param: Param = None,
     dtype: Dtype = "float64",
+    include: Include = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +112,8 @@ def doctor(
     arguments.load_plugins(plugin)
     spec = ModelSpec(model, arguments.model_args(model_arg), stem, zeros)
     criteria = arguments.criteria(criterion, param)
-    found = check_up(spec, (channels, side, side), criteria, classes=classes, dtype=getattr(torch, dtype))
+    numbers = getattr(torch, dtype)
+    found = check_up(spec, (channels, side, side), criteria, classes=classes, dtype=numbers, include=include or ())
     say(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
     raise typer.Exit(found.exit_code)
 

@@ -10,9 +10,9 @@ import torch
 
 from pabench import registry
 from pabench.diagnostics.diagnosis import standardised, unprunable
-from pabench.diagnostics.remedy import Parameters, Patient, Treatment, model_entry
+from pabench.diagnostics.remedy import Parameters, Patient, Treatment, flow, model_entry
 from pabench.networks import models
-from pabench.networks.network import Network, prunable_weights
+from pabench.networks.network import Network
 from pabench.scoring.context import Batch
 from pabench.scoring.criterion import Criterion
 from pabench.store.verdict import DEGENERATE, DOUBTFUL, UNSUPPORTED
@@ -48,7 +48,8 @@ class Checkup:
     """What was found on a model: a row a criterion, and the weights that no criterion can prune.
 
     `by_run` is the model as `pabench run` would build it when the suite says no more than `model`; `prescribed` the
-    model that the remedies ask for.
+    model that the remedies ask for. `include` is what was asked to be prunable besides convolutions and linear layers,
+    `dense` has the sizes of the weight matrices that stay dense, by kind and name.
     """
 
     model: ModelSpec
@@ -59,7 +60,9 @@ class Checkup:
     dtype: str
     family: str
     weights: Mapping[str, int]
+    include: Sequence[str]
     unprunable: Mapping[str, Mapping[str, int]]
+    dense: Mapping[str, Mapping[str, int]]
     standardised: Sequence[str]
     rows: Sequence[Row]
 
@@ -84,7 +87,9 @@ class Checkup:
             return []
         models = dict.fromkeys(f"  - {entry['model']}" for entry in told)
         criteria = [f"  - {entry['criterion']}" for entry in told]
-        scoring = dict.fromkeys(entry["scoring"] for entry in told if entry["scoring"])
+        include: dict[str, Any] = {"include": list(self.include)} if self.include else {}
+        precise = {"dtype": "float64"} if any(entry["scoring"] for entry in told) else {}
+        scoring = [f"scoring: {flow({**include, **precise})}"] if include or precise else []
         return ["models:", *models, "criteria:", *criteria, *scoring]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +100,9 @@ class Checkup:
             "classes": self.classes,
             "dtype": self.dtype,
             "prunable": {"weights": sum(self.weights.values()), "layers": len(self.weights)},
+            "include": list(self.include),
             "unprunable": {kind: dict(names) for kind, names in self.unprunable.items()},
+            "dense": {kind: dict(names) for kind, names in self.dense.items()},
             "standardised": list(self.standardised),
             "criteria": [row.to_json() for row in self.rows],
             "suite": "\n".join(self.suite),
@@ -110,16 +117,18 @@ def check_up(
     *,
     classes: int = 10,
     dtype: torch.dtype = torch.float64,
+    include: Sequence[str] = (),
 ) -> Checkup:
     """A checkup of a model, as timm builds it with what `spec` says, on random images (C, H, W) = `shape`.
 
-    `criteria` are (name, parameters), none: all that are installed. SuiteError: an unknown model or criterion, or
-    images that the model does not take.
+    `criteria` are (name, parameters), none: all that are installed; `include` as in `prunable_weights`. SuiteError: an
+    unknown model, criterion or kind of weights, or images that the model does not take.
     """
     classes_by_name: dict[str, Any] = registry.group("criteria").classes
     named = list(criteria) or [(name, {}) for name, cls in sorted(classes_by_name.items()) if not cls.reference_line]
-    patient = Patient(classes, shape, random_images(classes, shape), dtype=dtype)
+    patient = Patient(classes, shape, random_images(classes, shape), dtype=dtype, include=include)
     module = patient.module(spec)
+    network = Network(module, dtype=dtype, include=include)
     before = [patient.examined(Treatment(name, given, spec)) for name, given in named]
     after = [patient.treat(ill) for ill in before]
     # A suite is easiest read with one model for all its criteria: the one that needed most.
@@ -133,9 +142,14 @@ def check_up(
         classes=classes,
         dtype=str(dtype).removeprefix("torch."),
         family=type(module).__name__,
-        weights={n: w.numel() for n, w in prunable_weights(module).items()},
-        unprunable={k: {n: module.get_parameter(n).numel() for n in names} for k, names in unprunable(module).items()},
-        standardised=standardised(Network(module, dtype=dtype), torch.zeros(1, *shape)),
+        weights={n: w.numel() for n, w in network.weights.items()},
+        include=include,
+        unprunable={
+            kind: {n: module.get_parameter(n).numel() for n in names}
+            for kind, names in unprunable(module, include).items()
+        },
+        dense=network.dense,
+        standardised=standardised(network, torch.zeros(1, *shape)),
         rows=[Row(*both) for both in zip(before, after, strict=True)],
     )
 

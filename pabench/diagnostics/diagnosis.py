@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
 from pabench import registry
+from pabench.networks.kinds import kind
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.networks.operations import named
 from pabench.scoring.context import Batch, ScoreContext, Sources
@@ -26,7 +26,7 @@ NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|
 TRIED_DENSITY = 0.1
 """Of a criterion that gives masks and no scores: the density of most comparisons."""
 CONVOLUTIONS = {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
-LAYERS = {"linear", "bilinear", "multi_head_attention_forward", *CONVOLUTIONS}
+LAYERS = {"linear", "bilinear", *CONVOLUTIONS}
 """The functions that take a layer's weight as it is."""
 
 
@@ -134,17 +134,13 @@ class Watch(TorchFunctionMode):
 # --- What cannot be pruned --------------------------------------------------------------------------------------------
 
 
-def unprunable(module: nn.Module) -> dict[str, list[str]]:
-    """Names of the parameters that no mask touches, by kind: computed weights, norms, biases, embeddings, others.
-
-    `computed weights` belong to layers whose weight is made of other parameters (weight norm, parametrizations).
-    """
-    prunable, owners = set(prunable_weights(module)), dict(module.named_modules())
+def unprunable(module: nn.Module, include: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Names of the parameters that no mask touches, by kind (`pabench.networks.kinds`)."""
+    prunable = prunable_weights(module, include)
     found: dict[str, list[str]] = {}
     for name, _ in module.named_parameters():
         if name not in prunable:
-            owner, _, last = name.rpartition(".")
-            found.setdefault(_kind(owners[owner], owner, last), []).append(name)
+            found.setdefault(kind(module, name), []).append(name)
     return found
 
 
@@ -155,22 +151,11 @@ def standardised(network: Network, x: Tensor) -> list[str]:
     class Uses(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if named(func) in LAYERS:
-                used.update(id(t) for t in [*args, *(kwargs or {}).values()] if isinstance(t, Tensor))
+                # A part of a weight (attention's for queries, say) has its zeros where the weight has them.
+                given = [t for t in [*args, *(kwargs or {}).values()] if isinstance(t, Tensor)]
+                used.update(id(t if t._base is None else t._base) for t in given)
             return func(*args, **(kwargs or {}))
 
     with torch.no_grad(), Uses():
         network.call({**network.rest, **network.weights}, x.to(device=network.device, dtype=network.dtype))
     return [n for n, w in network.weights.items() if id(w) not in used]
-
-
-def _kind(owner: nn.Module, path: str, last: str) -> str:
-    # Norms before biases: a norm's bias belongs with its scale.
-    if "parametrizations" in path or last in ("weight_g", "weight_v"):
-        return "computed weights"
-    if isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower():
-        return "norms"
-    if last.endswith("bias"):
-        return "biases"
-    if isinstance(owner, nn.Embedding) or any(word in last for word in ("embed", "token", "table")):
-        return "embeddings"
-    return "others"

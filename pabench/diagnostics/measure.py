@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pabench import registry
 from pabench.diagnostics.metric import MaskMetric, Metric, MetricContext, checked
 from pabench.errors import SuiteError
+from pabench.networks.kinds import INCLUDED, dense
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.parameters import create
 from pabench.scoring.batch import Batches, as_batches, on_network, shape_of_input, told
@@ -25,20 +26,23 @@ def measure(
     batch: Batches | None = None,
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
+    include: Sequence[str] = (),
     **parameters: Any,
 ) -> dict[str, float | None]:
     """Figures of a metric for the model under masks (True = kept), by name; None where one is not defined.
 
-    Masks by parameter name, as `pabench.prune` gives them; a weight without one counts as kept. `batch` and
-    `input_shape` as in `score`. Everything is computed in float64; the model stays as it is. SuiteError: unknown metric
+    Masks by parameter name, as `pabench.prune` gives them; a weight without one counts as kept. `batch`, `input_shape`
+    and `include` as in `score`. Everything is computed in float64; the model stays as it is. SuiteError: unknown metric
     or parameter, or one that needs what is not given.
     """
     found = metric if isinstance(metric, Metric) else create(registry.plugin("metrics", metric), parameters, metric)
     if not isinstance(found, MaskMetric):
         raise SuiteError(f"{found.name} is no metric of one mask: call its measure() yourself")
-    if unknown := [n for n in masks if n not in prunable_weights(model)]:
-        raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name")
-    network, batches = Network(model, bn=found.bn), as_batches(batch)
+    if unknown := [n for n in masks if n not in prunable_weights(model, include)]:
+        what = next((k for k, sizes in dense(model, ()).items() if unknown[0] in sizes and k in INCLUDED), "")
+        remedy = f"; give include={(*include, what)}" if what else ""
+        raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name{remedy}")
+    network, batches = Network(model, bn=found.bn, include=include), as_batches(batch)
     shape = shape_of_input(model, batches, input_shape)
     ctx = MetricContext(lambda: prepared(batches, network), shape, seed)
     with told(model, batches):

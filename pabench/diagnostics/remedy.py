@@ -52,7 +52,8 @@ class Treatment:
 class Patient:
     """Networks of some classes and image shape (C, H, W), on which criteria are examined.
 
-    `batches(rule)` gives the images that a criterion scores with. Networks are built once.
+    `batches(rule)` gives the images that a criterion scores with, `include` what is prunable besides convolutions and
+    linear layers. Networks are built once.
     """
 
     classes: int
@@ -62,6 +63,7 @@ class Patient:
     weights_seed: int = 0
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    include: Sequence[str] = ()
     _modules: dict[str, nn.Module] = field(default_factory=dict)
 
     def module(self, spec: ModelSpec) -> nn.Module:
@@ -79,11 +81,11 @@ class Patient:
 
         def redraw(seed: int) -> Tensors:
             module = models.build(treatment.model, self.classes, self.shape, seed).to(self.device)
-            other = Network(module, bn=rule.bn, dtype=dtype)
+            other = Network(module, bn=rule.bn, dtype=dtype, include=self.include)
             return {**other.rest, **other.weights}
 
         finding = diagnose(
-            Network(self.module(treatment.model), bn=rule.bn, dtype=dtype),
+            Network(self.module(treatment.model), bn=rule.bn, dtype=dtype, include=self.include),
             rule,
             self.batches(rule),
             seed=self.seed,

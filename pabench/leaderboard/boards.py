@@ -277,6 +277,7 @@ def _facts(board: Comparable) -> dict[str, Any]:
         if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe") or name in named
     }
     content = board.cell.dataset.fingerprint[:12]
+    found["prunable besides"] = ", ".join(board.cell.scoring.include)
     return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
 
 

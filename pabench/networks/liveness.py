@@ -16,6 +16,8 @@ What a path is:
   a constant that is not 0 at initialization. Sigmoid, softmax and exp are never 0: a squeeze-and-excitation branch
   that is pruned away kills no channel, and revives none that is 0.
 - Additive masks of attention (shifted windows) are ignored.
+- A recurrent layer is what it is unrolled over the steps of its input (`pabench.networks.parts`). Its first memory is a
+  constant, and one of zeros passes nothing on.
 """
 
 from __future__ import annotations
@@ -30,7 +32,18 @@ from torch.utils._pytree import tree_leaves
 from pabench.errors import PluginError
 from pabench.networks.network import Network, Tensors
 from pabench.networks.operations import AVERAGES, MOVES, Operation, named
-from pabench.networks.reach import CONSTANTS, RULES, TINY, cut, followed, is_weight, mark, nonzero, reached
+from pabench.networks.reach import (
+    CONSTANTS,
+    RULES,
+    TINY,
+    cut,
+    followed,
+    is_weight,
+    mark,
+    nonzero,
+    reached,
+    still,
+)
 from pabench.networks.rewire import Rewired
 
 
@@ -38,7 +51,7 @@ def effective(network: Network, masks: Mapping[str, Tensor], input_shape: Sequen
     """Masks (True = kept and on a live path) by parameter name; weights without a mask count as kept.
 
     `input_shape` is (C, H, W). PluginError: the network uses an operation through which paths are not known, such as
-    an LSTM.
+    sorting.
     """
     kept = {n: masks[n].to(w) if n in masks else torch.ones_like(w) for n, w in network.weights.items()}
     live = {n: mark(m.clone().requires_grad_(), m, weight=True) for n, m in kept.items()}
@@ -60,7 +73,7 @@ class _Followed(Rewired):
         kwargs, name = kwargs or {}, named(func)
         values = tree_leaves([args, kwargs])
         if not any(map(followed, values)):
-            return func(*args, **kwargs)
+            return still(name, func(*args, **kwargs), args)
         if name == "setitem":
             return _set(func, *args)
         if name not in self.table:
@@ -75,7 +88,7 @@ def _plain(func: Operation, args: Any, kwargs: Mapping[str, Any], *, weight: boo
     result, name = func(*args, **kwargs), named(func)
     tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     if not tensors or name in CONSTANTS:
-        return result
+        return still(name, result, args)
     if name not in MOVES | AVERAGES:
         raise PluginError(f"no rule for paths through the torch operation {name!r}")
     constants = func(*map(_nonzero_part, args), **{k: _nonzero_part(v) for k, v in kwargs.items()})

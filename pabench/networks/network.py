@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,32 +13,32 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
 
 from pabench.errors import SuiteError
+from pabench.networks.kinds import INCLUDED, dense, prunable_in
+from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
 from pabench.networks.rewire import Rewired, hardsigmoid, in_precision
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
-DIFFERENTIABLE = {"hardsigmoid": hardsigmoid}
+DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
 """Operations whose own kernels have no second derivative, by others that give the same."""
 
 
-def prunable_weights(module: nn.Module) -> dict[str, nn.Parameter]:
+def prunable_weights(module: nn.Module, include: Sequence[str] = ()) -> dict[str, nn.Parameter]:
     """The weights of every convolution and linear layer by parameter name, in module order.
 
-    First and last layer included; never biases, norms, embeddings or tokens. A weight that two layers share counts
-    once, by the name that `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer
-    whose weight is computed (weight norm and other parametrizations) holds none; scoring refuses it.
+    First and last layer included; never biases, norms, embeddings or tokens. `include` adds weights of `attention` and
+    `recurrent` layers (`pabench.networks.kinds`). A weight that two layers share counts once, by the name that
+    `named_parameters` gives it: a head tied to an embedding goes by the embedding's. A layer whose weight is computed
+    (weight norm and other parametrizations) holds none; scoring refuses it.
     """
     names = {p: name for name, p in module.named_parameters()}
-    found: dict[str, nn.Parameter] = {}
-    for layer in module.modules():
-        weight = layer._parameters.get("weight") if isinstance(layer, (nn.Linear, _ConvNd)) else None
-        if weight is not None:
-            found[names[weight]] = weight
+    found = {names[weight]: weight for layer in module.modules() for weight in prunable_in(layer, include)}
     if not found:
-        raise SuiteError(f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one")
+        lacking = f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one"
+        others = [kind for kind in dense(module, ()) if kind in INCLUDED]
+        raise SuiteError(f"{lacking}; include={tuple(others)} prunes what it has" if others else lacking)
     return found
 
 
@@ -48,14 +48,24 @@ class Network:
     `rest` is all that is not pruned; among it are `buffers`, by name, and `scales` of normalisations.
 
     The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
-    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused and Hardsigmoid in parts: their
-    own kernels have no second derivative. Half-precision weights are scored in `dtype` as well, float64 weights always
-    in float64, and casts in `forward` to anything narrower give `dtype`. SuiteError: it cannot be scored as it is.
+    its BatchNorms use the statistics of the batch and keep none. Attention runs unfused, recurrent layers and
+    Hardsigmoid in parts: their own kernels have no second derivative. Half-precision weights are scored in `dtype` as
+    well, float64 weights always in float64, and casts in `forward` to anything narrower give `dtype`. `include` as in
+    `prunable_weights`; `dense` has the sizes of the weight matrices that no mask touches, by kind and name.
+    SuiteError: the module cannot be scored as it is.
     """
 
-    def __init__(self, module: nn.Module, *, bn: str = "eval", dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        bn: str = "eval",
+        dtype: torch.dtype = torch.float64,
+        include: Sequence[str] = (),
+    ) -> None:
         copied = private_copy(module)  # first: it says why a network without weights has none
-        names = prunable_weights(module)
+        names = prunable_weights(module, include)
+        self.dense = dense(module, names)
         first = next(iter(names.values()))
         self.device = first.device
         if self.device.type == "mps" and dtype == torch.float64:

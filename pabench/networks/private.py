@@ -27,6 +27,9 @@ def private_copy(module: nn.Module) -> nn.Module:
     for layer in copied.modules():
         if hasattr(layer, "fused_attn"):  # timm's switch
             layer.fused_attn = False  # type: ignore[assignment]
+        if isinstance(layer, nn.RNNBase):
+            # on a GPU it would move what a functional call brings into one buffer, for a kernel that is not used here
+            layer.flatten_parameters = lambda: None  # type: ignore[method-assign]
     return copied
 
 

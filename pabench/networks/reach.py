@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
 
 from pabench.errors import PluginError
 from pabench.networks import operations as ops
@@ -67,6 +68,20 @@ def nonzero(x: Any) -> Any:
     return (x != 0).to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
 
+def blank(x: Any) -> bool:
+    """Whether it is made of zeros of the network's own, such as the first memory of a recurrent layer: its parts, and
+    what layers give of it."""
+    return getattr(x, "_pabench_blank", False)
+
+
+def still(name: str, result: Any, args: Any) -> Any:
+    """What the operation `name` gives of constants, marked where it is `blank`."""
+    if name in ZEROS or (name in ops.MOVES | ops.LAYERS and args and blank(args[0])):
+        for tensor in tree_leaves(result):
+            tensor._pabench_blank = True
+    return result
+
+
 def _term(x: Any) -> Any:
     """As a summand: constants are reached from nowhere."""
     return x if followed(x) else torch.zeros_like(x) if isinstance(x, Tensor) else 0
@@ -109,7 +124,8 @@ def _batch_norm(
 def _convolved(operation: Rule) -> Rule:
     def rule(x: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         if not reached(x):
-            return operation(x, weight, bias, *args, **kwargs).detach()  # of constants, a constant
+            found = operation(x, weight, bias, *args, **kwargs).detach()  # of constants, a constant
+            return still(operation.__name__, found, [x])
         connected = weight if followed(weight) else _ones(weight)
         shift = nonzero(bias) if bias is not None else None
         constant = operation(nonzero(x), connected.detach(), shift, *args, **kwargs)
@@ -129,8 +145,11 @@ def _add(a: Any, b: Any, *_: Any, **__: Any) -> Tensor:
 
 
 def _multilinear(operation: Rule, *factors: Any) -> Tensor:
-    """A product is reached through any factor, where the others are not 0; constant factors are scales: 1."""
-    usual = [x if is_weight(x) else nonzero(x) if followed(x) else _ones(x) for x in factors]
+    """A product is reached through any factor, where the others are not 0; constant factors are scales: 1.
+
+    What is `blank` is no scale: it counts as 0 where it is 0.
+    """
+    usual = [x if is_weight(x) else nonzero(x) if followed(x) or blank(x) else _ones(x) for x in factors]
     places = [i for i, x in enumerate(factors) if reached(x)]
     terms = [operation(*usual[:i], factors[i], *usual[i + 1 :]) for i in places]
     whole = operation(*usual)
@@ -194,6 +213,7 @@ ZERO_AT_ZERO = (ops.RECTIFIERS | ops.RISING | ops.SATURATING) - NEVER_ZERO | {
     *("square", "pow", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
     *("feature_alpha_dropout", "rms_norm", "local_response_norm", "normalize"),
 }
+ZEROS = {"zeros", "zeros_like", "new_zeros"}
 CONSTANTS = {
     *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "empty_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
@@ -213,6 +233,7 @@ RULES: dict[str, Rule] = {
     "rdiv": lambda a, b: _div(b, a),
     **dict.fromkeys(ops.MATRIX_PRODUCTS, _matmul),
     "addcmul": lambda x, a, b, *_, **__: _add(x, _mul(a, b) if followed(a) or followed(b) else a * b),
+    "baddbmm": lambda x, a, b, **_: _add(x, _matmul(a, b)),
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
     **{name: _joined(getattr(torch, name)) for name in ops.JOINS},

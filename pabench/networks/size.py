@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pabench.networks.network import prunable_weights
+from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
+from pabench.networks.rewire import Rewired
 
 
 def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
@@ -22,16 +28,50 @@ def parameters(module: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str
 def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> dict[str, Any]:
     """Forward FLOPs of one image (1 multiply-accumulate = 2 FLOPs), dense and counting only kept weights.
 
-    With masks also `layers`: what each masked layer takes when dense, from which the pruned figure can be computed
-    again without the network.
+    With masks also `layers`: what all uses of each masked weight take when dense, from which the pruned figure can be
+    computed again without the network. Each entry of a weight counts as used equally often.
     """
-    network = private_copy(module).cpu()  # the counter knows no fused attention on the CPU
+    # a parameter that is given to a layer as its input would have the counter look for a gradient function
+    network = private_copy(module).cpu().requires_grad_(False)
+    weights = {n: p for n, p in network.named_parameters() if n in masks}
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
+    uses = _Uses(weights, counter)
+    # The counter knows neither fused attention on the CPU nor what recurrent layers are there.
+    parts = (sdpa_kernel(SDPBackend.MATH), counter, uses, Rewired(PARTS))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(part)
         network(torch.zeros(1, *shape))
     dense = counter.get_total_flops()
-    by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    paths = {n: f"{type(network).__name__}.{n}".removesuffix(".weight") for n in prunable_weights(network)}
-    layers = {n: by_module.get(path, 0) for n, path in paths.items() if n in masks}
+    layers = {n: uses.taken.get(n) or _of_owners(network, w, counter) for n, w in weights.items()}
     saved = sum(taken * (1 - float(masks[name].float().mean())) for name, taken in layers.items())
     return {"dense": dense, "pruned": round(dense - saved), **({"layers": layers} if layers else {})}
+
+
+class _Uses(TorchFunctionMode):
+    """Within it `taken` adds up the FLOPs of the operations that are given a weight, or a part of it, by its name."""
+
+    def __init__(self, weights: Mapping[str, Tensor], counter: FlopCounterMode) -> None:
+        super().__init__()
+        self.taken: Counter[str] = Counter()
+        self._names = {id(w): n for n, w in weights.items()}
+        self._counter = counter
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        before = self._counter.get_total_flops()
+        result = func(*args, **(kwargs or {}))
+        if taken := self._counter.get_total_flops() - before:
+            tensors = [t for t in tree_leaves([args, kwargs]) if isinstance(t, Tensor)]
+            named = [self._names.get(id(t if t._base is None else t._base)) for t in tensors]
+            if name := next(filter(None, named), None):
+                self.taken[name] += taken
+        return result
+
+
+def _of_owners(network: nn.Module, weight: Tensor, counter: FlopCounterMode) -> int:
+    """FLOPs of the layers that hold a weight and compute another from it before they use it (StdConv)."""
+    root, counts = type(network).__name__, counter.get_flop_counts()
+    paths = [path for path, layer in network.named_modules() if layer._parameters.get("weight") is weight]
+    return sum(sum(counts.get(f"{root}.{path}".removesuffix("."), {}).values()) for path in paths)

@@ -122,7 +122,7 @@ def _group(cell: Cell) -> str:
     criterion = cell.criterion.identity() if cell.criterion else None
     ablation = [cell.ablation] if cell.ablation else []
     alone = [cell.sparsity] if cell.ablation == "shuffle" else []
-    return digest(["scoring", cell.block, criterion, cell.scoring.dtype, *ablation, *alone])
+    return digest(["scoring", cell.block, criterion, *cell.scoring.scores.values(), *ablation, *alone])
 
 
 def _title(cell: Cell) -> str:

@@ -43,17 +43,25 @@ class Trial(Block):
 
     @classmethod
     def open(
-        cls, model: ModelSpec, data: str = "", path: str = "", *, side: int = 0, seed: int = 0, device: torch.device
+        cls,
+        model: ModelSpec,
+        data: str = "",
+        path: str = "",
+        *,
+        side: int = 0,
+        seed: int = 0,
+        include: Sequence[str] = (),
+        device: torch.device,
     ) -> Trial:
         """The model and a dataset of the registry; without `data` the embedded digits, enlarged to 32 x 32.
 
-        SuiteError, MissingError: unknown model or argument, dataset that is not there.
+        `include` as in a suite. SuiteError, MissingError: unknown model or argument, dataset that is not there.
         """
         resolver = Resolver(device)
         dataset = resolver.dataset(DatasetEntry(name=data or EMBEDDED, path=path))
         if gap := resolver.missing.get(dataset.label):
             raise MissingError(gap)
-        cell = Cell(dataset, model, None, 0.0, seed, Recipe(), Scoring())
+        cell = Cell(dataset, model, None, 0.0, seed, Recipe(), Scoring(include=tuple(sorted(include))))
         trial = cls(cell, device, side or (0 if data else SIDE))
         # `pabench run` decides some arguments for its user; the same here, or the weights would be of another block
         model = models.resolve(model, trial.dataset.classes, trial.shape)
@@ -73,7 +81,7 @@ class Trial(Block):
         """Masks with their receipt and seconds, and the peak memory of making them in bytes."""
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
-        cell = replace(self.cell, sparsity=sparsity, scoring=Scoring(dtype))
+        cell = replace(self.cell, sparsity=sparsity, scoring=replace(self.cell.scoring, dtype=dtype))
         ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
         return pruned, int(cost["scoring_peak_bytes"])
 

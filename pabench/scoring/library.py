@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pabench import registry
 from pabench.errors import SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
-from pabench.scoring import degenerate
+from pabench.scoring import degenerate, dense
 from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
 from pabench.scoring.context import Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
@@ -31,6 +31,7 @@ def score(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    include: Sequence[str] = (),
     strict: bool = False,
     **parameters: Any,
 ) -> Tensors:
@@ -40,17 +41,18 @@ def score(
     Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
     Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
     state stay as they are. What the network draws of its own comes from `seed`. `trained` is the `state_dict()` of the
-    model after training, for a criterion that looks at trained weights.
+    model after training, for a criterion that looks at trained weights. `include` adds weights of `attention`
+    (`nn.MultiheadAttention`) and `recurrent` layers to those of convolutions and linear layers.
 
-    DegenerateWarning: most scores are 0, or some are infinite; with `strict` it is a SuiteError. SuiteError: unknown
-    criterion or parameter, a batch that does not fit, a network that cannot be scored as it is. PluginError: the
-    criterion broke its contract.
+    DenseWarning: much of the network stays dense. DegenerateWarning: most scores are 0, or some are infinite; with
+    `strict` it is a SuiteError. SuiteError: unknown criterion or parameter, a batch that does not fit, a network that
+    cannot be scored as it is. PluginError: the criterion broke its contract.
     """
     rule = _criterion(criterion, parameters)
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
     batches = as_batches(batch)
-    network = Network(model, bn=rule.bn, dtype=dtype)
+    network = Network(model, bn=rule.bn, dtype=dtype, include=include)
     if rule.examples_per_class:
         refuse_misfit(network, model, batches, seed)
     shape, sources = shape_of_input(model, batches, input_shape), _sources(network, trained)
@@ -59,6 +61,7 @@ def score(
         refuse(rule, ctx)
         scores = checked(rule.score(ctx), ctx.weights, rule.name)
     degenerate.tell(degenerate.of_scores(scores), rule.name, network, strict=strict)
+    dense.warn(network.name, dense.told(network), sum(s.numel() for s in scores.values()), include)
     return scores
 
 
@@ -72,6 +75,7 @@ def prune(
     input_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
     trained: Mapping[str, Tensor] | None = None,
+    include: Sequence[str] = (),
     strict: bool = False,
     **parameters: Any,
 ) -> Masks:
@@ -88,7 +92,7 @@ def prune(
     shape = shape_of_input(model, batches, input_shape)
 
     def pruned_by(rule: Criterion, density: float, **more: Any) -> tuple[Network, Pruned]:
-        network = Network(model, bn=rule.bn, dtype=dtype)
+        network = Network(model, bn=rule.bn, dtype=dtype, include=include)
         if rule.examples_per_class:
             refuse_misfit(network, model, batches, seed)
         sources = replace(_sources(network, trained), **more)
@@ -99,6 +103,7 @@ def prune(
     layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density)[1].masks)
     network, pruned = pruned_by(rule, 1 - sparsity, layers=layers)
     degenerate.tell(degenerate.of_flags(pruned.flags), rule.name, network, strict=strict)
+    dense.warn(network.name, pruned.receipt["dense"], pruned.receipt["total"], include)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
 

@@ -10,6 +10,7 @@ from torch.func import grad
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.scoring import dense
 from pabench.scoring.batch import on_network
 from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
@@ -59,7 +60,7 @@ def prune_all(
             began = clock(network.device)
             scores, selection = _selected(rule, ctx, density, shared)
             seconds = scoring + clock(network.device) - began
-            found.append(receipted(rule, ctx, density, doubts, scores, selection, seconds))
+            found.append(receipted(rule, ctx, density, doubts, scores, selection, dense.told(network), seconds))
         return found
 
 

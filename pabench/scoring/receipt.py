@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,9 +38,11 @@ def receipted(
     doubts: str,
     scores: Tensors | None,
     selection: Selection,
+    dense: Mapping[str, Any],
     seconds: float,
 ) -> Pruned:
-    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any."""
+    """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any;
+    `dense` is what of its weights no mask touches."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
     zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else dict.fromkeys(masks, 0)
     layers: list[dict[str, Any]] = [
@@ -64,6 +67,7 @@ def receipted(
         "rounds": getattr(rule, "steps", 1),
         "layers": layers,
         "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
+        "dense": dict(dense),
         "scores": _quantiles(scores) if scores else {},
         "score_histogram": histogram(scores) if scores else {},
     }

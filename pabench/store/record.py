@@ -27,6 +27,9 @@ MACHINE = ("data", "oom", "io", "timeout")
 code that was run may have brought it about."""
 STATISTICS = ("scores", "score_histogram", "gradient_norm")
 """Parts of a receipt whose last digit depends on the number of threads; its mask file does not repeat them."""
+OF_NETWORK = ("dense",)
+"""Parts of a receipt that speak of the network and not of the mask. A mask file need not repeat them, so that one made
+anew has the hash of one that was made before there were any."""
 
 
 def blank_receipt(cell: Cell) -> dict[str, Any]:

@@ -52,6 +52,13 @@ class Histogram(Part):
     zero: Count
 
 
+class Dense(Part):
+    """Weight matrices of one kind that no mask touches."""
+
+    names: list[str]
+    weights: Count
+
+
 class Norm(Part):
     before: Finite | None = None
     after: Finite | None = None
@@ -67,6 +74,7 @@ class Receipt(Part):
     kept: Count
     layers: list[Layer]
     dead_layers: list[str]
+    dense: dict[str, Dense] = {}
     mask: Sha256 | None = None
     variant: str = ""
     dtype: str = ""

@@ -55,18 +55,17 @@ class Cell:
         A cell with other weights (reinit) has its parent's mask, and so its key. The recipe counts only where the
         criterion looks at trained weights.
         """
-        scoring = {"dtype": self.scoring.dtype}
         criterion = self.criterion.identity() if self.criterion else None
         recipe = [self.recipe.identity()] if self.criterion and self.criterion.trains else []
         ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
-        return digest(["pruning", self.block, criterion, float(self.sparsity), scoring, *recipe, *ablation])
+        return digest(["pruning", self.block, criterion, float(self.sparsity), self.scoring.scores, *recipe, *ablation])
 
     @cached_property
     def check_key(self) -> str:
         """Key of what is found out before training: whether the criterion can score the network, whatever the seed."""
         criterion = self.criterion.identity() if self.criterion else None
         network = [self.protocol, self.dataset.identity(), self.model.identity()]
-        return digest(["check", *network, criterion, self.scoring.dtype])
+        return digest(["check", *network, criterion, *self.scoring.scores.values()])
 
     @cached_property
     def key(self) -> str:
@@ -82,7 +81,7 @@ class Cell:
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        data = asdict(self)
+        data = {**asdict(self), "scoring": self.scoring.identity()}
         return data if self.ablation else {k: v for k, v in data.items() if k != "ablation"}
 
     @classmethod
@@ -91,6 +90,7 @@ class Cell:
         recipe["milestones"] = tuple(recipe["milestones"])
         recipe["augment"] = Augment(**recipe["augment"])
         criterion = data["criterion"]
+        scoring = {**data["scoring"], "include": tuple(data["scoring"].get("include", ()))}
         return cls(
             dataset=DatasetSpec(**data["dataset"]),
             model=ModelSpec(**data["model"]),
@@ -98,7 +98,7 @@ class Cell:
             sparsity=float(data["sparsity"]),
             seed=int(data["seed"]),
             recipe=Recipe(**recipe),
-            scoring=Scoring(**data["scoring"]),
+            scoring=Scoring(**scoring),
             protocol=data["protocol"],
             ablation=data.get("ablation", ""),
         )
@@ -128,7 +128,7 @@ def facts(cell: Cell) -> dict[str, Any]:
         "model": cell.model.identity(),
         "criterion": cell.criterion.identity() if cell.criterion else {},
         "recipe": cell.recipe.identity(),
-        "scoring": asdict(cell.scoring),
+        "scoring": cell.scoring.identity(),
     }
     found: dict[str, Any] = {"protocol": cell.protocol}
     for part, identity in parts.items():

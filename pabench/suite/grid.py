@@ -113,7 +113,8 @@ def _wanted(only: Sequence[str]) -> dict[str, set[str]]:
 def _expanded(
     suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
 ) -> Iterator[Cell]:
-    scoring = Scoring(dtype=suite.scoring.dtype, degenerate=suite.scoring.degenerate)
+    asked = suite.scoring
+    scoring = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=tuple(sorted(asked.include)))
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
     dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
     variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]

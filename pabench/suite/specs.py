@@ -131,10 +131,23 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse)."""
+    """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse).
+
+    `include` names in alphabetical order what is prunable besides convolutions and linear layers (attention,
+    recurrent). Where it is empty it is in no hash and in no record.
+    """
 
     dtype: str = "float64"
     degenerate: str = "mark"
+    include: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What of it can change a score."""
+        return {"dtype": self.dtype, **({"include": list(self.include)} if self.include else {})}
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.scores, "degenerate": self.degenerate}
 
 
 def labelled(name: str, args: Mapping[str, Any]) -> str:

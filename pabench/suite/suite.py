@@ -47,11 +47,18 @@ Sparsity = Annotated[
     float, AfterValidator(_fraction), WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 ]
 Ablation = Literal["shuffle", "reinit", "invert", "random_labels", "shuffled_pixels"]
+Kind = Literal["attention", "recurrent"]
 Seeds = Annotated[
     Annotated[Annotated[int, Field(ge=1, le=10**9)], Tag("<count>")]
     | Annotated[Annotated[tuple[Annotated[int, Field(ge=0)], ...], Some], Tag("<list>")],
     Discriminator(_list_or_count),
 ]
+
+
+def _each_once(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"a kind a second time in {', '.join(kinds)}; name each once")
+    return kinds
 
 
 class ScoringEntry(BaseModel):
@@ -64,6 +71,9 @@ class ScoringEntry(BaseModel):
     )
     degenerate: Literal["mark", "refuse"] = Field(
         default="mark", description="mark: train and flag; refuse: skip the cell"
+    )
+    include: Annotated[tuple[Kind, ...], Field(strict=False), AfterValidator(_each_once)] = Field(
+        default=(), description="Weights that are prunable besides those of convolutions and linear layers"
     )
 
 

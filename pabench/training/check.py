@@ -55,6 +55,7 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         weights_seed=cell.seed_for("weights"),
         dtype=getattr(torch, cell.scoring.dtype),
         device=device,
+        include=cell.scoring.include,
     )
     ill = patient.examined(Treatment(cell.criterion.name, cell.criterion.given, cell.model))
     if ill.finding.reason and not ill.finding.declined:

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
-from pabench.networks.network import prunable_weights
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
 
@@ -64,7 +63,7 @@ def train(
     # before the optimizer is built, which would go on with the tensors of another device
     model.to(device=device, memory_format=torch.channels_last if nhwc else torch.preserve_format)
     model.train()
-    weights = prunable_weights(model)
+    weights = dict(model.named_parameters())
     pruned = [weights[n] for n in masks]
     kept = [multiplier(m, weights[n]) for n, m in masks.items()]
     split = source.split.to(device)

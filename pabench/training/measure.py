@@ -101,7 +101,8 @@ class _Work:
         self._retry = bool(payload.get("retry"))
         self._images = cache(self._block.norm_batches)
         # in float64, in each mode of BatchNorm once for all metrics that use it
-        self._network = cache(lambda bn: Network(self._block.network().to(self._block.device), bn=bn))
+        include = self.cells[0].scoring.include  # one for all cells of a suite
+        self._network = cache(lambda bn: Network(self._block.network().to(self._block.device), bn=bn, include=include))
 
     def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
         return [(of, spec) for of, spec in asked if self._known.lacks(of, spec, retry=self._retry)]

@@ -24,7 +24,7 @@ from pabench.scoring.meter import Meter, clock
 from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
 from pabench.scoring.receipt import Pruned
 from pabench.scoring.shuffling import shuffle
-from pabench.store.record import STATISTICS, blank_receipt
+from pabench.store.record import OF_NETWORK, STATISTICS, blank_receipt
 from pabench.store.state import has_masks, refused
 from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
@@ -109,12 +109,14 @@ class _Setting:
     """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
 
     def __init__(self, block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> None:
+        include = block.cell.scoring.include
+
         def redraw(seed: int) -> Tensors:
-            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype)
+            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype, include=include)
             return {**other.rest, **other.weights}
 
         self.block, self.rule, self.training = block, rule, Meter(block.device)
-        self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype)
+        self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
         self.sources = Sources(redraw=redraw)
         if rule.trains:
             with self.training:
@@ -189,9 +191,10 @@ class _Norms:
     """
 
     def __init__(self, block: Block, module: nn.Module) -> None:
-        dtype = getattr(torch, block.cell.scoring.dtype)
+        scoring = block.cell.scoring
+        dtype = getattr(torch, scoring.dtype)
         # by the statistics of the batch, as the training that follows begins
-        self._network = Network(module.to(block.device), bn="train", dtype=dtype)
+        self._network = Network(module.to(block.device), bn="train", dtype=dtype, include=scoring.include)
         self._batches = block.norm_batches()
         self._seconds: list[float] = []
         self.dense = self.under({})
@@ -211,13 +214,13 @@ class _Norms:
 def _with_mask(store: Store, cell: Cell, result: Pruned, more: Mapping[str, Any]) -> dict[str, Any]:
     """The receipt of a mask that is in the store. The sparsity is the suite's own number, without binary noise.
 
-    The mask file holds the receipt without its statistics, whose last digit depends on the number of threads: equal
-    masks are one file.
+    The mask file holds the receipt without its statistics, whose last digit depends on the number of threads, and
+    without what is said of the network: equal masks are one file.
     """
     assert cell.criterion is not None
     variant = cell.criterion.name.partition("@")[2]
     receipt = {**result.receipt, "requested_sparsity": cell.sparsity, "variant": variant, **more}
-    exact = {k: v for k, v in receipt.items() if k not in STATISTICS}
+    exact = {k: v for k, v in receipt.items() if k not in (*STATISTICS, *OF_NETWORK)}
     return {**receipt, "mask": store.put_mask(pack(result.masks, exact))}
 
 

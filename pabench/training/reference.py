@@ -36,7 +36,8 @@ def trained_weights(block: Block, rule: Criterion, network: Network, report: Rep
     block.fit(module, {}, report=report)
     return {
         n: w.detach().to(device=network.device, dtype=network.dtype).contiguous()
-        for n, w in prunable_weights(module).items()
+        for n, w in module.named_parameters()
+        if n in network.weights
     }
 
 
@@ -46,7 +47,8 @@ def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> d
     `total` and `kept` are prunable weights of the two networks; `left` is how many parameters of all kinds the pruned
     one would have, and `parameters_instead` how many the other one has. SuiteError where there is no such network.
     """
-    prunable = sum(w.numel() for w in prunable_weights(module).values())
+    include = cell.scoring.include
+    prunable = sum(w.numel() for w in prunable_weights(module, include).values())
     original = Original(
         model=cell.model,
         parameters=parameters(module, {})["dense"],
@@ -55,7 +57,7 @@ def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> d
     )
     spec = rule.instead(original, 1 - cell.sparsity)
     other = block.network(spec=spec)
-    kept = sum(w.numel() for w in prunable_weights(other).values())
+    kept = sum(w.numel() for w in prunable_weights(other, include).values())
     assert cell.criterion is not None
     return {
         "criterion": rule.name,

@@ -94,3 +94,16 @@ def test_score_times_criteria_in_both_types():
     assert table[0].startswith("lenet_300_100, digits at 3x4x4, sparsity 90 %, median of 2, ")
     assert table[2] == "| criterion | float64 | float32 | peak memory, float64 |"
     assert table[4].startswith("| random | ")
+
+
+def test_score_includes_what_is_asked_for():
+    """sequencer2d_s, by timm: LSTMs along rows and columns in place of attention."""
+    words = ["score", "sequencer2d_s", "-c", "random", "--size", "32", "--json"]
+
+    plain, more = (json.loads(pabench(*words, *option).stdout) for option in ([], ["--include", "recurrent"]))
+
+    recurrent = plain["receipt"]["dense"]["recurrent"]
+    assert more["receipt"]["total"] - plain["receipt"]["total"] == recurrent["weights"] > 10**6
+    assert "recurrent" not in more["receipt"]["dense"]
+    layers, those_of_more = ({layer["name"] for layer in found["receipt"]["layers"]} for found in (plain, more))
+    assert those_of_more - layers == set(recurrent["names"])

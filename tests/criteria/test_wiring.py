@@ -145,3 +145,23 @@ def test_attention_is_no_graph_of_units():
 
     with pytest.raises(WiringError, match="attention is no sum over paths"):
         of(module, (3, 32, 32))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.memory, self.head = nn.RNN(2, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.memory(x)[0][:, -1])
+
+
+def test_a_recurrent_layer_is_named_where_its_weights_can_be_pruned_and_where_not():
+    shape = (4, 2)
+    for include, message in [
+        (("recurrent",), "memory.weight_ih_l0 is applied at every step: a recurrent layer has paths without end"),
+        ((), "a linear computes its weight before it applies it, or has one that stays dense"),
+    ]:
+        network = Network(Recurrent(), include=include)
+        with pytest.raises(WiringError, match=message):
+            wiring(network.call, network.weights, network.rest, shape)

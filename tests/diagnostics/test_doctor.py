@@ -270,6 +270,7 @@ def test_the_command_line_speaks_the_language_of_suites():
         (["resnet20", "--model-arg", "width"], "--model-arg width: expected KEY=VALUE"),
         (["resnet20", "--param", "steps=3"], "--param: name its criterion, as in -c snip --param steps=10"),
         (["resnet20", "--dtype", "float16"], "--dtype float16: "),
+        (["resnet20", "--include", "heads"], "include: no kind of weights 'heads'; known: attention, recurrent"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_in_one_line(words, message):
@@ -278,6 +279,52 @@ def test_what_is_asked_wrongly_is_told_in_one_line(words, message):
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# --- What stays dense -------------------------------------------------------------------------------------------------
+
+
+class Attending(nn.Module):
+    """Rows of an image attend to each other; 32 numbers each, and 32 places."""
+
+    def __init__(self, num_classes: int, in_chans: int) -> None:
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, 32, 32))
+        self.attention = nn.MultiheadAttention(32, 2, batch_first=True)
+        self.head = nn.Linear(32, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mean(1) + self.pos_embed
+        return self.head(self.attention(x, x, x)[0].mean(1))
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+
+def test_what_stays_dense_is_named_with_its_share_and_the_option_that_prunes_it():
+    """Of 5,440 weights 96 x 32 are attention's and 32 x 32 places'; 32 x 32 + 10 x 32 can be pruned as it is."""
+    name = registered(Attending, "attending")
+
+    plain = CliRunner().invoke(app, ["doctor", name, "-c", "magnitude"]).stdout
+    with_it = CliRunner().invoke(app, ["doctor", name, "-c", "snip", "--include", "attention", "--json"])
+
+    assert "1,344 prunable weights in 2 layers" in plain
+    assert "  embeddings: 1,024 numbers in 1 (pos_embed), 18.8 % of all weights\n" in plain
+    line = "  attention: 3,072 numbers in 1 (attention.in_proj_weight), 56.5 % of all weights"
+    assert f"{line}; prunable with --include attention\n" in plain
+    found = json.loads(with_it.stdout)
+    assert found["prunable"] == {"weights": 1344 + 3072, "layers": 3}
+    assert found["dense"] == {"embeddings": {"pos_embed": 1024}}
+    assert found["standardised"] == []
+    (row,) = found["criteria"]
+    assert (row["verdict"], row["total"]) == ("healthy", 1344 + 3072)
+
+
+def test_the_suite_of_a_remedy_includes_what_was_included():
+    found = examined("resnet18", "snip", include=("attention",))
+
+    assert found.suite[-1] == "scoring: {include: [attention]}"
+    assert examined("resnet18", "snip").suite[-1] == "  - snip"
 
 
 # --- The networks of the issue, and the zoo ---------------------------------------------------------------------------

@@ -42,6 +42,10 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
         (lambda c: replace(c, recipe=replace(c.recipe, epochs=2)), "recipe epochs 160 here, 2 there"),
         (lambda c: replace(c, dataset=replace(c.dataset, fingerprint="0" * 64)), "dataset content ffffffffffff here"),
         (lambda c: replace(c, scoring=replace(c.scoring, dtype="float32")), "scores in float64 here, float32 there"),
+        (
+            lambda c: replace(c, scoring=replace(c.scoring, include=("attention",))),
+            "prunable besides none here, attention there",
+        ),
         (lambda c: replace(c, protocol="pai-v2"), "protocol pai-v1 here, pai-v2 there"),
         (lambda c: replace(c, seed=c.seed + 10), "no seed in common"),
     ],

@@ -197,16 +197,108 @@ def test_a_bypass_keeps_the_network_alive_where_its_branch_is_cut():
 
 
 def test_an_operation_without_a_rule_is_named():
-    class Recurrent(nn.Module):
+    class Sorted(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm, self.head = nn.LSTM(2, 2, batch_first=True), nn.Linear(2, 2)
+            self.head = nn.Linear(2, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.lstm(x.flatten(2).transpose(1, 2))[0][:, -1])
+            return self.head(x.flatten(1)[:, :2].sort().values)
 
-    with pytest.raises(PluginError, match="no rule for paths through the torch operation 'lstm'"):
-        live(Recurrent(), {})
+    with pytest.raises(PluginError, match="no rule for paths through the torch operation 'sort'"):
+        live(Sorted(), {})
+
+
+class Attending(nn.Module):
+    """Attention of two heads over places of four features, and two classes; biases of attention start at 0."""
+
+    def __init__(self, **more) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(4, 2, batch_first=True, **more), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attention(x, x, x)[0].mean(1))
+
+
+def included(module: nn.Module, shape: tuple[int, ...], **pruned: list[tuple[int, ...]]) -> list[int]:
+    """Effective weights of each tensor; `pruned` are places of the tensors that end in a name."""
+    network = Network(module.eval(), include=("attention", "recurrent"))
+    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in network.weights.items()}
+    for name, places in pruned.items():
+        (mask,) = [m for n, m in masks.items() if n.removesuffix("_l0").removesuffix(".weight").endswith(name)]
+        for place in places:
+            mask[place] = False
+    return [int(e.sum()) for e in effective(network, masks, shape).values()]
+
+
+def rows(first: int, last: int) -> list[tuple[int, ...]]:
+    return [(i,) for i in range(first, last)]
+
+
+def test_attention_without_values_lets_nothing_through():
+    """in_proj_weight is 12 x 4: rows of queries, keys and values."""
+    assert included(Attending(), (3, 4)) == [48, 16, 8]
+    assert included(Attending(), (3, 4), in_proj_weight=rows(8, 12)) == [0, 0, 0]
+
+
+def test_a_head_without_values_is_dead_and_the_other_is_not():
+    """The second head has the rows 2, 3 of queries, 6, 7 of keys, 10, 11 of values, and two columns of the output."""
+    assert included(Attending(), (3, 4), in_proj_weight=rows(10, 12)) == [6 * 4, 4 * 2, 8]
+
+
+def test_attention_without_queries_takes_the_mean_of_its_values():
+    """Keys are compared with nothing, so that no path leads through them."""
+    assert included(Attending(), (3, 4), in_proj_weight=rows(0, 4)) == [4 * 4, 16, 8]
+
+
+def test_paths_pass_through_attention_with_features_of_other_sizes():
+    class Across(Attending):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.attention(x, x[..., :3], x[..., :2])[0].mean(1))
+
+    net = Across(kdim=3, vdim=2)
+
+    assert included(net, (5, 4)) == [16, 12, 8, 16, 8]
+    assert included(net, (5, 4), v_proj_weight=rows(0, 4)) == [0, 0, 0, 0, 0]
+    assert included(net, (5, 4), q_proj_weight=rows(2, 4)) == [8, 6, 8, 16, 8]
+
+
+class Remembering(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase], hidden: int, bias: bool) -> None:
+        super().__init__()
+        self.memory, self.fc = kind(2, hidden, bias=bias, batch_first=True), nn.Linear(hidden, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.memory(x)[0][:, -1])
+
+
+def test_a_unit_of_a_recurrent_layer_lives_by_what_it_sends_to_later_steps():
+    """The classifier takes unit 0 alone. Unit 1 reaches it a step later, and itself a step before that."""
+    net = Remembering(nn.RNN, 2, True)
+
+    assert included(net, (1, 2), fc=[(0, 1), (1, 1)]) == [2, 0, 2]
+    assert included(net, (2, 2), fc=[(0, 1), (1, 1)]) == [4, 2, 2]
+    assert included(net, (3, 2), fc=[(0, 1), (1, 1)]) == [4, 4, 2]
+    assert included(net, (3, 2), fc=[(0, 1), (1, 1)], weight_hh=[(0, 1)]) == [2, 1, 2]
+
+
+def test_a_memory_without_content_is_dead_with_its_gates():
+    """Of an LSTM of one unit without biases: gates of input, forgetting, content and output, in this order."""
+    net = Remembering(nn.LSTM, 1, False)
+
+    assert included(net, (2, 2)) == [8, 4, 2]
+    assert included(net, (2, 2), weight_ih=[(2,)], weight_hh=[(2,)]) == [0, 0, 0]
+    assert included(net, (2, 2), weight_ih=[(0,)], weight_hh=[(0,)]) == [6, 3, 2]
+    assert included(net, (1, 2), weight_ih=[(0,)], weight_hh=[(0,)]) == [4, 0, 2]  # there is nothing yet to forget
+
+
+def test_a_gated_unit_without_content_is_dead_with_its_gates():
+    """Of a GRU: gates of resetting and updating, and content. The first step remembers nothing."""
+    net = Remembering(nn.GRU, 1, False)
+
+    assert included(net, (2, 2)) == [6, 3, 2]
+    assert included(net, (2, 2), weight_ih=[(2,)], weight_hh=[(2,)]) == [0, 0, 0]
+    assert included(net, (2, 2), weight_hh=[(2,)]) == [4, 1, 2]  # what is reset is nothing
 
 
 CONSTANT = {

@@ -12,6 +12,7 @@ import pytest
 from pabench.suite import cell as module
 from pabench.suite.ablations import ABLATIONS
 from pabench.suite.cell import Cell, facts
+from pabench.suite.digest import digest
 from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
 from ..synthetic import cells
@@ -37,6 +38,7 @@ OTHERS = {
     "recipe.milestones": replace(CELL, recipe=Recipe(milestones=(80,))),
     "scoring.dtype": replace(CELL, scoring=Scoring("float32")),
     "scoring.degenerate": replace(CELL, scoring=Scoring(degenerate="refuse")),
+    "scoring.include": replace(CELL, scoring=Scoring(include=("attention",))),
     "ablation": replace(CELL, ablation="shuffle"),
 }
 
@@ -47,6 +49,24 @@ def test_a_cell_of_another_key_differs_in_one_fact_that_has_a_name(name):
 
     assert {key for key in mine | theirs if mine.get(key) != theirs.get(key)} == {name}
     assert CELL.key != OTHERS[name].key
+
+
+def test_what_is_included_is_in_the_keys_of_masks_and_checks():
+    other = OTHERS["scoring.include"]
+
+    assert other.pruning_key != CELL.pruning_key
+    assert other.check_key != CELL.check_key
+    assert other.block == CELL.block  # weights, order and images are the same
+    assert Cell.from_json(other.to_json()) == other
+
+
+def test_where_nothing_is_included_keys_and_records_are_those_of_before_there_was_the_option():
+    network = [CELL.protocol, CELL.dataset.identity(), CELL.model.identity()]
+
+    assert CELL.pruning_key == digest(["pruning", CELL.block, SNIP.identity(), 0.9, {"dtype": "float64"}])
+    assert CELL.check_key == digest(["check", *network, SNIP.identity(), "float64"])
+    assert CELL.to_json()["scoring"] == {"dtype": "float64", "degenerate": "mark"}
+    assert Cell.from_json(CELL.to_json()) == CELL
 
 
 def test_what_is_in_no_key_is_no_fact():

@@ -82,6 +82,18 @@ BAD = {
     "no epochs": (changed("160", "0"), "12:10: recipe.epochs: must be at least 1, not 0"),
     "learning rate": (changed("1e-3", "-1"), "12:23: recipe.lr: must be more than 0, not -1"),
     "true number": (changed("1e-3", "yes"), '12:23: recipe.lr: expected a number, not "yes"'),
+    "unknown kind": (
+        GOOD + "scoring: {include: [atention]}\n",
+        '13:21: scoring.include.0: expected attention or recurrent, not "atention"; did you mean "attention"?',
+    ),
+    "a kind alone": (
+        GOOD + "scoring: {include: attention}\n",
+        '13:11: scoring.include: expected a list, not "attention"; put it in [ ]',
+    ),
+    "a kind twice": (
+        GOOD + "scoring: {include: [attention, attention]}\n",
+        "13:11: scoring.include: a kind a second time in attention, attention; name each once",
+    ),
     "nothing": (changed(" [0, 0.9]", ""), "10:1: sparsities: expected a list, not nothing"),
     "no list": (changed("[0, 0.9]", "0.9"), "10:1: sparsities: expected a list, not 0.9; put it in [ ]"),
     "empty list": (changed("[0, 0.9]", "[]"), "10:1: sparsities: an empty list; name at least one"),

@@ -251,3 +251,12 @@ def test_blocks_hold_the_cells_of_one_dataset_model_and_seed():
     assert [len(block) for block in grouped] == [5] * 8
     assert grouped[3][0].title == "cifar10 / vgg (width=8) / dense / seed 0"
     assert all(cell.criterion is None for cell in (block[0] for block in grouped))
+
+
+def test_what_is_included_makes_other_cells_in_whatever_order_it_is_named():
+    def keys(include: str) -> list[str]:
+        return [cell.key for cell in cells(f"{TEXT}\nscoring: {{include: {include}}}\n")]
+
+    assert keys("[recurrent, attention]") == keys("[attention, recurrent]")
+    assert keys("[]") == [cell.key for cell in cells()]
+    assert not set(keys("[attention]")) & set(keys("[]"))

@@ -14,7 +14,7 @@ from pabench.leaderboard.verification.criteria import flagged, listed
 from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, MaskFacts, content
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
-from pabench.store.record import PARTS, STATISTICS
+from pabench.store.record import OF_NETWORK, PARTS, STATISTICS
 from pabench.store.verdict import OF_BANK, UNDERIVED, flags
 from pabench.suite.ablations import IN_BATCH, alike
 from pabench.suite.cell import Cell
@@ -196,7 +196,8 @@ def _counted(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts) -> Iterato
     yield from _differing("receipt", expected, receipt, "counted in the mask")
     if kept != _to_keep(cell, total):
         yield "receipt.kept", f"{_to_keep(cell, total)}, which is N - floor(sparsity * N)", kept
-    header = {name: value for name, value in receipt.items() if name not in APART}
+    unsaid = {*OF_NETWORK} - {*mask.receipt}
+    header = {name: value for name, value in receipt.items() if name not in APART and name not in unsaid}
     yield from _differing("receipt", {**dict.fromkeys(header), **mask.receipt}, header, "the mask file's")
 
 

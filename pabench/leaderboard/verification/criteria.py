@@ -159,6 +159,8 @@ def receipts(cell: Cell, record: Mapping[str, Any], made: Mapping[str, Any], *, 
             yield flaw(f"receipt.{field}", derived.get(field), stated.get(field))
     if "model" in stated:
         return
+    if "dense" in stated and stated["dense"] != derived["dense"]:  # records made before there was any have none
+        yield flaw("receipt.dense", derived["dense"], stated["dense"])
     slack = 0 if alike else WITHIN * derived["total"]
     for field in COUNTED:
         if abs(stated[field] - derived[field]) > slack:

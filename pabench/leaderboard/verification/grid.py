@@ -35,7 +35,7 @@ def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:
     yield "dataset", dataset, cell.dataset.identity()
     yield "model", _place(cell), cell.model.identity()
     yield "recipe on", dataset, cell.recipe.identity()
-    yield "scoring on", dataset, [cell.scoring.dtype, cell.scoring.degenerate]
+    yield "scoring on", dataset, cell.scoring.identity()
     if cell.criterion:
         meaning = [cell.criterion.identity(), cell.criterion.trains, cell.criterion.reference_line]
         yield "criterion", cell.criterion.label, meaning

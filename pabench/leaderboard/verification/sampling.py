@@ -22,7 +22,8 @@ def row(cell: Cell) -> str:
 def place(cell: Cell) -> str:
     """Hash of what the rows of a leaderboard share."""
     recipe = cell.to_json()["recipe"]
-    return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, cell.scoring.dtype])
+    scoring = cell.scoring.scores.values()
+    return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, *scoring])
 
 
 def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
