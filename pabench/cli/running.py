@@ -22,6 +22,7 @@ from pabench.run.engine import Outcome
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
 from pabench.store.store import Store
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import Cell
 from pabench.words import count
 
@@ -63,11 +64,18 @@ def _watch(
 def _finish(session: Session, plan: tasks.Plan, console: Console) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
-    say(console, f"cells: {', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}", wrap=True)
+    flagged = _flagged(session)
+    told = [*(f"{n} {status}" for status, n in sorted(statuses.items())), *([str(flagged)] if flagged else [])]
+    say(console, f"cells: {', '.join(told)}", wrap=True)
     if plan.maskless and (left := session.plan().maskless):
         say(console, _other_masks(plan, left))
     say(console, f"report: {write(session.store.folder)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
+
+
+def _flagged(session: Session) -> Tally:
+    records = (session.store.get("records", cell.key) for cell in session.chosen)
+    return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
 
 
 def say(console: Console, text: str, *, wrap: bool = False) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from pabench.errors import SuiteError
 from pabench.report.folders import read
 from pabench.report.frame import title
+from pabench.store.verdict import tally
 from pabench.suite.cell import STATUSES
 from pabench.words import plain
 
@@ -25,13 +26,14 @@ def counts(folder: Path) -> dict[str, Any]:
         for record in study.records.values()
         if "bank" in record
     )
-    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record["flags"])
+    flagged = tally(study.frame["flags"])
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
         **{status: by_status[status] for status in STATUSES},
         "banks": dict(banked),
-        "flags": dict(flagged),
+        "flagged": flagged.cells,
+        "flags": dict(flagged.by_flag),
         "failures": [{"cell": title(row), "why": f"{row.kind}: {row.message}"} for row in failed],
     }
 
