@@ -14,6 +14,9 @@ from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, ModelArg, Par
 from pabench.errors import SuiteError
 from pabench.words import NOTHING, percent, seconds, size
 
+ROUNDS_SECONDS = 120.0
+"""What `pabench doctor -c` spends on the rounds of a criterion after the first, and again on those with its remedy."""
+
 if TYPE_CHECKING:
     from pabench.run.trial import Trial
 
@@ -106,7 +109,8 @@ def doctor(
     arguments.load_plugins(plugin)
     spec = ModelSpec(model, arguments.model_args(model_arg), stem, zeros)
     criteria = arguments.criteria(criterion, param)
-    found = check_up(spec, (channels, side, side), criteria, classes=classes, dtype=getattr(torch, dtype))
+    shape, limit = (channels, side, side), ROUNDS_SECONDS if criteria else 0.0
+    found = check_up(spec, shape, criteria, classes=classes, dtype=getattr(torch, dtype), seconds=limit)
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
     raise typer.Exit(found.exit_code)
 

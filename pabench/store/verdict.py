@@ -36,7 +36,8 @@ class Finding:
     `total` weights in `layers` layers; `zeros` scores exactly 0, `non_finite` infinite or no number; `dead` layers by
     name whose scores are all 0. `flat` holds the share of activations where a clamp or a gate is flat, by operation.
     `doubts` is what the criterion itself says; `reason` why it could not score at all: declined, or an error.
-    `seconds` are those of the scoring.
+    `seconds` are those of the scoring. Of the criterion's `rounds` so many were `seen`: the first scores the dense
+    network, and a later one may fail where much is pruned.
     """
 
     total: int = 0
@@ -48,6 +49,8 @@ class Finding:
     doubts: str = ""
     reason: str = ""
     seconds: float = 0.0
+    rounds: int = 1
+    seen: int = 1
 
     @property
     def verdict(self) -> str:
