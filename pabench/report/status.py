@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 from pabench.errors import SuiteError
 from pabench.report.folders import read
 from pabench.report.frame import title
+from pabench.report.study import Shared
 from pabench.store.verdict import tally
 from pabench.suite.cell import STATUSES
-from pabench.words import plain
+from pabench.words import count, plain
 
 
 def counts(folder: Path) -> dict[str, Any]:
@@ -44,22 +46,24 @@ def pairings(folder: Path) -> dict[str, Any]:
     An ablation that changes one of these is compared with its like in that one, and must differ from the plain cells:
     it stands `apart`.
     """
-    known, unpaired = read(folder).pairing, []
-    for (block, part), rows in known.groupby(["block", "part"], sort=False):
-        hashes = rows.groupby("like", sort=False)["hash"].agg(set)
-        for ablation, values in hashes.items():
-            where = f"block {block[:12]}{f' ({ablation})' if ablation else ''}: {part}"
-            if len(values) > 1:
-                unpaired.append(f"{where} has {len(values)} different hashes")
-            if ablation and values & hashes.get("", set()):
-                unpaired.append(f"{where} is that of the plain cells, which the ablation should have changed")
-    apart = known[known["like"] != ""]
+    study = read(folder)
+    apart = {f"{one.ablation} in {one.part}" for one in study.shared if one.ablation}
     return {
-        "blocks": known["block"].nunique(),
-        "cells": known["key"].nunique(),
-        "unpaired": unpaired,
-        "apart": sorted(set(apart["like"] + " in " + apart["part"])),
+        "blocks": study.pairing["block"].nunique(),
+        "cells": study.pairing["key"].nunique(),
+        "unpaired": [line for one in study.shared for line in _unproven(one)],
+        "apart": sorted(apart),
     }
+
+
+def _unproven(one: Shared) -> Iterator[str]:
+    where = f"block {one.block[:12]}{f' ({one.ablation})' if one.ablation else ''}: {one.part}"
+    if len(one.hashes) > 1:
+        yield f"{where} has {len(one.hashes)} different hashes"
+    if one.nameless:
+        yield f"{where} has {count(one.nameless, 'finished cell')} without a hash"
+    if one.unchanged:
+        yield f"{where} is that of the plain cells, which the ablation should have changed"
 
 
 def load(folder: str | Path) -> pd.DataFrame:
