@@ -10,7 +10,6 @@ from pabench.diagnostics.remedy import Treatment, criterion_entry, model_entry
 from pabench.store.verdict import HEALTHY, some
 from pabench.words import count, percentage
 
-
 UNSEEN = "a later one may fail; with -c NAME all are, as far as two minutes last"
 
 

@@ -68,10 +68,11 @@ def rounds_seen(
 
     What a later round fails with is why the criterion cannot be used: its cells would fail with it.
     """
-    total = rule.steps if ranks(rule) else 1
-    if first.reason or first.non_finite or total == 1 or not seconds:
-        return replace(first, rounds=total)
-    began, seen, where = clock(network.device), 0, f"of {total} to sparsity {1 - TRIED_DENSITY:g}"
+    if not ranks(rule) or first.reason or first.non_finite or rule.steps == 1:
+        return first
+    if not seconds:
+        return replace(first, rounds=rule.steps)
+    began, seen, where = clock(network.device), 0, f"of {rule.steps} to sparsity {1 - TRIED_DENSITY:g}"
     try:
         with scoring_mode(network.device):
             ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
@@ -84,7 +85,7 @@ def rounds_seen(
     except Exception as error:  # a plugin's own, or torch's: a run would end here, too
         reason = f"in round {seen + 1} {where}: {_reason(error)}"
         first = Finding(total=first.total, layers=first.layers, reason=reason, seconds=first.seconds)
-    return replace(first, rounds=total, seen=max(1, seen))
+    return replace(first, rounds=rule.steps, seen=max(1, seen))
 
 
 def _found(rule: Criterion, ctx: ScoreContext) -> Finding:

@@ -23,8 +23,8 @@ DEAD = "dead"
 """The flag of a trained network whose logits are the same whatever the image. A collapsed one has a layer without
 weights, and may live: a shortcut leads around the layer."""
 ROUNDING, COARSE = 1e-4, 0.03
-"""Up to this part of the largest logit, logits of two images differ by rounding alone in float32, and in bfloat16. Equal
-numbers in two rows of a matrix product come out a few units of the last place apart, and a sum cancels some digits."""
+"""Up to this part of the largest logit, logits of two images differ by rounding alone: in float32, and in bfloat16. Two
+equal rows of a matrix product may come out a few units of the last place apart, and later sums cancel some digits."""
 UNDERIVED = ("doubtful", OF_BANK)
 """Flags that no number of a receipt gives: what the criterion says of the network, and what `run --bank` says."""
 

@@ -6,11 +6,10 @@ import math
 
 import pandas as pd
 import pytest
-
-import pabench
 from pabench_reports.conduct import answers
 from pabench_reports.protocol import pairing, unpaired
 
+import pabench
 from pabench.errors import MissingError
 from pabench.report.folders import read
 from pabench.report.status import export, pairings
