@@ -24,6 +24,8 @@ LIMIT = 32
 ends at 2^127, a product of two such tensors still has room for a layer's sum."""
 NOTHING = 2.0**-100
 """Beside numbers of about 1 a divisor below this is what is left of an epsilon; its inverse nears float32's end."""
+FAR = 100
+"""The exponent from which on what is added to zeros is near the end of float32, 2^-126; nearer, it is held to the bit."""
 HUGE = 60
 """The exponent from which on a bounded or slowly growing function is at its limit: float64 has 53 digits."""
 
@@ -82,7 +84,7 @@ def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
     """Both at the larger exponent. The left one of an in-place sum is changed in place."""
     in_place = func.__name__ in ("add_", "sub_")
     if _exponent(a) != _exponent(b):
-        a, b = _carry(a, 0) if in_place and _exponent(a) > 0 and _any_nothing(a) else _grounded(a), _grounded(b)
+        a, b = _carry(a, 0) if in_place and _exponent(a) > FAR and _any_nothing(a) else _grounded(a), _grounded(b)
     e = max(_exponent(a), _exponent(b))
     left = a.mul_(2.0 ** (_exponent(a) - e)) if in_place and _exponent(a) != e else _at(a, e)
     return _normal(_carry(func(left, _at(b, e), **kwargs), e), e)
@@ -103,7 +105,7 @@ def _where(func: Operation, condition: Any, input: Any, other: Any) -> Any:
 def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
     """A convolution or linear layer; the bias is 2^e times smaller where the input is 2^e times larger."""
     e = _exponent(x) + _exponent(w)
-    e = 0 if bias is not None and e > 0 and _any_nothing(x, w) else e
+    e = 0 if bias is not None and e > FAR and _any_nothing(x, w) else e
     return _normal(func(x, w, _at(bias, e), *args, **kwargs), e)
 
 
@@ -114,7 +116,7 @@ def _batch_norm(
     if training:
         return _as_numbers(func, x, mean, var, weight=weight, bias=bias, training=training, **kwargs)
     e = _exponent(x)
-    e = 0 if e > 0 and _any_nothing(x, weight) else e
+    e = 0 if e > FAR and _any_nothing(x, weight) else e
     return _normal(func(x, _at(mean, e), var, weight=weight, bias=_at(bias, e), training=training, **kwargs), e)
 
 
@@ -216,7 +218,7 @@ def _any_nothing(*factors: Any) -> bool:
 
 def _grounded(x: Any) -> Any:
     """0 * 2^e as the 0 it is: beside e, what is added to it (a bias, an epsilon, another branch) would vanish."""
-    return _carry(_shifted(x, _exponent(x)), 0) if _exponent(x) > 0 and _any_nothing(x) else x
+    return _carry(_shifted(x, _exponent(x)), 0) if _exponent(x) > FAR and _any_nothing(x) else x
 
 
 def _shifted(x: Tensor, k: int) -> Tensor:
