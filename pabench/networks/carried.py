@@ -25,7 +25,7 @@ ends at 2^127, a product of two such tensors still has room for a layer's sum.""
 NOTHING = 2.0**-100
 """Beside numbers of about 1 a divisor below this is what is left of an epsilon; its inverse nears float32's end."""
 FAR = 100
-"""The exponent from which on what is added to zeros is near the end of float32, 2^-126; nearer, it is held to the bit."""
+"""The exponent from which on what is added to zeros nears the end of float32, 2^-126; up to it, all bits are held."""
 HUGE = 60
 """The exponent from which on a bounded or slowly growing function is at its limit: float64 has 53 digits."""
 
