@@ -14,6 +14,7 @@ from pabench.report.frame import strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval, mean_interval
+from pabench.store.verdict import tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
 
@@ -245,8 +246,8 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):
         notes.append(f"{absent} of {len(pruned)} pruned cells have no result and are not in the figure.")
-    if pruned.loc[pruned["status"] == "ok", "flags"].map(bool).any():
-        notes.append("Ringed: at least one cell is flagged (collapsed or degenerate).")
+    if flagged := tally(pruned.loc[pruned["status"] == "ok", "flags"]):
+        notes.append(f"Ringed: at least one cell is flagged ({', '.join(flagged.by_flag)}).")
     if rows.loc[rows["criterion"] == DENSE, "top1"].isna().all():
         notes.append("No dense baseline is finished.")
     return tuple(notes)

@@ -11,6 +11,7 @@ import pandas as pd
 from pabench.report.frame import pruned
 from pabench.report.study import Study
 from pabench.store.record import ENVIRONMENT
+from pabench.store.verdict import DEAD, tally
 from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import PROTOCOL
 from pabench.suite.digest import canonical
@@ -33,6 +34,7 @@ def answers(study: Study) -> Iterator[Answer]:
     yield _untuned(study)
     yield _finished(study)
     yield _collapse(study)
+    yield _alive(study)
     yield _rankings(study)
     yield _declined(study)
     yield _sources(study)
@@ -127,27 +129,40 @@ def _finished(study: Study) -> Answer:
 
 
 def _collapse(study: Study) -> Answer:
-    return _flagged(study, "Does every mask leave weights in every layer (no layer collapse)?", {"collapsed"})
+    question = "Does every mask leave weights in every layer (no layer collapse)?"
+    return _flagged(pruned(study.frame), question, {"collapsed"})
+
+
+def _alive(study: Study) -> Answer:
+    question = "Does every trained network tell images apart (none gives all of them the same logits)?"
+    return _flagged(study.frame, question, {DEAD})
 
 
 def _rankings(study: Study) -> Answer:
     question = "Does every criterion rank weights (no ties at random, no zero or infinite scores)?"
-    return _flagged(study, question, {"degenerate", "tied", "non-finite", "doubtful"})
+    return _flagged(pruned(study.frame), question, {"degenerate", "tied", "non-finite", "doubtful"})
 
 
 def _finished_masks(frame: pd.DataFrame) -> pd.DataFrame:
     return pruned(frame[frame["status"] == "ok"])
 
 
-def _flagged(study: Study, question: str, flags: set[str]) -> Answer:
-    scored = _finished_masks(study.plain)
-    if scored.empty:
+def _flagged(frame: pd.DataFrame, question: str, flags: set[str]) -> Answer:
+    """Of all cells, as the overview and `pabench status` count them: ablations, too, and those refused for a flag."""
+    cells = frame[(frame["status"] == "ok") | frame["flags"].map(bool)]
+    if pruned(cells).empty:
         return answer(question, OWN, "no pruned cell is finished", None)
-    hit = scored[[bool(flags & set(found)) for found in scored["flags"]]]
-    where = Counter(f"{c} at {s * 100:g} %" for c, s in zip(hit["criterion"], hit["sparsity"], strict=True))
-    text = f"{len(hit)} of {count(len(scored), 'finished cell')} flagged"
-    text += f": {'; '.join(f'{what} ({n})' for what, n in sorted(where.items()))}" if where else ""
-    return answer(question, OWN, text, hit.empty)
+    asked = cells.assign(flags=[flags & set(found) for found in cells["flags"]])
+    groups = asked.groupby(["criterion", "sparsity", "ablation"], sort=False)["flags"]
+    hit = {_where(*named): found.cells for named, each in groups if (found := tally(each))}
+    noun = "finished cell" if (cells["status"] == "ok").all() else "finished or refused cell"
+    text = f"{sum(hit.values())} of {count(len(cells), noun)} flagged"
+    text += f": {'; '.join(f'{what} ({n})' for what, n in sorted(hit.items()))}" if hit else ""
+    return answer(question, OWN, text, not hit)
+
+
+def _where(criterion: str, sparsity: float, ablation: str) -> str:
+    return f"{criterion}{f' / {ablation}' if ablation else ''} at {sparsity * 100:g} %"
 
 
 def _declined(study: Study) -> Answer:

@@ -22,7 +22,7 @@ from .overlaps import draw, overlaps
 TITLES = {
     "effective_density": "effective density",
     "effective_density.of_kept": "of the kept",
-    "layer_collapse.dead": "dead layers",
+    "layer_collapse.dead": "layers without weights",
     "layer_collapse.disconnected": "cut-off layers",
     "gradient_norm.change": "gradient norm ratio",
     "synflow_r.log10": "log10 R",

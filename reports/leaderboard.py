@@ -11,6 +11,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.board import REFERENCE, Board, board, caveats
 from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
 from pabench.words import span
 
@@ -27,6 +28,7 @@ class Shown:
     title: str
     board: Board
     dense: Interval | None
+    dense_flagged: Tally
     overall: bool
     remarks: tuple[str, ...]
     shuffles: dict[str, Judgement] | None
@@ -54,11 +56,13 @@ def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> 
     frame = rows[rows["ablation"] == ""]
     made = board(frame)
     criteria = [standing.criterion for standing in made.lines]
-    dense = frame.loc[(frame["criterion"] == DENSE) & frame["top1"].notna(), "top1"]
+    baseline = frame[frame["criterion"] == DENSE]
+    dense = baseline.loc[baseline["top1"].notna(), "top1"]
     return Shown(
         title=title,
         board=made,
         dense=mean_interval(dense) if len(dense) and not overall else None,
+        dense_flagged=tally(baseline["flags"]),
         overall=overall,
         remarks=_remarks(made),
         shuffles=judged(changes(rows), "shuffle", criteria) if shuffled else None,

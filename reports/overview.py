@@ -6,6 +6,7 @@ from pabench.report.frame import pruned, reference_lines
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.store.record import SOFTWARE
+from pabench.store.verdict import tally
 from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import STATUSES
 from pabench.words import count, environment_text, percent, plain, tallied
@@ -27,7 +28,7 @@ class Overview(Section):
             "overview.html.j2",
             total=len(frame),
             counts=counts,
-            flagged=int(frame["flags"].map(bool).sum()),
+            flagged=tally(frame["flags"]),
             facts=_facts(study),
             warnings=_warnings(study),
             suite=plain(study.manifest.get("suite", "")),
@@ -68,11 +69,9 @@ def _warnings(study: Study) -> list[str]:
     useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)
     if bad := int((frame["status"].isin(["failed", "skipped"]) & ~useless).sum()):
         found.append(f"{count(bad, 'cell')} failed or skipped; the table of all cells says why.")
-    flagged = frame[frame["flags"].map(bool)]
-    plain_or_ablation = flagged["criterion"].where(flagged["ablation"] == "", "ablation " + flagged["ablation"])
-    for name, rows in flagged.groupby(plain_or_ablation, sort=False):
-        flags = sorted({flag for flags in rows["flags"] for flag in flags})
-        found.append(f"{name}: {count(len(rows), 'cell')} flagged {', '.join(flags)}.")
+    plain_or_ablation = frame["criterion"].where(frame["ablation"] == "", "ablation " + frame["ablation"])
+    counts = {name: tally(rows["flags"]) for name, rows in frame.groupby(plain_or_ablation, sort=False)}
+    found += [f"{name}: {flagged}." for name, flagged in counts.items() if flagged]
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from pabench.report.section import Section
-from pabench.report.study import Study
-from pabench.suite.ablations import INAPPLICABLE, alike
+from pabench.report.study import Shared, Study
 from pabench.words import plain
 
-SHARED = {"weights": "initial weights", "order": "data order", "augmentation": "augmentation"}
+SHARED = {
+    "weights": "initial weights",
+    "order": "data order",
+    "augmentation": "augmentation",
+    "scoring_batch": "scoring batch",
+}
 
 
 @dataclass(frozen=True)
 class Paired:
-    """In how many blocks all cells share one thing: `equal` of `blocks`; `unknown` blocks have no hashes to compare.
+    """In how many blocks all cells share one thing: `equal` of `blocks`; in `unknown` ones some have no hash, in
+    `unchanged` ones an ablation has that of the plain cells.
 
     `unit` is what is counted, where an ablation or the number of images divides a block.
     """
@@ -27,11 +30,12 @@ class Paired:
     blocks: int
     unknown: int
     unit: str = "blocks"
+    unchanged: int = 0
 
     @property
     def unequal(self) -> int:
         """Blocks whose cells have hashes that differ."""
-        return self.blocks - self.equal - self.unknown
+        return self.blocks - self.equal - self.unknown - self.unchanged
 
 
 class Protocol(Section):
@@ -68,41 +72,31 @@ def _text(value: Any) -> str:
 
 
 def pairing(study: Study) -> list[Paired]:
-    """Whether the records of each block have equal hashes; scoring batches where the same number of images is asked.
-
-    Ablations that change one of these are compared with their like in that one. A cell that trains another network than
-    its block's has other weights by design.
-    """
-    known = study.frame[study.frame["key"].isin(list(study.records)) & (study.frame["kind"] != INAPPLICABLE)]
-    hashes = study.pairing.set_index(["part", "key"])["hash"]
-    others = [key for key, record in study.records.items() if "model" in (record.get("receipt") or {})]
-    same = known[~known["key"].isin(others)]
-    found = [
-        _paired(name, ["block"], same if field == "weights" else known, hashes, field) for field, name in SHARED.items()
-    ]
-    scored = known[known["batch"] > 0]
-    if len(scored):
-        found.append(_paired("scoring batch", ["block", "batch"], scored, hashes, "scoring_batch"))
-    return found
+    """In how many blocks the cells share each thing, by `Study.shared`, as `pabench status --pairing` has it."""
+    return [_paired(part, groups) for part in SHARED if (groups := [one for one in study.shared if one.part == part])]
 
 
 def unpaired(study: Study) -> list[str]:
     """In one sentence each: what cells of one block should share, and by their hashes do not."""
-    return [
-        f"{part.what[0].upper()}{part.what[1:]} differ within {part.unequal} of {part.blocks} {part.unit}: "
-        "what is called paired there is not."
-        for part in pairing(study)
-        if part.unequal
-    ]
+    found = []
+    for part in pairing(study):
+        what = f"{part.what[0].upper()}{part.what[1:]}"
+        if part.unequal:
+            where = f"{part.unequal} of {part.blocks} {part.unit}"
+            found.append(f"{what} differ within {where}: what is called paired there is not.")
+        if part.unchanged:
+            where = f"{part.unchanged} of {part.blocks} {part.unit}"
+            found.append(f"{what} of an ablation are those of the plain cells in {where}: it changed nothing.")
+    return found
 
 
-def _paired(what: str, by: list[str], cells: pd.DataFrame, hashes: pd.Series, part: str) -> Paired:
-    like = cells.assign(like=[alike(ablation, part) for ablation in cells["ablation"]])
-    like["hash"] = [hashes.get((part, key), "") for key in cells["key"]]
-    groups = like.groupby([*by, "like"], sort=False)["hash"].agg(set)
-    unknown = sum("" in values for values in groups)
-    equal = sum(len(values) == 1 and "" not in values for values in groups)
+def _paired(part: str, groups: list[Shared]) -> Paired:
+    equal = sum(one.proven for one in groups)
+    unchanged = sum(one.unchanged for one in groups)
+    unknown = sum(one.nameless > 0 and len(one.hashes) < 2 and not one.unchanged for one in groups)
+    apart = list(dict.fromkeys(one.ablation for one in groups if one.ablation))
     parts = ["groups of cells"]
-    parts += ["that ask for as many images"] if "batch" in by else []
-    parts += [f"({', '.join(found)} apart)"] if (found := [x for x in like["like"].unique() if x]) else []
-    return Paired(what, equal, len(groups), unknown, " ".join(parts) if len(parts) > 1 else "blocks")
+    parts += ["that ask for as many images"] if part == "scoring_batch" else []
+    parts += [f"({', '.join(apart)} apart)"] if apart else []
+    unit = " ".join(parts) if len(parts) > 1 else "blocks"
+    return Paired(SHARED[part], equal, len(groups), unknown, unit, unchanged)

@@ -11,6 +11,8 @@ from pabench.networks.kinds import INCLUDED
 from pabench.store.verdict import HEALTHY, some
 from pabench.words import count, percentage
 
+UNSEEN = "a later one may fail; with -c NAME all are, as far as two minutes last"
+
 
 def describe(found: Checkup) -> str:
     """The checkup in lines, for people."""
@@ -24,6 +26,7 @@ def describe(found: Checkup) -> str:
         lines += ["", "why", *(f"  {name}: {detail}" for name, detail in why)]
     if found.suite:
         lines += ["", "remedy, for a suite (tried: the last column)", *(f"  {line}" for line in found.suite)]
+    lines += _unseen(found.rows)
     left = [row.name for row in found.rows if row.after.finding.verdict != HEALTHY]
     if left:
         lines += ["", f"no remedy makes these healthy: {', '.join(left)}; leave them out, or read their flags"]
@@ -56,6 +59,19 @@ def _after(row: Row) -> str:
         return ""
     verdict, zeros, infinite, dead, _ = _cells(row.after)
     return f"{verdict}: {zeros} zero, {infinite} not finite, {dead} dead"
+
+
+def _unseen(rows: Sequence[Row]) -> list[str]:
+    """The criteria whose rounds were not all looked at."""
+    shown = [row.after.finding if row.better else row.before.finding for row in rows]
+    unseen = [
+        f"{row.name} ({found.seen} of {found.rounds})"
+        for row, found in zip(rows, shown, strict=True)
+        if found.seen < found.rounds and not found.reason and not found.non_finite
+    ]
+    if not unseen:
+        return []
+    return ["", f"rounds that were looked at: {', '.join(unseen)}; {UNSEEN}"]
 
 
 def _unprunable(found: Checkup) -> list[str]:

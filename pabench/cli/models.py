@@ -15,6 +15,9 @@ from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 from pabench.words import NOTHING, percent, seconds, size
 
+ROUNDS_SECONDS = 120.0
+"""What `pabench doctor -c` spends on the rounds of a criterion after the first, and again on those with its remedy."""
+
 if TYPE_CHECKING:
     from pabench.run.trial import Trial
 
@@ -112,8 +115,9 @@ def doctor(
     arguments.load_plugins(plugin)
     spec = ModelSpec(model, arguments.model_args(model_arg), stem, zeros)
     criteria = arguments.criteria(criterion, param)
-    numbers = getattr(torch, dtype)
-    found = check_up(spec, (channels, side, side), criteria, classes=classes, dtype=numbers, include=include or ())
+    shape, limit = (channels, side, side), ROUNDS_SECONDS if criteria else 0.0
+    numbers, kinds = getattr(torch, dtype), include or ()
+    found = check_up(spec, shape, criteria, classes=classes, dtype=numbers, include=kinds, seconds=limit)
     say(json.dumps(found.to_json(), indent=2) if as_json else describe(found))
     raise typer.Exit(found.exit_code)
 

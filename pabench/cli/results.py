@@ -12,6 +12,7 @@ import typer
 from pabench.cli.arguments import AsJson, Folder
 from pabench.cli.terminal import say
 from pabench.errors import DataError, RefusedError, SuiteError
+from pabench.store.verdict import Tally
 from pabench.suite.cell import STATUSES
 
 
@@ -99,7 +100,8 @@ def status_text(found: Mapping[str, Any]) -> str:
     """What became of the cells, in lines."""
     lines = [f"{found['study']}: {found['cells']} cells: {', '.join(f'{found[name]} {name}' for name in STATUSES)}"]
     lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
-    lines += [f"  flagged {flag}: {n}" for flag, n in found["flags"].items()]
+    if found["flagged"]:
+        lines.append(f"  {Tally(found['flagged'], found['flags'])}")
     lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
     if pairing := found.get("pairing"):
         verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"

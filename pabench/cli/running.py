@@ -21,6 +21,7 @@ from pabench.run.engine import Outcome
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
 from pabench.store.store import Store
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import Cell
 from pabench.words import count, one_line
 
@@ -59,11 +60,18 @@ def _watch(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, A
 def _finish(session: Session, plan: tasks.Plan) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
-    say(f"cells: {', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}")
+    flagged = _flagged(session)
+    told = [*(f"{n} {status}" for status, n in sorted(statuses.items())), *([str(flagged)] if flagged else [])]
+    say(f"cells: {', '.join(told)}")
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
     say(f"report: {write(session.store.folder)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
+
+
+def _flagged(session: Session) -> Tally:
+    records = (session.store.get("records", cell.key) for cell in session.chosen)
+    return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
 
 
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:

@@ -118,11 +118,13 @@ def check_up(
     classes: int = 10,
     dtype: torch.dtype = torch.float64,
     include: Sequence[str] = (),
+    seconds: float = 0.0,
 ) -> Checkup:
     """A checkup of a model, as timm builds it with what `spec` says, on random images (C, H, W) = `shape`.
 
-    `criteria` are (name, parameters), none: all that are installed; `include` as in `prunable_weights`. SuiteError: an
-    unknown model, criterion or kind of weights, or images that the model does not take.
+    `criteria` are (name, parameters), none: all that are installed; `include` as in `prunable_weights`. `seconds` are
+    what the rounds after the first of each may take, and as many with the remedy. SuiteError: an unknown model,
+    criterion or kind of weights, or images that the model does not take.
     """
     classes_by_name: dict[str, Any] = registry.group("criteria").classes
     named = list(criteria) or [(name, {}) for name, cls in sorted(classes_by_name.items()) if not cls.reference_line]
@@ -130,10 +132,16 @@ def check_up(
     module = patient.module(spec)
     network = Network(module, dtype=dtype, include=include)
     before = [patient.examined(Treatment(name, given, spec)) for name, given in named]
+    before = [patient.seen_through(found, seconds) for found in before]
     after = [patient.treat(ill) for ill in before]
     # A suite is easiest read with one model for all its criteria: the one that needed most.
     prescribed = max((healed.model for healed in after), key=lambda model: _changes(spec, model))
     after = [_shared(patient, healed, prescribed) for healed in after]
+    # what is told heals in every round, as far as they are looked at
+    after = [
+        ill if healed is ill else patient.seen_through(healed, seconds)
+        for ill, healed in zip(before, after, strict=True)
+    ]
     return Checkup(
         model=spec,
         by_run=models.resolve(spec, classes, shape),

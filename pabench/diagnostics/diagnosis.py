@@ -54,6 +54,41 @@ def diagnose(
     return replace(found, total=total, layers=len(network.weights), seconds=clock(network.device) - began)
 
 
+def rounds_seen(
+    first: Finding,
+    network: Network,
+    rule: Criterion,
+    batches: Sequence[Batch],
+    *,
+    seed: int,
+    input_shape: Sequence[int],
+    sources: Sources | None = None,
+    seconds: float,
+) -> Finding:
+    """The finding of a first round, with what the later ones to density 0.1 add, as far as the `seconds` last.
+
+    What a later round fails with is why the criterion cannot be used: its cells would fail with it.
+    """
+    if not ranks(rule) or first.reason or first.non_finite or rule.steps == 1:
+        return first
+    if not seconds:
+        return replace(first, rounds=rule.steps)
+    began, seen, where = clock(network.device), 0, f"of {rule.steps} to sparsity {1 - TRIED_DENSITY:g}"
+    try:
+        with scoring_mode(network.device):
+            ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
+            for each in rule.rounds(ctx, TRIED_DENSITY):
+                seen += 1
+                if infinite := sum(int((~s.isfinite()).sum()) for s in each.scores.values()):
+                    first = replace(first, non_finite=infinite, doubts=f"these in round {seen} {where}")
+                if infinite or clock(network.device) - began > seconds:
+                    break
+    except Exception as error:  # a plugin's own, or torch's: a run would end here, too
+        reason = f"in round {seen + 1} {where}: {_reason(error)}"
+        first = Finding(total=first.total, layers=first.layers, reason=reason, seconds=first.seconds)
+    return replace(first, rounds=rule.steps, seen=max(1, seen))
+
+
 def _found(rule: Criterion, ctx: ScoreContext) -> Finding:
     if reason := rule.declines(ctx):
         return Finding(reason=f"{DECLINES}{reason}")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pabench import registry
-from pabench.diagnostics.diagnosis import diagnose
+from pabench.diagnostics.diagnosis import diagnose, rounds_seen
 from pabench.errors import SuiteError
 from pabench.networks import models
 from pabench.networks.network import Network, Tensors
@@ -77,22 +77,30 @@ class Patient:
     def examined(self, treatment: Treatment) -> Treatment:
         """The treatment with what one scoring pass finds."""
         rule = _quick(treatment.name, treatment.given)
-        dtype = getattr(torch, treatment.dtype) if treatment.dtype else self.dtype
+        return replace(treatment, finding=diagnose(*self._asked(treatment, rule), **self._given(treatment, rule)))
 
+    def seen_through(self, treatment: Treatment, seconds: float) -> Treatment:
+        """The treatment with what the rounds after the first find, as far as the `seconds` last."""
+        rule = registry.criterion(treatment.name, treatment.given)
+        more = self._given(treatment, rule)
+        finding = rounds_seen(treatment.finding, *self._asked(treatment, rule), **more, seconds=seconds)
+        return replace(treatment, finding=finding)
+
+    def _asked(self, treatment: Treatment, rule: Criterion) -> tuple[Network, Criterion, Sequence[Batch]]:
+        module, dtype = self.module(treatment.model), self._dtype(treatment)
+        network = Network(module, bn=rule.bn, dtype=dtype, include=self.include)
+        return network, rule, self.batches(rule)
+
+    def _given(self, treatment: Treatment, rule: Criterion) -> dict[str, Any]:
         def redraw(seed: int) -> Tensors:
             module = models.build(treatment.model, self.classes, self.shape, seed).to(self.device)
-            other = Network(module, bn=rule.bn, dtype=dtype, include=self.include)
+            other = Network(module, bn=rule.bn, dtype=self._dtype(treatment), include=self.include)
             return {**other.rest, **other.weights}
 
-        finding = diagnose(
-            Network(self.module(treatment.model), bn=rule.bn, dtype=dtype, include=self.include),
-            rule,
-            self.batches(rule),
-            seed=self.seed,
-            input_shape=self.shape,
-            sources=Sources(redraw=redraw),
-        )
-        return replace(treatment, finding=finding)
+        return {"seed": self.seed, "input_shape": self.shape, "sources": Sources(redraw=redraw)}
+
+    def _dtype(self, treatment: Treatment) -> torch.dtype:
+        return getattr(torch, treatment.dtype) if treatment.dtype else self.dtype
 
     def treat(self, ill: Treatment) -> Treatment:
         """The remedies in a fixed order, each kept where it makes better, until the criterion is healthy."""

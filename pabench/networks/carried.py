@@ -22,6 +22,10 @@ from pabench.networks.operations import Operation, named
 LIMIT = 32
 """Powers of two that a tensor's largest number may be away from 1 before they move into its exponent: in float32, which
 ends at 2^127, a product of two such tensors still has room for a layer's sum."""
+NOTHING = 2.0**-100
+"""Beside numbers of about 1 a divisor below this is what is left of an epsilon; its inverse nears float32's end."""
+FAR = 100
+"""The exponent from which on what is added to zeros nears the end of float32, 2^-126; up to it, all bits are held."""
 HUGE = 60
 """The exponent from which on a bounded or slowly growing function is at its limit: float64 has 53 digits."""
 
@@ -67,18 +71,28 @@ def _product(func: Operation, *args: Any, **kwargs: Any) -> Any:
 
 
 def _quotient(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
-    return _normal(func(a, b, **kwargs), _exponent(a) - _exponent(b))
+    """0 where 0 is divided by next to nothing: a norm's epsilon beside numbers of 2^200 is below the type's range."""
+    e = _exponent(a) - _exponent(b)
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        nothing = (a == 0) & (b.abs() < NOTHING)
+        if nothing.any():  # the slope there, 1/0, is that of weights which are 0, and times 0 it is no number
+            b = torch.where(nothing, torch.ones_like(b), b)
+    return _normal(func(a, b, **kwargs), e)
 
 
 def _sum(func: Operation, a: Any, b: Any, **kwargs: Any) -> Any:
     """Both at the larger exponent. The left one of an in-place sum is changed in place."""
-    e = max(_exponent(a), _exponent(b))
     in_place = func.__name__ in ("add_", "sub_")
+    if _exponent(a) != _exponent(b):
+        a, b = _carry(a, 0) if in_place and _exponent(a) > FAR and _any_nothing(a) else _grounded(a), _grounded(b)
+    e = max(_exponent(a), _exponent(b))
     left = a.mul_(2.0 ** (_exponent(a) - e)) if in_place and _exponent(a) != e else _at(a, e)
     return _normal(_carry(func(left, _at(b, e), **kwargs), e), e)
 
 
 def _joined(func: Operation, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
+    if len(set(map(_exponent, tensors))) > 1:
+        tensors = [_grounded(t) for t in tensors]
     e = max(map(_exponent, tensors))
     return _carry(func(_at(tensors, e), *args, **kwargs), e)
 
@@ -91,15 +105,19 @@ def _where(func: Operation, condition: Any, input: Any, other: Any) -> Any:
 def _layer(func: Operation, x: Tensor, w: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
     """A convolution or linear layer; the bias is 2^e times smaller where the input is 2^e times larger."""
     e = _exponent(x) + _exponent(w)
+    e = 0 if bias is not None and e > FAR and _any_nothing(x, w) else e
     return _normal(func(x, w, _at(bias, e), *args, **kwargs), e)
 
 
-def _batch_norm(func: Operation, x: Tensor, mean: Any, var: Any, *, bias: Any, training: bool, **kwargs: Any) -> Tensor:
+def _batch_norm(
+    func: Operation, x: Tensor, mean: Any, var: Any, *, weight: Any, bias: Any, training: bool, **kwargs: Any
+) -> Tensor:
     """With stored statistics: a scale, and a shift that is 2^e times smaller where the input is 2^e times larger."""
     if training:
-        return _as_numbers(func, x, mean, var, bias=bias, training=training, **kwargs)
+        return _as_numbers(func, x, mean, var, weight=weight, bias=bias, training=training, **kwargs)
     e = _exponent(x)
-    return _normal(func(x, _at(mean, e), var, bias=_at(bias, e), training=training, **kwargs), e)
+    e = 0 if e > FAR and _any_nothing(x, weight) else e
+    return _normal(func(x, _at(mean, e), var, weight=weight, bias=_at(bias, e), training=training, **kwargs), e)
 
 
 def _padded(func: Operation, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
@@ -184,13 +202,23 @@ def _normal(result: Any, e: int) -> Any:
     if not isinstance(result, Tensor) or not result.is_floating_point() or not result.numel():
         return carried
     k = _size(result)
-    return _carry(result * 2.0**-k, e + k) if abs(k) > LIMIT else carried
+    return _carry(_shifted(result, -k), e + k) if abs(k) > LIMIT else carried
 
 
 def _size(x: Tensor) -> int:
     """The power of two next above the largest number."""
     largest = float(x.detach().abs().max())
     return math.frexp(largest)[1] if 0 < largest < math.inf else 0
+
+
+def _any_nothing(*factors: Any) -> bool:
+    """Whether a tensor is 0 throughout, as a layer that is pruned away and what is behind it: so is their product."""
+    return any(isinstance(x, Tensor) and not x.detach().any() for x in factors)
+
+
+def _grounded(x: Any) -> Any:
+    """0 * 2^e as the 0 it is: beside e, what is added to it (a bias, an epsilon, another branch) would vanish."""
+    return _carry(_shifted(x, _exponent(x)), 0) if _exponent(x) > FAR and _any_nothing(x) else x
 
 
 def _shifted(x: Tensor, k: int) -> Tensor:

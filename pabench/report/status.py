@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pandas as pd
 from pabench.errors import SuiteError
 from pabench.report.folders import read
 from pabench.report.frame import title
+from pabench.report.study import Shared
+from pabench.store.verdict import tally
 from pabench.suite.cell import STATUSES
-from pabench.words import one_line, plain
+from pabench.words import count, one_line, plain
 
 
 def counts(folder: Path) -> dict[str, Any]:
@@ -25,13 +28,14 @@ def counts(folder: Path) -> dict[str, Any]:
         for record in study.records.values()
         if "bank" in record
     )
-    flagged = Counter(flag["flag"] for record in study.records.values() for flag in record.get("flags", ()))
+    flagged = tally(study.frame["flags"])
     return {
         "study": study.manifest["name"],
         "cells": len(study.frame),
         **{status: by_status[status] for status in STATUSES},
         "banks": dict(banked),
-        "flags": dict(flagged),
+        "flagged": flagged.cells,
+        "flags": dict(flagged.by_flag),
         "failures": [{"cell": title(row), "why": one_line(f"{row.kind}: {row.message}")} for row in failed],
     }
 
@@ -42,22 +46,24 @@ def pairings(folder: Path) -> dict[str, Any]:
     An ablation that changes one of these is compared with its like in that one, and must differ from the plain cells:
     it stands `apart`.
     """
-    known, unpaired = read(folder).pairing, []
-    for (block, part), rows in known.groupby(["block", "part"], sort=False):
-        hashes = rows.groupby("like", sort=False)["hash"].agg(set)
-        for ablation, values in hashes.items():
-            where = f"block {block[:12]}{f' ({ablation})' if ablation else ''}: {part}"
-            if len(values) > 1:
-                unpaired.append(f"{where} has {len(values)} different hashes")
-            if ablation and values & hashes.get("", set()):
-                unpaired.append(f"{where} is that of the plain cells, which the ablation should have changed")
-    apart = known[known["like"] != ""]
+    study = read(folder)
+    apart = {f"{one.ablation} in {one.part}" for one in study.shared if one.ablation}
     return {
-        "blocks": known["block"].nunique(),
-        "cells": known["key"].nunique(),
-        "unpaired": unpaired,
-        "apart": sorted(set(apart["like"] + " in " + apart["part"])),
+        "blocks": study.pairing["block"].nunique(),
+        "cells": study.pairing["key"].nunique(),
+        "unpaired": [line for one in study.shared for line in _unproven(one)],
+        "apart": sorted(apart),
     }
+
+
+def _unproven(one: Shared) -> Iterator[str]:
+    where = f"block {one.block[:12]}{f' ({one.ablation})' if one.ablation else ''}: {one.part}"
+    if len(one.hashes) > 1:
+        yield f"{where} has {len(one.hashes)} different hashes"
+    if one.nameless:
+        yield f"{where} has {count(one.nameless, 'finished cell')} without a hash"
+    if one.unchanged:
+        yield f"{where} is that of the plain cells, which the ablation should have changed"
 
 
 def load(folder: str | Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +12,31 @@ from typing import Any
 import pandas as pd
 
 from pabench.store.figures import Measurements
+from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What cells of a `block` should share of a `part` of the pairing, and the hashes they have of it.
+
+    They are the plain cells and, where an `ablation` changes the part, those of the ablation by themselves; of scoring
+    batches those that ask for as many images. `nameless` finished cells have no hash. `unchanged`: the hash of the
+    ablation is that of the plain cells.
+    """
+
+    part: str
+    block: str
+    ablation: str
+    hashes: frozenset[str]
+    nameless: int
+    unchanged: bool
+
+    @property
+    def proven(self) -> bool:
+        return len(self.hashes) == 1 and not self.nameless and not self.unchanged
 
 
 @dataclass(frozen=True)
@@ -59,6 +82,32 @@ class Study:
             hashes = self.records.get(key, {}).get("pairing") or {}
             rows += [(key, block, part, alike(ablation, part), value) for part, value in hashes.items() if value]
         return pd.DataFrame(rows, columns=["key", "block", "part", "like", "hash"])
+
+    @cached_property
+    def shared(self) -> list[Shared]:
+        """What is paired and what is not, part by part.
+
+        A cell that failed or was declined before its training has no hashes and no result: it takes no part. One that
+        trains another network than its block's has other weights by design.
+        """
+        hashes: dict[tuple[str, str, int, str], list[str]] = defaultdict(list)
+        columns = ["key", "block", "ablation", "status", "batch"]
+        for key, block, ablation, status, images in self.frame[columns].itertuples(index=False):
+            record = self.records.get(key, {})
+            other_network = "model" in (record.get("receipt") or {})
+            for part in PARTS:
+                value = (record.get("pairing") or {}).get(part, "")
+                scored = part == "scoring_batch"
+                if (scored and not images) or (part == "weights" and other_network):
+                    continue
+                if value or status == "ok":
+                    hashes[part, block, images if scored else 0, alike(ablation, part)].append(value)
+        found = []
+        for (part, block, images, ablation), values in hashes.items():
+            own = frozenset(values) - {""}
+            plain = set(hashes.get((part, block, images, ""), ())) if ablation else set()
+            found.append(Shared(part, block, ablation, own, values.count(""), bool(own & plain)))
+        return sorted(found, key=lambda one: PARTS.index(one.part))
 
     def columns(self, metric: str) -> list[str]:
         """The frame's columns with the numbers of a metric."""

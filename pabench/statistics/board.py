@@ -10,6 +10,7 @@ import pandas as pd
 from pabench.statistics.intervals import Interval, mean_interval, separated_pairs, stratified_interval, stratified_mean
 from pabench.statistics.paired import Differences, by_task, differences, stratified
 from pabench.statistics.ranking import ordered, rank_range, tie_groups
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
 
 REFERENCE = "random"
@@ -36,10 +37,14 @@ class Standing:
         return self.rank.mean if self.rank else None
 
     @property
-    def flagged(self) -> dict[float, tuple[str, ...]]:
-        """The flags of finished cells by sparsity."""
-        flagged = self.cells[(self.cells["status"] == "ok") & self.cells["flags"].map(bool)]
-        return {s: tuple(" + ".join(flags) for flags in group["flags"]) for s, group in flagged.groupby("sparsity")}
+    def flagged(self) -> dict[float, Tally]:
+        """Flagged cells by sparsity, where there are any."""
+        counts = {s: tally(group["flags"]) for s, group in self.cells.groupby("sparsity")}
+        return {s: found for s, found in counts.items() if found}
+
+    @property
+    def all_flagged(self) -> Tally:
+        return tally(self.cells["flags"])
 
     def count(self, status: str) -> int:
         return int((self.cells["status"] == status).sum())

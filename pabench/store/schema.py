@@ -129,6 +129,15 @@ class Result(Part):
     flops: Size
 
 
+class Logits(Part):
+    """Of the trained network on the test images: how many classes it gives, and by what part of the largest logit those
+    of two images differ at most; where it is one class, also the kept weights on a path."""
+
+    classes: Count
+    spread: Positive | None
+    effective_weights: Count | None = None
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
@@ -163,6 +172,7 @@ class Record(Outcome):
     environment: dict[str, str | int | float | bool | None]
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     result: Result | None
+    logits: Logits | None = None
     bank: Bank | None = None
 
 

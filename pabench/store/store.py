@@ -27,6 +27,7 @@ from typing import Any, Literal, TypeVar
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files
 from pabench.store.envelope import MAX_BYTES, parse, seal, unseal
+from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
 Kind = Literal["records", "receipts", "checks", "metrics"]
@@ -41,7 +42,7 @@ MAX_MASK_BYTES = 2**30
 
 
 # What may differ between two executions of one cell. Everything else must not.
-VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank"})
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits"})
 
 
 # A study whose manifest differs in these alone was merely started again.
@@ -229,8 +230,12 @@ class Store:
 
 
 def outcome(record: Mapping[str, Any]) -> str:
-    """What two executions of one cell must share, as canonical JSON."""
-    return _text(record, VOLATILE)
+    """What two executions of one cell must share, as canonical JSON.
+
+    Without the flag of a dead network, which follows from its logits: older records have neither.
+    """
+    flags = [flag for flag in record.get("flags", ()) if flag["flag"] != DEAD]
+    return _text({**record, "flags": flags}, VOLATILE)
 
 
 def _record(key: str, data: bytes) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from pabench.words import count
 
 HEALTHY, DOUBTFUL, DEGENERATE, UNSUPPORTED = "healthy", "doubtful", "degenerate", "unsupported"
 WORST_FIRST = (UNSUPPORTED, DEGENERATE, DOUBTFUL, HEALTHY)
@@ -16,6 +19,12 @@ ARBITRARY_TIES = 0.01
 """Share of the kept weights that owe their place to the order of the parameters alone from which a mask is flagged."""
 OF_BANK = "other-environment"
 """The flag of a cell that was taken from a bank of another environment; no receipt has it."""
+DEAD = "dead"
+"""The flag of a trained network whose logits are the same whatever the image. A collapsed one has a layer without
+weights, and may live: a shortcut leads around the layer."""
+ROUNDING, COARSE = 1e-4, 0.03
+"""Up to this part of the largest logit, logits of two images differ by rounding alone: in float32, and in bfloat16. Two
+equal rows of a matrix product may come out a few units of the last place apart, and later sums cancel some digits."""
 UNDERIVED = ("doubtful", OF_BANK)
 """Flags that no number of a receipt gives: what the criterion says of the network, and what `run --bank` says."""
 
@@ -27,7 +36,8 @@ class Finding:
     `total` weights in `layers` layers; `zeros` scores exactly 0, `non_finite` infinite or no number; `dead` layers by
     name whose scores are all 0. `flat` holds the share of activations where a clamp or a gate is flat, by operation.
     `doubts` is what the criterion itself says; `reason` why it could not score at all: declined, or an error.
-    `seconds` are those of the scoring.
+    `seconds` are those of the scoring. Of the criterion's `rounds` so many were `seen`: the first scores the dense
+    network, and a later one may fail where much is pruned.
     """
 
     total: int = 0
@@ -39,6 +49,8 @@ class Finding:
     doubts: str = ""
     reason: str = ""
     seconds: float = 0.0
+    rounds: int = 1
+    seen: int = 1
 
     @property
     def verdict(self) -> str:
@@ -127,6 +139,49 @@ def flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
     if receipt["dead_layers"]:
         found["collapsed"] = ", ".join(receipt["dead_layers"])
     return [{"flag": flag, "detail": detail} for flag, detail in found.items()]
+
+
+def dead(logits: Mapping[str, Any] | None, precision: str) -> list[dict[str, str]]:
+    """The flag of a dead network, from what a record says of its logits on the test images; [] for a live one.
+
+    Older records say nothing. A network that gives one class to all images is dead if no kept weight lies on a path
+    from the input to a logit, or if the logits differ by rounding alone.
+    """
+    if not logits or logits["classes"] != 1:
+        return []
+    spread, on_paths = logits["spread"], logits.get("effective_weights")
+    if on_paths == 0:
+        why = "no kept weight lies on a path from the input to a logit"
+    elif spread is not None and spread <= (COARSE if precision == "bfloat16" else ROUNDING):
+        left = f" ({count(on_paths, 'kept weight')} on paths)" if on_paths else ""
+        why = f"training left no unit that an image moves{left}"
+    else:
+        return []
+    return [{"flag": DEAD, "detail": f"every test image gets the same logits, and one class: {why}"}]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many cells are flagged, and how many with each flag; a cell may have several."""
+
+    cells: int
+    by_flag: Mapping[str, int]
+
+    def __bool__(self) -> bool:
+        return self.cells > 0
+
+    def __str__(self) -> str:
+        return f"{self.cells} flagged ({', '.join(f'{flag} {n}' for flag, n in self.by_flag.items())})"
+
+
+def tally(flags: Iterable[Iterable[str]]) -> Tally:
+    """The one count of flagged cells, from the flags of each cell.
+
+    >>> print(tally([("collapsed", "dead"), (), ("dead",)]))
+    2 flagged (collapsed 1, dead 2)
+    """
+    each = [set(of_cell) for of_cell in flags]
+    return Tally(sum(map(bool, each)), dict(sorted(Counter(flag for of_cell in each for flag in of_cell).items())))
 
 
 def remedy_of(found: Mapping[str, Any]) -> str:

@@ -33,11 +33,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Top-1 and top-5 accuracy in percent (top-5 of fewer than five classes is 100) and mean cross-entropy."""
+    """Top-1 and top-5 accuracy in percent (top-5 of fewer than five classes is 100) and mean cross-entropy.
+
+    `classes` are given to at least one image. `spread`: the most that a logit differs between two images, in parts of
+    the largest logit; None of a single image, and of infinite logits.
+    """
 
     top1: float
     top5: float
     loss: float
+    classes: int
+    spread: float | None
 
 
 def train(
@@ -137,6 +143,7 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
     model.eval()
     top1 = top5 = 0
     total = 0.0
+    given, lowest, highest = [], [], []
     for x, y in loader(
         source.split,
         batch_size=max(recipe.batch_size, 256),
@@ -149,14 +156,27 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
         with precision(recipe, device):
             logits = model(x)
         logits = logits.float()
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
+        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        best = ranked == y[:, None]
+        given.append(ranked[:, 0].unique())
+        lowest.append(logits.amin(0))
+        highest.append(logits.amax(0))
         top1 += int(best[:, 0].sum())
         top5 += int(best.any(1).sum())
         total += float(F.cross_entropy(logits, y, reduction="sum"))
     n = len(source.split)
     if not math.isfinite(total):
         raise DivergedError(f"the test loss is {total / n} after the last epoch")
-    return Evaluation(100 * top1 / n, 100 * top5 / n, total / n)
+    classes = torch.cat(given).unique().numel()
+    spread = _spread(torch.stack(lowest).amin(0), torch.stack(highest).amax(0)) if n > 1 else None
+    return Evaluation(100 * top1 / n, 100 * top5 / n, total / n, classes, spread)
+
+
+def _spread(lowest: Tensor, highest: Tensor) -> float | None:
+    """The largest difference of a class's logits in parts of the largest logit; None where one is infinite."""
+    largest = float(torch.maximum(highest.abs(), lowest.abs()).max())
+    widest = float((highest - lowest).max())
+    return (widest / largest if largest else 0.0) if math.isfinite(widest) and math.isfinite(largest) else None
 
 
 def channels_last(model: nn.Module, recipe: Recipe, device: torch.device) -> bool:

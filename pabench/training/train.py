@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import nn
 
-from pabench.errors import Aborted, DataError
+from pabench.errors import Aborted, DataError, PluginError
+from pabench.networks.liveness import effective
 from pabench.networks.models import weights_digest
-from pabench.networks.network import Tensors
+from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.networks.size import flops, parameters
 from pabench.scoring.masks import unpack
 from pabench.scoring.meter import Meter
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
 from pabench.store.store import Store
+from pabench.store.verdict import dead
 from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
@@ -84,12 +85,16 @@ def _trained(
         curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
     with Meter(device) as testing:
         outcome = evaluate(module, block.test, cell.recipe, device=device)
+    logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
+    if masks and outcome.classes == 1:  # only then can no path be left: other cells are spared the search
+        logits["effective_weights"] = _effective_weights(block, masks)
     return {
         "status": "ok",
         "pairing": pairing,
         "receipt": receipt.get("receipt"),
-        "flags": receipt.get("flags", []),
-        "result": {**asdict(outcome), "curve": curve, **sizes},
+        "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
+        "result": {"top1": outcome.top1, "top5": outcome.top5, "loss": outcome.loss, "curve": curve, **sizes},
+        "logits": logits,
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,
@@ -97,6 +102,16 @@ def _trained(
             "evaluation_seconds": testing.seconds,
         },
     }
+
+
+def _effective_weights(block: Block, masks: Tensors) -> int | None:
+    """How many kept weights lie on a path from the input to a logit; None where paths are not known."""
+    network = Network(block.network().to(block.device))
+    try:
+        with scoring_mode(network.device):
+            return sum(int(e.sum()) for e in effective(network, masks, block.shape).values())
+    except PluginError:
+        return None
 
 
 def _ended(cell: Cell, receipt: Mapping[str, Any]) -> dict[str, Any]:

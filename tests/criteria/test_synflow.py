@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+
 import pytest
 import torch
+from pabench_criteria.synflow import SynFlow
 from torch import nn
 
 import pabench
+from pabench.networks import models
+from pabench.networks.network import Network, scoring_mode
+from pabench.networks.rewire import Rewired
+from pabench.scoring.pruning import context
+from pabench.suite.specs import ModelSpec
 
 
 def test_scores_the_sum_over_paths_through_each_weight():
@@ -88,3 +97,24 @@ def test_a_layernorm_takes_the_positivity_and_can_be_reduced_to_its_scale():
     assert scores["0.weight"].tolist() == [[2.0, 4.0], [2.5, 2.5]]
     assert scores["2.weight"].tolist() == [[6.0, 5.0]]
     assert healthy.receipt["parameters"]["norms"] == "scale"
+
+
+def test_linear_attention_has_scores_when_a_head_is_pruned_away():
+    """In round 4 of the zoo's 100 no query is left of some heads: 0 / (0 + 1e-5) beside 2^138 in timm's own float32.
+
+    Without the cast to float32 all of it is within float64, and the plain scores say what the carried ones must be.
+    """
+    module = models.build(ModelSpec("efficientvit_b0"), 10, (3, 32, 32), 0)
+    unlimited = {"clamps": "off", "norms": "scale", "range": "unlimited"}
+    rule, plain = SynFlow(**unlimited), SynFlow(**unlimited | {"range": "dtype"})
+    with scoring_mode(torch.device("cpu")):
+        ctx = context(Network(module), rule, (), seed=0, input_shape=(3, 32, 32))
+        *_, third, fourth = islice(rule.rounds(ctx, 0.1), 4)
+        with Rewired({"float": lambda x: x}):
+            expected = plain.score(replace(ctx, mask={n: m.double() for n, m in third.selection.masks.items()}))
+
+    carried, wide = (torch.cat([s.flatten() for s in scores.values()]) for scores in (fourth.scores, expected))
+    assert carried.isfinite().all()
+    assert torch.equal(carried == 0, wide == 0)
+    # of the largest score: the slope of a quotient is the difference of two float32 numbers
+    torch.testing.assert_close(carried / carried.max(), wide / wide.max(), rtol=1e-4, atol=1e-6)

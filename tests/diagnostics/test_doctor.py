@@ -395,3 +395,54 @@ def test_the_zoo_can_be_scored_with_the_remedies_of_its_suite(entry):
         assert not found.reason, (name, found.reason)
         assert found.non_finite == 0, name
         assert found.zeros < found.total / 2, (name, found.detail)
+
+
+# --- Rounds -----------------------------------------------------------------------------------------------------------
+
+LATE = """
+from dataclasses import dataclass
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
+
+@dataclass(frozen=True, kw_only=True)
+class Late(ScoreCriterion):
+    name = "late"
+    remedies = ({"more": "0"},)
+    steps: int = 5
+    more: str = "nan"
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        return {n: w.abs() + (float(self.more) if ctx.round == 2 else 0) for n, w in ctx.kept.items()}
+"""
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("more", "verdict", "told"),
+    [
+        ("'nan'", "unsupported", "in round 3 of 5 to sparsity 0.9: PluginError: "),
+        ("'inf'", "degenerate", "these in round 3 of 5 to sparsity 0.9"),
+    ],
+)
+def test_a_later_round_that_fails_is_found_with_its_number_and_the_remedy_is_seen_through(
+    tmp_path, more, verdict, told
+):
+    (tmp_path / "late.py").write_text(LATE)
+    words = ["doctor", "resnet8", "--size", "8", "--plugin", str(tmp_path / "late.py")]
+
+    said = CliRunner().invoke(app, [*words, "-c", f"{{name: late, more: {more}}}", "--json"])
+
+    (row,) = json.loads(said.stdout)["criteria"]
+    assert row["verdict"] == verdict
+    assert told in row["detail"]
+    assert row["remedy"]["criterion"] == '{name: late, more: "0"}'
+    assert (row["remedy"]["after"]["verdict"], row["remedy"]["after"]["seen"]) == ("healthy", 5)
+
+
+def test_rounds_that_nobody_looked_at_are_told():
+    spec, iterative = ModelSpec("resnet8"), [("synflow", {"steps": 4}), ("snip", {})]
+
+    first, all_of_them = (check_up(spec, (3, 8, 8), iterative, seconds=limit) for limit in (0.0, 60.0))
+
+    assert "rounds that were looked at: synflow (1 of 4); a later one may fail" in describe(first)
+    assert [row.before.finding.seen for row in all_of_them.rows] == [4, 1]
+    assert "rounds that were looked at" not in describe(all_of_them)

@@ -133,3 +133,55 @@ def test_an_operation_it_does_not_know_gets_the_number_itself():
     assert (y.item(), y._carried_exponent) == (0.5, 41)
     assert (root.item(), getattr(root, "_carried_exponent", 0)) == (2.0**20, 0)
     assert total.item() * 2.0**total._carried_exponent == 2.0**41
+
+
+class Beside(nn.Module):
+    """Numbers of 2^200, some of them or all 0 by their last layer, and what `join` makes of them and of a plain 1."""
+
+    def __init__(self, last: list[float], join: str) -> None:
+        super().__init__()
+        self.join, self.up, self.down = join, chain(5, 2.0**40), nn.Linear(1, len(last), bias=join == "bias")
+        self.down.weight.data = torch.tensor(last)[:, None]
+        self.plain, self.head = chain(1, 1.0), nn.Linear(len(last), 1)
+        for tensor in (self.down.bias, self.head.weight, self.head.bias):
+            if tensor is not None:
+                tensor.data.fill_(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        huge, plain = self.down(self.up(x)), self.plain(x)
+        if self.join == "epsilon":
+            return self.head(huge / (huge + 1e-5)) + plain
+        if self.join == "cat":
+            return torch.cat([huge, plain], dim=1).sum(1)
+        if self.join == "in place":
+            huge += plain
+            return self.head(huge)
+        return self.head(huge + plain if self.join == "sum" else huge) + plain
+
+
+@pytest.mark.parametrize(
+    ("last", "join"),
+    [
+        ([1.0, 0.0], "epsilon"),  # 0 / 1e-5 where the rest is 2^200 / 2^200
+        *[([0.0, 0.0], join) for join in ("epsilon", "sum", "in place", "bias", "cat")],
+    ],
+)
+def test_zeros_take_nothing_from_what_they_meet(last, join):
+    """An epsilon, a bias and a branch of size 1 are no more in float32 beside 2^200; beside 0 they are all there is."""
+    module = Beside(last, join)
+
+    plain = synflow(module, (1,))
+    carried = synflow(module, (1,), dtype=torch.float32, range="unlimited")
+
+    factor = float(plain["plain.0.weight"].sum() / carried["plain.0.weight"].sum())
+    assert all(s.isfinite().all() for s in carried.values())
+    for n in plain:
+        torch.testing.assert_close(carried[n].double() * factor, plain[n], rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_next_to_nothing_is_brought_into_range_however_small():
+    """1e-40 in float32 is moved up by 2^133, a factor that float32 has not."""
+    with Carried():
+        y = torch.tensor([1e-40]) * torch.tensor([1.0])
+
+    assert y.item() * 2.0**y._carried_exponent == pytest.approx(1e-40, rel=1e-4)

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from pabench_reports.conduct import answers
+from pabench_reports.protocol import pairing, unpaired
 
 import pabench
 from pabench.cli.results import status_text
@@ -138,3 +140,74 @@ def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
     run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
 
     assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
+
+
+# --- Pairing: the command and the page are of one mind ----------------------------------------------------------------
+
+
+def before_training(cell):
+    """The record of a cell whose criterion raised: it has no hashes, for nothing of it was trained."""
+    return {**synthetic.failed(cell), "kind": "plugin-error", "pairing": {}, "receipt": None}
+
+
+def nameless(cell):
+    return synthetic.record(cell, pairing={})
+
+
+def other_weights(cell):
+    whole = synthetic.record(cell)
+    return whole if cell.ablation else {**whole, "pairing": {**whole["pairing"], "weights": "f" * 64}}
+
+
+def plain_weights(cell):
+    """Those of the block, which an ablation should have drawn anew."""
+    plain = synthetic.record(cell.parent() if cell.ablation else cell)["pairing"]
+    return synthetic.record(cell, pairing=plain)
+
+
+@pytest.mark.parametrize(
+    ("make", "told", "proven", "warning"),
+    [
+        (synthetic.record, [], [(4, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)], ""),
+        (before_training, [], [(3, 3, 0), (2, 2, 0), (2, 2, 0), (1, 1, 0)], ""),
+        (
+            nameless,
+            [
+                *(": weights has 1 finished cell without a hash", "(reinit): weights has 1 finished cell without"),
+                *(": order has 2 finished cells without", ": augmentation has 2 finished cells without"),
+                ": scoring_batch has 2 finished cells without a hash",
+            ],
+            [(2, 4, 2), (1, 2, 1), (1, 2, 1), (1, 2, 1)],
+            "",
+        ),
+        (
+            other_weights,
+            [": weights has 2 different hashes"],
+            [(3, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)],
+            "Initial weights differ within 1 of 4 groups of cells (reinit apart)",
+        ),
+        (
+            plain_weights,
+            ["(reinit): weights is that of the plain cells"],
+            [(3, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)],
+            "Initial weights of an ablation are those of the plain cells in 1 of 4 groups",
+        ),
+    ],
+)
+def test_the_command_and_the_page_say_the_same_of_the_pairing(tmp_path, make, told, proven, warning):
+    """Two blocks of a dense network and of snip, plain and re-drawn; snip's cells of one block are made otherwise."""
+    expected = synthetic.cells(
+        [synthetic.CRITERIA["snip"]], models=["resnet20"], sparsities=(0.9,), seeds=2, ablations=("reinit",)
+    )
+    store = Store(tmp_path)
+    store.open_study(synthetic.manifest(expected))
+    for cell in expected:
+        store.commit("records", cell.key, make(cell) if cell.criterion and cell.seed else synthetic.record(cell))
+
+    lines, study = pairings(tmp_path)["unpaired"], read(tmp_path)
+
+    assert [words in line for words, line in zip(told, lines, strict=True)] == [True] * len(told)
+    assert [(one.equal, one.blocks, one.unknown) for one in pairing(study)] == proven
+    (asked,) = [one for one in answers(study) if one.question.startswith("Do criteria start")]
+    assert asked.state == ("missing" if lines else "met")
+    assert [warning in line for line in unpaired(study)] == ([True] if warning else [])

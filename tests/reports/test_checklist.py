@@ -181,6 +181,25 @@ TURNED = [
         "Does every mask leave weights",
         "2 of 8 finished cells flagged",
     ),
+    (PLAIN, {"make": where(named("snip"), flagged("dead"))}, "Does every trained network tell", "2 of 10 finished"),
+    (
+        PLAIN,
+        {"make": flagged("dead")},
+        "Does every trained network tell",
+        "10 of 10 finished cells flagged: dense at 0 %",
+    ),
+    (
+        ABLATED,
+        {"make": where(lambda c: c.ablation == "reinit" and named("snip")(c), flagged("dead"))},
+        "Does every trained network tell",
+        "snip / reinit at 90 % (2)",
+    ),
+    (
+        PLAIN,
+        {"make": where(named("snip"), lambda c: {**declined(c), "flags": [{"flag": "degenerate", "detail": ""}]})},
+        "Does every criterion rank weights",
+        "2 of 8 finished or refused cells flagged",
+    ),
     (PLAIN, {"make": where(named("snip"), flagged("tied"))}, "Does every criterion rank weights", "snip at 90 % (2)"),
     (PLAIN, {"make": where(named("snip"), flagged("doubtful"))}, "Does every criterion rank weights", "2 of 8"),
     (PLAIN, {"make": where(named("snip"), declined)}, "Can every criterion score", "snip on resnet20: degenerate (2)"),
@@ -218,7 +237,7 @@ def test_what_is_asked_for_is_met_and_what_is_missing_is_counted(sound, changed,
 def test_every_question_is_turned_by_some_test():
     questions = [one.question for one in answers(study(seeds=1))]
 
-    assert len(questions) == 30
+    assert len(questions) == 31
     assert [q for q in questions if not any(q.startswith(start) for _, _, start, _ in TURNED)] == []
 
 

@@ -158,6 +158,32 @@ def test_a_loss_that_is_not_finite_ends_training_with_its_epoch(source):
         run(network(), {}, source, replace(RECIPE, lr=1e30, epochs=5))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("alive", "classes"), [(True, 2), (False, 1)])
+def test_evaluation_counts_the_classes_given_and_how_far_logits_differ(source, precision, alive, classes):
+    """300 images in batches of 256 and 44, whose rows are computed otherwise: equal logits differ by rounding."""
+    recipe = replace(RECIPE, epochs=4, precision=precision)
+    module, generator = network(), torch.Generator().manual_seed(2)
+    run(module, {}, source, recipe)
+    if not alive:
+        module[0].weight.data.zero_()
+    labels = torch.arange(300) % 2
+    pixels = torch.randint(0, 100, (300, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    pixels += (labels * 120).to(torch.uint8)[:, None, None, None]
+
+    found = evaluate(module, Source(Images(pixels, labels), (0.5,) * 3, (0.25,) * 3), recipe, device=CPU)
+
+    assert found.classes == classes
+    assert (found.spread > 0.5) is alive
+    assert alive or found.spread < 1e-6
+
+
+def test_of_one_image_nothing_is_said_of_how_far_logits_differ(source):
+    alone = Source(Images(source.split.pixels[:1], source.split.labels[:1]), source.mean, source.std)
+
+    assert evaluate(network(), alone, RECIPE, device=CPU).spread is None
+
+
 def test_compiled_training_gives_the_same_curve(source, monkeypatch):
     """`compile: true` must reach torch.compile; its eager backend computes the same."""
     used = []

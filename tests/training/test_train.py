@@ -1,10 +1,99 @@
-"""Records of cells: one for each, with its parent."""
+"""The second stage of a cell: what its record says of a trained network, and what is flagged."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 
+import pytest
+from pabench_reports import checklist, leaderboard, overview
+
+from pabench.cli.results import status_text
+from pabench.cli.running import carry_out
+from pabench.networks import liveness
+from pabench.report.folders import read
+from pabench.report.status import counts
+from pabench.store.store import Store, outcome
+from pabench.store.verdict import DEAD
 from pabench.suite.ablations import ABLATIONS
+
+from .conftest import SUITE, named, session, undrawn
+
+COLLAPSING = SUITE.replace("[random, snip]", "[random, magnitude]").replace("[0, 0.5, 0.9]", "[0, 0.98]")
+COLLAPSING = COLLAPSING.replace("[shuffle, reinit, invert, random_labels, shuffled_pixels]", "[reinit]")
+
+
+@pytest.fixture(scope="module")
+def dying(tmp_path_factory):
+    """At 98 % magnitude leaves LeNet-300-100 without a path, random leaves some; what the run printed comes along."""
+    folder = tmp_path_factory.mktemp("dying")
+    said: list[str] = []
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.cli.running.say", lambda text, **_: said.append(text))
+        assert carry_out(session(folder, COLLAPSING.replace("seeds: 1", "seeds: 2"))) == 0
+    return folder / "out", said
+
+
+def flags(record):
+    return [flag["flag"] for flag in record["flags"]]
+
+
+def test_a_network_without_a_path_is_flagged_dead_in_every_seed_and_by_every_ablation(dying):
+    study = read(dying[0])
+
+    dead = study.frame["flags"].map(lambda found: DEAD in found)
+    by_density = study.frame["effective_density"] == 0
+    assert dead.sum() == 4  # two seeds, plain and re-drawn
+    # what was measured of a mask is not repeated for a re-drawn network
+    assert (dead == by_density)[study.frame["ablation"] == ""].all()
+    assert set(study.frame.loc[dead, "top1"]) == {10.0}
+    found = named(dying[0])["magnitude", 0.98, ""]
+    assert found["logits"] == {"classes": 1, "spread": 0.0, "effective_weights": 0}
+    detail = found["flags"][-1]["detail"]
+    assert detail.endswith("and one class: no kept weight lies on a path from the input to a logit")
+
+
+def test_flagged_cells_are_counted_alike_in_the_terminal_the_status_and_on_the_page(dying):
+    folder, said = dying
+    study = read(folder)
+    told = counts(folder)
+
+    total = f"{told['flagged']} flagged ({', '.join(f'{flag} {n}' for flag, n in told['flags'].items())})"
+    assert told["flags"][DEAD] == 4
+    assert f"cells: 10 ok, {total}" in said
+    assert f"  {total}" in status_text(told).splitlines()
+    page = re.sub(r"<[^>]+>", "", overview.Overview().render(study))
+    assert f"{told['flagged']} flagged" in page
+    assert [int(n) for n in re.findall(rf"{DEAD} (\d+)\)", page)] == [2, 2]  # plain and ablation
+    board = re.sub(r"<[^>]+>", "", leaderboard.Leaderboard().render(study))
+    assert [int(n) for n in re.findall(rf"{DEAD} (\d+)\)", board)] == [2]
+    (alive,) = [one for one in checklist.answers(study) if one.question.startswith("Does every trained network tell")]
+    text = "4 of 10 finished cells flagged: magnitude / reinit at 98 % (2); magnitude at 98 % (2)"
+    assert (alive.state, alive.text) == ("missing", text)
+
+
+def test_only_a_network_of_one_class_is_searched_for_paths(tmp_path, monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        "pabench.training.train.effective", lambda *args: searched.append(1) or liveness.effective(*args)
+    )
+
+    with undrawn():
+        carry_out(session(tmp_path, COLLAPSING))
+
+    records = Store(tmp_path / "out").records().values()
+    assert len(searched) == sum("effective_weights" in record["logits"] for record in records)
+    assert all(("effective_weights" in r["logits"]) == (r["logits"]["classes"] == 1) for r in records)
+
+
+def test_an_older_record_that_says_nothing_of_logits_is_the_same_outcome(dying):
+    (record,) = [r for r in [named(dying[0])["magnitude", 0.98, ""]] if DEAD in flags(r)]
+    older = {k: v for k, v in record.items() if k != "logits"}
+    older["flags"] = [flag for flag in record["flags"] if flag["flag"] != DEAD]
+
+    assert outcome(older) == outcome(record)
+    assert json.loads(outcome(record))["flags"] == older["flags"]
 
 
 def test_every_criterion_and_sparsity_has_its_ablations_and_the_dense_network_none(study):

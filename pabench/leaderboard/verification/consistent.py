@@ -15,7 +15,7 @@ from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, Mas
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
 from pabench.store.record import OF_NETWORK, PARTS, STATISTICS
-from pabench.store.verdict import OF_BANK, UNDERIVED, flags
+from pabench.store.verdict import DEAD, OF_BANK, UNDERIVED, dead, flags
 from pabench.suite.ablations import IN_BATCH, alike
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
@@ -62,6 +62,7 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
     yield from _seconds(cell, record)
     yield from _images(cell, record["cost"].get("scoring_images"))
     yield from _hashed(record)
+    yield from _dead(cell, record)
     yield from _layers(result["flops"], receipt)
     if cell.criterion is None:
         if receipt is not None:
@@ -109,6 +110,14 @@ def _hashed(record: Mapping[str, Any]) -> Iterator[Wrong]:
     hashed = [part for part in PARTS if part != "weights" or "model" not in (record["receipt"] or {})]
     if lacking := [part for part in hashed if not record["pairing"].get(part)]:
         yield "pairing", f"hashes of {', '.join(hashed)}", f"no {', '.join(lacking)}"
+
+
+def _dead(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """The flag of a dead network, if its logits earn it; an older record says nothing of them."""
+    earned = {flag["flag"] for flag in dead(record.get("logits"), cell.recipe.precision)}
+    there = flagged(record) & {DEAD}
+    if earned != there:
+        yield "flags", f"{listed(earned)} (from its logits)", listed(there)
 
 
 def _layers(flops: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Iterator[Wrong]:
@@ -176,7 +185,7 @@ def _filed(cell: Cell, record: Mapping[str, Any], filed: Mapping[str, Any]) -> I
     if redrawn:
         expected.pop("gradient_norm", None)
     yield from _differing("receipt", expected, receipt, FILE)
-    if [flag for flag in record["flags"] if flag["flag"] != OF_BANK] != filed["flags"]:
+    if [flag for flag in record["flags"] if flag["flag"] not in (OF_BANK, DEAD)] != filed["flags"]:
         yield "flags", f"{listed(flagged(filed))} ({FILE})", listed(flagged(record))
     if not redrawn:
         yield from _differing("cost", filed["cost"], record["cost"], FILE)
@@ -256,7 +265,7 @@ def _flags(record: Mapping[str, Any]) -> Iterator[Wrong]:
     shuffle = receipt.get("shuffle")
     if isinstance(shuffle, Mapping) and not shuffle.get("layers_changed"):
         earned.add("unchanged")
-    there = flagged(record) - {*UNDERIVED}
+    there = flagged(record) - {*UNDERIVED, DEAD}
     if earned != there:
         yield "flags", f"{listed(earned)} (from the receipt's numbers)", listed(there)
 

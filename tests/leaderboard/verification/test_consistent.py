@@ -71,6 +71,28 @@ def test_level_two_compares_the_record_with_its_mask_and_its_receipt(forgery, ch
     assert any(f"records/{path.name}" in flaw and message in flaw for flaw in flaws(forgery.listing()))
 
 
+DYING = {"classes": 1, "spread": 0.0, "effective_weights": 0}
+FLAG = {"flag": "dead", "detail": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(logits=DYING), "flags: expected dead (from its logits), found none"),
+        (lambda r: r.update(flags=[FLAG]), "flags: expected none (from its logits), found dead"),
+        (lambda r: (r.update(flags=[FLAG]), r.pop("logits")), "flags: expected none (from its logits), found dead"),
+        (lambda r: r.update(flags=[FLAG], logits=DYING), ""),
+        (lambda r: r.pop("logits"), ""),  # as older records are
+    ],
+)
+def test_level_two_asks_for_the_flag_of_a_dead_network(forgery, change, message):
+    path = forgery.record()
+    forgery.change(path, change)
+
+    found = flaws(forgery.listing())
+    assert [message in flaw for flaw in found] == ([True] if message else [])
+
+
 def test_a_mask_bit_flipped_in_place_is_not_what_the_file_is_called(forgery):
     path = next(forgery.folder.glob("masks/*"))
     data = bytearray(path.read_bytes())
