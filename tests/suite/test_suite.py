@@ -88,7 +88,9 @@ def test_knows_where_every_value_stands():
     assert read.where("criteria", 1, "steps") == "s.yaml:8:21"
     assert read.where("criteria", 2, "temperature") == "s.yaml:9:5"  # not there: the entry
     assert read.where("recipe", "epochs") == "--set recipe.epochs"
-    assert str(read.criteria[1].error("must be odd", "steps")) == "s.yaml:8:21: criteria.1.steps: must be odd"
+    read.criteria[1].find("must be odd", "steps")
+    with pytest.raises(SuiteError, match=r"^s.yaml:8:21: criteria.1.steps: must be odd$"):
+        read.raise_findings()
 
 
 def test_builds_the_recipe_of_a_cell():
@@ -130,7 +132,7 @@ BAD = {
     ),
     "unknown section": (GOOD + "recipes: 1\n", '13:1: recipes: unknown key; did you mean "recipe"?'),
     "unknown key of a model": (changed("stem: cifar", "stm: cifar"), "5:22: models.1.stm: unknown key; did you mean"),
-    "missing section": (changed("seeds: 3\n", ""), "1:1: seeds: missing; add `seeds: ...`"),
+    "missing section": (changed("seeds: 3\n", ""), "1:1: seeds: missing; add `seeds: 3`"),
     "missing key": (changed("epochs: 160, ", ""), "12:1: recipe.epochs: missing"),
     "entry without name": (changed("name: synflow, ", ""), "8:5: criteria.1.name: missing"),
     "entry that is a number": (changed("- random", "- 7"), "7:5: criteria.0: expected a name or a mapping with a name"),
