@@ -96,7 +96,7 @@ EVERYTHING = {
     "12:5: criteria.0: no criterion named 'snpi'; ": "did you mean 'snip'?",
     "13:18: criteria.1.stepz: unknown parameter of snip; ": "did you mean 'steps'?",
     "14:5: criteria.2: criteria: 'loud' could not be loaded: ": "loud.py: line 2: ValueError: at import",
-    "15:16: sparsities.1: must be at least 0 and less than 1, not 90; ": "0.9 removes 90 %",
+    "15:17: sparsities.1: must be at least 0 and less than 1, not 90; ": "0.9 removes 90 %",
     "17:10: recipe.epohcs: unknown key; ": 'did you mean "epochs"?',
     "18:11: metrics.0: no metric named 'ntkk'; ": "did you mean 'ntk'?",
     "19:11: plugins.0: ": "nofile.py: no such plugin file",
