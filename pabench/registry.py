@@ -122,7 +122,9 @@ def try_drop_in(path: str | Path) -> None:
     try:
         drop_in(path)
     except (PluginError, MissingError) as error:
-        group("criteria").broken.append(Broken(str(path), str(error).removeprefix(f"{Path(path).resolve()}: ")))
+        file = Path(path).resolve()
+        told = str(error).removeprefix(_named(str(file))).removeprefix(str(file)).lstrip(": ")
+        group("criteria").broken.append(Broken(str(path), f"line {told}" if told[0].isdigit() else told))
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> None:

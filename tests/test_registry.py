@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+import traceback
 
 import pytest
 
@@ -100,3 +102,64 @@ def test_a_broken_installed_plugin_leaves_the_others_alone(tmp_path):
 
     expected = f"True True [('their_criteria.bad', '{package}/bad.py:1: ZeroDivisionError: division by zero')]"
     assert done.stdout.strip() == expected
+
+
+RAISING = """
+import helper_of_mine
+
+def score(how):
+    if how == "library":
+        import json
+        return [json.loads(text) for text in ["{"]]
+    if how == "helper":
+        return helper_of_mine.work()
+    raise ValueError("here,\\n\\x1b[31mand there")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("itself", "mine.py:10 in score: ValueError: here, and there"),
+        ("library", "mine.py:7 in score: JSONDecodeError: Expecting property name"),
+        ("helper", "helper_of_mine.py:3 in work: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_error_is_told_with_the_last_line_of_its_authors_code(tmp_path, monkeypatch, how, told):
+    """Not with that of the library it called, nor with that of pabench, which called it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(RAISING)
+    (tmp_path / "helper_of_mine.py").write_text("\ndef work():\n    return 1 / 0\n")
+    monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+    spec = importlib.util.spec_from_file_location("pabench_plugin_mine", tmp_path / "mine.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    with pytest.raises(Exception, match=r".") as error:
+        module.score(how)
+
+    assert registry.complaint(of_the_plugin(error.value)).startswith(told)
+
+
+def test_an_error_raised_from_another_is_where_that_one_was_raised():
+    """A room of pabench says what broke the contract; the line is that of who broke it."""
+    cause = SyntaxError("invalid syntax", ("mine.py", 4, 1, "", None, None))
+    error = PluginError("mine: no scores")
+    error.__cause__ = cause
+
+    assert registry.complaint(error) == "mine.py:4: PluginError: mine: no scores"
+
+
+def of_the_plugin(error):
+    """Without the frame of this file, which would be the plugin's own, too."""
+    return error.with_traceback(error.__traceback__.tb_next)
+
+
+def test_a_fault_of_a_built_in_criterion_is_no_line_of_the_user(tmp_path):
+    with pytest.raises(AttributeError) as error:
+        registry.group("criteria").classes["snip"]().score(None)
+
+    (frame, _) = list(traceback.walk_tb(error.value.__traceback__))[-1]
+    assert "criteria" in frame.f_code.co_filename
+    assert "snip" not in registry.place(error.value)

@@ -43,8 +43,10 @@ def any_terminal() -> Iterator[None]:
             leave()
         except OSError as error:
             _discard()
-            say(f"stdout: {error.strerror}; the output is not complete", error=True)
-            sys.exit(1)
+            told = isinstance(error.__context__, SystemExit) and error.__context__.code
+            if not told:  # what ended the command already said so, maybe of the same fault
+                say(f"stdout: {error.strerror}; the output is not complete", error=True)
+                sys.exit(1)
 
 
 def _open_all() -> None:

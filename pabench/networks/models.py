@@ -143,7 +143,7 @@ def _meant(name: str, known: list[str]) -> str:
     architecture = name.partition(".")[0]
     if architecture in known:
         return f"pretrained weights are never loaded, write {architecture!r}"
-    near = close(name, known, 3)
+    near = [one for one in known if one.startswith(f"{name}_")][:3] or close(name, known, 3)
     guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     return f"{guess}known: timm.list_models(), and {', '.join(zoo.NAMES)}"
 

@@ -108,7 +108,7 @@ class ModelEntry(Entry):
 class CriterionEntry(Entry):
     """A criterion, `name` or `name@variant`, and further keys that are its parameters."""
 
-    name: VariantName = Field(examples=["snip"])
+    name: VariantName = Field(examples=["random"])
 
 
 class MetricEntry(Entry):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Protocol
 
-from pabench.errors import SuiteError, did_you_mean
+from pabench import registry
+from pabench.errors import MissingError, SuiteError, did_you_mean
 from pabench.parameters import ParameterError
 from pabench.suite.cell import DENSE, Cell
 from pabench.suite.digest import digest
@@ -151,9 +152,13 @@ def _told(entry: Entry, resolve: Callable[..., Any], *args: Any) -> Any:
     except ParameterError as error:
         for key, problem in error.problems:
             entry.find(problem, *key.split("."))
-    except SuiteError as error:
+    except (SuiteError, MissingError) as error:
         for line in str(error).splitlines():
             entry.find(line)
+    except Exception as error:
+        if not registry.place(error):
+            raise
+        entry.find(registry.complaint(error))  # a plugin may raise whatever it likes
     return None
 
 

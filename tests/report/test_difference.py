@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from pabench.suite.specs import ModelSpec
 from ..cli.test_main import pabench
 from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, folder, record, with_top1
 
+PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
 NOISE = {0: 0.0, 1: 0.1, 2: -0.1}
 
 
@@ -240,3 +242,83 @@ def test_names_cannot_write_to_the_terminal(tmp_path):
 
     assert "\x1b" not in text
     assert "snip 0.9" not in [line[:8] for line in text.splitlines()]
+
+
+def without(value, path):
+    """A deep copy that lacks one field."""
+    first, *rest = path
+    return {k: without(v, rest) if k == first else v for k, v in value.items() if rest or k != first}
+
+
+EXAMPLE = record(grid()[1])
+
+
+FIELDS = ["flags", "labels", "pairing", "pairing.order", "receipt", "receipt.mask", "receipt.layers", "result.top1"]
+FIELDS += ["result.flops.pruned", "cell.recipe.lr", "environment.threads", "cost.wall_seconds", "created"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_that_one_side_lacks_is_an_older_record_and_named(base, tmp_path, name):
+    def older(cell):
+        return without(record(cell), name.split(".")) if cell.key == EXAMPLE["key"] else record(cell)
+
+    other = folder(tmp_path / "b", grid(), older)
+    told = {"receipt.mask": "mask", "result.top1": "top-1"}.get(name, name)
+    for found in (difference(base, other), difference(other, base)):
+        assert (found.code, found.altered, found.changes) == (0, (), ())
+        assert [(one.what, one.lacking, one.cells) for one in found.older] == [(told, "study (b)", 1)]
+        assert f"older record: what one side does not say is no difference:\n  {told}: not in" in difference_text(found)
+
+
+def test_layers_of_an_older_record_are_no_difference_and_other_counts_in_them_are(base, tmp_path):
+    older = folder(tmp_path / "older", grid())
+    other = folder(tmp_path / "other", grid())
+    key = grid()[1].key
+    rewrite(older, key, lambda r: [layer.pop("zero_scores") for layer in r["receipt"]["layers"]])
+    rewrite(other, key, lambda r: r["receipt"]["layers"][2].update(kept=0))
+
+    assert [(one.what, one.cells) for one in difference(base, older).older] == [("receipt.layers.zero_scores", 1)]
+    assert difference(base, older).code == 0
+    assert [one.what for one in difference(base, other).altered] == [("receipt.layers.kept",)]
+
+
+def test_what_a_record_says_of_its_cell_is_no_result(base, tmp_path):
+    """Where data lie and how parameters are ordered in a label: the key is the same."""
+
+    def elsewhere(cell):
+        good = record(cell)
+        good["cell"]["dataset"]["path"] = "/elsewhere"
+        return {**good, "labels": {**good["labels"], "criterion": "snip (b=1, a=2)"}}
+
+    found = difference(base, folder(tmp_path / "b", grid(), elsewhere))
+
+    assert (found.code, found.equal, found.altered) == (0, 9, ())
+
+
+def test_fields_that_differ_are_named_one_by_one(base, tmp_path):
+    other = folder(tmp_path / "b", grid())
+    key = grid()[1].key
+
+    def change(r):
+        r["result"]["top5"], r["receipt"]["kept"], r["pairing"]["order"] = 1.0, 7, "0" * 64
+
+    rewrite(other, key, change)
+
+    found = difference(base, other)
+
+    assert [one.what for one in found.altered] == [("pairing.order", "receipt.kept", "result.top5")]
+    assert (found.code, found.unexplained) == (3, 1)
+    assert "differs: pairing.order, receipt.kept, result.top5" in difference_text(found)
+
+
+@pytest.mark.parametrize("name", ["cifar_cpu", "sanity_cpu", "sanity_resnet20"])
+def test_the_published_studies_compare_clean_with_each_other_and_themselves(name):
+    """`cifar_cpu` and `sanity_resnet20` have 12 cells in common, the later ones with fields that the earlier lack."""
+    again = "cifar_cpu" if name == "sanity_resnet20" else name
+
+    found = difference(PUBLISHED / again, PUBLISHED / name)
+
+    assert (found.code, found.altered) == (0, ())
+    named = {one.what for one in found.older}
+    assert named >= ({"receipt.score_histogram", "result.flops.layers"} if again != name else set())
+    assert bool(named) is (again != name)

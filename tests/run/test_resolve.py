@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pabench.errors import MissingError, SuiteError
+from pabench.errors import SuiteError
 from pabench.run.session import Options, Session
 
 from .conftest import FOUR, ONE_SEED, SUITE, run, write
@@ -18,7 +18,7 @@ def test_a_broken_file_beside_a_suite_matters_only_to_who_names_it(tmp_path):
     suite = write(tmp_path, ONE_SEED.replace(FOUR, "random"))
 
     assert run(suite, tmp_path / "out")[0] == 0
-    with pytest.raises(MissingError, match=r"'half_saved' could not be loaded: .*half_saved.py: SyntaxError"):
+    with pytest.raises(SuiteError, match=r"'half_saved' could not be loaded: .*half_saved.py: line 1: SyntaxError"):
         Session.open(Options(suite=str(write(tmp_path, ONE_SEED.replace(FOUR, "half_saved")))))
 
 

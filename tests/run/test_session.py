@@ -283,7 +283,7 @@ def test_all_that_is_wrong_with_a_suite_is_told_with_its_lines_when_it_is_loaded
 
     assert str(caught.value).splitlines() == [
         f"{path}:7:1: seeds: must be at least 1, not -2",
-        f"{path}:8:1: recipe.epochs: missing; add `epochs: ...`",
+        f"{path}:8:1: recipe.epochs: missing; add `epochs: 160`",
         f'{path}:8:10: recipe.epochz: unknown key; did you mean "epochs"?',
     ]
 

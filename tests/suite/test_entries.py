@@ -68,7 +68,7 @@ BAD = {
     ),
     "unknown section": (GOOD + "recipes: 1\n", '13:1: recipes: unknown key; did you mean "recipe"?'),
     "unknown key of a model": (changed("stem: cifar", "stm: cifar"), "5:22: models.1.stm: unknown key; did you mean"),
-    "missing section": (changed("seeds: 3\n", ""), "1:1: seeds: missing; add `seeds: ...`"),
+    "missing section": (changed("seeds: 3\n", ""), "1:1: seeds: missing; add `seeds: 3`"),
     "missing key": (changed("epochs: 160, ", ""), "12:1: recipe.epochs: missing"),
     "entry without name": (changed("name: synflow, ", ""), "8:5: criteria.1.name: missing"),
     "entry that is a number": (changed("- random", "- 7"), "7:5: criteria.0: expected a name or a mapping with a name"),

@@ -31,7 +31,9 @@ def test_knows_where_every_value_stands():
     assert read.where("criteria", 1, "steps") == "s.yaml:8:21"
     assert read.where("criteria", 2, "temperature") == "s.yaml:9:5"  # not there: the entry
     assert read.where("recipe", "epochs") == "--set recipe.epochs"
-    assert str(read.criteria[1].error("must be odd", "steps")) == "s.yaml:8:21: criteria.1.steps: must be odd"
+    read.criteria[1].find("must be odd", "steps")
+    with pytest.raises(SuiteError, match=r"^s.yaml:8:21: criteria.1.steps: must be odd$"):
+        read.raise_findings()
 
 
 MALFORMED = {

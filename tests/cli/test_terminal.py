@@ -1,0 +1,125 @@
+"""No command ends in a traceback, whatever stdout can show and whoever has stopped reading it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pabench.cli.main import app, main
+from pabench.cli.terminal import CLOSED, any_terminal, say
+
+from .test_main import pabench
+
+COMMANDS = {
+    "run": ["run", "tiny.yaml", "--device", "cpu", "-o", "größe"],
+    "plan": ["plan", "tiny.yaml", "--device", "cpu"],
+    "validate": ["validate", "tiny.yaml"],
+    "schema": ["schema"],
+    "fetch": ["fetch", "digits"],
+    "report": ["report", "out", "-o", "größe.html"],
+    "diff": ["diff", "out", "größe"],
+    "status": ["status", "größe"],
+    "export": ["export", "out", "-o", "größe.csv"],
+    "submit": ["submit", "out", "-o", "submission-ö"],
+    "verify": ["verify", "out"],
+    "publish": ["publish", "out", "-o", "site-ö"],
+    "score": ["score", "lenet_300_100", "-c", "random"],
+    "conformance": ["conformance", "größe"],
+    "doctor": ["doctor", "lenet_300_100", "-c", "random"],
+    "metrics": ["metrics"],
+    "criteria": ["criteria"],
+}
+OTHERS = [["status", "größe/nirgends"], ["validate", "größe"], ["score", "größe", "-c", "random"], ["--help"], ["-V"]]
+
+
+@pytest.fixture
+def folder(finished, tmp_path, monkeypatch):
+    """A suite and its results under names that ASCII has not."""
+    (tmp_path / "tiny.yaml").write_text((finished[0] / "tiny.yaml").read_text())
+    for name in ("out", "größe"):
+        subprocess.run(["cp", "-r", finished[0] / "out", tmp_path / name], check=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_is_walked():
+    names = {command.name or command.callback.__name__ for command in app.registered_commands}
+
+    assert COMMANDS.keys() == names | {group.name for group in app.registered_groups}
+
+
+@pytest.mark.parametrize("words", [*COMMANDS.values(), *OTHERS], ids=" ".join)
+def test_every_command_writes_to_a_terminal_of_ascii(folder, monkeypatch, words):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(sys, "argv", ["pabench", *words])
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    out.flush()
+    err.flush()
+
+    # click writes its help and usage past us; all that is ours is in the encoding that was asked for
+    said = (out.buffer.getvalue() + err.buffer.getvalue()).decode("ascii")
+    assert said
+    assert (end.value.code or 0) in (0, 2, 4, 5)
+
+
+@pytest.mark.parametrize("words", [words for name, words in COMMANDS.items() if name != "conformance"], ids=" ".join)
+def test_every_command_ends_quietly_where_nobody_reads(folder, monkeypatch, words):
+    read, write = os.pipe()
+    os.close(read)
+    err = io.StringIO()
+    with open(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(sys, "stderr", err)
+        monkeypatch.setattr(sys, "argv", ["pabench", *words])
+
+        with pytest.raises(SystemExit) as end:
+            main()
+
+    assert end.value.code == CLOSED
+    assert "Traceback" not in err.getvalue()
+
+
+TAKES_NOTHING = {">/dev/full": 1, ">&-": 0, "2>&-": 0, ">&- 2>&- <&-": 0}
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(("redirected", "code"), TAKES_NOTHING.items())
+def test_a_stdout_that_takes_nothing_is_an_exit_code_and_at_most_a_line(redirected, code, buffered):
+    command = f"{sys.executable} -m pabench metrics {redirected}"
+
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": buffered}
+    )
+
+    assert done.returncode == code
+    assert done.stderr.count("\n") == code
+    assert ("No space left on device" in done.stderr) is bool(code)
+
+
+def test_a_message_cannot_steer_the_terminal_nor_fill_it(tmp_path):
+    (tmp_path / "loud.py").write_text("raise ValueError('\\x1b[31mred\\x00\\nline two ' + 'x' * 10_000)")
+
+    said = pabench("criteria", "--plugin", "loud.py", cwd=tmp_path)
+
+    assert (said.returncode, said.stdout) == (3, "")
+    assert said.stderr.startswith("loud.py:1: ValueError: red line two xxx")
+    assert said.stderr.count("\n") == 1
+    assert len(said.stderr) < 600
+
+
+def test_signs_of_ours_have_a_likeness_and_other_characters_are_escaped(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+
+    with any_terminal():
+        say("– −1.0 ö")
+
+    assert out.buffer.getvalue() == b"- -1.0 \\xf6\n"
