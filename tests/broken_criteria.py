@@ -88,7 +88,7 @@ class GlobalTorchNoise(Undeclared):
 
 
 class GlobalNumpyNoise(Undeclared):
-    caught_by = ("determinism", "no trace")
+    caught_by = ("determinism",)
 
     def score(self, ctx):
         return {n: s * np.random.rand() for n, s in super().score(ctx).items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
 from pabench.scoring.pruning import SkippedError, context
 
+_GLOBAL_SEEDS = count()
+"""Another global random state in each context: a criterion that draws from it gives itself away."""
 FEW = 3
 """Rounds of an iterative criterion in an examination: what holds for three holds for a hundred."""
 
@@ -110,7 +113,7 @@ class Subject:
         )
         # clones: a criterion that writes to its images spoils no other check
         given = [(x.clone(), y.clone()) for x, y in (self.batches(specimen) if batches is None else batches)]
-        with scoring_mode(network.device, seed):
+        with scoring_mode(network.device, next(_GLOBAL_SEEDS)):
             plain = context(network, self.rule, given, seed=seed, input_shape=specimen.shape, sources=sources)
             if reason := self.rule.declines(plain):  # not watched: what it looks at in order to decline decides nothing
                 raise SkippedError(f"declines: {reason}")

@@ -8,7 +8,7 @@ from torch import nn
 
 from pabench.errors import SuiteError
 from pabench.networks.kinds import dense, kind
-from pabench.networks.network import Network, prunable_weights
+from pabench.networks.network import prunable_weights
 
 
 class Mixed(nn.Module):
@@ -65,10 +65,10 @@ def test_what_stays_dense_has_its_kind_and_size():
 
 
 def test_what_is_included_does_not_stay_dense():
-    network = Network(Mixed(), include=("attention", "recurrent"))
+    prunable = prunable_weights(Mixed(), ("attention", "recurrent"))
 
-    assert set(network.dense) == {"embeddings", "others", "computed weights"}
-    assert {n: w.numel() for n, w in network.weights.items() if n in ATTENTION} == ATTENTION
+    assert set(dense(Mixed(), prunable)) == {"embeddings", "others", "computed weights"}
+    assert {n: w.numel() for n, w in prunable.items() if n in ATTENTION} == ATTENTION
 
 
 def test_recurrent_weights_with_weight_norm_are_computed():

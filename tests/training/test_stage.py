@@ -29,7 +29,7 @@ def test_the_kind_of_an_error_says_whose_it_is(error, kind):
 
 
 def test_an_endless_error_is_cut():
-    assert len(failure(ValueError("x" * 10**6))["message"]) == 2000
+    assert len(failure(ValueError("x" * 10**6))["message"]) < 600
 
 
 def test_another_network_shares_all_but_its_weights():
