@@ -73,7 +73,7 @@ DEFECTS = {
         "data/test_split.py::test_a_scoring_batch_may_use_every_image_of_a_class",
     ],
     "momentum and weight decay revive pruned weights": [
-        "scoring/test_masks.py::test_pruned_weights_are_zero_after_every_step_of_any_optimizer",
+        "scoring/test_apply.py::test_pruned_weights_are_zero_after_every_step_of_any_optimizer",
         "training/test_loop.py::test_pruned_weights_are_exactly_zero_after_every_step",
     ],
     "the best test epoch is reported": [
