@@ -192,6 +192,7 @@ WAYS_OUT = {
     "expected scalar type": OWN_DTYPE,
     "should be the same": OWN_DTYPE,
     "same scalar type": OWN_DTYPE,
+    "Type promoting not supported": OWN_DTYPE,
     "data-dependent": DECIDES,
     ".item()": DECIDES,
     "data pointer of Tensor": "torch.func cannot follow it into numpy or packed sequences; take them out of forward()",
@@ -209,16 +210,17 @@ WAYS_OUT = {
 """What to do, by words of torch's message or the file that it comes from; the first that fits."""
 
 
-def explained(error: Exception, module: nn.Module, seen: str) -> str:
-    """One line on a forward pass that failed: whose, how, and what to do. `seen`: what the network was given."""
+def explained(error: Exception, module: nn.Module, seen: str, *, ran: bool = False) -> str:
+    """One line on a forward pass that failed: whose, how, and what to do.
+
+    `seen`: what the network was given; `ran`: whether it has run on that before, without derivatives.
+    """
     inside = type(_innermost(error) or module).__name__
     whose = type(module).__name__ + (f" (in {inside})" if inside != type(module).__name__ else "")
     told = f"{error} {' '.join(frame.filename for frame in traceback.extract_tb(error.__traceback__))}"
     way_out = next((way for words, way in WAYS_OUT.items() if words in told), "")
-    return (
-        f"{whose}: the forward pass on {seen} fails; {way_out or 'try copy.deepcopy(model).eval()(x) on it'} "
-        f"({_line(error)})"
-    )
+    otherwise = "torch.func cannot follow it; use another operation" if ran else "try copy.deepcopy(model).eval()(x)"
+    return f"{whose}: the forward pass on {seen} fails; {way_out or otherwise} ({_line(error)})"
 
 
 def _innermost(error: Exception) -> nn.Module | None:

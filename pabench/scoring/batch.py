@@ -89,9 +89,10 @@ def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = No
         raise
     except Exception as error:
         if _in_forward(error):
-            sees_data = batches and (rule is None or rule.examples_per_class)
+            sees_data = bool(batches) and (rule is None or rule.examples_per_class > 0)
             seen = f"x {tuple(batches[0][0].shape)} of {batches[0][0].dtype}" if sees_data else "an input of ones"
-            raise SuiteError(explained(error, model, seen)) from error
+            # before a criterion sees a batch, `refuse_misfit` has run the network on it
+            raise SuiteError(explained(error, model, seen, ran=sees_data and rule is not None)) from error
         words = " ".join(str(error).split())[:200]
         whose = f"{rule.name} on " if rule else ""
         raise PluginError(f"{whose}{type(model).__name__}: {type(error).__name__}: {words}") from error
