@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pabench.errors import SuiteError
 from pabench.networks.kinds import INCLUDED, dense, prunable_in
 from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
-from pabench.networks.rewire import Rewired, hardsigmoid, in_precision
+from pabench.networks.rewire import Rewired, dtype_like, hardsigmoid, in_precision
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
@@ -37,8 +38,11 @@ def prunable_weights(module: nn.Module, include: Sequence[str] = ()) -> dict[str
     found = {names[weight]: weight for layer in module.modules() for weight in prunable_in(layer, include)}
     if not found:
         lacking = f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one"
-        others = [kind for kind in dense(module, ()) if kind in INCLUDED]
-        raise SuiteError(f"{lacking}; include={tuple(others)} prunes what it has" if others else lacking)
+        others = tuple(kind for kind in dense(module, ()) if kind in INCLUDED)
+        remedy = (
+            f"include={others} prunes what it has" if others else "of an exported network, prune the one it is from"
+        )
+        raise SuiteError(f"{lacking}; {remedy}")
     return found
 
 
@@ -71,10 +75,12 @@ class Network:
         if self.device.type == "mps" and dtype == torch.float64:
             self.device = torch.device("cpu")  # Metal has no float64
         self.dtype = dtype = torch.float64 if first.dtype == torch.float64 else dtype
-        self._module = copied.to(device=self.device, dtype=dtype).requires_grad_(False)
+        self._module = copied._apply(lambda t: t.to(self.device, dtype_like(t, dtype))).requires_grad_(False)
         if bn == "train":  # no running statistics: in eval mode, too, it normalises by the batch and changes nothing
             replace_all_batch_norm_modules_(self._module)
-        tensors = {n: t.detach() for n, t in [*self._module.named_parameters(), *self._module.named_buffers()]}
+        named = [*self._module.named_parameters(), *self._module.named_buffers()]
+        tensors = {n: t.detach() for n, t in named}
+        self._places = dict(_places(self._module, {t: n for n, t in named}))
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
         self.buffers = frozenset(n for n, _ in self._module.named_buffers())
@@ -88,18 +94,38 @@ class Network:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
         # a network may count or average in buffers of its own; norms in eval mode do not
         own = {n: tensors[n].clone() for n in self._own_buffers if n in tensors}
-        with Rewired(self._table):
-            return self._logits(functional_call(self._module, {**tensors, **own}, (x,)))
+        given = {**tensors, **own}
+        placed = {place: given[n] for place, n in self._places.items() if n in given}
+        with Rewired(self._table), _uncompiled():
+            # x.clone(): a network may change its input in place, which is not ours, and a constant to torch.func
+            return self._logits(functional_call(self._module, placed, (x.clone(),), tie_weights=False))
 
     def _logits(self, out: Any) -> Tensor:
-        if isinstance(out, Mapping) and isinstance(out.get("logits"), Tensor):
-            out = out["logits"]
+        named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
+        out = named if isinstance(named, Tensor) else out
         if not isinstance(out, Tensor):
             raise SuiteError(
                 f"{self.name} gives a {type(out).__name__}, and a loss needs logits, a tensor (N, K); "
                 "wrap it in a module whose forward() returns them"
             )
         return out
+
+
+def _places(module: nn.Module, names: Mapping[Tensor, str]) -> Iterator[tuple[str, str]]:
+    """Each place that holds a tensor, once, with the name that the tensor goes by.
+
+    `functional_call` finds the places of a tied weight itself, but a layer that has two names is two places to it, and
+    it leaves such a layer with the tensors of the last call: from the second call on its ties are lost.
+    """
+    for path, layer in module.named_modules():
+        for own, tensor in [*layer._parameters.items(), *layer._buffers.items()]:
+            if tensor in names:
+                yield f"{path}.{own}".lstrip("."), names[tensor]
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """What is compiled runs as it was written; nothing is where the compiler, seconds to import, is not there."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager

@@ -9,8 +9,12 @@ Operation = Callable[..., Any]
 
 
 def named(function: Operation) -> str:
-    """The name by which a torch function is looked up: `relu_` is `relu`, `__rsub__` is `rsub`."""
-    return getattr(function, "__name__", "").strip("_")
+    """The name by which a torch function is looked up: `relu_` is `relu`, `__rsub__` is `rsub`.
+
+    `float(x)` is no cast of a tensor, as `x.float()` is, and keeps its own name.
+    """
+    name: str = getattr(function, "__name__", "")
+    return name if name == "__float__" else name.strip("_")
 
 
 MOVES = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import UninitializedParameter
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from pabench.errors import SuiteError
@@ -20,11 +22,16 @@ def private_copy(module: nn.Module) -> nn.Module:
     """A copy in eval mode that shares no tensor with `module`, neither compiled nor replicated, attention in parts.
 
     Activations that the module keeps are copied without their history, and what cannot be copied (a lock, an open file)
-    is shared. SuiteError: a network that cannot be scored as it is.
+    is shared. Backward hooks stay behind: they see or change what a training does, torch.func knows none. SuiteError: a
+    network that cannot be scored as it is.
     """
     _refuse_unfit(module)
-    copied = _copied(module).eval()
-    for layer in copied.modules():
+    with torch.random.fork_rng(devices=[]):  # a __deepcopy__ that builds a new module draws its weights
+        copied = _copied(module)
+    _refuse_other(copied, module)
+    for layer in copied.eval().modules():
+        layer._backward_hooks.clear()
+        layer._backward_pre_hooks.clear()
         if hasattr(layer, "fused_attn"):  # timm's switch
             layer.fused_attn = False  # type: ignore[assignment]
         if isinstance(layer, nn.RNNBase):
@@ -102,6 +109,23 @@ def _uncopyable(layers: list[nn.Module], memo: dict[int, Any]) -> Iterator[Any]:
 # --- What cannot be scored as it is -----------------------------------------------------------------------------------
 
 
+def _refuse_other(copied: nn.Module, module: nn.Module) -> None:
+    """A `__deepcopy__` of the module's own may give the module itself, or another network."""
+    own = dict(module.named_parameters())
+    found = dict(copied.named_parameters())
+    shared = {id(p) for p in own.values()} & {id(p) for p in found.values()}
+    if shared or list(own) != list(found) or not all(_equal(own[n], found[n]) for n in own):
+        raise SuiteError(
+            f"{type(module).__name__}: copy.deepcopy gives {'the same weights' if shared else 'another network'}, and "
+            "scoring works on a copy; take out its __deepcopy__ while it is scored"
+        )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """NaN is NaN here: that a network holds some is told where its outputs are looked at."""
+    return one.shape == other.shape and bool(((one == other) | (one != one) & (other != other)).all())
+
+
 def _refuse_unfit(module: nn.Module) -> None:
     name = type(module).__name__
     for path, layer in module.named_modules():
@@ -110,17 +134,34 @@ def _refuse_unfit(module: nn.Module) -> None:
             raise SuiteError(
                 f"{name}: {where} is scripted or traced and hides its operations; prune the module it was made from"
             )
+        if "_fsdp_wrapped_module" in layer._modules:
+            raise SuiteError(
+                f"{name}: {where} is a {type(layer).__name__}, whose weights are sharded; prune the module inside "
+                "before it is wrapped"
+            )
         for parameter in layer._parameters.values():
             if isinstance(parameter, UninitializedParameter):
                 raise SuiteError(
                     f"{name}: {where} ({type(layer).__name__}) has no weights yet; call the model on a batch first"
+                )
+            if is_traceable_wrapper_subclass(parameter):
+                raise SuiteError(
+                    f"{name}: a weight of {where} is a {type(parameter).__name__} (sharded, quantized, nested), and "
+                    "scoring takes plain tensors; prune the network before it is distributed or quantized"
                 )
             if parameter is not None and parameter.is_meta:
                 raise SuiteError(
                     f"{name}: the weights of {where} are on the meta device and hold no values; "
                     "build the model on a real device, or model.to_empty(device=...) and load or draw its weights"
                 )
-        if isinstance(layer, (nn.Linear, _ConvNd)) and (undo := _computed(layer)):
+        prunable = isinstance(layer, (nn.Linear, _ConvNd))
+        weight = layer._parameters.get("weight") if prunable else None
+        if weight is not None and weight.is_complex():
+            raise SuiteError(
+                f"{name}: the weight of {where} ({type(layer).__name__}) is complex, and criteria score real weights; "
+                "hold its real and imaginary parts in two layers"
+            )
+        if prunable and (undo := _computed(layer)):
             raise SuiteError(
                 f"{name}: the weight of {where} ({type(layer).__name__}) is computed from other parameters, so no "
                 f"entry of it can be pruned; call {undo} first"
@@ -140,33 +181,58 @@ def _computed(layer: nn.Module) -> str:
 
 # --- When its forward pass fails --------------------------------------------------------------------------------------
 
+OWN_DTYPE = "it casts to a dtype of its own; give dtype=torch.float32"
+DECIDES = "decisions that depend on values cannot be scored; take them out of forward()"
+CHECKPOINTS = "switch gradient checkpointing off while it is scored"
+IN_PLACE = "it changes in place a tensor that it keeps; use the operation that gives a new one"
+GRADIENT = "it takes gradients in forward(); take them by torch.func.grad"
+TOKENS = "it looks up tokens; for a criterion without data, score the part behind the embedding"
 WAYS_OUT = {
-    "setup_context": "give its autograd.Function a setup_context(), which torch.func needs",
-    "saved tensor hooks": "switch gradient checkpointing off while it is scored",
-    "same dtype": "it casts to a dtype of its own; give dtype=torch.float32",
-    "expected scalar type": "it casts to a dtype of its own; give dtype=torch.float32",
-    "should be the same": "it casts to a dtype of its own; give dtype=torch.float32",
-    "data-dependent": "decisions that depend on values cannot be scored; take them out of forward()",
-    ".item()": "decisions that depend on values cannot be scored; take them out of forward()",
+    "torch/utils/checkpoint.py": CHECKPOINTS,
+    "saved tensor hooks": CHECKPOINTS,
+    "setup_context": "give its autograd.Function a setup_context(), or build it of torch's operations, for torch.func",
+    "same dtype": OWN_DTYPE,
+    "expected scalar type": OWN_DTYPE,
+    "should be the same": OWN_DTYPE,
+    "same scalar type": OWN_DTYPE,
+    "Type promoting not supported": OWN_DTYPE,
+    "data-dependent": DECIDES,
+    ".item()": DECIDES,
+    "data pointer of Tensor": "torch.func cannot follow it into numpy or packed sequences; take them out of forward()",
+    "would mutate a captured Tensor": IN_PLACE,
+    "used in an in-place operation": IN_PLACE,
+    "mutating directly with `.data`": IN_PLACE,
+    "does not require grad": GRADIENT,
+    "requires_grad_()": GRADIENT,
+    "inference tensor": "take torch.inference_mode() out of forward(), or use torch.no_grad()",
+    "required positional argument": "forward() is given one tensor; wrap it in a module that makes the others of that",
+    "argument #1 'indices'": TOKENS,
+    "argument #2 'indices'": TOKENS,
+    "more than 1 value per channel": "its BatchNorms take the statistics of the batch here; give more images",
 }
-"""What to do, by words of torch's message."""
+"""What to do, by words of torch's message or the file that it comes from; the first that fits."""
 
 
-def explained(error: Exception, module: nn.Module, seen: str) -> str:
-    """One line on a forward pass that failed: whose, how, and what to do. `seen`: what the network was given."""
+def explained(error: Exception, module: nn.Module, seen: str, *, ran: bool = False) -> str:
+    """One line on a forward pass that failed: whose, how, and what to do.
+
+    `seen`: what the network was given; `ran`: whether it has run on that before, without derivatives.
+    """
     inside = type(_innermost(error) or module).__name__
     whose = type(module).__name__ + (f" (in {inside})" if inside != type(module).__name__ else "")
-    way_out = next((way for words, way in WAYS_OUT.items() if words in str(error)), "")
-    return f"{whose}: the forward pass on {seen} fails; {way_out or 'try model.eval()(x) on it'} ({_line(error)})"
+    told = f"{error} {' '.join(frame.filename for frame in traceback.extract_tb(error.__traceback__))}"
+    way_out = next((way for words, way in WAYS_OUT.items() if words in told), "")
+    otherwise = "torch.func cannot follow it; use another operation" if ran else "try copy.deepcopy(model).eval()(x)"
+    return f"{whose}: the forward pass on {seen} fails; {way_out or otherwise} ({_line(error)})"
 
 
 def _innermost(error: Exception) -> nn.Module | None:
     """The module whose code ran when the error came up."""
-    found, traceback = None, error.__traceback__
-    while traceback:
-        owner = traceback.tb_frame.f_locals.get("self")
+    found, at = None, error.__traceback__
+    while at:
+        owner = at.tb_frame.f_locals.get("self")
         found = owner if isinstance(owner, nn.Module) else found
-        traceback = traceback.tb_next
+        at = at.tb_next
     return found
 
 

@@ -15,6 +15,9 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_
 
 from pabench.networks.operations import Operation, named
 
+CASTS = ("to", "float", "half", "bfloat16", "cfloat", "type", "type_as")
+"""Methods of a tensor that change its type."""
+
 
 class Rewired(TorchFunctionMode):
     """Within it, every torch operation of a name in `table` is computed by the function given for it.
@@ -57,12 +60,19 @@ def in_precision(dtype: torch.dtype) -> Mapping[str, Operation]:
     def instead(cast: Operation) -> Operation:
         def replaced(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             out = cast(x, *args, **kwargs)
-            narrower = isinstance(out, Tensor) and out.is_floating_point() and out.element_size() < dtype.itemsize
-            return x.to(device=out.device, dtype=dtype) if narrower else out
+            wanted = dtype_like(out, dtype) if isinstance(out, Tensor) else None
+            return x.to(device=out.device, dtype=wanted) if wanted and out.element_size() < wanted.itemsize else out
 
         return replaced
 
-    return {name: instead(getattr(Tensor, name)) for name in ("to", "float", "half", "bfloat16", "type", "type_as")}
+    return {name: instead(getattr(Tensor, name)) for name in CASTS}
+
+
+def dtype_like(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """`dtype` for real numbers, the complex type of its precision for complex ones, the tensor's own for others."""
+    if tensor.is_complex():
+        return dtype.to_complex()
+    return dtype if tensor.is_floating_point() else tensor.dtype
 
 
 # --- Without upper limits ---------------------------------------------------------------------------------------------

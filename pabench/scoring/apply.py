@@ -7,13 +7,14 @@ copies and pickles rebuild it, and rebuilding makes it known to the hook that ru
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pabench.errors import SuiteError
 
@@ -26,14 +27,16 @@ def apply(model: M, masks: Mapping[str, Tensor]) -> M:
     """Prune `model` in place and keep it pruned; returns the model.
 
     Pruned weights (mask False) are 0 now, after every step of any optimizer (momentum, weight decay, AMP, gradients
-    that are not numbers), after `load_state_dict` and whenever the layer that holds them is called. Masks move, copy
-    and pickle with the model and stay out of its `state_dict`, whose names do not change: to resume from a state, load
-    it and call `apply` again. Applying twice replaces the masks; `remove` takes them off.
+    that are not numbers), after `load_state_dict`, and whenever the layer that holds them is called or gives its
+    `state_dict`, for what is changed by other hands. Masks move, copy and pickle with the model and stay out of its
+    `state_dict`, whose names do not change: to resume from a state, load it and call `apply` again. Applying twice
+    replaces the masks; `remove` takes them off.
 
     `masks` are tensors by parameter name, as `pabench.prune` gives them: bool, or numbers that are all 0 or 1.
     SuiteError names one that does not fit; the model is then as it was.
     """
-    weights = dict(model.named_parameters(remove_duplicate=False))
+    _refuse_unfit(model, masks)
+    weights = dict(nn.Module.named_parameters(model, remove_duplicate=False))  # a model may give them other names
     for name, mask in masks.items():
         _refuse_misfit(name, mask, weights.get(name))
     _watch_optimizers()
@@ -53,15 +56,16 @@ def remove(model: M) -> M:
         if held := vars(module).get(_ATTRIBUTE):
             held.zero()
             delattr(module, _ATTRIBUTE)
-            for hooks in (module._forward_pre_hooks, module._load_state_dict_post_hooks):
-                for key in [key for key, hook in hooks.items() if hook in (_before_forward, _after_load)]:
+            for hooks in (module._forward_pre_hooks, module._load_state_dict_post_hooks, module._state_dict_pre_hooks):
+                for key in [key for key, hook in hooks.items() if hook in (_before_forward, _after_load, _before_save)]:
                     del hooks[key]
     return model
 
 
 def multiplier(mask: Tensor, weight: Tensor) -> Tensor:
     """1 where a weight is kept and 0 where it is pruned: integers as wide as the weight, laid out as it is."""
-    return torch.empty_like(weight, dtype=_INTEGERS[weight.element_size()]).copy_(mask)
+    bits = _bits(weight)
+    return torch.empty_like(bits).copy_(mask.unsqueeze(-1) if bits.dim() > mask.dim() else mask)
 
 
 @torch.no_grad()
@@ -71,7 +75,13 @@ def zero_pruned(weights: Sequence[Tensor], multipliers: Sequence[Tensor]) -> Non
     The bits of a weight are multiplied as an integer: times 0 that is 0 for a weight that is not a number, too, and
     times 1 it is the weight.
     """
-    torch._foreach_mul_([w.view(m.dtype) for w, m in zip(weights, multipliers, strict=True)], list(multipliers))
+    torch._foreach_mul_([_bits(w) for w in weights], list(multipliers))
+
+
+def _bits(weight: Tensor) -> Tensor:
+    """The weight as integers that share its memory; a complex number is two of them, in a dimension more."""
+    numbers = torch.view_as_real(weight) if weight.is_complex() else weight
+    return numbers.view(_INTEGERS[numbers.element_size()])
 
 
 # --- What goes with a module ------------------------------------------------------------------------------------------
@@ -87,27 +97,31 @@ class _Held:
         self._know()
 
     def take(self, own: str, mask: Tensor, name: str) -> None:
-        self.masks[own], self.names[own] = mask.detach().cpu().bool(), name
+        self.masks[own], self.names[own] = mask.detach().to("cpu", torch.bool, copy=True), name
         self._multipliers.pop(own, None)
         self.zero()
 
     def zero(self) -> None:
         """Through `.data`: zeroing what is zero already must not look like an in-place change to a pending backward."""
-        pairs = list(self.weights())
+        pairs = list(self.pairs())
         if pairs:
-            zero_pruned([w.data for w, _ in pairs], [m for _, m in pairs])
+            zero_pruned([w for w, _ in pairs], [m for _, m in pairs])
 
-    def weights(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each masked parameter with its multiplier; what is no parameter any more (weight norm) is passed over."""
+    def pairs(self, among: Container[int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The values of each masked parameter (of those with an id `among` these) with their multiplier.
+
+        What is no such parameter any more (weight norm) is passed over.
+        """
         for own, mask in self.masks.items():
             weight = self.module._parameters.get(own)
-            if weight is None:
+            if weight is None or weight.shape != mask.shape or not (among is None or id(weight) in among):
                 continue
-            known = self._multipliers.get(own)
-            # the model may have moved to another device or dtype
-            if known is None or known.device != weight.device or known.element_size() != weight.element_size():
-                known = self._multipliers[own] = multiplier(mask, weight.data)
-            yield weight, known
+            values, mask = _on_this_process(weight.data, mask)
+            bits, known = _bits(values), self._multipliers.get(own)
+            # the model may have moved to another device or dtype, or be sharded
+            if known is None or (known.device, known.dtype, known.shape) != (bits.device, bits.dtype, bits.shape):
+                known = self._multipliers[own] = multiplier(mask, values)
+            yield values, known
 
     def __getstate__(self) -> dict[str, Any]:
         return {"module": self.module, "masks": self.masks, "names": self.names}
@@ -122,6 +136,18 @@ class _Held:
         _watch_optimizers()
 
 
+def _on_this_process(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a weight that is sharded over processes (FSDP2, tensor parallel) the part that is here, and its mask."""
+    if not hasattr(values, "placements"):
+        return values, mask
+    from torch.distributed.tensor import distribute_tensor  # as heavy as what made the weight one
+
+    sharded = distribute_tensor(
+        mask.to(values.device), values.device_mesh, values.placements, src_data_rank=None
+    )  # each process holds the whole mask: none is sent
+    return values.to_local(), sharded.to_local()
+
+
 _known: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
 
 
@@ -129,6 +155,7 @@ def _held_by(module: nn.Module) -> _Held:
     if _ATTRIBUTE not in vars(module):
         module.register_forward_pre_hook(_before_forward)
         module.register_load_state_dict_post_hook(_after_load)
+        module.register_state_dict_pre_hook(_before_save)
         setattr(module, _ATTRIBUTE, _Held(module))
     held: _Held = vars(module)[_ATTRIBUTE]
     return held
@@ -143,37 +170,62 @@ def _after_step(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
     """It runs for every optimizer of the process, most of which are not ours."""
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     held = [held for ref in _known.valuerefs() if (held := ref()) is not None]
-    pairs = [(w, m) for each in held for w, m in each.weights() if id(w) in stepped]
+    pairs = [pair for each in held for pair in each.pairs(stepped)]
     if pairs:
         zero_pruned([w for w, _ in pairs], [m for _, m in pairs])
 
 
 def _before_forward(module: nn.Module, _inputs: Any) -> None:
-    """For weights changed by anything but an optimizer.
-
-    Functional calls and replicas bring tensors of their own, which are not ours to change.
-    """
+    """For weights changed by anything but an optimizer."""
     if torch.compiler.is_compiling():
         return
     held: _Held | None = vars(module).get(_ATTRIBUTE)  # a quantized layer takes over the hooks of the one it replaces
     if held is None or torch.jit.is_tracing() or getattr(module, "_is_replica", False):
         return
-    weights = [module._parameters.get(own) for own in held.masks]
-    if None in weights:
-        name = held.names[list(held.masks)[weights.index(None)]]
-        raise SuiteError(
-            f"{name}: this weight of a {type(module).__name__} is computed now (weight norm, torch.nn.utils.prune or "
-            "another parametrization) and cannot be kept pruned; call pabench.remove(model) first"
-        )
-    if all(isinstance(weight, nn.Parameter) for weight in weights):
-        held.zero()
+    for own, mask in held.masks.items():
+        _refuse_changed(held.names[own], module, module._parameters.get(own), mask)
+    _zero_own(held)
 
 
 def _after_load(module: nn.Module, _keys: Any) -> None:
     vars(module)[_ATTRIBUTE].zero()
 
 
+def _before_save(module: nn.Module, _prefix: str, _keep_vars: bool) -> None:
+    if held := vars(module).get(_ATTRIBUTE):
+        _zero_own(held)
+
+
+def _zero_own(held: _Held) -> None:
+    """Functional calls and replicas bring tensors of their own, which are not ours to change."""
+    if all(isinstance(held.module._parameters.get(own), (nn.Parameter, type(None))) for own in held.masks):
+        held.zero()
+
+
 # --- What is no mask --------------------------------------------------------------------------------------------------
+
+
+def _refuse_unfit(model: nn.Module, masks: Any) -> None:
+    if not isinstance(masks, Mapping):
+        raise SuiteError(f"masks are a dict of tensors by parameter name, not a {type(masks).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise SuiteError(
+            f"{type(model).__name__} is scripted or traced and cannot be kept pruned; apply masks to the module it was "
+            "made from"
+        )
+
+
+def _refuse_changed(name: str, module: nn.Module, weight: Tensor | None, mask: Tensor) -> None:
+    if weight is None:
+        raise SuiteError(
+            f"{name}: this weight of a {type(module).__name__} is computed now (weight norm, torch.nn.utils.prune or "
+            "another parametrization) and cannot be kept pruned; call pabench.remove(model) first"
+        )
+    if weight.shape != mask.shape:
+        raise SuiteError(
+            f"{name}: this weight of a {type(module).__name__} is {tuple(weight.shape)} now, its mask is "
+            f"{tuple(mask.shape)}; call pabench.remove(model) first, or apply masks of the new shape"
+        )
 
 
 def _refuse_misfit(name: str, mask: Any, weight: Tensor | None) -> None:
@@ -185,7 +237,19 @@ def _refuse_misfit(name: str, mask: Any, weight: Tensor | None) -> None:
         raise SuiteError(f"{name}: a mask is a tensor, not a {type(mask).__name__}")
     if mask.shape != weight.shape:
         raise SuiteError(f"{name}: mask is {tuple(mask.shape)}, the weight is {tuple(weight.shape)}")
-    other = mask[(mask != 0) & (mask != 1)] if mask.dtype != torch.bool else mask[:0]
+    if mask.layout != torch.strided:
+        raise SuiteError(f"{name}: a mask is a dense tensor, and this one is {mask.layout}; give mask.to_dense()")
+    if is_traceable_wrapper_subclass(weight) and not hasattr(weight, "placements"):
+        raise SuiteError(
+            f"{name}: this weight is a {type(weight).__name__} (quantized, nested) and cannot be kept pruned; apply "
+            "masks before it is made one"
+        )
+    if any(stride == 0 and size > 1 for size, stride in zip(weight.shape, weight.stride(), strict=True)):
+        raise SuiteError(
+            f"{name}: entries of this weight share memory (expand()), and none can be pruned alone; give the "
+            "parameter memory of its own: contiguous()"
+        )
+    other = mask[(mask != 0) & (mask != 1)] if mask.dtype != torch.bool else mask.new_empty(0)
     if other.numel():
         raise SuiteError(
             f"{name}: a mask is bool, or 0 and 1, and this one holds {other[0].item():g}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from pabench.errors import PabenchError, PluginError, SuiteError
 from pabench.networks.network import Network, scoring_mode
 from pabench.networks.private import explained
+from pabench.networks.rewire import dtype_like
 from pabench.scoring.context import Batch
 from pabench.scoring.criterion import Criterion
 
@@ -50,7 +52,7 @@ def shape_of_input(model: nn.Module, batches: Sequence[Batch], given: Sequence[i
 def on_network(batch: Batch, network: Network) -> Batch:
     """A batch on the network's device; images in its dtype, tokens and other integers as they are."""
     x, y = batch
-    return x.to(network.device, network.dtype if x.is_floating_point() else x.dtype), y.to(network.device)
+    return x.to(network.device, dtype_like(x, network.dtype)), y.to(network.device)
 
 
 def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], seed: int) -> None:
@@ -62,10 +64,16 @@ def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], 
         name, classes = type(model).__name__, out.shape[1] if out.dim() > 1 else 0
         expected = (len(x), classes, *y.shape[1:])
         if not out.is_floating_point() or tuple(out.shape) != expected or not classes:
+            last = tuple(out.shape[:-1]) == (len(x), *y.shape[1:])  # as language models give them
             raise SuiteError(
                 f"{name} gives {tuple(out.shape)} of {out.dtype} for {len(x)} images; a loss needs logits of shape "
                 f"(N, classes{', ' if y.dim() > 1 else ''}{', '.join(map(str, y.shape[1:]))}); "
-                "wrap it in a module whose forward() returns them"
+                f"wrap it in a module whose forward() returns {'out.movedim(-1, 1)' if last else 'them'}"
+            )
+        if not (out < math.inf).all():  # minus infinity is a class ruled out
+            raise SuiteError(
+                f"{name} gives values that are infinite or not a number for x {tuple(x.shape)}; look for them in its "
+                "weights and buffers, or for a division by 0 in forward()"
             )
         wrong = y[(y != IGNORED) & ((y < 0) | (y >= classes))]
         if wrong.numel():
@@ -81,9 +89,10 @@ def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = No
         raise
     except Exception as error:
         if _in_forward(error):
-            sees_data = batches and (rule is None or rule.examples_per_class)
+            sees_data = bool(batches) and (rule is None or rule.examples_per_class > 0)
             seen = f"x {tuple(batches[0][0].shape)} of {batches[0][0].dtype}" if sees_data else "an input of ones"
-            raise SuiteError(explained(error, model, seen)) from error
+            # before a criterion sees a batch, `refuse_misfit` has run the network on it
+            raise SuiteError(explained(error, model, seen, ran=sees_data and rule is not None)) from error
         words = " ".join(str(error).split())[:200]
         whose = f"{rule.name} on " if rule else ""
         raise PluginError(f"{whose}{type(model).__name__}: {type(error).__name__}: {words}") from error

@@ -76,7 +76,10 @@ def select(
     """
     for name, s in scores.items():
         if nan := int(s.isnan().sum()):
-            raise PluginError(f"{name}: {nan} of {s.numel()} scores are not a number")
+            raise PluginError(
+                f"{name}: {nan} of {s.numel()} scores are not a number: a derivative has no value there, or a number "
+                "overflows; other images or another initialization may help"
+            )
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":

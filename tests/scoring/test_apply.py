@@ -498,3 +498,120 @@ def test_a_weight_that_two_layers_share_is_masked_by_either_name():
         pabench.remove(pabench.apply(module, {name: torch.tensor([[True] * 4, [False] * 4, [True] * 4])}))
         assert (module[0].weight[1] == 0).all()
         nn.init.ones_(module[0].weight)
+
+
+# --- Weights of other kinds, and other hands than an optimizer's ------------------------------------------------------
+
+
+def test_what_others_change_is_pruned_again_in_the_state_that_is_saved(network):
+    """Optimizers that are no torch.optim.Optimizer, averages copied back, a step that broke off."""
+    module, _, masks = network
+    pabench.apply(module, masks)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1.0)
+
+    state = module.state_dict()
+
+    assert all((state[n][~m] == 0).all() and (state[n][m] != 0).any() for n, m in masks.items())
+
+
+def test_masks_changed_afterwards_change_nothing(network):
+    """In place, as loops that prune in rounds do; another dtype asks for the masks again."""
+    module, (x, y), masks = network
+    given = {n: m.clone() for n, m in masks.items()}
+    pabench.apply(module, given)
+    for mask in given.values():
+        mask.fill_(True)
+
+    module.double()
+    train(module, x.double(), y)
+
+    assert revived(module, masks) == 0
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules")
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_weights_are_kept_pruned(dtype):
+    layer, mask = nn.Linear(4, 4, dtype=dtype), torch.eye(4, dtype=torch.bool)
+    pabench.apply(layer, {"weight": mask})
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+
+    for _ in range(2):
+        layer(torch.ones(3, 4, dtype=dtype)).abs().sum().backward()
+        optimizer.step()
+
+    assert layer.weight.count_nonzero() == 4
+    layer.weight.data.fill_(1j)
+    layer.to(torch.complex128)(torch.ones(3, 4, dtype=torch.complex128))
+    assert torch.equal(layer.weight, 1j * mask)
+
+
+def test_a_single_number_can_be_pruned():
+    module = nn.ParameterDict({"scale": nn.Parameter(torch.tensor(3.0))})
+
+    assert pabench.apply(module, {"scale": torch.tensor(False)})["scale"] == 0
+
+
+UNFIT = {
+    "a list": (
+        lambda: nn.Linear(3, 3),
+        [torch.ones(3, 3)],
+        "masks are a dict of tensors by parameter name, not a list",
+    ),
+    "sparse": (lambda: nn.Linear(3, 3), {"weight": torch.eye(3).to_sparse()}, r"weight: .* give mask.to_dense\(\)"),
+    "shared entries": (
+        lambda: nn.ParameterDict({"w": nn.Parameter(torch.ones(1, 3).expand(3, 3))}),
+        {"w": torch.eye(3)},
+        r"w: entries of this weight share memory .* contiguous\(\)",
+    ),
+    "scripted": (lambda: torch.jit.script(nn.Linear(3, 3)), {"weight": torch.eye(3)}, "scripted .* it was made from"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", UNFIT)
+def test_what_cannot_be_kept_pruned_is_told_in_one_line(kind):
+    make, masks, message = UNFIT[kind]
+
+    with pytest.raises(SuiteError, match=message) as error:
+        pabench.apply(make(), masks)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_weight_of_another_shape_asks_for_other_masks(network):
+    module, (x, _), masks = network
+    pabench.apply(module, masks)
+    module[4].weight = nn.Parameter(torch.randn(5, 16))
+    module[4].bias = None
+
+    with pytest.raises(SuiteError, match=r"4.weight: this weight of a Linear is \(5, 16\) now, its mask is \(3, 16\)"):
+        module(x)
+
+    assert pabench.remove(module)(x).shape == (12, 5)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_sharded_network_stays_pruned_and_is_scored_before_it_is_sharded(network, tmp_path, when):
+    """Its weights are DTensors, of which each process holds a part, and torch.func on them kills the process."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    module, (x, y), masks = network
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        if when == "before":
+            pabench.apply(module, masks)
+        fully_shard(module, mesh=init_device_mesh("cpu", (1,)))
+        if when == "after":
+            pabench.apply(module, masks)
+        train(module, x, y)
+        weights = {n: module.get_parameter(n).full_tensor() for n in masks}
+        with pytest.raises(SuiteError, match=r"a weight of 0 is a DTensor .* prune the network before"):
+            pabench.prune(module, "snip", sparsity=0.5, batch=(x, y))
+    finally:
+        torch.distributed.destroy_process_group()
+
+    assert all((weights[n][~m] == 0).all() and (weights[n][m] != 0).all() for n, m in masks.items())
