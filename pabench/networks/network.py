@@ -39,10 +39,8 @@ def prunable_weights(module: nn.Module, include: Sequence[str] = ()) -> dict[str
     if not found:
         lacking = f"{type(module).__name__} has no weights to prune: no convolution or linear layer holds one"
         others = tuple(kind for kind in dense(module, ()) if kind in INCLUDED)
-        remedy = (
-            f"include={others} prunes what it has" if others else "of an exported network, prune the one it is from"
-        )
-        raise SuiteError(f"{lacking}; {remedy}")
+        remedy = f"include={others} prunes what it has" if others else ""
+        raise SuiteError(f"{lacking}; {remedy or 'of an exported one, prune the module it was made from'}")
     return found
 
 
