@@ -1,0 +1,79 @@
+"""What a running study shows, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from pabench.cli.display import Bars, Lines, display, stoppable
+from pabench.errors import Aborted
+from pabench.run.engine import Event, Outcome
+
+DONE = Outcome("a", ok=True, seconds=1.25)
+
+
+def test_a_line_a_cell_counts_what_was_finished_before(capsys):
+    """Two of five were done; the time left is that of the cells that are still open."""
+    shown = Lines({"a": "digits / snip", "b": "digits / grasp"}, 3, 2, 5)
+
+    shown.ended(DONE, "digits / snip: 90.00 %")
+    shown.ended(DONE, "")  # a scoring, which is no cell
+    shown.ended(DONE, "digits / grasp: 91.00 %")
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[3/5] digits / snip: 90.00 % (1.2 s; 0:00:0")
+    assert second.startswith("[4/5] digits / grasp: 91.00 % (1.2 s; 0:00:0")
+    assert second.endswith(" left)")
+
+
+def test_a_process_that_died_is_told(capsys):
+    Lines({"a": "digits"}, 1, 0, 1).event(Event("a", "crashed", "exit code -9"))
+
+    assert capsys.readouterr().out == "  a process died and is tried again: exit code -9\n"
+
+
+def test_there_are_bars_where_a_terminal_can_draw_them(monkeypatch):
+    kinds = []
+    for variables in ({"FORCE_COLOR": "1", "TERM": "xterm"}, {"TERM": "dumb", "FORCE_COLOR": "1"}, {}):
+        monkeypatch.delenv("FORCE_COLOR", raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        shown = display({"a": "digits"}, 1, 0, 1)
+        kinds.append(type(shown))
+        shown.event(Event("a", "started", None))
+        shown.event(Event("a", "progress", {"epoch": 1, "epochs": 2, "loss": 0.5, "top1": 50.0}))
+        shown.ended(DONE, "digits: 90.00 %")
+        shown.close()
+
+    assert kinds == [Bars, Lines, Lines]
+
+
+def test_the_first_signal_asks_and_the_second_ends(capfd):
+    before = signal.getsignal(signal.SIGINT)
+    with stoppable() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(Aborted):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "stopping: running cells are ended" in capfd.readouterr().err
+
+
+def test_signals_are_left_alone_outside_of_the_main_thread():
+    seen = []
+
+    def ask():
+        with stoppable() as stop:
+            seen.append((stop.is_set(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+
+    assert seen == [(False, before)]
