@@ -203,7 +203,20 @@ class Iterates(Base):
         return self.b(torch.tanh(z + u))
 
 
+class AsksItsList(Base):
+    """Weights in a list that are asked for their shapes and not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = [self.a.weight, self.b.weight]
+
+    def forward(self, x):
+        assert self.weights[0].shape[1] == x.shape[1] == self.weights[0].size(1)
+        return super().forward(x.to(self.weights[1].dtype))
+
+
 WORKING = {
+    "a list of weights for their shapes": (AsksItsList, X),
     "a layer of two names, tied": (SharesInTwoWays, X),
     "a complex buffer": (ComplexBuffer, X),
     "a complex parameter": (ComplexParameter, X),
@@ -412,6 +425,25 @@ class Retains(Base):
         return self.b(h)
 
 
+class UsesItsList(Base):
+    """The copy's list holds the copy's weights, which are not those that it is scored with."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = [self.a.weight, self.b.weight]
+
+    def forward(self, x):
+        return (x @ self.weights[0].T).relu() @ self.weights[1].T
+
+
+def wrapped():
+    """As libraries wrap layers: the copy's forward() is that of the network given. In float64 nothing fails."""
+    model = Base().double()
+    inside = model.a.forward
+    model.a.forward = lambda *args: inside(*args)
+    return model
+
+
 def exported():
     return torch.export.export(Base(), (X,)).module()
 
@@ -434,6 +466,8 @@ REFUSED = {
     "tokens without data": (Language, (TOKENS, Y), "synflow", "Language .* score the part behind the embedding"),
     "asks for gradients": (Retains, (X, Y), "snip", "Retains: .* torch.func cannot follow it; use another"),
     "one image": (lambda: ONE_BY_ONE, (X[:1], Y[:1]), "snip", r"\(in BatchNorm1d\): .* give more images"),
+    "uses a list of weights": (UsesItsList, (X, Y), "snip", r"UsesItsList: forward\(\) takes a.weight from a list"),
+    "a wrapped forward": (wrapped, (X, Y), "snip", r"Base: forward\(\) takes a.weight from .* or unwrap forward\(\)"),
     "exported": (exported, (X, Y), "magnitude", "GraphModule has no .* prune the module it was made from"),
 }
 
