@@ -178,12 +178,14 @@ def _computed(layer: nn.Module) -> str:
 
 # --- When its forward pass fails --------------------------------------------------------------------------------------
 
-OWN_DTYPE = "it casts to a dtype of its own; give dtype=torch.float32"
+OWN_DTYPE = "it makes numbers of a dtype of its own; take that of x there, or give dtype=torch.float32"
 DECIDES = "decisions that depend on values cannot be scored; take them out of forward()"
 CHECKPOINTS = "switch gradient checkpointing off while it is scored"
 IN_PLACE = "it changes in place a tensor that it keeps; use the operation that gives a new one"
 GRADIENT = "it takes gradients in forward(); take them by torch.func.grad"
-TOKENS = "it looks up tokens; for a criterion without data, score the part behind the embedding"
+TOKENS = (
+    "it looks up tokens and was given real numbers, as all is that uses no data; take the part behind the embedding"
+)
 WAYS_OUT = {
     "torch/utils/checkpoint.py": CHECKPOINTS,
     "saved tensor hooks": CHECKPOINTS,

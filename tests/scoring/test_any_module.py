@@ -463,7 +463,7 @@ REFUSED = {
     "adds to float32": (Makes32, (X, Y), "snip", "Makes32: .* give dtype=torch.float32"),
     "infinite": (Divides, (X, Y), "snip", "Divides gives values that are infinite or not a number"),
     "classes last": (Language, (TOKENS, TOKENS), "snip", r"Language gives .* forward\(\) returns out.movedim\(-1, 1\)"),
-    "tokens without data": (Language, (TOKENS, Y), "synflow", "Language .* score the part behind the embedding"),
+    "tokens without data": (Language, (TOKENS, Y), "synflow", "Language .* take the part behind the embedding"),
     "asks for gradients": (Retains, (X, Y), "snip", "Retains: .* torch.func cannot follow it; use another"),
     "one image": (lambda: ONE_BY_ONE, (X[:1], Y[:1]), "snip", r"\(in BatchNorm1d\): .* give more images"),
     "uses a list of weights": (UsesItsList, (X, Y), "snip", r"UsesItsList: forward\(\) takes a.weight from a list"),

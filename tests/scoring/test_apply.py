@@ -592,6 +592,17 @@ def test_a_weight_of_another_shape_asks_for_other_masks(network):
     assert pabench.remove(module)(x).shape == (12, 5)
 
 
+def test_an_optimizer_that_steps_a_weight_in_another_shape_is_stopped(network):
+    """As FSDP with flat parameters holds weights: nothing of the mask would take hold."""
+    module, _, masks = network
+    pabench.apply(module, masks)
+    module[4].weight = nn.Parameter(torch.ones(48))
+    module[4].weight.grad = torch.ones(48)
+
+    with pytest.raises(SuiteError, match=r"4.weight: .* is \(48,\) now, its mask is \(3, 16\); .* fully_shard"):
+        torch.optim.SGD(module.parameters(), lr=0.1).step()
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_sharded_network_stays_pruned_and_is_scored_before_it_is_sharded(network, tmp_path, when):
