@@ -83,6 +83,7 @@ class Network:
         self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
         self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
         self.name = type(module).__name__
+        self._default = torch.get_default_device()  # the caller's, where a network makes tensors without naming one
         others = [*module.named_parameters(), *module.named_buffers(), *self._module.named_parameters()]
         self._elsewhere = {id(t): (weakref.ref(t), n) for n, t in others}  # the caller's network may be gone one day
 
@@ -92,7 +93,7 @@ class Network:
         own = {n: tensors[n].clone() for n in self._own_buffers if n in tensors}
         given = {**tensors, **own}
         placed = {place: given[n] for place, n in self._places.items() if n in given}
-        with _Guarded(self._table, self._elsewhere, self.name), _uncompiled():
+        with _Guarded(self._table, self._elsewhere, self.name), _uncompiled(), _made_on(self._default):
             # x.clone(): a network may change its input in place, which is not ours, and a constant to torch.func
             return self._logits(functional_call(self._module, placed, (x.clone(),), tie_weights=False))
 
@@ -164,12 +165,18 @@ def _uncompiled() -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
+def _made_on(device: torch.device) -> AbstractContextManager[Any]:
+    """New tensors that name no device are on this one; its cost at each operation is spared where that is so anyhow."""
+    return nullcontext() if torch.get_default_device().type == device.type else device
+
+
 @contextmanager
 def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
     """Full-precision, deterministic arithmetic with the global random state as it was, whatever the caller's settings.
 
-    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel. What
-    a network draws of its own (dropout that never switches off) comes from `seed`.
+    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel, and
+    new tensors are on the CPU, where random numbers come from. What a network draws of its own (dropout that never
+    switches off) comes from `seed`.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
@@ -181,6 +188,7 @@ def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
             torch.autocast(device.type, enabled=False),
             torch.enable_grad(),
             sdpa_kernel(SDPBackend.MATH),
+            _made_on(torch.device("cpu")),
         ):
             _seed_all(device, seed)
             yield

@@ -188,6 +188,7 @@ TOKENS = (
 )
 WAYS_OUT = {
     "torch/utils/checkpoint.py": CHECKPOINTS,
+    "torch/utils/hooks.py": "take off the backward hooks that are registered for all modules",
     "saved tensor hooks": CHECKPOINTS,
     "setup_context": "give its autograd.Function a setup_context(), or build it of torch's operations, for torch.func",
     "same dtype": OWN_DTYPE,

@@ -482,3 +482,31 @@ def test_what_cannot_be_scored_is_refused_in_one_line_with_the_way_out(kind):
 
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("criterion", ["random", "snip", "grasp", "synflow"])
+def test_a_default_device_of_the_callers_changes_nothing(criterion):
+    """Random numbers are drawn on the CPU; on the meta device, which stands for any other, nothing holds values."""
+    model = Base()
+    expected = pabench.prune(model, criterion, sparsity=0.5, batch=(X, Y))
+
+    with torch.device("meta"):
+        masks = pabench.prune(model, criterion, sparsity=0.5, batch=(X, Y))
+        control = pabench.shuffle(masks, seed=0)
+
+    assert all(torch.equal(masks[n], expected[n]) for n in expected)
+    assert all(torch.equal(control[n], m) for n, m in pabench.shuffle(expected, seed=0).items())
+
+
+class MakesTensors(Base):
+    def forward(self, x):
+        return super().forward(x) + torch.zeros(1).to(self.a.weight.dtype)
+
+
+def test_a_network_makes_its_tensors_on_the_callers_default_device():
+    """The meta device stands for a GPU: the sum of tensors on two devices fails there, too."""
+    model = MakesTensors()
+
+    assert pabench.prune(model, "synflow", sparsity=0.5).receipt["kept"] == 56
+    with torch.device("meta"), pytest.raises(SuiteError, match=r"MakesTensors: the forward pass .* fails.* meta"):
+        pabench.prune(model, "synflow", sparsity=0.5)
