@@ -133,8 +133,8 @@ def _refuse_unfit(module: nn.Module) -> None:
             )
         if "_fsdp_wrapped_module" in layer._modules:
             raise SuiteError(
-                f"{name}: {where} is a {type(layer).__name__}, whose weights are sharded; prune the module inside "
-                "before it is wrapped"
+                f"{name}: the weights of {where} are flat and sharded; prune it before FullyShardedDataParallel wraps "
+                "it"
             )
         for parameter in layer._parameters.values():
             if isinstance(parameter, UninitializedParameter):
