@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import sys
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from pabench.errors import SuiteError
 from pabench.networks.kinds import INCLUDED, dense, prunable_in
+from pabench.networks.operations import Operation, named
 from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
 from pabench.networks.rewire import Rewired, dtype_like, hardsigmoid, in_precision
@@ -24,6 +26,8 @@ from pabench.networks.rewire import Rewired, dtype_like, hardsigmoid, in_precisi
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
 """Operations whose own kernels have no second derivative, by others that give the same."""
+ASKING = frozenset({"get", "size", "dim", "numel", "stride", "element_size", "is_floating_point", "is_complex", "len"})
+"""What asks for the shape, type or place of a tensor, and not for its values."""
 
 
 def prunable_weights(module: nn.Module, include: Sequence[str] = ()) -> dict[str, nn.Parameter]:
@@ -76,9 +80,9 @@ class Network:
         self._module = copied._apply(lambda t: t.to(self.device, dtype_like(t, dtype))).requires_grad_(False)
         if bn == "train":  # no running statistics: in eval mode, too, it normalises by the batch and changes nothing
             replace_all_batch_norm_modules_(self._module)
-        named = [*self._module.named_parameters(), *self._module.named_buffers()]
-        tensors = {n: t.detach() for n, t in named}
-        self._places = dict(_places(self._module, {t: n for n, t in named}))
+        own = [*self._module.named_parameters(), *self._module.named_buffers()]
+        tensors = {n: t.detach() for n, t in own}
+        self._places = dict(_places(self._module, {t: n for n, t in own}))
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
         self.buffers = frozenset(n for n, _ in self._module.named_buffers())
@@ -87,6 +91,9 @@ class Network:
         self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
         self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
         self.name = type(module).__name__
+        self._default = torch.get_default_device()  # the caller's, where a network makes tensors without naming one
+        others = [*module.named_parameters(), *module.named_buffers(), *self._module.named_parameters()]
+        self._elsewhere = {id(t): (weakref.ref(t), n) for n, t in others}  # the caller's network may be gone one day
 
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
@@ -94,19 +101,59 @@ class Network:
         own = {n: tensors[n].clone() for n in self._own_buffers if n in tensors}
         given = {**tensors, **own}
         placed = {place: given[n] for place, n in self._places.items() if n in given}
-        with Rewired(self._table), _uncompiled():
+        with _Guarded(self._table, self._elsewhere, self.name), _uncompiled(), _made_on(self._default):
             # x.clone(): a network may change its input in place, which is not ours, and a constant to torch.func
             return self._logits(functional_call(self._module, placed, (x.clone(),), tie_weights=False))
 
     def _logits(self, out: Any) -> Tensor:
-        named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
-        out = named if isinstance(named, Tensor) else out
+        logits = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
+        out = logits if isinstance(logits, Tensor) else out
         if not isinstance(out, Tensor):
             raise SuiteError(
                 f"{self.name} gives a {type(out).__name__}, and a loss needs logits, a tensor (N, K); "
                 "wrap it in a module whose forward() returns them"
             )
         return out
+
+
+class _Guarded(Rewired):
+    """Refuses tensors of a network that it reads elsewhere than in their places, where they cannot be replaced.
+
+    A list of weights, or a function that holds layers (forward() wrapped by a library): the copy that is scored would
+    go on with constants, or with the layers of the caller's network, and its weights would seem to do nothing.
+    """
+
+    def __init__(
+        self, table: Mapping[str, Operation], elsewhere: Mapping[int, tuple[weakref.ref[Tensor], str]], network: str
+    ) -> None:
+        super().__init__(table)
+        self.elsewhere = elsewhere
+        self.network = network
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        held = self._held((*args, *(kwargs or {}).values()))
+        if held and named(func) not in ASKING:
+            self._refuse(held)
+        out = super().__torch_function__(func, types, args, kwargs)
+        if held and isinstance(out, Tensor):  # its transpose, .T, is as much itself
+            self._refuse(held)
+        return out
+
+    def _held(self, values: Sequence[Any]) -> str:
+        """The name of the first of these that is read elsewhere; "" where none is."""
+        for value in values:
+            known = self.elsewhere.get(id(value))
+            if known and known[0]() is value:
+                return known[1]
+        return ""
+
+    def _refuse(self, held: str) -> NoReturn:
+        raise SuiteError(
+            f"{self.network}: forward() takes {held} from a list, a function or a wrapped forward() that holds it, "
+            "where scoring cannot replace it; take it from its layer, or unwrap forward(), while it is scored"
+        )
 
 
 def _places(module: nn.Module, names: Mapping[Tensor, str]) -> Iterator[tuple[str, str]]:
@@ -126,12 +173,18 @@ def _uncompiled() -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
+def _made_on(device: torch.device) -> AbstractContextManager[Any]:
+    """New tensors that name no device are on this one; its cost at each operation is spared where that is so anyhow."""
+    return nullcontext() if torch.get_default_device().type == device.type else device
+
+
 @contextmanager
 def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
     """Full-precision, deterministic arithmetic with the global random state as it was, whatever the caller's settings.
 
-    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel. What
-    a network draws of its own (dropout that never switches off) comes from `seed`.
+    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel, and
+    new tensors are on the CPU, where random numbers come from. What a network draws of its own (dropout that never
+    switches off) comes from `seed`.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
@@ -143,6 +196,7 @@ def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
             torch.autocast(device.type, enabled=False),
             torch.enable_grad(),
             sdpa_kernel(SDPBackend.MATH),
+            _made_on(torch.device("cpu")),
         ):
             _seed_all(device, seed)
             yield

@@ -138,8 +138,8 @@ def _refuse_unfit(module: nn.Module) -> None:
             )
         if "_fsdp_wrapped_module" in layer._modules:
             raise SuiteError(
-                f"{name}: {where} is a {type(layer).__name__}, whose weights are sharded; prune the module inside "
-                "before it is wrapped"
+                f"{name}: the weights of {where} are flat and sharded; prune it before FullyShardedDataParallel wraps "
+                "it"
             )
         for parameter in layer._parameters.values():
             if isinstance(parameter, UninitializedParameter):
@@ -183,14 +183,17 @@ def _computed(layer: nn.Module) -> str:
 
 # --- When its forward pass fails --------------------------------------------------------------------------------------
 
-OWN_DTYPE = "it casts to a dtype of its own; give dtype=torch.float32"
+OWN_DTYPE = "it makes numbers of a dtype of its own; take that of x there, or give dtype=torch.float32"
 DECIDES = "decisions that depend on values cannot be scored; take them out of forward()"
 CHECKPOINTS = "switch gradient checkpointing off while it is scored"
 IN_PLACE = "it changes in place a tensor that it keeps; use the operation that gives a new one"
 GRADIENT = "it takes gradients in forward(); take them by torch.func.grad"
-TOKENS = "it looks up tokens; for a criterion without data, score the part behind the embedding"
+TOKENS = (
+    "it looks up tokens and was given real numbers, as all is that uses no data; take the part behind the embedding"
+)
 WAYS_OUT = {
     "torch/utils/checkpoint.py": CHECKPOINTS,
+    "torch/utils/hooks.py": "take off the backward hooks that are registered for all modules",
     "saved tensor hooks": CHECKPOINTS,
     "setup_context": "give its autograd.Function a setup_context(), or build it of torch's operations, for torch.func",
     "same dtype": OWN_DTYPE,

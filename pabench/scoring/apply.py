@@ -110,11 +110,16 @@ class _Held:
     def pairs(self, among: Container[int] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The values of each masked parameter (of those with an id `among` these) with their multiplier.
 
-        What is no such parameter any more (weight norm) is passed over.
+        What is no such parameter any more (weight norm) is passed over; SuiteError where an optimizer has stepped it in
+        another shape.
         """
         for own, mask in self.masks.items():
             weight = self.module._parameters.get(own)
-            if weight is None or weight.shape != mask.shape or not (among is None or id(weight) in among):
+            if weight is None or (among is not None and id(weight) not in among):
+                continue
+            if weight.shape != mask.shape:
+                if among is not None:
+                    _refuse_changed(self.names[own], self.module, weight, mask)
                 continue
             values, mask = _on_this_process(weight.data, mask)
             bits, known = _bits(values), self._multipliers.get(own)
@@ -224,7 +229,8 @@ def _refuse_changed(name: str, module: nn.Module, weight: Tensor | None, mask: T
     if weight.shape != mask.shape:
         raise SuiteError(
             f"{name}: this weight of a {type(module).__name__} is {tuple(weight.shape)} now, its mask is "
-            f"{tuple(mask.shape)}; call pabench.remove(model) first, or apply masks of the new shape"
+            f"{tuple(mask.shape)}; call pabench.remove(model) first, or apply masks of the new shape (sharding by "
+            "fully_shard keeps shapes)"
         )
 
 

@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 
 def permuted(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """The same entries elsewhere; the order is drawn on the CPU."""
-    order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
+    order = torch.randperm(tensor.numel(), generator=generator, device="cpu").to(tensor.device)
     return tensor.flatten()[order].view(tensor.shape)
 
 

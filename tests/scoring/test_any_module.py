@@ -203,7 +203,20 @@ class Iterates(Base):
         return self.b(torch.tanh(z + u))
 
 
+class AsksItsList(Base):
+    """Weights in a list that are asked for their shapes and not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = [self.a.weight, self.b.weight]
+
+    def forward(self, x):
+        assert self.weights[0].shape[1] == x.shape[1] == self.weights[0].size(1)
+        return super().forward(x.to(self.weights[1].dtype))
+
+
 WORKING = {
+    "a list of weights for their shapes": (AsksItsList, X),
     "a layer of two names, tied": (SharesInTwoWays, X),
     "a complex buffer": (ComplexBuffer, X),
     "a complex parameter": (ComplexParameter, X),
@@ -412,6 +425,25 @@ class Retains(Base):
         return self.b(h)
 
 
+class UsesItsList(Base):
+    """The copy's list holds the copy's weights, which are not those that it is scored with."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = [self.a.weight, self.b.weight]
+
+    def forward(self, x):
+        return (x @ self.weights[0].T).relu() @ self.weights[1].T
+
+
+def wrapped():
+    """As libraries wrap layers: the copy's forward() is that of the network given. In float64 nothing fails."""
+    model = Base().double()
+    inside = model.a.forward
+    model.a.forward = lambda *args: inside(*args)
+    return model
+
+
 def exported():
     return torch.export.export(Base(), (X,)).module()
 
@@ -431,9 +463,11 @@ REFUSED = {
     "adds to float32": (Makes32, (X, Y), "snip", "Makes32: .* give dtype=torch.float32"),
     "infinite": (Divides, (X, Y), "snip", "Divides gives values that are infinite or not a number"),
     "classes last": (Language, (TOKENS, TOKENS), "snip", r"Language gives .* forward\(\) returns out.movedim\(-1, 1\)"),
-    "tokens without data": (Language, (TOKENS, Y), "synflow", "Language .* score the part behind the embedding"),
+    "tokens without data": (Language, (TOKENS, Y), "synflow", "Language .* take the part behind the embedding"),
     "asks for gradients": (Retains, (X, Y), "snip", "Retains: .* torch.func cannot follow it; use another"),
     "one image": (lambda: ONE_BY_ONE, (X[:1], Y[:1]), "snip", r"\(in BatchNorm1d\): .* give more images"),
+    "uses a list of weights": (UsesItsList, (X, Y), "snip", r"UsesItsList: forward\(\) takes a.weight from a list"),
+    "a wrapped forward": (wrapped, (X, Y), "snip", r"Base: forward\(\) takes a.weight from .* or unwrap forward\(\)"),
     "exported": (exported, (X, Y), "magnitude", "GraphModule has no .* prune the module it was made from"),
 }
 
@@ -448,3 +482,31 @@ def test_what_cannot_be_scored_is_refused_in_one_line_with_the_way_out(kind):
 
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("criterion", ["random", "snip", "grasp", "synflow"])
+def test_a_default_device_of_the_callers_changes_nothing(criterion):
+    """Random numbers are drawn on the CPU; on the meta device, which stands for any other, nothing holds values."""
+    model = Base()
+    expected = pabench.prune(model, criterion, sparsity=0.5, batch=(X, Y))
+
+    with torch.device("meta"):
+        masks = pabench.prune(model, criterion, sparsity=0.5, batch=(X, Y))
+        control = pabench.shuffle(masks, seed=0)
+
+    assert all(torch.equal(masks[n], expected[n]) for n in expected)
+    assert all(torch.equal(control[n], m) for n, m in pabench.shuffle(expected, seed=0).items())
+
+
+class MakesTensors(Base):
+    def forward(self, x):
+        return super().forward(x) + torch.zeros(1).to(self.a.weight.dtype)
+
+
+def test_a_network_makes_its_tensors_on_the_callers_default_device():
+    """The meta device stands for a GPU: the sum of tensors on two devices fails there, too."""
+    model = MakesTensors()
+
+    assert pabench.prune(model, "synflow", sparsity=0.5).receipt["kept"] == 56
+    with torch.device("meta"), pytest.raises(SuiteError, match=r"MakesTensors: the forward pass .* fails.* meta"):
+        pabench.prune(model, "synflow", sparsity=0.5)

@@ -592,12 +592,24 @@ def test_a_weight_of_another_shape_asks_for_other_masks(network):
     assert pabench.remove(module)(x).shape == (12, 5)
 
 
+def test_an_optimizer_that_steps_a_weight_in_another_shape_is_stopped(network):
+    """As FSDP with flat parameters holds weights: nothing of the mask would take hold."""
+    module, _, masks = network
+    pabench.apply(module, masks)
+    module[4].weight = nn.Parameter(torch.ones(48))
+    module[4].weight.grad = torch.ones(48)
+
+    with pytest.raises(SuiteError, match=r"4.weight: .* is \(48,\) now, its mask is \(3, 16\); .* fully_shard"):
+        torch.optim.SGD(module.parameters(), lr=0.1).step()
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_sharded_network_stays_pruned_and_is_scored_before_it_is_sharded(network, tmp_path, when):
     """Its weights are DTensors, of which each process holds a part, and torch.func on them kills the process."""
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
     module, (x, y), masks = network
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
@@ -611,6 +623,9 @@ def test_a_sharded_network_stays_pruned_and_is_scored_before_it_is_sharded(netwo
         weights = {n: module.get_parameter(n).full_tensor() for n in masks}
         with pytest.raises(SuiteError, match=r"a weight of 0 is a DTensor .* prune the network before"):
             pabench.prune(module, "snip", sparsity=0.5, batch=(x, y))
+        flat = FullyShardedDataParallel(nn.Sequential(nn.Linear(4, 4)), device_id=torch.device("cpu"))
+        with pytest.raises(SuiteError, match="flat and sharded; prune it before FullyShardedDataParallel"):
+            pabench.prune(flat, "magnitude", sparsity=0.5)
     finally:
         torch.distributed.destroy_process_group()
 
