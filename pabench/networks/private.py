@@ -40,6 +40,10 @@ def private_copy(module: nn.Module) -> nn.Module:
     return copied
 
 
+MACHINERY = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
+
+
 class _Inside(nn.Module):
     """The module inside a wrapper, under the name that the wrapper gives it: parameters keep their names."""
 
@@ -88,18 +92,18 @@ def _wraps(layer: nn.Module) -> str:
 def _with_history(layers: list[nn.Module]) -> Iterator[Tensor]:
     """Tensors that a computation left on the modules: deepcopy refuses those."""
     for layer in layers:
-        for leaf in tree_leaves({k: v for k, v in vars(layer).items() if k not in ("_parameters", "_modules")}):
-            if isinstance(leaf, Tensor) and not leaf.is_leaf:
-                yield leaf
+        for key, value in vars(layer).items():
+            # most attributes are numbers and the machinery of nn.Module: a walk through all takes as long as a copy
+            if isinstance(value, (Tensor, list, tuple, dict)) and (key == "_buffers" or key not in MACHINERY):
+                yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and not leaf.is_leaf)
 
 
 def _uncopyable(layers: list[nn.Module], memo: dict[int, Any]) -> Iterator[Any]:
     """Attributes of the modules that fail to copy on their own: locks, files, generators, connections."""
-    own = set(vars(nn.Module()))
     inside = {id(layer): layer for layer in layers}  # modules that an attribute refers to are not copied to find out
     for layer in layers:
         for key, value in vars(layer).items():
-            if key not in own:
+            if key not in MACHINERY:
                 try:
                     copy.deepcopy(value, {**memo, **inside})
                 except Exception:
