@@ -34,12 +34,13 @@ class Picture:
     marks: frozenset[str]
 
 
-def load(source: str | bytes, where: str, mode: str = "") -> Image.Image:
+def load(source: str | bytes, where: str = "", mode: str = "") -> Image.Image:
     """A decoded picture on its own, from a path or from bytes; `where` names it in errors.
 
     `mode` is RGB or L; empty: L (grey) if it is stored as such, else RGB. Of 16-bit values below `DARK` nobody but the
     other pictures could say how many bits count: DataError.
     """
+    where = where or shown(source if isinstance(source, str) else "picture")
     picture = decode(source, where)
     if 0 <= picture.largest < DARK:
         raise DataError(f"{where}: {_dark(picture.largest)}; convert it to 8 bits")
