@@ -90,7 +90,7 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[str]]:
-    """Whether there is a difference between dense and random, and whether these blocks could detect one as large.
+    """Whether there is a difference between dense and random, and whether these seeds could detect one as large.
 
     By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less.
     """
@@ -100,17 +100,17 @@ def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[st
     p, mean = stratified_test([list(room)]).p, float(room.mean())
     if p is not None and p < LEVEL and mean < 0:
         return [f"{where} beats the dense network by {number(-mean)} points (paired t test, {_p(p)})"], []
-    blocks = len(room)
-    if blocks < 2:
-        return ["one block can detect no difference"], []
+    seeds = len(room)
+    if seeds < 2:
+        return ["one seed can detect no difference"], []
     criteria = [column for column in top1 if column != DENSE]
     pairs = [(top1[a] - top1[b]).dropna() for a, b in combinations(criteria if len(criteria) > 1 else list(top1), 2)]
     if (sd := typical_sd([list(values) for values in pairs])) is None:
-        return [], ["no two criteria differ from block to block"]
-    detectable = Comparison(sd).detectable(blocks)
+        return [], ["no difference of two criteria varies from seed to seed"]
+    detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:
         return [], []
-    at_best = f"{count(blocks, 'block')} can detect a difference of {number(detectable)} points at best"
+    at_best = f"{count(seeds, 'seed')} can detect a difference of {number(detectable)} points at best"
     return [f"{at_best}, and dense minus {where} is {number(mean)}"], []
 
 

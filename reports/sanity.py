@@ -124,7 +124,7 @@ def _clauses(judgements: dict[str, Judgement]) -> list[str]:
             clauses.append(_separable(judgement, words))
         elif judgement.verdict == "not separable":
             place = clauses if ablation == "shuffle" else unseparated
-            place.append(words.neither.format(_unseparable(judgement, words)))
+            place.append(words.neither.format(_unseparable(judgement, words, signs=ablation == "shuffle")))
     sizes = {judgement.change.n for judgement in judgements.values()} - {0}
     n = [f"n = {span(sizes)}"] if sizes else []
     return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
@@ -140,15 +140,19 @@ def _separable(judgement: Judgement, words: Words) -> str:
     return f"{told}: {conclusion}"
 
 
-def _unseparable(judgement: Judgement, words: Words) -> str:
-    """The change beside what the test could have seen, and in how many blocks its sign is which."""
+def _unseparable(judgement: Judgement, words: Words, *, signs: bool) -> str:
+    """The change beside what the test could have seen and, if wanted, in how many blocks its sign is which."""
     change, sees = judgement.change, judgement.sees
-    seen = "cannot be tested" if judgement.p is None else "could have seen no difference"
-    if sees is not None and sees <= 100:  # no two accuracies are further apart
-        seen = f"could have seen {number(sees, 1)} points"
-    signs = f"better in {judgement.ups} and worse in {judgement.downs} of {count(change.n, 'block')}"
-    told = [f"{signed(change.mean)}, {_spread(change)}", signs, seen, _empty(judgement, words)]
-    return "; ".join(filter(None, told))
+    told = [f"{signed(change.mean)}, {_spread(change)}"]
+    if signs:
+        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(change.n, 'block')}")
+    if judgement.p is None:
+        told.append("cannot be tested")
+    elif sees is None or sees > 100:  # no two accuracies are further apart
+        told.append("could have seen no difference")
+    else:
+        told.append(f"could have seen {number(sees, 1)} points")
+    return "; ".join([*told, *filter(None, [_empty(judgement, words)])])
 
 
 def _empty(judgement: Judgement, words: Words) -> str:

@@ -69,7 +69,7 @@ def test_random_pruning_that_is_above_dense_by_chance_has_not_beaten_it():
     """But there is no difference to detect either."""
     (found,) = reasons(study(random=91.1))
 
-    assert found.startswith("3 blocks can detect a difference of")
+    assert found.startswith("3 seeds can detect a difference of")
     assert found.endswith("dense minus random at 80 % is −0.10")
 
 
@@ -77,12 +77,12 @@ def test_seeds_that_can_detect_less_than_what_random_costs_are_no_ground():
     """Ten times the spread: 24 points, where random costs 3."""
     (found,) = reasons(study(spread=10.0))
 
-    assert found.startswith("3 blocks can detect a difference of 23.")
+    assert found.startswith("3 seeds can detect a difference of 23.")
     assert found.endswith("at best, and dense minus random at 80 % is 3.00")
 
 
 def test_one_seed_can_detect_nothing():
-    assert reasons(study(seeds=1)) == ("one block can detect no difference",)
+    assert reasons(study(seeds=1)) == ("one seed can detect no difference",)
 
 
 def test_the_lowest_sparsity_is_looked_at_and_no_other():
