@@ -65,7 +65,7 @@ def changes(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _connects_nothing(frame: pd.DataFrame) -> pd.Series:
     """By what a record says of a network of one class, and by the metric; older records may have neither."""
-    found = frame["effective_weights"] == 0
+    found = frame["weights_on_paths"] == 0
     return found | (frame["effective_density"] == 0) if "effective_density" in frame else found
 
 

@@ -21,7 +21,7 @@ NUMBERS = {
     "top5": ("result", "top5"),
     "loss": ("result", "loss"),
     "training_top1": ("training_images", "top1"),
-    "effective_weights": ("logits", "effective_weights"),
+    "weights_on_paths": ("logits", "effective_weights"),
     "parameters_dense": ("result", "parameters", "dense"),
     "parameters_pruned": ("result", "parameters", "pruned"),
     "flops_dense": ("result", "flops", "dense"),

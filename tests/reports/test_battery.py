@@ -160,7 +160,7 @@ def connecting_nothing(*ablations, metric=False):
     if metric:
         study.frame["effective_density"] = np.where(empty, 0.0, 0.1)
     else:
-        study.frame["effective_weights"] = np.where(empty, 0.0, np.nan)
+        study.frame["weights_on_paths"] = np.where(empty, 0.0, np.nan)
     return study
 
 

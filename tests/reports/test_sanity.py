@@ -102,7 +102,7 @@ def test_nothing_follows_from_masks_that_connect_nothing(ablation, fact, conclus
 
     study = battery([ablation], points, criteria=TWO)
     (first, *_) = study.frame.index[(study.frame["ablation"] == ablation) & (study.frame["criterion"] == "snip")]
-    study.frame.loc[first, "effective_weights"] = 0
+    study.frame.loc[first, "weights_on_paths"] = 0
 
     said = dict(verdicts(study, [ablation]))
 
