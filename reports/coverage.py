@@ -15,6 +15,7 @@ from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
+from .evidence import VERDICT, Footing, footings, is_random
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """How many pairs of dataset and model, sparsities and seeds are asked for."""
@@ -64,8 +65,10 @@ def answers(study: Study) -> Iterator[Answer]:
     yield _points(scope)
     yield _seeds(scope)
     yield _criterion(scope, "random", "Is random pruning among the criteria?", BOTH)
+    yield _erk(scope)
     yield _criterion(scope, "magnitude", "Is magnitude pruning among the criteria?", BOTH)
     yield _dense(scope)
+    yield _speaks(scope)
     yield _size_and_flops(scope)
     yield _initial_and_final(scope)
     yield _cost(scope)
@@ -141,6 +144,18 @@ def _criterion(scope: Scope, name: str, question: str, source: str) -> Answer:
     return answer(question, source, text, _everywhere(scope, rows))
 
 
+def _erk(scope: Scope) -> Answer:
+    """As large in each layer as Erdos-Renyi-kernel has it: the random baseline to beat (Liu et al. 2022)."""
+    question = "Is ERK random pruning (layers by Erdos-Renyi-kernel) among the criteria?"
+    specs = [cell.criterion for cell in scope.cells if cell.criterion]
+    named = {plain(c.label) for c in specs if is_random(c.name) and c.args.get("allocation") == "erk"}
+    rows = scope.pruned[scope.pruned["criterion"].isin(named)]
+    if rows.empty:
+        return answer(question, OWN, "no criterion random with allocation: erk", False)
+    text = f"{', '.join(sorted(named))}: {int(rows['top1'].notna().sum())} of {count(len(rows), 'cell')} finished"
+    return answer(question, OWN, text, _everywhere(scope, rows))
+
+
 def _everywhere(scope: Scope, rows: pd.DataFrame) -> bool:
     """Whether one of these rows is finished for each dataset, model and sparsity at which anything is pruned."""
     place = ["dataset", "model", "sparsity"]
@@ -153,6 +168,23 @@ def _dense(scope: Scope) -> Answer:
     blocks, have = scope.frame["block"].nunique(), dense["block"].nunique()
     text = f"finished in {have} of {count(blocks, 'block')}"
     return answer("Is the dense network trained by the same recipe?", BOTH, text, have == blocks > 0)
+
+
+def _speaks(scope: Scope) -> Answer:
+    question = "Can the study speak about the criteria (dense learns, random costs something, seeds can detect it)?"
+    found = footings(scope.study)
+    several = len(found) > 1
+
+    def told(one: Footing, reasons: Collection[str]) -> str:
+        return f"{f'{one.title}: ' if several else ''}{'; '.join(reasons)}"
+
+    if against := [told(one, one.against) for one in found if one.against]:
+        return answer(question, OWN, f"{VERDICT}: {'; '.join(against)}", False)
+    if unknown := [told(one, one.unknown) for one in found if one.unknown]:
+        return answer(question, OWN, f"not shown: {'; '.join(unknown)}", False)
+    learned = span(round(x) for x in scope.frame["training_top1"].dropna())
+    text = f"dense networks get {learned} % of their training images right, and the seeds can detect what random costs"
+    return answer(question, OWN, text if found else "no cell is expected", True if found else None)
 
 
 def _size_and_flops(scope: Scope) -> Answer:

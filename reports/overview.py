@@ -11,6 +11,7 @@ from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import STATUSES
 from pabench.words import count, environment_text, percent, plain, tallied
 
+from .evidence import silences
 from .protocol import unpaired
 
 
@@ -63,7 +64,7 @@ def _moment(stamp: str) -> str:
 
 def _warnings(study: Study) -> list[str]:
     frame = study.frame
-    found = []
+    found = silences(study)
     if missing := int((frame["status"] == "missing").sum()):
         found.append(f"{count(missing, 'cell')} not finished: means and comparisons rest on the others.")
     useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)

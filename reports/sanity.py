@@ -12,38 +12,55 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval, interval_text, mean_interval
 from pabench.suite.ablations import ABLATIONS
-from pabench.words import number, percent, signed, span
+from pabench.words import count, number, percent, signed, span
 
-from .battery import Judgement, changes, judged
+from .battery import Judgement, battery, changes
 from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
-# ablation: what is said where the criterion's own cells are better, where they are worse, and what is not separable
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of an ablation: where the plain cells are better and where they are worse, each with what follows,
+    and what is not separable; `masks` are those of the ablation."""
+
+    better: tuple[str, str]
+    worse: tuple[str, str]
+    neither: str
+    masks: str
+
+
 WORDS = {
-    "shuffle": (
-        "beats its own shuffle by {}: the choice of weights matters, not only the layer densities",
-        "loses to its own shuffle by {}: its layer densities are better than its choice of weights",
+    "shuffle": Words(
+        ("beats its own shuffle by {}", "the choice of weights matters, not only the layer densities"),
+        ("loses to its own shuffle by {}", "its layer densities are better than its choice of weights"),
         "not separable from its own shuffle ({}): nothing shows that more than its layer densities matters",
+        "shuffled masks",
     ),
-    "reinit": (
-        "re-drawn weights cost {}: the mask belongs to its weights",
-        "re-drawn weights gain {}: the mask does better with others",
+    "reinit": Words(
+        ("re-drawn weights cost {}", "the mask belongs to its weights"),
+        ("re-drawn weights gain {}", "the mask does better with others"),
         "re-drawn weights ({})",
+        "masks on re-drawn weights",
     ),
-    "invert": (
-        "keeping the lowest scores costs {}: the ranking has a direction",
-        "keeping the lowest scores gains {}: the ranking points the wrong way",
+    "invert": Words(
+        ("keeping the lowest scores costs {}", "the ranking has a direction"),
+        ("keeping the lowest scores gains {}", "the ranking points the wrong way"),
         "the lowest scores instead of the highest ({})",
+        "inverted masks",
     ),
-    "random_labels": (
-        "scoring with permuted labels costs {}: the labels matter",
-        "scoring with permuted labels gains {}: the labels mislead",
+    "random_labels": Words(
+        ("scoring with permuted labels costs {}", "the labels matter"),
+        ("scoring with permuted labels gains {}", "the labels mislead"),
         "permuted labels ({})",
+        "masks scored with permuted labels",
     ),
-    "shuffled_pixels": (
-        "scoring with permuted pixels costs {}: the images matter",
-        "scoring with permuted pixels gains {}: the images mislead",
+    "shuffled_pixels": Words(
+        ("scoring with permuted pixels costs {}", "the images matter"),
+        ("scoring with permuted pixels gains {}", "the images mislead"),
         "permuted pixels ({})",
+        "masks scored with permuted pixels",
     ),
 }
 
@@ -91,30 +108,59 @@ class Sanity(Section):
 
 def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
     """A sentence for each criterion, over all datasets and models of the study."""
-    changed = changes(study.frame)
     criteria = [str(name) for name in pruned(study.plain)["criterion"].unique()]
-    found = {ablation: judged(changed, ablation, criteria) for ablation in ablations}
-    return [(name, f"{'; '.join(_clauses(name, found)) or 'no data yet'}.") for name in criteria]
+    found = battery(changes(study.frame), criteria)
+    said = {name: _clauses({ablation: found[ablation, name] for ablation in ablations}) for name in criteria}
+    return [(name, f"{'; '.join(clauses) or 'no data yet'}.") for name, clauses in said.items()]
 
 
-def _clauses(criterion: str, found: dict[str, dict[str, Judgement]]) -> list[str]:
+def _clauses(judgements: dict[str, Judgement]) -> list[str]:
     """First what the shuffle says, then the other separable changes, then what is not separable."""
     clauses: list[str] = []
     unseparated: list[str] = []
-    sizes: set[int] = set()
-    for ablation, judgements in found.items():
-        judgement = judgements[criterion]
-        better, worse, neither = WORDS[ablation]
-        change, spread = judgement.change, _spread(judgement.change)
-        sizes |= {change.n} - {0}
+    for ablation, judgement in judgements.items():
+        words = WORDS[ablation]
         if judgement.verdict in ("better", "worse"):
-            words = better if judgement.verdict == "better" else worse
-            clauses.append(words.format(f"{number(abs(change.mean))} points ({_spread(_upwards(change))})"))
+            clauses.append(_separable(judgement, words))
         elif judgement.verdict == "not separable":
             place = clauses if ablation == "shuffle" else unseparated
-            place.append(neither.format(f"{signed(change.mean)}, {spread}"))
+            place.append(words.neither.format(_unseparable(judgement, words, signs=ablation == "shuffle")))
+    sizes = {judgement.change.n for judgement in judgements.values()} - {0}
     n = [f"n = {span(sizes)}"] if sizes else []
     return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
+
+
+def _separable(judgement: Judgement, words: Words) -> str:
+    """The change and what follows from it, which is nothing where masks connect nothing: any network beats those."""
+    change = judgement.change
+    fact, conclusion = words.better if judgement.verdict == "better" else words.worse
+    told = fact.format(f"{number(abs(change.mean))} points ({_spread(_upwards(change))})")
+    if empty := _empty(judgement, words):
+        return f"{told}, but {empty}: this does not show that {conclusion}"
+    return f"{told}: {conclusion}"
+
+
+def _unseparable(judgement: Judgement, words: Words, *, signs: bool) -> str:
+    """The change beside what the test could have seen and, if wanted, in how many blocks its sign is which."""
+    change, sees = judgement.change, judgement.sees
+    told = [f"{signed(change.mean)}, {_spread(change)}"]
+    if signs:
+        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(change.n, 'block')}")
+    if judgement.p is None:
+        told.append("cannot be tested")
+    elif sees is None or sees > 100:  # no two accuracies are further apart
+        told.append("could have seen no difference")
+    else:
+        told.append(f"could have seen {number(sees, 1)} points")
+    return "; ".join([*told, *filter(None, [_empty(judgement, words)])])
+
+
+def _empty(judgement: Judgement, words: Words) -> str:
+    """Which masks are known to connect nothing; "" where none is."""
+    of = judgement.masks
+    parts = [(judgement.empty, words.masks), (judgement.own_empty, "own masks")]
+    told = " and ".join(f"{n} of {of} {masks}" for n, masks in parts if n)
+    return f"{told} connect nothing (effective density 0)" if told else ""
 
 
 def _upwards(change: Interval) -> Interval:

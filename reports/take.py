@@ -15,6 +15,8 @@ from pabench.source import declared
 from pabench.suite.digest import digest
 from pabench.words import count, plain
 
+from .evidence import caveat
+
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
@@ -40,7 +42,7 @@ class Take(Section):
             "take.html.j2",
             identity=identity(study),
             sources=sources(study),
-            bibtex=bibtex(study.manifest),
+            bibtex=bibtex(study.manifest, caveat(study)),
             command=plain(study.manifest.get("command", "")),
         )
 
@@ -96,14 +98,15 @@ def address(paper: str) -> str:
     return paper if re.fullmatch(r"https://[\w./?=&%-]+", paper) else ""
 
 
-def bibtex(manifest: Mapping[str, Any]) -> str:
-    """An entry for the study and one for pabench."""
+def bibtex(manifest: Mapping[str, Any], caveat: str = "") -> str:
+    """An entry for the study, with a `caveat` in its note, and one for pabench."""
     year = plain(manifest.get("created", ""))[:4] or "n.d."
     name = plain(manifest["name"])
     key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "study"
     title = _braced(plain(manifest.get("title") or name))
     version = _braced(plain(manifest.get("pabench", "")))
     note = f"Suite {_braced(name)}, SHA-256 {suite_digest(manifest)[:16]}; pabench {version}"
+    note += f"; {_braced(caveat)}" if caveat else ""
     return (
         f"@misc{{{key},\n  title = {{{title}}},\n  howpublished = {{Results of a pabench study}},\n"
         f"  note = {{{note}}},\n  year = {{{_braced(year)}}}\n}}\n"

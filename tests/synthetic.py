@@ -128,6 +128,7 @@ def record(cell: Cell, **changes: Any) -> dict[str, Any]:
             "parameters": {"dense": 272474, "pruned": 272474 - math.floor(268336 * cell.sparsity)},
             "flops": {"dense": 81_000_000, "pruned": 81_000_000 * (1 - cell.sparsity) * 1.4},
         },
+        **({} if cell.criterion else {"training_images": {"top1": 99.5, "images": 2000}}),
         "cost": {
             "scoring_seconds": {"random": 0.02, "magnitude": 0.03, "snip": 0.9, "grasp": 2.6}.get(name, 6.5)
             * (1 + 0.1 * draw.random())

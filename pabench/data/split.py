@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL.Image import Image
@@ -40,6 +40,10 @@ class Images:
         """Pixels uint8 (B, C, H, W) and labels of some images, unaugmented, on the split's device."""
         indices = indices.to(self.pixels.device)
         return self.pixels.index_select(0, indices), self.labels.index_select(0, indices)
+
+    def subset(self, indices: Tensor) -> Images:
+        """The split of these images alone."""
+        return Images(*self.pick(indices))
 
     def batches(
         self, indices: Sequence[Tensor], *, stream: Stream | None, device: torch.device | str, workers: int = 0
@@ -86,6 +90,11 @@ class Streamed:
         """Pixels uint8 (B, C, H, W) and labels of some images, unaugmented, on the CPU."""
         indices = indices.cpu()
         return torch.stack([self.read(int(i), None) for i in indices]), self.labels[indices]
+
+    def subset(self, indices: Tensor) -> Streamed:
+        """The split of these images alone."""
+        indices = indices.cpu()
+        return replace(self, files=tuple(self.files[int(i)] for i in indices), labels=self.labels[indices])
 
     def batches(
         self, indices: Sequence[Tensor], *, stream: Stream | None, device: torch.device | str, workers: int = 0
@@ -158,6 +167,20 @@ def scoring_batch(split: Images | Streamed, *, classes: int, per_class: int, see
     labels = split.labels.cpu()
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return shuffled[first_per_class(labels[shuffled], classes=classes, per_class=per_class, what="scoring batch")]
+
+
+def some_per_class(split: Images | Streamed, *, classes: int, most: int, seed: int) -> Tensor:
+    """Indices of `most` random images at most, as many of each class as there is room for, or as it has.
+
+    Unlike `scoring_batch` it needs no class to have any.
+    """
+    labels = split.labels.cpu()
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    counts = torch.bincount(labels, minlength=classes)
+    starts = counts.cumsum(0) - counts
+    place = torch.arange(len(labels)) - starts[labels[by_class]]
+    return by_class[place < max(1, most // classes)][:most]
 
 
 def first_per_class(labels: Tensor, *, classes: int, per_class: int, what: str) -> Tensor:

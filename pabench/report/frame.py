@@ -20,6 +20,8 @@ NUMBERS = {
     "top1": ("result", "top1"),
     "top5": ("result", "top5"),
     "loss": ("result", "loss"),
+    "training_top1": ("training_images", "top1"),
+    "weights_on_paths": ("logits", "effective_weights"),
     "parameters_dense": ("result", "parameters", "dense"),
     "parameters_pruned": ("result", "parameters", "pruned"),
     "flops_dense": ("result", "flops", "dense"),

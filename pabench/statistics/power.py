@@ -93,6 +93,24 @@ class Comparison:
         return float(self.sd / (self.strata * seeds) ** 0.5)
 
 
+def could_see(
+    strata: Sequence[Sequence[float]], alpha: float, *, typical: float | None = None, power: float = 0.8
+) -> float | None:
+    """The smallest true mean that the t test of such differences would have found with that chance; None without one.
+
+    Strata are models, each counting the same. The spread is that of the differences themselves or the `typical` one of
+    their like, whichever is larger: a few values that lie together by luck would promise too much.
+    """
+    sizes = [len(values) for values in strata]
+    if min(sizes, default=0) < 2:
+        return None
+    own = sum(float(np.var(values, ddof=1)) / len(values) for values in strata)
+    like = sum((typical or 0.0) ** 2 / size for size in sizes)
+    error = max(own, like) ** 0.5 / len(strata)
+    # of models with unlike numbers of seeds that of the fewest: rather too much than too little
+    return _detectable(TTest(min(sizes) - 1, alpha, len(strata)), power) * error if error else None
+
+
 def unpaired_seeds(
     effect: float, sd: float = SEED_SD, *, alpha: float = 0.05, power: float = 0.8, sided: int = 2
 ) -> int | None:
@@ -120,6 +138,12 @@ def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:
     ]
     typical = float(np.median(variances)) ** 0.5 if variances else 0.0
     return typical or None
+
+
+@lru_cache(maxsize=512)
+def _detectable(test: TTest, power: float) -> float:
+    """A page asks the same test about each of its criteria."""
+    return test.detectable(power)
 
 
 def _fewest(found: Callable[[int], bool]) -> int | None:

@@ -138,6 +138,13 @@ class Logits(Part):
     effective_weights: Count | None = None
 
 
+class Fit(Part):
+    """Of a trained dense network: top-1 on so many training images, without augmentation."""
+
+    top1: Percent
+    images: Annotated[int, Field(ge=1, le=2**53)]
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
@@ -173,6 +180,7 @@ class Record(Outcome):
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     result: Result | None
     logits: Logits | None = None
+    training_images: Fit | None = None
     bank: Bank | None = None
 
 

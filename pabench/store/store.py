@@ -42,7 +42,7 @@ MAX_MASK_BYTES = 2**30
 
 
 # What may differ between two executions of one cell. Everything else must not.
-VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits"})
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images"})
 
 
 # A study whose manifest differs in these alone was merely started again.

@@ -85,6 +85,7 @@ def _trained(
         curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
     with Meter(device) as testing:
         outcome = evaluate(module, block.test, cell.recipe, device=device)
+    fit = {} if cell.criterion else {"training_images": _fit(block, module)}
     logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
     if masks and outcome.classes == 1:  # only then can no path be left: other cells are spared the search
         logits["effective_weights"] = _effective_weights(block, masks)
@@ -95,6 +96,7 @@ def _trained(
         "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
         "result": {"top1": outcome.top1, "top5": outcome.top5, "loss": outcome.loss, "curve": curve, **sizes},
         "logits": logits,
+        **fit,
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,
@@ -102,6 +104,12 @@ def _trained(
             "evaluation_seconds": testing.seconds,
         },
     }
+
+
+def _fit(block: Block, module: nn.Module) -> dict[str, Any]:
+    """What a trained network gives for training images as they are; the curve's are augmented, and met on the way."""
+    found = evaluate(module, block.sample, block.cell.recipe, device=block.device)
+    return {"top1": found.top1, "images": len(block.sample.split)}
 
 
 def _effective_weights(block: Block, masks: Tensors) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pabench.data.split import Images, first_per_class, scoring_batch
+from pabench.data.split import Images, Streamed, first_per_class, scoring_batch, some_per_class
 from pabench.errors import DataError
 
 from .conftest import numbered
@@ -57,3 +57,26 @@ def test_the_first_images_of_each_class_are_kept():
 def test_a_label_beyond_the_classes_is_named():
     with pytest.raises(DataError, match="subset: label 5 found, expected 0 to 1"):
         first_per_class(torch.tensor([0, 1, 5]), classes=2, per_class=1, what="subset")
+
+
+def test_some_of_each_class_are_as_many_as_there_is_room_for_and_all_of_a_scarce_one():
+    """Classes of 30, 2 and 0 images, and room for twelve: four of each that has them."""
+    split = Images(torch.zeros(32, 1, 1, 1, dtype=torch.uint8), torch.tensor([0] * 15 + [1, 1] + [0] * 15))
+
+    chosen = some_per_class(split, classes=3, most=12, seed=0)
+
+    assert split.labels[chosen].tolist() == [0] * 4 + [1] * 2
+    assert len(set(chosen.tolist())) == 6
+    assert chosen.tolist() != some_per_class(split, classes=3, most=12, seed=1).tolist()
+
+
+def test_more_classes_than_room_are_cut_to_the_room():
+    assert len(some_per_class(numbered(60, classes=30), classes=30, most=20, seed=0)) == 20
+
+
+def test_a_subset_has_the_images_and_labels_of_its_indices():
+    held = numbered(6).subset(torch.tensor([4, 1]))
+    streamed = Streamed(("a", "b", "c"), torch.tensor([0, 1, 2]), 8, "L").subset(torch.tensor([2, 0]))
+
+    assert (held.pixels[:, 0, 0, 0].tolist(), held.labels.tolist()) == ([4, 1], [0, 1])
+    assert (streamed.files, streamed.labels.tolist(), streamed.shape) == (("c", "a"), [2, 0], (1, 8, 8))

@@ -92,6 +92,16 @@ def test_what_may_differ_between_executions_is_no_difference(base, tmp_path):
     assert difference(base, later).code == 0
 
 
+def test_a_dense_record_without_its_accuracy_on_training_images_is_an_older_one(base, tmp_path):
+    def older(cell):
+        return {k: v for k, v in record(cell).items() if k != "training_images"}
+
+    found = difference(base, folder(tmp_path / "b", grid(), older))
+
+    assert (found.code, found.altered) == (0, ())
+    assert [(one.what, one.lacking, one.cells) for one in found.older] == [("training_images", "study (b)", 3)]
+
+
 def test_a_change_of_the_recipe_is_tested_in_pairs_with_holm(tmp_path):
     """random: 0.0, 0.1, -0.1: mean 0. snip: +3 with SD 0.1: t = 3 / (0.1 / sqrt 3) = 51.96, p = 0.00037, times 3."""
     a = folder(tmp_path / "a", grid(), with_top1(lambda c: 80.0))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
-from pabench_reports.battery import changes, judged
+from pabench_reports.battery import battery as battery_of, changes, judged
 
+from pabench.statistics.power import could_see
+from pabench.suite.ablations import ABLATIONS
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import battery
@@ -76,3 +80,104 @@ def test_several_models_count_the_same_and_one_without_data_is_left_out():
     )
 
     assert [judged(changes(s.frame), "shuffle", ["snip"])["snip"].change.mean for s in (both, one)] == [4.0, 2.0]
+
+
+# --- The battery as a whole -------------------------------------------------------------------------------------------
+def table(rows):
+    """What `changes` makes, of (ablation, criterion, block, change), on one model at one sparsity."""
+    found = pd.DataFrame(rows, columns=["ablation", "criterion", "block", "change"])
+    return found.assign(stratum="digits · lenet", sparsity=0.9, reference_line="", empty=False, own_empty=False)
+
+
+def nothing(draw, criteria, seeds):
+    """The changes of criteria that know nothing: the plain cell of a block is the same for all of its ablations."""
+    rows = []
+    for criterion in criteria:
+        for seed in range(seeds):
+            top1 = draw.normal()
+            rows += [(ablation, criterion, f"b{seed}", top1 - draw.normal()) for ablation in ABLATIONS]
+    return table(rows)
+
+
+def test_of_batteries_that_know_nothing_five_in_a_hundred_give_a_verdict():
+    """60 batteries of 4 criteria and 5 ablations. Corrected within each ablation 13 of them give one."""
+    draw, criteria = np.random.default_rng(0), ["a", "b", "c", "d"]
+
+    batteries = [battery_of(nothing(draw, criteria, 3), criteria) for _ in range(60)]
+
+    spoken = sum(any(j.verdict != "not separable" for j in one.values()) for one in batteries)
+    assert spoken <= 6  # 3 are meant, give or take two standard deviations of 1.7
+
+
+def test_the_correction_runs_over_every_test_of_the_battery():
+    """p = 0.000347 of three differences of 3, 3.1 and 3.2; of four tests Holm multiplies the smallest by four."""
+    rows = [("shuffle", "snip", f"b{i}", x) for i, x in enumerate((3, 3.1, 3.2))]
+    rows += [("shuffle", "grasp", f"b{i}", x) for i, x in enumerate((1, 2, 3))]
+    rows += [("invert", name, f"b{i}", x) for name in ("snip", "grasp") for i, x in enumerate((-1, 0, 1.3))]
+
+    found = battery_of(table(rows), ["snip", "grasp"])
+
+    assert found["shuffle", "snip"].p == pytest.approx(4 * 0.000347, rel=0.01)
+    assert found["shuffle", "grasp"].p == pytest.approx(3 * 0.0742, rel=0.01)
+
+
+def test_what_is_not_separable_says_what_it_could_have_seen_and_its_signs():
+    """Differences of -1, 2 and 3 have a variance of 4.333; the median of such estimates is ln 2 of what they estimate.
+
+    With 2 degrees of freedom a test at 5 % finds 5.65 standard errors with power 0.8.
+    """
+    rows = [("shuffle", "snip", f"b{i}", x) for i, x in enumerate((-1, 2, 3))]
+    sure = [("shuffle", "grasp", f"b{i}", x) for i, x in enumerate((30, 31, 32.3))]
+
+    alone = battery_of(table(rows), ["snip"])["shuffle", "snip"]
+    beside = battery_of(table(rows + sure), ["snip", "grasp"])["shuffle", "snip"]
+    tight = battery_of(table([*rows, *((a, "grasp", b, x / 100) for a, _, b, x in rows)]), ["snip", "grasp"])
+
+    assert (alone.ups, alone.downs, alone.change.n) == (2, 1, 3)
+    assert alone.sees == pytest.approx(5.65 * (4.333 / 0.6931 / 3) ** 0.5, rel=0.01)
+    # the other test passed, so the bar of this one was 5 %; the middle of two spreads is below its own
+    assert beside.sees == pytest.approx(5.65 * (4.333 / 3) ** 0.5, rel=0.01)
+    # two that failed: half the bar; a spread that is small by luck is taken to be that of its like
+    assert tight["shuffle", "snip"].sees > alone.sees
+    assert tight["shuffle", "grasp"].sees > 10 * could_see([[-0.01, 0.02, 0.03]], 0.025)
+
+
+def test_a_verdict_needs_no_word_on_what_it_could_have_seen():
+    study = battery(["shuffle"], by_hand((1, 2, 3), (3, 3.1, 3.2)), criteria=TWO)
+
+    assert battery_of(changes(study.frame), ["snip", "grasp"])["shuffle", "grasp"].sees is None
+
+
+def connecting_nothing(*ablations, metric=False):
+    """A study whose masks of these ablations connect nothing, by their records or by the metric."""
+
+    def points(cell):
+        noise = (0.0, 0.1, -0.1)[cell.seed]
+        return 10.0 if cell.ablation in ablations else 60.0 + noise if cell.criterion else 90.0
+
+    study = battery(["shuffle", "invert", "reinit"], points, criteria=TWO)
+    empty = study.frame["ablation"].isin(ablations) & (study.frame["criterion"] != "dense")
+    if metric:
+        study.frame["effective_density"] = np.where(empty, 0.0, 0.1)
+    else:
+        study.frame["weights_on_paths"] = np.where(empty, 0.0, np.nan)
+    return study
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_masks_that_connect_nothing_are_counted(metric):
+    study = connecting_nothing("invert", metric=metric)
+
+    found = battery_of(changes(study.frame), ["snip"])
+
+    assert [(found[a, "snip"].empty, found[a, "snip"].masks) for a in ("invert", "shuffle")] == [(3, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_the_masks_of_re_drawn_weights_are_those_of_their_parents(metric):
+    study = connecting_nothing("", metric=metric)
+
+    found = battery_of(changes(study.frame), ["snip"])
+
+    assert (found["reinit", "snip"].empty, found["reinit", "snip"].own_empty) == (3, 3)
+    assert (found["shuffle", "snip"].empty, found["shuffle", "snip"].own_empty) == (0, 3)

@@ -25,6 +25,8 @@ BROAD = {
     "sparsities": (0.8, 0.9, 0.95, 0.98, 0.99),
     "seeds": 3,
 }
+ERK = CriterionSpec("random", {"allocation": "erk"}, {"allocation": "erk"}, 1)
+LAYERED = {"rules": (*RULES, ERK)}
 ABLATED = {"rules": RULES, "ablations": ("shuffle", "reinit", "invert")}
 
 
@@ -138,6 +140,20 @@ TURNED = [
     (BROAD, {"seeds": 1}, "Is each point repeated", "no interval can be given"),
     (PLAIN, {"change": partly}, "Are whole datasets used", "cifar10: 300 training images a class only"),
     (PLAIN, {"rules": (*RULES[1:], LINE)}, "Is random pruning", "no criterion called random"),
+    (LAYERED, {"rules": RULES}, "Is ERK random", "no criterion random with allocation: erk"),
+    (LAYERED, {"make": where(lambda c: c.criterion == ERK, failed)}, "Is ERK random", "0 of 2 cells"),
+    (
+        BROAD,
+        {
+            "make": where(
+                lambda c: not c.criterion, lambda c: record(c, training_images={"top1": 62.34, "images": 2000})
+            )
+        },
+        "Can the study speak",
+        "not evidence about the criteria: cifar10 · resnet20: the dense network gets 62.3 % of its training images",
+    ),
+    (BROAD, {"make": where(lambda c: not c.criterion, failed)}, "Can the study speak", "no dense network is finished"),
+    (BROAD, {"rules": RULES[1:]}, "Can the study speak", "resnet20: there is no random pruning to measure by"),
     (PLAIN, {"rules": (RULES[0], RULES[2], LINE)}, "Is magnitude pruning", "no criterion called magnitude"),
     (PLAIN, {"make": where(lambda c: not c.criterion and first_seed(c), failed)}, "Is the dense", "in 1 of 2 blocks"),
     (PLAIN, {"make": where(first_seed, without("result", "flops"))}, "Are both the size and", "both in 3 of 6"),
@@ -237,7 +253,7 @@ def test_what_is_asked_for_is_met_and_what_is_missing_is_counted(sound, changed,
 def test_every_question_is_turned_by_some_test():
     questions = [one.question for one in answers(study(seeds=1))]
 
-    assert len(questions) == 31
+    assert len(questions) == 33
     assert [q for q in questions if not any(q.startswith(start) for _, _, start, _ in TURNED)] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from pabench_reports.accuracy import Accuracy
 from pabench_reports.battery import changes, judged
 from pabench_reports.cost import ScoringCost
@@ -60,7 +61,8 @@ def test_a_huge_change_is_not_separable_with_one_seed():
 
     assert verdict(study) == {"snip": "not separable", "grasp": "not separable"}
     assert dict(verdicts(study, ["shuffle"]))["snip"] == (
-        "not separable from its own shuffle (+50.00, no interval): "
+        "not separable from its own shuffle (+50.00, no interval; better in 1 and worse in 0 of 1 block; cannot be "
+        "tested): "
         "nothing shows that more than its layer densities matters; n = 1."
     )
 
@@ -71,6 +73,44 @@ def test_without_data_there_is_no_verdict():
     assert set(verdict(study).values()) == {"no data"}
     assert dict(verdicts(study, ["shuffle"])) == {"snip": "no data yet.", "grasp": "no data yet."}
     assert set(board_words(study).values()) == {"no data"}
+
+
+def test_what_is_not_separable_from_its_shuffle_stands_beside_what_could_have_been_seen_and_the_signs():
+    study = battery(["shuffle"], by_hand((-1, 2, 3), (3, 3.1, 3.2)), criteria=TWO)
+
+    said = dict(verdicts(study, ["shuffle"]))["snip"]
+
+    # spread 2.08, the bar 5 % since grasp's test passed: 6.8 standard errors of 1.2
+    assert said == (
+        "not separable from its own shuffle (+1.33, −3.84 to +6.50; better in 2 and worse in 1 of 3 blocks; "
+        "could have seen 6.8 points): nothing shows that more than its layer densities matters; n = 3."
+    )
+
+
+@pytest.mark.parametrize(
+    ("ablation", "fact", "conclusion"),
+    [
+        ("invert", "keeping the lowest scores costs 50.00 points", "the ranking has a direction"),
+        ("shuffle", "beats its own shuffle by 50.00 points", "the choice of weights matters"),
+    ],
+)
+def test_nothing_follows_from_masks_that_connect_nothing(ablation, fact, conclusion):
+    """One such mask of three is enough: any network beats one that gives all images one answer."""
+
+    def points(cell):
+        return (10.0 if cell.ablation else 60.0) + (0.0, 0.1, -0.1)[cell.seed] * bool(cell.ablation)
+
+    study = battery([ablation], points, criteria=TWO)
+    (first, *_) = study.frame.index[(study.frame["ablation"] == ablation) & (study.frame["criterion"] == "snip")]
+    study.frame.loc[first, "weights_on_paths"] = 0
+
+    said = dict(verdicts(study, [ablation]))
+
+    noun = {"invert": "inverted", "shuffle": "shuffled"}[ablation]
+    assert said["snip"].startswith(fact)
+    assert f"but 1 of 3 {noun} masks connect nothing (effective density 0): this does not show that" in said["snip"]
+    assert f"): {conclusion}" in said["grasp"]
+    assert f"): {conclusion}" not in said["snip"]
 
 
 # --- Plain cells only -------------------------------------------------------------------------------------------------

@@ -10,7 +10,16 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from pabench.statistics import power
-from pabench.statistics.power import CORRELATION, SEED_SD, Comparison, TTest, paired_sd, typical_sd, unpaired_seeds
+from pabench.statistics.power import (
+    CORRELATION,
+    SEED_SD,
+    Comparison,
+    TTest,
+    could_see,
+    paired_sd,
+    typical_sd,
+    unpaired_seeds,
+)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 30, 200])
@@ -118,3 +127,20 @@ def test_no_spread_is_none(samples):
 
 def test_doctests_hold():
     assert doctest.testmod(power).failed == 0
+
+
+def test_what_a_test_could_have_seen_is_what_it_detects_with_the_spread_of_its_values():
+    """1, 2 and 3 have a spread of 1, and two models of them half the variance of one."""
+    assert could_see([[1, 2, 3]], 0.01) == pytest.approx(Comparison(1.0, 0.01).detectable(3))
+    assert could_see([[1, 2, 3], [5, 6, 7]], 0.01) == pytest.approx(Comparison(1.0, 0.01, strata=2).detectable(3))
+
+
+def test_values_that_lie_together_by_luck_promise_no_more_than_their_like():
+    assert could_see([[1, 1.1, 1.2]], 0.05, typical=1.0) == pytest.approx(Comparison(1.0).detectable(3))
+    assert could_see([[1, 3, 5]], 0.05, typical=1.0) == pytest.approx(Comparison(2.0).detectable(3))
+
+
+def test_a_model_with_one_block_can_see_nothing():
+    assert could_see([[1.0], [1.0, 2.0, 3.0]], 0.05, typical=1.0) is None
+    assert could_see([], 0.05) is None
+    assert could_see([[0.0, 0.0]], 0.05) is None

@@ -7,6 +7,8 @@ import pytest
 from pabench.leaderboard.verification.folder import read
 from pabench.store import schema
 
+from ..synthetic import cells, record
+
 
 def test_images_a_class_that_are_no_count_fall_at_level_one(submission):
     data = read(submission).study["cells"][1]
@@ -14,3 +16,16 @@ def test_images_a_class_that_are_no_count_fall_at_level_one(submission):
 
     with pytest.raises(ValueError, match=r"criterion\.args\.examples_per_class: expected a count, not x"):
         schema.cell(data)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [({"top1": 100.5, "images": 10}, "training_images.top1"), ({"top1": 50.0, "images": 0}, "training_images.images")],
+)
+def test_an_accuracy_on_training_images_is_a_percentage_of_some(given, where):
+    dense = cells([], models=["resnet20"], seeds=1)[0]
+
+    (problem,) = schema.problems(schema.Record, {**record(dense), "training_images": given})
+
+    assert problem[0] == where
+    assert schema.problems(schema.Record, record(dense)) == []

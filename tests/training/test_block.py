@@ -30,3 +30,16 @@ def test_the_scoring_batch_of_an_ablation_is_the_block_s_own_permuted(study):
     assert torch.equal(pixels[1], y)
     assert torch.equal(pixels[0].flatten(1).sort().values, x.flatten(1).sort().values)
     assert not torch.equal(pixels[0], x)
+
+
+def test_the_training_sample_is_class_balanced_bounded_and_the_same_for_a_block(study, monkeypatch):
+    dense, other = (next(c for c in study[2] if bool(c.criterion) is pruned) for pruned in (False, True))
+    monkeypatch.setattr("pabench.training.block.SAMPLE", 50)
+
+    of, same = Block(dense, CPU).sample.split, Block(other, CPU).sample.split
+
+    assert of.labels.bincount().tolist() == [5] * 10
+    assert torch.equal(of.pixels, same.pixels)
+    train = Block(dense, CPU).train.split
+    found = (train.pixels[None] == of.pixels[:, None]).flatten(2).all(2)
+    assert found.any(1).all()  # training images, as they are

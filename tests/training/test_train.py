@@ -7,18 +7,21 @@ import re
 from collections import Counter
 
 import pytest
+import torch
 from pabench_reports import checklist, leaderboard, overview
 
 from pabench.cli.results import status_text
 from pabench.cli.running import carry_out
+from pabench.data.dataset import take
 from pabench.networks import liveness
 from pabench.report.folders import read
 from pabench.report.status import counts
 from pabench.store.store import Store, outcome
 from pabench.store.verdict import DEAD
 from pabench.suite.ablations import ABLATIONS
+from pabench.training.block import Block
 
-from .conftest import SUITE, named, session, undrawn
+from .conftest import CPU, SUITE, named, session, undrawn
 
 COLLAPSING = SUITE.replace("[random, snip]", "[random, magnitude]").replace("[0, 0.5, 0.9]", "[0, 0.98]")
 COLLAPSING = COLLAPSING.replace("[shuffle, reinit, invert, random_labels, shuffled_pixels]", "[reinit]")
@@ -94,6 +97,30 @@ def test_an_older_record_that_says_nothing_of_logits_is_the_same_outcome(dying):
 
     assert outcome(older) == outcome(record)
     assert json.loads(outcome(record))["flags"] == older["flags"]
+
+
+def test_a_dense_record_holds_what_its_network_gives_for_training_images_as_they_are(study):
+    """Trained again by hand and asked for all 200 images; the curve is of cropped ones."""
+    (cell,) = [cell for cell in study[2] if not cell.criterion]
+    block = Block(cell, CPU)
+    module = block.network()
+    block.fit(module, {})
+    x, y = take(block.train.split, torch.arange(200), mean=block.train.mean, std=block.train.std)
+    with torch.no_grad():
+        right = int((module.eval()(x).argmax(1) == y).sum())
+
+    _, records, _ = study
+    record = records["dense", 0.0, ""]
+
+    assert record["training_images"] == {"top1": pytest.approx(100 * right / 200), "images": 200}
+    assert record["training_images"]["top1"] != pytest.approx(record["result"]["curve"]["top1"][-1])
+    assert [where for where, one in records.items() if "training_images" in one] == [("dense", 0.0, "")]
+
+
+def test_an_older_dense_record_is_the_same_outcome(study):
+    record = study[1]["dense", 0.0, ""]
+
+    assert outcome({k: v for k, v in record.items() if k != "training_images"}) == outcome(record)
 
 
 def test_every_criterion_and_sparsity_has_its_ablations_and_the_dense_network_none(study):

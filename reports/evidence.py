@@ -1,0 +1,118 @@
+"""Whether a study can speak about criteria at all, and what keeps it from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from pabench.report.frame import at, pruned, strata
+from pabench.report.study import Study
+from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
+from pabench.statistics.power import Comparison, typical_sd
+from pabench.suite.cell import DENSE
+from pabench.words import count, number, percent, plain
+
+FITTED = 70.0
+"""Percent of its training images, as they are, that a dense network must get right: one that gets fewer has hardly been
+trained, and what is pruned of it costs nothing that it has learned."""
+VERDICT = "not evidence about the criteria"
+
+
+@dataclass(frozen=True)
+class Footing:
+    """One dataset and model: what keeps it from being evidence (`against`), and what of that cannot be told."""
+
+    title: str
+    against: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def footings(study: Study) -> list[Footing]:
+    """In the order of the study. Plain cells alone are looked at."""
+    randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
+    return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
+
+
+def silences(study: Study) -> list[str]:
+    """A line for each dataset and model that is no evidence about the criteria, with the reasons."""
+    every = footings(study)
+    return [
+        f"{VERDICT.capitalize()}{f' on {one.title}' if len(every) > 1 else ''}: {'; '.join(one.against)}."
+        for one in every
+        if one.against
+    ]
+
+
+def caveat(study: Study) -> str:
+    """What a citation of the study must say: that it is no evidence, or where it is none; else ""."""
+    every = footings(study)
+    silent = [one.title for one in every if one.against]
+    where = f" on {', '.join(silent)}" if len(silent) < len(every) else ""
+    return f"{VERDICT}{where}" if silent else ""
+
+
+def is_random(name: str) -> bool:
+    """Whether a criterion of that name is random pruning, of whatever version."""
+    return name.partition("@")[0] == "random"
+
+
+def _footing(study: Study, title: str, rows: pd.DataFrame, randoms: set[str]) -> Footing:
+    against, unknown = _fit(study, rows[rows["criterion"] == DENSE])
+    ranked = pruned(rows[rows["reference_line"] == ""])
+    names = [name for name in ranked["criterion"].unique() if name in randoms]
+    if not names:
+        return Footing(title, tuple(against), (*unknown, "there is no random pruning to measure by"))
+    # random within one density for all layers, where there are several kinds
+    name = "random" if "random" in names else names[0]
+    sparsity = ranked.loc[ranked["criterion"] == name, "sparsity"].min()
+    lowest = pd.concat([rows[rows["criterion"] == DENSE], ranked[ranked["sparsity"] == sparsity]])
+    top1 = lowest.pivot(index="block", columns="criterion", values="top1")
+    more, also = _room(top1, name, f"{name} at {percent(sparsity)}")
+    return Footing(title, (*against, *more), (*unknown, *also))
+
+
+def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Whether the dense network has learned its training images."""
+    finished = dense[dense["top1"].notna()]
+    found = finished["training_top1"].dropna()
+    if finished.empty:
+        return [], ["no dense network is finished"]
+    if found.empty:
+        ends = [(at(study.records[key], ("result", "curve", "top1")) or [float("nan")])[-1] for key in finished["key"]]
+        known = f"training accuracy is known on augmented images alone ({number(sum(ends) / len(ends), 1)} %)"
+        return [], [f"older records: {known}"]
+    if found.mean() >= FITTED:
+        return [], []
+    told = f"the dense network gets {number(found.mean(), 1)} % of its training images right (without augmentation)"
+    return [f"{told}; {FITTED:g} % are asked for"], []
+
+
+def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[str]]:
+    """Whether there is a difference between dense and random, and whether these seeds could detect one as large.
+
+    By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less.
+    """
+    room = (top1[DENSE] - top1[name]).dropna().round(DIGITS) if {DENSE, name} <= set(top1) else pd.Series(dtype=float)
+    if room.empty:
+        return [], [f"no block has finished both dense and {where}"]
+    p, mean = stratified_test([list(room)]).p, float(room.mean())
+    if p is not None and p < LEVEL and mean < 0:
+        return [f"{where} beats the dense network by {number(-mean)} points (paired t test, {_p(p)})"], []
+    seeds = len(room)
+    if seeds < 2:
+        return ["one seed can detect no difference"], []
+    criteria = [column for column in top1 if column != DENSE]
+    pairs = [(top1[a] - top1[b]).dropna() for a, b in combinations(criteria if len(criteria) > 1 else list(top1), 2)]
+    if (sd := typical_sd([list(values) for values in pairs])) is None:
+        return [], ["no difference of two criteria varies from seed to seed"]
+    detectable = Comparison(sd).detectable(seeds)
+    if detectable is None or detectable <= mean:
+        return [], []
+    at_best = f"{count(seeds, 'seed')} can detect a difference of {number(detectable)} points at best"
+    return [f"{at_best}, and dense minus {where} is {number(mean)}"], []
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
