@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pabench.report.study import Study
+from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
 from pabench.suite.specs import MetricSpec
@@ -74,8 +75,33 @@ def study(
     columns = [column for found in of_metric.values() for column in sorted(found)]
     frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
+    frame = frame.assign(**_outcomes(cells, frame, records))
     strays = tuple(sorted(set(records) - set(frame["key"])))
     return Study(manifest, frame, records, strays, metrics, measured)
+
+
+IMAGES = 10_000
+"""Of a test set of which nothing says the size: as many as those of MNIST, CIFAR and Tiny ImageNet have."""
+
+
+def _outcomes(
+    cells: Iterable[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN where no
+    record tells the number of classes: it is the number of outputs of the last prunable layer."""
+    cells = list(cells)
+    classes: dict[str, int] = {}
+    for cell in cells:
+        if layers := at(records.get(cell.key, {}), ("receipt", "layers")):
+            classes.setdefault(cell.dataset.label, int(layers[-1]["shape"][0]))
+    found: dict[str, list[Any]] = {"outcome": [], "chance": []}
+    for cell, row in zip(cells, frame.itertuples(index=False), strict=True):
+        of = classes.get(cell.dataset.label, 0)
+        images = of * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
+        bound = chance_bound(of, images) if of > 1 else 0.0
+        found["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
+        found["chance"].append(100 / of if of > 1 else float("nan"))
+    return found
 
 
 def _measured(
@@ -96,7 +122,7 @@ IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
     *("sparsity", "seed", "batch", "status", "ablation", "parent"),
 )
-LAST = ("flags", "rerun")
+LAST = ("flags", "rerun", "outcome", "chance")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
 """What a metric cannot be called: its name would be a column of the same table."""
 
