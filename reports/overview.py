@@ -94,6 +94,7 @@ def _outcomes(study: Study) -> Iterator[str]:
     """Which criteria failed by themselves, and which collapsed to chance, how often."""
     for name, rows in study.plain.groupby("criterion", sort=False):
         if (failed := failures(rows)).count:
-            yield f"{name}: failed by itself in {failed} blocks, {failed.limits}: it is called neither better nor worse."
+            rate = f"{failed} blocks, {failed.limits}"
+            yield f"{name}: failed by itself in {rate}: it is called neither better nor worse."
         if (fell := collapses(rows)).count:
             yield f"{name}: {fell} cells collapsed to chance; the leaderboard has the rates."

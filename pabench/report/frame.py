@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -85,23 +85,34 @@ IMAGES = 10_000
 
 
 def _outcomes(
-    cells: Iterable[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
+    cells: Sequence[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[Any]]:
-    """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN where no
-    record tells the number of classes: it is the number of outputs of the last prunable layer."""
-    cells = list(cells)
-    classes: dict[str, int] = {}
+    """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN if unknown."""
+    tests: dict[str, tuple[int, int]] = {}
     for cell in cells:
-        if layers := at(records.get(cell.key, {}), ("receipt", "layers")):
-            classes.setdefault(cell.dataset.label, int(layers[-1]["shape"][0]))
-    found: dict[str, list[Any]] = {"outcome": [], "chance": []}
+        if cell.dataset.label not in tests and (found := _test(cell, records.get(cell.key, {}))):
+            tests[cell.dataset.label] = found
+    made: dict[str, list[Any]] = {"outcome": [], "chance": []}
     for cell, row in zip(cells, frame.itertuples(index=False), strict=True):
-        of = classes.get(cell.dataset.label, 0)
-        images = of * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
-        bound = chance_bound(of, images) if of > 1 else 0.0
-        found["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
-        found["chance"].append(100 / of if of > 1 else float("nan"))
-    return found
+        classes, images = tests.get(cell.dataset.label, (0, 0))
+        # without a bound the flag alone tells a collapse
+        bound = chance_bound(classes, images) if classes > 1 else -1.0
+        made["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
+        made["chance"].append(100 / classes if classes > 1 else float("nan"))
+    return made
+
+
+def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The classes and the images of the test set, as far as a record tells.
+
+    Of an older one the classes are the outputs of the last prunable layer, the classifier of all our networks.
+    """
+    if test := at(record, ("result", "test")):
+        return test["classes"], test["images"]
+    if not (layers := at(record, ("receipt", "layers"))):
+        return None
+    classes = int(layers[-1]["shape"][0])
+    return classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
 
 
 def _measured(
