@@ -109,9 +109,10 @@ def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[int, int] | None:
     """
     if test := at(record, ("result", "test")):
         return test["classes"], test["images"]
-    if not (layers := at(record, ("receipt", "layers"))):
+    layers = at(record, ("receipt", "layers"))
+    if not layers or not (shape := layers[-1].get("shape")):
         return None
-    classes = int(layers[-1]["shape"][0])
+    classes = int(shape[0])
     return classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
 
 

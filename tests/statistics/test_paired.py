@@ -186,19 +186,18 @@ def test_a_criterion_of_which_a_fifth_collapses_is_found_with_forty_seeds():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("falls", [0.02, 0.1, 0.3, 0.5, 0.8])
-@pytest.mark.parametrize(("n", "sparsities"), [(2, 1), (3, 1), (5, 1), (10, 1), (3, 3)])
+@pytest.mark.parametrize(("falls", "n", "sparsities"), [(0.1, 10, 1), (0.3, 3, 1), (0.5, 2, 1), (0.5, 5, 2)])
 def test_the_level_holds_at_any_rate_of_collapse(falls, n, sparsities):
-    """5.5 % and twice the standard error of 1,500 studies."""
-    now, _ = share(1500, n, Truth(falls=falls), Truth(falls=falls), sparsities)
+    """5.5 % and twice the standard error of 700 studies. docs/statistics.md has the figures of more."""
+    now, _ = share(700, n, Truth(falls=falls), Truth(falls=falls), sparsities)
 
-    assert now <= 0.055 + 2 * (0.05 * 0.95 / 1500) ** 0.5
+    assert now <= 0.055 + 2 * (0.05 * 0.95 / 700) ** 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [5, 10, 20])
 def test_survivors_are_called_better_only_where_no_seed_failed(n):
-    now, before = share(1000, n, Truth(gain=0.5, fails=0.2), Truth())
+    now, before = share(500, n, Truth(gain=0.5, fails=0.2), Truth())
 
-    assert before > 0.5
-    assert now <= 0.8**n + 3 * (0.8**n / 1000) ** 0.5
+    assert before > 0.45
+    assert now <= 0.8**n + 3 * (0.8**n / 500) ** 0.5
