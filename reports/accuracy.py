@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator
 from pabench.report.frame import strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.intervals import Interval, mean_interval
+from pabench.statistics.intervals import Interval
+from pabench.statistics.outcomes import FAILED, collapses, seeds_interval
 from pabench.store.verdict import tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
@@ -146,7 +147,7 @@ def _against(
 
 def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> list[Point]:
     return [
-        Point(float(sparsity), float(where(group).mean()), mean_interval(group["top1"]), any(group["flags"]))
+        Point(float(sparsity), float(where(group).mean()), seeds_interval(group), any(group["flags"]))
         for sparsity, group in cells.groupby("sparsity")
     ]
 
@@ -165,7 +166,7 @@ def _curves(
         windows = _windows(seen)
         panels = figure.subplots(1, len(windows), squeeze=False)[0]
         for axes, window in zip(panels, windows, strict=True):
-            _dense(axes, seen.loc[seen["criterion"] == DENSE, "top1"])
+            _dense(axes, seen[seen["criterion"] == DENSE])
             for place, (criterion, line) in enumerate(points.items()):
                 _line(axes, line, styles[criterion], criterion, _dodge(place, len(points)) if dodge else 1.0)
             axis(axes)
@@ -194,10 +195,10 @@ def _line(axes, line: list[Point], look: Look, name: str, dodge: float) -> None:
             axes.plot([at], [point.top1.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
 
 
-def _dense(axes, top1: pd.Series) -> None:
-    if top1.empty:
+def _dense(axes, cells: pd.DataFrame) -> None:
+    if cells.empty:
         return
-    interval = mean_interval(top1)
+    interval = seeds_interval(cells)
     if interval.low is not None:
         axes.axhspan(interval.low, interval.high, color=INK, alpha=0.1, linewidth=0)
     axes.axhline(interval.mean, color=INK, linewidth=1.1, linestyle=(0, (7, 3)), label="dense baseline", zorder=1)
@@ -246,6 +247,10 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):
         notes.append(f"{absent} of {len(pruned)} pruned cells have no result and are not in the figure.")
+    if failed := sorted(set(pruned.loc[pruned["outcome"] == FAILED, "criterion"])):
+        notes.append(f"Means of survivors, as cells failed by themselves: {', '.join(failed)}.")
+    if fell := collapses(pruned).count:
+        notes.append(f"No bar where a cell collapsed to chance ({fell} did): the mean is over all of them.")
     if flagged := tally(pruned.loc[pruned["status"] == "ok", "flags"]):
         notes.append(f"Ringed: at least one cell is flagged ({', '.join(flagged.by_flag)}).")
     if rows.loc[rows["criterion"] == DENSE, "top1"].isna().all():

@@ -13,7 +13,8 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.board import board
 from pabench.statistics.intervals import LEVEL, Interval
-from pabench.statistics.paired import block_means, by_task, stratified
+from pabench.statistics.outcomes import COLLAPSED
+from pabench.statistics.paired import block_means, by_task, stratified, survivors
 from pabench.statistics.ranktest import Friedman, friedman, smallest_p
 from pabench.statistics.resampling import interquartile_mean
 from pabench.suite.cell import DENSE
@@ -35,7 +36,7 @@ class Compared:
 
     `middle` are interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself;
     `trimmed` is False where there are too few cells to leave any out. `won` has the duel of (row, column), each pair
-    both ways.
+    both ways; those of `untested` have failed or missing cells.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Compared:
     middle: Mapping[str, Interval]
     dense: bool
     trimmed: bool
+    untested: frozenset[tuple[str, str]]
     figure: Markup | None
     remarks: tuple[str, ...]
 
@@ -82,28 +84,37 @@ def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Com
     names = tuple(standing.criterion for standing in board(frame).ranked)
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
-        return Compared(title, names, (), {}, {}, False, False, None, (words,))
+        return Compared(title, names, (), {}, {}, False, False, frozenset(), None, (words,))
     cells = stratified(pruned(frame))
     pairs = duels(cells, names)
     tasks = by_task(cells)[list(names)]
     blocks = block_means(tasks).dropna()
-    test = friedman(blocks.to_dict("records"))
+    left = survivors(cells, names)
+    kept = [name for name in names if name not in left]
+    test = friedman(block_means(tasks[kept]).dropna().to_dict("records") if kept else [])
     dense = _dense(frame)
     change = bool(dense.reindex(blocks.index.get_level_values("block").unique()).notna().all())
     whole = tasks.loc[tasks.index.droplevel("sparsity").isin(blocks.index)]
     middle = _middle(whole, dense if change else None)
+    if (cells.loc[cells["criterion"].isin(names), "outcome"] == COLLAPSED).any():
+        # what is trimmed depends on how many collapsed, and no interval was seen to cover there
+        middle = {name: Interval(one.mean, n=one.n) for name, one in middle.items()}
     trimmed = len(whole) >= FEWEST_TRIMMED
     won = {(d.a, d.b): d.won for d in pairs} | {(d.b, d.a): _turned(d.won) for d in pairs}
     figure = diagram(test, styles, title) if test.p is not None else None
-    remarks = (*_separable(pairs), _ranks(test), *_reach(pairs), *_weights(whole, middle))
-    return Compared(title, names, pairs, won, middle, change, trimmed, figure, remarks)
+    unseen = () if not left else (f"Not in the diagram, as cells failed or are missing: {', '.join(left)}.",)
+    remarks = (*_separable(pairs), _ranks(test), *unseen, *_reach(pairs), *_weights(whole, middle))
+    untested = frozenset(p for d in pairs if d.unfinished for p in ((d.a, d.b), (d.b, d.a)))
+    return Compared(title, names, pairs, won, middle, change, trimmed, untested, figure, remarks)
 
 
-def shade(interval: Interval) -> str:
-    """How a cell of the matrix is coloured: by its probability in steps, and more where its interval excludes 1/2."""
+def shade(interval: Interval, untested: bool = False) -> str:
+    """How a cell of the matrix is coloured: by its probability in steps, and more where its interval excludes 1/2,
+    if it is not `untested`: what is left of a pair of which cells failed or are missing does not say which is better.
+    """
     side = "win" if interval.mean > 0.5 else "loss" if interval.mean < 0.5 else "even"
     sure = interval.low is not None and interval.high is not None and not interval.low <= 0.5 <= interval.high
-    return f"{side} sure" if sure else side
+    return f"{side} sure" if sure and not untested else side
 
 
 def _dense(frame: pd.DataFrame) -> pd.Series:
@@ -130,11 +141,16 @@ def _turned(won: Interval) -> Interval:
 
 def _separable(pairs: Sequence[Duel]) -> tuple[str, ...]:
     apart = sum(bool(duel.verdict) for duel in pairs)
+    lost = sum(duel.unfinished > 0 for duel in pairs)
+    if lost == len(pairs):
+        return ("No pair has a verdict: of each, cells of one failed or are missing, and the rest are survivors.",)
     if not any(duel.t.p is not None for duel in pairs):
         return ("No pair is separable: no pair has two blocks of a model that differ, and so there is no test.",)
     what = f"{apart} of {count(len(pairs), 'pair')}" if apart else f"None of {count(len(pairs), 'pair')}"
     verb = "are" if apart > 1 else "is"
-    return (f"{what} {verb} separable at {LEVEL:.0%} (paired t, Holm over all pairs).".replace("%", " %"),)
+    how = "paired t" if not any(duel.flipped for duel in pairs) else "paired t; by signs where cells collapsed"
+    rest = f"; {count(lost, 'pair')} without a verdict, as cells failed or are missing" if lost else ""
+    return (f"{what} {verb} separable at {LEVEL:.0%} ({how}, Holm over all pairs){rest}.".replace("%", " %"),)
 
 
 def _ranks(test: Friedman) -> str:

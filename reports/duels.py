@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pabench.statistics.intervals import LEVEL, Interval, Test, holm, stratified_interval, stratified_test
-from pabench.statistics.paired import by_task, differences
+from pabench.statistics.intervals import LEVEL, Interval, Test, holm
+from pabench.statistics.paired import Pair, by_task, pairs
 from pabench.statistics.ranktest import wilcoxon
 from pabench.statistics.resampling import win_probability, wins
 
@@ -19,7 +19,8 @@ class Duel:
     """Criterion `a` minus `b` in the blocks that both finished at every sparsity, each averaged over sparsities first.
 
     `won` is P(a > b) over sparsities and blocks. The tests' `p` are Holm-adjusted over the pairs of their table; None
-    where there is nothing to test.
+    where there is nothing to test: `unfinished` of `blocks` have failed or missing cells of one of the two, and what is
+    left would be survivors. `t` is by signs where `flipped`.
     """
 
     a: str
@@ -28,10 +29,14 @@ class Duel:
     won: Interval
     t: Test
     ranks: Test
+    blocks: int = 0
+    unfinished: int = 0
+    collapsed: bool = False
+    flipped: bool = False
 
     @property
     def verdict(self) -> str:
-        """Which is better, or that the data do not say: by the t test, as the leaderboard's groups."""
+        """Which is better, or "" where the data do not say: by the first test, as the leaderboard's groups."""
         if self.t.p is None or self.t.p >= LEVEL:
             return ""
         return self.a if self.difference.mean > 0 else self.b
@@ -40,14 +45,30 @@ class Duel:
 def duels(pruned: pd.DataFrame, names: Sequence[str]) -> tuple[Duel, ...]:
     """Every pair of `names`, in their order; `pruned` has the cells of one (dataset, model) or of several."""
     tasks = by_task(pruned)[list(names)]
-    pairs = differences(tasks, names)
+    found = pairs(pruned, names)
     values = {name: grids(tasks[name]) for name in names}
-    t = _adjusted([stratified_test(strata) for strata in pairs.values()])
-    ranks = _adjusted([wilcoxon([x for values in strata for x in values]) for strata in pairs.values()])
+    t = _adjusted([pair.test for pair in found.values()])
+    ranks = _adjusted([_ranked(pair) for pair in found.values()])
     return tuple(
-        Duel(a, b, stratified_interval(pairs[a, b]), win_probability(_wins(values[a], values[b])), one, other)
-        for (a, b), one, other in zip(pairs, t, ranks, strict=True)
+        Duel(
+            a,
+            b,
+            pair.interval,
+            win_probability(_wins(values[a], values[b])),
+            one,
+            other,
+            pair.blocks,
+            pair.unfinished,
+            pair.collapsed,
+            pair.flipped,
+        )
+        for ((a, b), pair), one, other in zip(found.items(), t, ranks, strict=True)
     )
+
+
+def _ranked(pair: Pair) -> Test:
+    """Wilcoxon's test of a pair, none of survivors."""
+    return Test(None, pair.n) if pair.unfinished else wilcoxon([x for values in pair.strata for x in values])
 
 
 def grids(tasks: pd.Series) -> list[np.ndarray]:

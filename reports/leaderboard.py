@@ -10,10 +10,11 @@ from pabench.report.frame import pruned, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.board import REFERENCE, Board, board, caveats
-from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.statistics.intervals import Interval, interval_text
+from pabench.statistics.outcomes import Rate, seeds_interval
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
-from pabench.words import span
+from pabench.words import count, span
 
 from .battery import Judgement, changes, judged
 
@@ -57,11 +58,11 @@ def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> 
     made = board(frame)
     criteria = [standing.criterion for standing in made.lines]
     baseline = frame[frame["criterion"] == DENSE]
-    dense = baseline.loc[baseline["top1"].notna(), "top1"]
+    dense = baseline[baseline["top1"].notna()]
     return Shown(
         title=title,
         board=made,
-        dense=mean_interval(dense) if len(dense) and not overall else None,
+        dense=seeds_interval(dense) if len(dense) and not overall else None,
         dense_flagged=tally(baseline["flags"]),
         overall=overall,
         remarks=_remarks(made),
@@ -80,12 +81,31 @@ def _answer(made: Board) -> tuple[str, ...]:
     return (f"{', '.join(leaders)}: any of these may be the best, none is separably worse than another criterion.",)
 
 
+def _second(made: Board) -> tuple[str, ...]:
+    """The order with failures at chance, where there are any."""
+    if not made.failed or not made.by_chance:
+        return ()
+    over = f"over the {made.known} of {made.all_tasks} tasks that are not missing"
+    return (f"With failures at chance, {over}, the order is: {', '.join(made.by_chance)}.",)
+
+
+def _unseen(made: Board) -> tuple[str, ...]:
+    """What rate of collapse few blocks hide where they show none."""
+    sizes = [
+        interval.n for standing in made.ranked for s, interval in standing.means.items() if s not in standing.collapsed
+    ]
+    if not sizes:
+        return ()
+    high = Rate(0, min(sizes)).interval.high or 1.0
+    return (f"Where none of {count(min(sizes), 'cell')} collapsed, the rate may be up to {100 * high:.0f} %.",)
+
+
 def _remarks(made: Board) -> tuple[str, ...]:
     if not made.ranked:
         return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
     blocks = span((made.fewest, made.most))
     tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
-    remarks = [*_answer(made), f"Mean rank: over {tasks}."]
+    remarks = [*_answer(made), f"Mean rank: over {tasks}.", *_second(made), *_unseen(made)]
     if len(made.ranked) < 2:
         return (*remarks, *caveats(made))
     remarks += [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pabench.report.frame import pruned, reference_lines
 from pabench.report.section import Section
 from pabench.report.study import Study
+from pabench.statistics.outcomes import collapses, failures
 from pabench.store.record import SOFTWARE
 from pabench.store.verdict import tally
 from pabench.suite.ablations import INAPPLICABLE
@@ -73,6 +76,7 @@ def _warnings(study: Study) -> list[str]:
     plain_or_ablation = frame["criterion"].where(frame["ablation"] == "", "ablation " + frame["ablation"])
     counts = {name: tally(rows["flags"]) for name, rows in frame.groupby(plain_or_ablation, sort=False)}
     found += [f"{name}: {flagged}." for name, flagged in counts.items() if flagged]
+    found += _outcomes(study)
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")
@@ -85,3 +89,13 @@ def _warnings(study: Study) -> list[str]:
     if study.strays:
         found.append(f"{count(len(study.strays), 'record')} of no cell of the study in the folder: left out.")
     return found
+
+
+def _outcomes(study: Study) -> Iterator[str]:
+    """Which criteria failed by themselves, and which collapsed to chance, how often."""
+    for name, rows in study.plain.groupby("criterion", sort=False):
+        if (failed := failures(rows)).count:
+            rate = f"{failed} blocks, {failed.limits}"
+            yield f"{name}: failed by itself in {rate}: it is called neither better nor worse."
+        if (fell := collapses(rows)).count:
+            yield f"{name}: {fell} cells collapsed to chance; the leaderboard has the rates."

@@ -13,6 +13,8 @@ from matplotlib.ticker import LogLocator
 
 from pabench.report.frame import reference_lines
 from pabench.statistics.intervals import Interval, mean_interval
+from pabench.statistics.outcomes import COLLAPSED
+from pabench.statistics.paired import stratified, survivors
 from pabench.words import count, seconds
 
 from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks, short, svg, with_limits
@@ -20,15 +22,21 @@ from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_ax
 
 @dataclass(frozen=True)
 class Offer:
-    """What a criterion gives for its time: mean top-1 over blocks, each averaged over sparsities."""
+    """What a criterion gives for its time: mean top-1 over blocks, each averaged over sparsities.
+
+    `lost`: cells failed or are missing, so that its mean is one of survivors. It beats none, and none beats it.
+    """
 
     criterion: str
     time: float
     top1: Interval
     beside: bool
+    lost: bool = False
 
     def beats(self, other: Offer) -> bool:
         """Whether it is as fast and as good, and one of the two more so."""
+        if self.lost or other.lost:
+            return False
         fast, good = self.time <= other.time, self.top1.mean >= other.top1.mean
         return fast and good and (self.time, self.top1.mean) != (other.time, other.top1.mean)
 
@@ -49,7 +57,8 @@ class Market:
     @property
     def front(self) -> list[Offer]:
         """Offers that no other equals or beats in both time and accuracy, and beats in one."""
-        return [offer for offer in self.ranked if not any(other.beats(offer) for other in self.ranked)]
+        whole = [offer for offer in self.ranked if not offer.lost]
+        return [offer for offer in whole if not any(other.beats(offer) for other in whole)]
 
 
 def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
@@ -57,7 +66,7 @@ def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
     market = offers(rows)
     if len(market.ranked) < 2:
         return None
-    best = ", ".join(offer.criterion for offer in market.front)
+    best = ", ".join(offer.criterion for offer in market.front) or "none"
     drawing = svg(
         partial(_paint, market),
         width=12,
@@ -91,6 +100,8 @@ def _paint(market: Market, figure: Figure) -> None:
 def _steps(axes: Any, front: Sequence[Offer], right: float) -> None:
     """The front: at each time the best that is to be had by then."""
     steps = sorted(front, key=lambda offer: offer.time)
+    if not steps:
+        return
     xs, ys = [*(o.time for o in steps), right], [*(o.top1.mean for o in steps), steps[-1].top1.mean]
     axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, label="Pareto front", zorder=1)
 
@@ -109,6 +120,8 @@ def _notes(market: Market) -> Iterator[str]:
     yield f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {interval_name([blocks])}."
     yield "Filled: no other criterion is both faster and, in the mean, better."
     yield "Neighbours within their intervals may change places."
+    if lost := [offer.criterion for offer in market.ranked if offer.lost]:
+        yield f"Not on the front, as cells failed or are missing: {', '.join(lost)}."
     if market.left:
         yield f"Not finished everywhere and left out: {', '.join(market.left)}."
     if len(market.ranked) < len(market.offers):
@@ -141,5 +154,11 @@ def offers(rows: pd.DataFrame) -> Market:
     if shared.empty:
         return Market([], 0, left)
     # a time of 0, which a coarse clock may give, has no place on a logarithmic axis
-    made = [Offer(str(n), max(float(times[n]), 1e-6), mean_interval(shared[n]), n in lines) for n in names]
+    within = stratified(rows[rows["criterion"].isin(names)])
+    lost = survivors(within, names)
+    fell = set(within.loc[within["outcome"] == COLLAPSED, "criterion"])
+    tops = {
+        n: Interval(float(shared[n].mean()), n=len(shared)) if n in fell else mean_interval(shared[n]) for n in names
+    }
+    made = [Offer(str(n), max(float(times[n]), 1e-6), tops[n], n in lines, n in lost) for n in names]
     return Market(made, len(shared), left)

@@ -34,7 +34,7 @@ def _verdict(found: Difference) -> str:
         return f"verdict: not separable: no change beyond noise was found, which proves no equality{rest}"
     if not found.contrasts:
         return "verdict: none: no finished cells correspond (same dataset, model, criterion, sparsity)"
-    return "verdict: none: with so few seeds nothing can be tested"
+    return "verdict: none: with so few seeds nothing can be tested, nor where cells failed or are missing"
 
 
 def _made(found: Difference) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from pabench.report.study import Study
+from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
 from pabench.suite.specs import MetricSpec
@@ -76,8 +77,45 @@ def study(
     columns = [column for found in of_metric.values() for column in sorted(found)]
     frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
+    frame = frame.assign(**_outcomes(cells, frame, records))
     strays = tuple(sorted(set(records) - set(frame["key"])))
     return Study(manifest, frame, records, strays, metrics, measured)
+
+
+IMAGES = 10_000
+"""Of a test set of which nothing says the size: as many as those of MNIST, CIFAR and Tiny ImageNet have."""
+
+
+def _outcomes(
+    cells: Sequence[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN if unknown."""
+    tests: dict[str, tuple[int, int]] = {}
+    for cell in cells:
+        if cell.dataset.label not in tests and (found := _test(cell, records.get(cell.key, {}))):
+            tests[cell.dataset.label] = found
+    made: dict[str, list[Any]] = {"outcome": [], "chance": []}
+    for cell, row in zip(cells, frame.itertuples(index=False), strict=True):
+        classes, images = tests.get(cell.dataset.label, (0, 0))
+        # without a bound the flag alone tells a collapse
+        bound = chance_bound(classes, images) if classes > 1 else -1.0
+        made["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
+        made["chance"].append(100 / classes if classes > 1 else float("nan"))
+    return made
+
+
+def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The classes and the images of the test set, as far as a record tells.
+
+    Of an older one the classes are the outputs of the last prunable layer, the classifier of all our networks.
+    """
+    if test := at(record, ("result", "test")):
+        return test["classes"], test["images"]
+    layers = at(record, ("receipt", "layers"))
+    if not layers or not (shape := layers[-1].get("shape")):
+        return None
+    classes = int(shape[0])
+    return classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
 
 
 def _measured(
@@ -98,7 +136,7 @@ IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
     *("sparsity", "seed", "batch", "status", "ablation", "parent"),
 )
-LAST = ("flags", "rerun")
+LAST = ("flags", "rerun", "outcome", "chance")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
 """What a metric cannot be called: its name would be a column of the same table."""
 

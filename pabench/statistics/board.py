@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from pabench.statistics.intervals import Interval, mean_interval, separated_pairs, stratified_interval, stratified_mean
-from pabench.statistics.paired import Differences, by_task, differences, stratified
+from pabench.statistics.intervals import Interval, mean_interval, stratified_interval
+from pabench.statistics.outcomes import (
+    COLLAPSED,
+    FAILED,
+    KNOWN,
+    TRAINED,
+    Rate,
+    collapses,
+    failures,
+    seeds_interval,
+)
+from pabench.statistics.paired import Pair, by_task, pairs, separated, stratified
 from pabench.statistics.ranking import ordered, rank_range, tie_groups
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
+from pabench.words import count
 
 REFERENCE = "random"
 
@@ -20,13 +31,19 @@ REFERENCE = "random"
 class Standing:
     """A criterion's line. `rank`, the mean over its tasks' ranks, and what follows is None for one that is not ranked.
 
-    `note` says why a reference line is none of the criteria.
+    `means` are of all finished cells of a sparsity; where some collapsed (`collapsed`, their rate), `trained` are those
+    of the others. `failed` is the rate of blocks in which a cell failed by itself; `at_chance` the mean rank with such
+    cells at chance, over the tasks that are known of all. `note` says why a reference line is none of the criteria.
     """
 
     criterion: str
     cells: pd.DataFrame
     means: dict[float, Interval]
+    trained: dict[float, Interval]
+    collapsed: dict[float, Rate]
+    failed: Rate
     note: str = ""
+    at_chance: Interval | None = None
     rank: Interval | None = None
     ranks: tuple[int, int] | None = None
     letters: str = ""
@@ -56,7 +73,8 @@ class Board:
 
     Mean ranks are over `tasks` of `all_tasks` tasks (block and sparsity): those that all ranked criteria finished.
     A pair is compared in the blocks in which both finished at every sparsity: `fewest` to `most` of `blocks`, in
-    `compared` of the `strata`; `seeds` is what the best-off pair has in each of them.
+    `compared` of the `strata`; `seeds` is what the best-off pair has in each of them. None of a pair is called better
+    while cells of one failed or are missing: `pairs` has them all. `known` tasks are those of the ranks at chance.
     """
 
     ranked: tuple[Standing, ...]
@@ -71,6 +89,8 @@ class Board:
     most: int
     seeds: int
     beside: tuple[Standing, ...] = ()
+    pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
+    known: int = 0
 
     @property
     def lines(self) -> tuple[Standing, ...]:
@@ -81,6 +101,22 @@ class Board:
     def separable(self) -> bool:
         """Whether any two criteria are separated."""
         return len({standing.letters for standing in self.ranked}) > 1
+
+    @property
+    def failed(self) -> bool:
+        """Whether a criterion's own failures make two rankings."""
+        return any(standing.failed.count for standing in self.ranked + self.unranked)
+
+    @property
+    def untested(self) -> dict[tuple[str, str], Pair]:
+        """The pairs of ranked criteria that failed or missing cells leave without a verdict."""
+        return {names: pair for names, pair in self.pairs.items() if pair.unfinished}
+
+    @property
+    def by_chance(self) -> list[str]:
+        """The criteria in the order of their ranks with failures at chance."""
+        known = [(s.at_chance.mean, s.criterion) for s in self.ranked + self.unranked if s.at_chance]
+        return [name for _, name in sorted(known)]
 
 
 def board(frame: pd.DataFrame) -> Board:
@@ -100,23 +136,27 @@ def board(frame: pd.DataFrame) -> Board:
     ranked = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
     tasks = by_task(pruned)
     shared = tasks[ranked].dropna()
-    pairs = differences(tasks, ranked)
-    standings = {name: _standing(name, pruned, tasks) for name in names}
-    placed = _ranked(_ranks(shared), pairs, standings) if len(shared) else {}
-    sizes = [sum(map(len, strata)) for strata in pairs.values()]
+    found = pairs(pruned, ranked)
+    standings = _standings(pruned, names)
+    guessed = _at_chance(pruned, names)
+    standings = {n: replace(s, at_chance=guessed.ranks.get(n)) for n, s in standings.items()}
+    placed = _ranked(_ranks(shared, _fell(pruned, ranked)), found, standings) if len(shared) else {}
+    sizes = [pair.n for pair in found.values()]
     return Board(
         ranked=tuple(placed.values()),
         unranked=tuple(standings[name] for name in names if name not in placed),
         sparsities=tuple(sorted(every["sparsity"].unique())),
         strata=tuple(sorted(pruned["stratum"].unique())),
-        compared=max(map(len, pairs.values()), default=0),
+        compared=max((len(pair.strata) for pair in found.values()), default=0),
         blocks=pruned["block"].nunique(),
         tasks=len(shared) if placed else 0,
         all_tasks=len(tasks),
         fewest=min(sizes, default=0),
         most=max(sizes, default=0),
-        seeds=max((min(map(len, strata), default=0) for strata in pairs.values()), default=0),
+        seeds=max((min(map(len, pair.strata), default=0) for pair in found.values()), default=0),
         beside=tuple(_beside(every)),
+        pairs=found if placed else {},
+        known=guessed.tasks,
     )
 
 
@@ -130,14 +170,46 @@ def caveats(made: Board) -> list[str]:
         return ["No pair has two blocks in every model: there is no interval and no test, and the order may be noise."]
     if made.seeds < 2:
         return ["With one block in common there is no interval and no test: the ranking is not separable."]
-    return [] if made.separable else ["No two criteria are separable at 5 %: the order may be noise."]
+    return [
+        *(() if made.separable else ("No two criteria are separable at 5 %: the order may be noise.",)),
+        *_unfinished(made),
+        *_collapsed(made),
+    ]
+
+
+def _unfinished(made: Board) -> Iterator[str]:
+    """Which pairs have no verdict, for what is left of a criterion that failed are its lucky seeds."""
+    if not made.untested:
+        return
+    of = {name: _lost(name, made) for name in (s.criterion for s in made.ranked)}
+    who = ", ".join(f"{name} ({lost})" for name, lost in of.items() if lost)
+    what = f"{len(made.untested)} of {count(len(made.pairs), 'pair')}"
+    yield f"No verdict for {what}: cells failed or are missing, and the others cannot speak for them: {who}."
+
+
+def _lost(name: str, made: Board) -> str:
+    """How many cells of a criterion failed or are missing, in words; "" for none."""
+    of = next(s.cells["outcome"] for s in made.ranked if s.criterion == name)
+    failed, missing = int((of == FAILED).sum()), int((~of.isin(KNOWN)).sum())
+    return ", ".join(f"{n} {what}" for n, what in ((failed, "failed"), (missing, "missing")) if n)
+
+
+def _collapsed(made: Board) -> Iterator[str]:
+    """What a board whose cells collapsed cannot say."""
+    who = [s.criterion for s in made.ranked if s.collapsed]
+    if who:
+        yield (
+            f"Cells of {', '.join(who)} collapsed: no interval is given for what they are part of, and a pair without "
+            "a verdict is not equal for that."
+        )
 
 
 def _beside(every: pd.DataFrame) -> Iterator[Standing]:
     """The reference lines, with their difference to random in the blocks that both finished."""
-    tasks = by_task(every)
-    for (name, note), _ in every[every["reference_line"] != ""].groupby(["criterion", "reference_line"], sort=False):
-        yield replace(_standing(name, every, tasks), note=note)
+    lines = every[every["reference_line"] != ""].groupby(["criterion", "reference_line"], sort=False)
+    notes = {str(name): note for (name, note), _ in lines}
+    for name, standing in _standings(every, list(notes)).items():
+        yield replace(standing, note=notes[name])
 
 
 def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
@@ -146,26 +218,69 @@ def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
     return {str(name): set(done[name].index[done[name]]) for name in pruned["criterion"].unique()}
 
 
-def _standing(name: str, pruned: pd.DataFrame, tasks: pd.DataFrame) -> Standing:
-    cells = pruned[pruned["criterion"] == name]
-    finished = cells[cells["top1"].notna()]
-    means = {float(s): mean_interval(group["top1"]) for s, group in finished.groupby("sparsity")}
-    return Standing(name, cells, means, difference=_to_reference(name, tasks))
+def _standings(cells: pd.DataFrame, names: list[str]) -> dict[str, Standing]:
+    """The lines of these criteria, with the difference to random in the blocks both finished, whoever is ranked."""
+    with_reference = (cells["criterion"] == REFERENCE).any()
+    every = pairs(cells, list(dict.fromkeys([REFERENCE, *names]))) if with_reference else {}
+    return {name: _standing(name, cells, every.get((REFERENCE, name))) for name in names}
 
 
-def _to_reference(name: str, tasks: pd.DataFrame) -> Interval | None:
-    """The difference to random in the blocks that both finished, whoever is ranked; None where there is none."""
-    if name == REFERENCE or not {name, REFERENCE} <= set(tasks):
-        return None
-    difference = stratified_interval(differences(tasks, [name, REFERENCE])[name, REFERENCE])
-    return difference if difference.n else None
+def _standing(name: str, every: pd.DataFrame, reference: Pair | None) -> Standing:
+    cells = every[every["criterion"] == name]
+    at = {float(s): group for s, group in cells.groupby("sparsity") if group["top1"].notna().any()}
+    fell = {s: rate for s, group in at.items() if (rate := collapses(group)).count}
+    trained = {s: at[s].loc[at[s]["outcome"] == TRAINED, "top1"] for s in fell}
+    return Standing(
+        name,
+        cells,
+        means={s: seeds_interval(group) for s, group in at.items()},
+        trained={s: mean_interval(top1) for s, top1 in trained.items() if len(top1)},
+        collapsed=fell,
+        failed=failures(cells),
+        difference=reference.turned.interval if reference and reference.n else None,
+    )
 
 
-def _ranks(shared: pd.DataFrame) -> dict[str, Interval]:
-    """The mean rank of each criterion with its interval; 1 for the highest accuracy, equal ones share their mean."""
+def _fell(pruned: pd.DataFrame, names: list[str]) -> bool:
+    return bool((pruned.loc[pruned["criterion"].isin(names), "outcome"] == COLLAPSED).any())
+
+
+def _ranks(shared: pd.DataFrame, fell: bool = False) -> dict[str, Interval]:
+    """The mean rank of each criterion with its interval; 1 for the highest accuracy, equal ones share their mean.
+
+    No interval where a cell `fell` to chance: it moves the ranks of all.
+    """
     ranks = shared.rank(axis=1, ascending=False).groupby(level=["stratum", "block"]).mean()
     strata = [group for _, group in ranks.groupby(level="stratum")]
-    return {name: _bounded(stratified_interval([list(x[name]) for x in strata]), len(ranks.columns)) for name in ranks}
+    found = {n: _bounded(stratified_interval([list(x[n]) for x in strata]), len(ranks.columns)) for n in ranks}
+    return {name: Interval(one.mean, n=one.n) for name, one in found.items()} if fell else found
+
+
+@dataclass(frozen=True)
+class _Guessed:
+    """Mean ranks with failures at chance, over so many tasks."""
+
+    ranks: dict[str, Interval]
+    tasks: int
+
+
+def _at_chance(pruned: pd.DataFrame, names: list[str]) -> _Guessed:
+    """The second ranking: a cell that failed by itself has the accuracy of guessing, so that failing is no way up.
+
+    Of a dataset of which the number of classes is not known it has 0. Criteria of which more than half of the blocks
+    are not known to the end, because the machine lost them or they did not run yet, have no place in it.
+    """
+    chance = pruned["chance"].fillna(0.0)
+    known = pruned.assign(top1=pruned["top1"].where(pruned["outcome"] != FAILED, chance))
+    complete = _complete(known)
+    anywhere = set().union(*complete.values())
+    placed = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
+    shared = by_task(known)[placed].dropna() if placed else pd.DataFrame()
+    if shared.empty:
+        return _Guessed({}, 0)
+    # failures are as rare and as far as collapses are: no interval covers with them
+    fell = _fell(known, placed) or bool((known["outcome"] == FAILED).any())
+    return _Guessed(_ranks(shared, fell), len(shared))
 
 
 def _bounded(interval: Interval, places: int) -> Interval:
@@ -175,12 +290,14 @@ def _bounded(interval: Interval, places: int) -> Interval:
     return replace(interval, low=max(1.0, interval.low), high=min(float(places), interval.high))
 
 
-def _ranked(ranks: dict[str, Interval], pairs: Differences, standings: dict[str, Standing]) -> dict[str, Standing]:
+def _ranked(
+    ranks: dict[str, Interval], found: dict[tuple[str, str], Pair], standings: dict[str, Standing]
+) -> dict[str, Standing]:
     """The ranked criteria in their order."""
-    separated = separated_pairs(pairs)
-    better = {(a, b) if stratified_mean(pairs[a, b]) > 0 else (b, a) for (a, b), apart in separated.items() if apart}
+    apart = separated(found)
+    better = {(a, b) if found[a, b].mean > 0 else (b, a) for (a, b), differ in apart.items() if differ}
     order = ordered({name: rank.mean for name, rank in ranks.items()}, better)
-    letters = tie_groups(order, separated)
+    letters = tie_groups(order, apart)
     return {
         name: replace(
             standings[name],

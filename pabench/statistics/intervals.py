@@ -7,7 +7,7 @@ independent: they are averaged first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -179,16 +179,6 @@ def holm(p_values: Sequence[P]) -> list[P]:
         if p_values[index] is not None:
             adjusted[index] = highest
     return adjusted
-
-
-def separated_pairs(differences: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> dict[tuple[str, str], bool]:
-    """For each pair of names whether they differ: paired t tests over blocks, Holm-corrected over all pairs.
-
-    `differences[a, b]` holds a - b for each block that has both, one list per stratum. A pair that cannot be tested is
-    not separated, and counts in the correction.
-    """
-    adjusted = holm([stratified_test(strata).p for strata in differences.values()])
-    return {pair: p is not None and p < LEVEL for pair, p in zip(differences, adjusted, strict=True)}
 
 
 def _of_mean(data: Sequence[np.ndarray], place: int) -> float:

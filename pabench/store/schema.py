@@ -120,6 +120,13 @@ class Cost(Part):
     gradient_images: Count | None = None
 
 
+class TestSet(Part):
+    """What top-1 is of."""
+
+    images: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=2)]
+
+
 class Result(Part):
     top1: Percent
     top5: Percent
@@ -127,6 +134,7 @@ class Result(Part):
     curve: Curve
     parameters: Size
     flops: Size
+    test: TestSet | None = None
 
 
 class Logits(Part):

@@ -94,7 +94,15 @@ def _trained(
         "pairing": pairing,
         "receipt": receipt.get("receipt"),
         "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
-        "result": {"top1": outcome.top1, "top5": outcome.top5, "loss": outcome.loss, "curve": curve, **sizes},
+        "result": {
+            "top1": outcome.top1,
+            "top5": outcome.top5,
+            "loss": outcome.loss,
+            "curve": curve,
+            # what chance is, and how far noise carries it: reports know no dataset
+            "test": {"images": len(block.test.split), "classes": block.dataset.classes},
+            **sizes,
+        },
         "logits": logits,
         **fit,
         "cost": {

@@ -332,3 +332,30 @@ def test_the_published_studies_compare_clean_with_each_other_and_themselves(name
     named = {one.what for one in found.older}
     assert named >= ({"receipt.score_histogram", "result.flops.layers"} if again != name else set())
     assert bool(named) is (again != name)
+
+
+def test_a_study_whose_cells_failed_is_not_called_higher(tmp_path):
+    """snip is ten points better where it trains, and failed in one seed of five."""
+
+    def better(cell):
+        high = with_top1(lambda c: 97 + 0.1 * (c.seed % 2))(cell) if cell.criterion else record(cell)
+        return failed(cell) if cell.criterion and (cell.criterion.name, cell.seed) == ("snip", 4) else high
+
+    def low(cell):
+        return with_top1(lambda c: 87 + 0.1 * (c.seed % 3))(cell)
+
+    found = difference(folder(tmp_path / "a", grid(seeds=5), low), folder(tmp_path / "b", grid(seeds=5), better))
+
+    verdicts = {one.criterion: (one.verdict, one.p) for one in found.contrasts}
+    assert verdicts["snip"] == ("not tested", None)
+    assert verdicts["random"][0] == "higher"
+
+
+def test_a_change_of_which_cells_collapsed_has_no_interval(tmp_path):
+    def some(cell):
+        return with_top1(lambda c: 10.0 if c.seed == 1 else 88.0 + 0.1 * c.seed)(cell)
+
+    found = difference(folder(tmp_path / "a", grid(seeds=5)), folder(tmp_path / "b", grid(seeds=5), some))
+
+    changes = [one for one in found.contrasts if one.criterion != "dense"]
+    assert {(one.change.low, one.verdict) for one in changes} == {(None, "not separable")}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pabench.report import frame, page as report
 
 from ..reports.test_diagnostics import SMALL, files, study, usual
 from ..reports.test_sanity import TWO
-from ..synthetic import battery, cells, manifest, record
+from ..synthetic import CRITERIA, battery, cells, collapsed, failed, manifest, record, study_of, with_top1
 
 
 def test_numbers_of_single_cells_are_columns_of_the_frame_and_so_of_exports():
@@ -62,3 +64,34 @@ def test_the_rerun_command_names_the_cell_and_its_folder():
         "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=resnet20 "
         "--only 'criterion=synflow (steps=100)' --only sparsity=0.8 --only seed=0 --retry failed"
     )
+
+
+def test_each_cell_has_its_outcome_and_the_accuracy_of_guessing_on_its_dataset():
+    """The last layer has ten outputs; a failed cell has none of its own to tell it by."""
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=2)
+    made = study_of(expected, snip=lambda c: failed(c) if c.seed else collapsed(c), random=lambda c: None).frame
+
+    found = made.set_index(["criterion", "seed"])["outcome"].to_dict()
+
+    assert {key: found[key] for key in found if key[0] != "dense"} == {
+        ("random", 0): "missing",
+        ("random", 1): "missing",
+        ("snip", 0): "collapsed",
+        ("snip", 1): "failed",
+    }
+    assert set(made["chance"]) == {10.0}
+
+
+def test_the_noise_of_chance_is_that_of_the_test_set():
+    """Of 200 images in ten classes 16.9 % are within it, of 10,000 are not."""
+    expected = cells([CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=1)
+    small = [replace(c, dataset=replace(c.dataset, args={"test_per_class": 20})) for c in expected]
+
+    def told(cell):
+        made = with_top1(lambda c: 16.0)(cell)
+        return {**made, "result": {**made["result"], "test": {"images": 200, "classes": 10}}}
+
+    outcomes = [study_of(grid, snip=with_top1(lambda c: 16.0)).frame["outcome"].iloc[-1] for grid in (expected, small)]
+
+    assert outcomes == ["trained", "collapsed"]
+    assert study_of(expected, snip=told).frame["outcome"].iloc[-1] == "collapsed"

@@ -85,3 +85,14 @@ def test_one_sparsity_is_enough_for_an_axis(sparsities):
     made = frame.study(manifest(expected), {c.key: record(c) for c in expected})
 
     assert "<svg" in str(Accuracy().render(made))
+
+
+def test_a_point_with_a_collapsed_cell_has_no_interval_and_the_notes_say_so():
+    fine, fallen = (study([CRITERIA["snip"]], top1) for top1 in (80.0, 9.9))  # 9.9 is chance, 10.9 is not yet more
+
+    told = [dict(draw(made.plain, styles(made), "x").numbers.lines)["snip"] for made in (fine, fallen)]
+
+    assert [("[" in text) for text in (told[0][0], told[1][0])] == [True, False]
+    notes = " ".join(draw(fallen.plain, styles(fallen), "x").notes)
+    assert "No bar where a cell collapsed to chance (4 did)" in notes
+    assert "No bar" not in " ".join(draw(fine.plain, styles(fine), "x").notes)

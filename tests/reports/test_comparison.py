@@ -204,7 +204,8 @@ def test_a_failed_cell_costs_its_own_pairs_one_block():
 
     assert {d.difference.n for d in found.duels if "grasp" in (d.a, d.b)} == {3}
     assert {d.difference.n for d in found.duels if "grasp" not in (d.a, d.b)} == {4}
-    assert "n = 3 blocks" in found.remarks[1]
+    assert "n = 4 blocks" in found.remarks[1]  # of the diagram, which grasp is not in
+    assert "Not in the diagram, as cells failed or are missing: grasp." in found.remarks
 
 
 def test_wins_of_a_pair_both_ways_sum_to_one():

@@ -134,3 +134,36 @@ def test_the_leaderboard_shows_no_interval_of_width_0():
 
     assert "+2.00" in said
     assert "± 0.00" not in said
+
+
+def survivor(cell):
+    """Far better than all others, where it trains."""
+    return failed(cell) if cell.seed in (1, 6) else with_top1(lambda c: 97 + 0.01 * c.seed)(cell)
+
+
+def test_the_page_crowns_no_survivor_and_gives_the_second_ranking_and_the_rate():
+    study = study_of(cells(models=["resnet20"], sparsities=[0.9], seeds=8), snip=survivor)
+
+    said = words(Leaderboard().render(study))
+
+    assert "snip is separably better" not in said
+    assert "No verdict for 4 of 10 pairs" in said
+    assert "With failures at chance, over the 8 of 8 tasks that are not missing, the order is:" in said
+    assert "2 of 8 25 % [3.2, 65.1]" in said
+    assert "0 of 8 0 % [0.0, 36.9]" in said
+
+
+def test_a_study_without_failures_has_one_ranking_and_says_what_few_blocks_hide():
+    said = words(Leaderboard().render(study_of(cells(models=["resnet20"], sparsities=[0.9], seeds=3))))
+
+    assert "the order is:" not in said
+    assert "Where none of 3 cells collapsed, the rate may be up to 71 %." in said
+
+
+def test_a_collapse_has_its_rate_and_no_interval_over_all():
+    def sometimes(cell):
+        return with_top1(lambda c: 10.3 if c.seed == 0 else 90.0 + 0.1 * c.seed)(cell)
+
+    said = words(Leaderboard().render(study_of(cells(models=["resnet20"], sparsities=[0.9], seeds=4), snip=sometimes)))
+
+    assert "70.22 1 of 4 collapsed 25 % [0.6, 80.6] without them 90.20 ± 0.25" in said

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pabench_reports.overview import Overview
 
-from ..synthetic import battery, cells, study_of
+from ..synthetic import battery, cells, collapsed, failed, record, study_of
 
 
 def test_the_overview_counts_all_cells_and_does_not_complain_of_what_cannot_apply():
@@ -28,3 +28,18 @@ def test_cells_that_should_be_paired_and_are_not_are_told_at_the_top():
 
     assert "Initial weights differ within 1 of 3 blocks: what is called paired there is not." in html
     assert "differ within" not in Overview().render(study)
+
+
+def test_failures_and_collapses_are_told_at_the_top_with_their_rates():
+    study = study_of(
+        cells(models=["resnet20"], sparsities=[0.9], seeds=4),
+        snip=lambda c: failed(c) if c.seed == 0 else record(c),
+        grasp=lambda c: collapsed(c) if c.seed < 2 else record(c),
+        magnitude=lambda c: {**failed(c), "kind": "timeout"},
+    )
+
+    html = Overview().render(study)
+
+    assert "snip: failed by itself in 1 of 4 blocks, 25 % [0.6, 80.6]" in html
+    assert "grasp: 2 of 4 cells collapsed to chance" in html
+    assert "magnitude: failed by itself" not in html

@@ -51,5 +51,16 @@ def test_a_reference_line_takes_no_block_from_the_criteria():
     assert ([o.criterion for o in market.offers], market.blocks, market.left) == (["random", "snip"], 4, ["late"])
 
 
+def test_a_survivor_is_not_on_the_front_and_beats_nobody():
+    """snip, better than grasp and faster, lost one block of three: what it has in the others is that of survivors."""
+    whole = study(GIVEN, seeds=3)
+    some = study(GIVEN, seeds=3, unfinished=lambda c: c.criterion.name == "snip" and c.seed == 1)
+
+    fronts = [{offer.criterion for offer in offers(scored(made)).front} for made in (whole, some)]
+
+    assert fronts == [{"random", "snip"}, {"random", "grasp"}]
+    assert "Not on the front, as cells failed or are missing: snip." in pareto(scored(some), "x").notes
+
+
 def test_one_criterion_is_no_front():
     assert pareto(scored(study(GIVEN, criteria=("snip",))), "x") is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pabench.statistics.board import board
+from pabench.statistics.board import board, caveats
+from pabench.statistics.outcomes import Rate
 
 from ..synthetic import CRITERIA, cells, failed, record, study_of, with_top1
 
@@ -94,3 +95,80 @@ def test_a_criterion_that_always_fails_somewhere_is_shown_unranked():
     (unranked,) = made.unranked
     assert (unranked.criterion, unranked.count("failed"), sorted(unranked.means)) == ("magnitude", 3, [0.8, 0.95])
     assert made.tasks == 9
+
+
+def standing_of(made, name):
+    return next(s for s in made.lines if s.criterion == name)
+
+
+def test_a_survivor_is_not_separated_from_those_that_failed_nowhere():
+    """snip is ten points better in two of three seeds and diverges in the third; random and grasp are as they were."""
+    expected = cells([CRITERIA[n] for n in ("random", "snip", "grasp")], models=["resnet20"], sparsities=[0.9], seeds=9)
+
+    def diverging(cell):
+        return failed(cell) if cell.seed in (2, 5) else with_top1(lambda c: 95 + 0.01 * c.seed)(cell)
+
+    low = with_top1(lambda c: 80 + 0.02 * (c.seed % 3))
+    made = board(study_of(expected, random=low, snip=diverging).frame)
+
+    letters = {s.criterion: set(s.letters) for s in made.ranked}
+    assert letters["snip"] & letters["random"]
+    assert letters["snip"] & letters["grasp"]
+    assert not letters["grasp"] & letters["random"]  # a pair without a failure keeps its verdict
+    assert {names: pair.unfinished for names, pair in made.untested.items()} == {
+        ("random", "snip"): 2,
+        ("snip", "grasp"): 2,
+    }
+    assert standing_of(made, "snip").failed == Rate(2, 9)
+    (said,) = [one for one in caveats(made) if "No verdict" in one]
+    assert said.startswith("No verdict for 2 of 3 pairs")
+    assert said.endswith("snip (2 failed).")
+
+
+def test_a_failure_of_the_machine_is_no_failure_of_the_criterion_but_keeps_its_pairs_open():
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=4)
+
+    def lost(cell):
+        return {**failed(cell), "kind": "oom"} if cell.seed == 0 else with_top1(lambda c: 95 + 0.1 * c.seed)(cell)
+
+    made = board(study_of(expected, random=with_top1(lambda c: 80 + 0.2 * c.seed), snip=lost).frame)
+
+    assert (standing_of(made, "snip").failed, made.separable, made.failed) == (Rate(0, 3), False, False)
+    assert caveats(made)[-1].endswith("snip (1 missing).")
+
+
+def test_in_the_second_ranking_a_failed_cell_has_the_accuracy_of_guessing():
+    """Four blocks. snip is first in three and fails in one, where it ties with magnitude: (1 + 1 + 1 + 2.5) / 4.
+
+    magnitude always fails: it is not ranked, and the last in the second ranking.
+    """
+    names = ("random", "snip", "magnitude")
+    expected = cells([CRITERIA[n] for n in names], models=["resnet20"], sparsities=[0.9], seeds=4)
+
+    def once(cell):
+        return failed(cell) if cell.seed == 0 else with_top1(lambda c: 90.0)(cell)
+
+    made = board(study_of(expected, random=with_top1(lambda c: 80.0), snip=once, magnitude=failed).frame)
+
+    ranks = {s.criterion: (s.mean_rank, s.at_chance.mean) for s in made.ranked + made.unranked}
+    assert ranks == {"snip": (1.0, 1.375), "random": (2.0, 1.75), "magnitude": (None, 2.875)}
+    assert (made.tasks, made.known, made.all_tasks) == (3, 4, 4)
+    assert made.by_chance == ["snip", "random", "magnitude"]
+
+
+def test_a_collapsed_cell_has_its_rate_and_the_mean_without_it():
+    """snip 90, 90, 90.2 and 10: 70.05 over all; without it 90.07 +- 4.303 * 0.1155 / sqrt(3)."""
+    top1 = [90.0, 90.0, 90.2, 10.0]
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=4)
+
+    made = board(study_of(expected, snip=with_top1(lambda c: top1[c.seed])).frame)
+
+    snip = standing_of(made, "snip")
+    assert snip.collapsed == {0.9: Rate(1, 4)}
+    assert (snip.means[0.9].mean, snip.means[0.9].low) == (pytest.approx(70.05), None)
+    assert snip.trained[0.9].mean == pytest.approx(90.0667, abs=1e-4)
+    assert snip.trained[0.9].half == pytest.approx(4.3027 * 0.11547 / 3**0.5, abs=1e-4)
+    assert (snip.difference.low, snip.rank.low) == (None, None)
+    assert standing_of(made, "random").means[0.9].low is not None
+    assert not made.separable
+    assert caveats(made)[-1].startswith("Cells of snip collapsed")

@@ -14,7 +14,6 @@ from pabench.statistics import intervals
 from pabench.statistics.intervals import (
     holm,
     mean_interval,
-    separated_pairs,
     stratified_interval,
     stratified_test,
     welch,
@@ -119,29 +118,6 @@ def test_holm_equals_statsmodels():
     p_values = [draw.random() ** 3 for _ in range(40)]
 
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
-
-
-def test_a_pair_is_separated_by_its_differences_and_not_by_its_spread_over_blocks():
-    a, b = [70.0, 80.0, 90.0, 75.0], [71.0, 81.1, 90.9, 76.0]
-
-    assert stats.ttest_ind(a, b).pvalue > 0.8
-    assert separated_pairs({("a", "b"): [[y - x for x, y in zip(a, b, strict=True)]]}) == {("a", "b"): True}
-
-
-def test_pairs_are_corrected_for_their_number():
-    """Mean 1.3, SD 0.361, t = 1.3 / (0.361 / sqrt(3)) = 6.24 with 2 df: p = 0.0247, and 0.074 as one of three."""
-    some, wide = [[1.0, 1.2, 1.7]], [[0.5, -3.0, 4.0]]
-    assert stratified_test(some).p == pytest.approx(0.0247, abs=1e-4)
-
-    alone = separated_pairs({("a", "b"): some})
-    crowd = separated_pairs({("a", "b"): some, ("a", "c"): wide, ("b", "c"): wide})
-
-    assert alone[("a", "b")] is True
-    assert crowd[("a", "b")] is False
-
-
-def test_a_pair_with_one_common_block_is_never_separated():
-    assert separated_pairs({("a", "b"): [[50.0]]}) == {("a", "b"): False}
 
 
 def test_doctests_hold():
