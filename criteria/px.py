@@ -34,6 +34,9 @@ class Px(ScoreCriterion):
     initialization, enter V there. Of today (ed6c40e): `@official-ed6c40e` takes |w^2 dR/dw^2| of other networks
     (`surrogates: batch`), whose masks are other masks. There BatchNorm takes the statistics of V's own pass, and where
     pooling averages its output nothing of the convolutions is left in V: they are ranked by rounding errors.
+
+    Reference: iurada/px-ntk-pruning at dfa79f9 (`@official`, where biases are 0 and BatchNorm as initialised) and
+    iurada/px-ntk-pruning at ed6c40e (`@official-ed6c40e`), one round: scores and masks. The default: the formula alone.
     """
 
     name = "px"
@@ -77,6 +80,11 @@ class Px(ScoreCriterion):
             g = grad(lambda v, j=j, x=x: (j * path_products(ctx, v, x[:1])).sum())(v)
             total = {n: total[n] + (g[n].square() if self.squared else g[n]) for n in total}
         return {n: v[n] * total[n] for n in total}
+
+    @property
+    def exempt(self) -> dict[str, str]:  # type: ignore[override]
+        reason = "where pooling averages a BatchNorm's output, its scores of convolutions are rounding errors"
+        return {"batch order": reason, "channels": reason} if self.surrogates == "batch" else {}
 
     def quantity(self, ctx: ScoreContext) -> Tensor | None:
         """R of each batch, where J stays that of the whole mask; nothing where w^2 is no factor of the path."""
