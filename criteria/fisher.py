@@ -24,6 +24,8 @@ class Fisher(ScoreCriterion):
     however prunes neither the classifier nor any layer called "linear", "fc" or "bn". BatchNorm uses its stored
     statistics, as there: with those of a batch no image has a gradient of its own. Of several batches the means are
     added up, as their losses are.
+
+    Reference: Gollini/Scalable_Second_Order_PaI at bfb50ad: scores and masks.
     """
 
     name = "fisher"

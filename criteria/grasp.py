@@ -22,6 +22,9 @@ class Grasp(ScoreCriterion):
     linear layers by Xavier's rule before it scores (`@official-redrawn`), so that other weights are scored than
     trained; ganguli-lab/Synaptic-Flow uses stored BatchNorm statistics; Gollini/Scalable_Second_Order_PaI these and
     T = 1. SNIP-it's reversed sign is a defect and no variant.
+
+    Reference: alecwangcq/GraSP at f17d87a (default, `@official`) and ganguli-lab/Synaptic-Flow at 9dfa57a (default,
+    `@synaptic-flow`): scores and masks. `@official-redrawn` and `@second-order-pai`: the formula alone.
     """
 
     name = "grasp"

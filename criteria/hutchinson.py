@@ -19,6 +19,9 @@ class Hutchinson(ScoreCriterion):
     code (Gollini/Scalable_Second_Order_PaI, `hutch_pruning`), which estimates the same expectation with 10 probes for
     each image by itself, a hundred times the cost, and divides logits by T = 200 (`@official`); a Hessian has no
     temperature, so the default is 1. That code prunes neither the classifier nor any layer called "linear", "fc", "bn".
+
+    Reference: Gollini/Scalable_Second_Order_PaI at bfb50ad (`@official`), a batch at once on the signs that it drew:
+    scores and masks. The default differs from it by its temperature.
     """
 
     name = "hutchinson"

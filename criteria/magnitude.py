@@ -11,7 +11,10 @@ from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Magnitude(ScoreCriterion):
-    """Score |w|: at initialization, mostly the fan-in that each layer's initialization divides by."""
+    """Score |w|: at initialization, mostly the fan-in that each layer's initialization divides by.
+
+    Reference: ganguli-lab/Synaptic-Flow at 9dfa57a: scores and masks.
+    """
 
     name = "magnitude"
     paper = "arXiv:2009.08576"

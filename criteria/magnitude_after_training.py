@@ -14,6 +14,8 @@ class MagnitudeAfterTraining(ScoreCriterion):
     what it was after `rewind_epochs` epochs; 0: its initial weights (Frankle et al., arXiv:1912.05671; Renda et al.,
     weight rewinding). Weights, momentum, learning-rate schedule and data order are all rewound to that epoch, and
     training goes on from there to the last epoch of the recipe. The dense training is part of the scoring time.
+
+    Reference: the formula alone.
     """
 
     name = "magnitude_after_training"

@@ -27,6 +27,9 @@ class Npb(Criterion):
     counted with all weights 1, norms and activations passed over, pooling as it is. Not done, because the programme
     has none of it: solving large layers in chunks of outputs, limits per kernel that fall with depth, and the repair
     of weights on no path after the last layer.
+
+    Reference: pvh1602/NPB at 090830c: the value of the best mask of single layers, by the solver HiGHS. Whole masks are
+    not compared: many have that value.
     """
 
     name = "npb"

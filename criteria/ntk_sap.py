@@ -23,6 +23,8 @@ class NtkSap(ScoreCriterion):
     `probes` of every round draws a batch of `inputs` z, another initialization w and a direction d. BatchNorm takes the
     statistics of z at m * w (variance unbiased, as running statistics are) and both networks use them as constants.
     20 rounds, epsilon 0.01 and 10 inputs a class, as in the authors' code; their ResNet-20 has `probes: 5`.
+
+    Reference: YiteWang/NTK-SAP at e23682b, one round on the noise that it drew and on given weights: scores and masks.
     """
 
     name = "ntk_sap"

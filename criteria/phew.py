@@ -28,6 +28,8 @@ class Phew(Criterion):
     Weights count in the order of the visits, so the last walk is cut at the weight that meets the budget: a forward
     one before the output, a backward one before the input. Where 4 walks a weight do not meet it (above some 90 %
     density, where the smallest weights wait for hundreds), the most probable steps among the rest fill it.
+
+    Reference: ShreyasMalakarjunPatil/PHEW at c4a0d40: the probabilities of all steps. Walks are drawn otherwise.
     """
 
     name = "phew"

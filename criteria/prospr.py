@@ -21,6 +21,8 @@ class ProsPr(ScoreCriterion):
     the first step out of the meta-gradient. `meta_gradient: first-order` takes the steps as constants (the paper's
     approximation for long horizons): |w * dL/dtheta| at the weights after k steps. In later rounds pruned weights are
     not trained.
+
+    Reference: mil-ad/prospr at a921779: scores and masks.
     """
 
     name = "prospr"

@@ -1,6 +1,6 @@
 """PX: path exclusion (Iurada et al. 2024)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,17 +29,26 @@ class Px(ScoreCriterion):
     activation replaced by its gate, 1 where the real network's input to it is positive. Biases belong to no path.
     BatchNorm counts in V with its squared scale and not in J; pooling stays as it is. 100 exponential rounds.
 
-    This is the authors' computation, with the derivative entering once. `px@official` squares it, w^2 (dR/dw^2)^2
-    summed over batches, as their code does.
+    The authors' code (iurada/px-ntk-pruning) changed with almost every commit. Of January 2025 (0d01d27, dfa79f9):
+    `@official` squares the derivative, w^2 (dR/dw^2)^2 summed over batches; biases and BatchNorm's shift, 0 at
+    initialization, enter V there. Of today (ed6c40e): `@official-ed6c40e` takes |w^2 dR/dw^2| of other networks
+    (`surrogates: batch`), whose masks are other masks. There BatchNorm takes the statistics of V's own pass, and where
+    pooling averages its output nothing of the convolutions is left in V: they are ranked by rounding errors.
+
+    Reference: iurada/px-ntk-pruning at dfa79f9 (`@official`, where biases are 0 and BatchNorm as initialised) and
+    iurada/px-ntk-pruning at ed6c40e (`@official-ed6c40e`), one round: scores and masks. The default: the formula alone.
     """
 
     name = "px"
     paper = "arXiv:2406.01820"
-    variants = {"official": {"squared": True}}
+    variants = {"official": {"squared": True}, "official-ed6c40e": {"surrogates": "batch"}}
     bn: Literal["eval"] = "eval"
     examples_per_class: PositiveInt = 10
     steps: PositiveInt = 100
     squared: bool = False
+    surrogates: Literal["paths", "batch"] = "paths"
+    """batch: BatchNorm keeps its scale and shift and takes the statistics of its input in J and V, linear layers keep
+    their weights and biases in both, and the biases of convolutions are 1 in J and squared in V."""
 
     def declines(self, ctx: ScoreContext) -> str:
         met: list[str] = []
@@ -48,7 +57,22 @@ class Px(ScoreCriterion):
             ctx.logits(ctx.kept, ctx.batches[0][0][:1])
         return f"paths are gated by ReLUs, and the network applies {met[0]}" if met else ""
 
+    def doubts(self, ctx: ScoreContext) -> str:
+        """Whether V has the same outputs when the weights of every convolution change places within it."""
+        v = _surrogate_weights(ctx)
+        if self.surrogates == "paths" or all(w.dim() == 2 for w in v.values()):
+            return ""
+        moved = {n: w.flatten().flip(0).view_as(w) if w.dim() > 2 else w for n, w in v.items()}
+        with torch.no_grad():
+            here, there = (_batch_products(ctx, weights, ctx.batches[0][0]) for weights in (v, moved))
+        # float32 scoring leaves 1e-6 to 1e-5 of rounding here, other weights change V by its own size
+        same = torch.allclose(here, there, rtol=1e-4, atol=1e-4 * float(here.abs().max()))
+        why = "the mean that pooling takes of a BatchNorm's output is its shift, so V depends on no convolution"
+        return f"{why}: their scores are rounding errors" if same else ""
+
     def score(self, ctx: ScoreContext) -> Tensors:
+        if self.surrogates == "batch":
+            return _of_batch(ctx)
         total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
         v = {n: w.square() for n, w in ctx.kept.items()}
         for x, _ in ctx.batches:
@@ -57,8 +81,15 @@ class Px(ScoreCriterion):
             total = {n: total[n] + (g[n].square() if self.squared else g[n]) for n in total}
         return {n: v[n] * total[n] for n in total}
 
-    def quantity(self, ctx: ScoreContext) -> Tensor:
-        """R of each batch, where J stays that of the whole mask."""
+    @property
+    def exempt(self) -> dict[str, str]:  # type: ignore[override]
+        reason = "where pooling averages a BatchNorm's output, its scores of convolutions are rounding errors"
+        return {"batch order": reason, "channels": reason} if self.surrogates == "batch" else {}
+
+    def quantity(self, ctx: ScoreContext) -> Tensor | None:
+        """R of each batch, where J stays that of the whole mask; nothing where w^2 is no factor of the path."""
+        if self.surrogates == "batch":
+            return None
         whole = replace(ctx, mask={n: m.round() for n, m in ctx.mask.items()})
         v = {n: w.square() for n, w in ctx.kept.items()}
         return torch.stack([(open_paths(whole, x).sum(0) * path_products(ctx, v, x[:1])).sum() for x, _ in ctx.batches])
@@ -70,6 +101,42 @@ class Px(ScoreCriterion):
 
 def open_paths(ctx: ScoreContext, x: Tensor) -> Tensor:
     """J (N, K): x^2 summed over the paths of kept weights to each output whose every gate image x opens."""
+    return _gated(ctx, ctx.mask, x, {"batch_norm": _same, **_BIASLESS})
+
+
+def path_products(ctx: ScoreContext, v: Tensors, like: Tensor) -> Tensor:
+    """V (1, K): the products of the squared weights `v`, summed over all paths to each output."""
+    with Rewired({"relu": _same, "batch_norm": _squared_scale, **_BIASLESS}):
+        return ctx.logits(v, torch.ones_like(like))
+
+
+def _of_batch(ctx: ScoreContext) -> Tensors:
+    """The score of `surrogates: batch`; J of a convolution is its mask, and linear layers are what they are."""
+    j_weights = {n: w if w.dim() == 2 else ctx.mask[n] for n, w in ctx.kept.items()}
+    v = _surrogate_weights(ctx)
+    total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
+    for x, _ in ctx.batches:
+        j = _gated(ctx, j_weights, x, {"batch_norm": _on_batch, **_ONES}).sum(0)
+        g = grad(lambda v, j=j, x=x: (j * _batch_products(ctx, v, x)).sum())(v)
+        total = {n: total[n] + g[n] for n in total}
+    return {n: w.square() * total[n].abs() for n, w in ctx.kept.items()}
+
+
+def _surrogate_weights(ctx: ScoreContext) -> Tensors:
+    """What V is made of under `surrogates: batch`: the squares of convolutions, linear layers as they are."""
+    return {n: w if w.dim() == 2 else w.square() for n, w in ctx.kept.items()}
+
+
+def _batch_products(ctx: ScoreContext, v: Tensors, like: Tensor) -> Tensor:
+    """V (K) under `surrogates: batch`."""
+    # two equal rows: BatchNorm refuses the statistics of a single value
+    ones = torch.ones_like(like[:1]).repeat(2, *[1] * (like.dim() - 1))
+    with Rewired({"relu": _same, "batch_norm": _on_batch, **_SQUARES}):
+        return ctx.logits(v, ones)[0]
+
+
+def _gated(ctx: ScoreContext, weights: Tensors, x: Tensor, table: Mapping[str, Callable[..., Tensor]]) -> Tensor:
+    """Outputs for x^2 of the network with these weights and operations, each ReLU a gate as image x leaves it."""
     gates: list[Tensor] = []
 
     def record(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -81,14 +148,8 @@ def open_paths(ctx: ScoreContext, x: Tensor) -> Tensor:
 
     with torch.no_grad(), Rewired({"relu": record}):
         ctx.logits(ctx.kept, x)
-    with torch.no_grad(), Rewired({"relu": replay, "batch_norm": _same, **_BIASLESS}):
-        return ctx.logits(ctx.mask, x.square())
-
-
-def path_products(ctx: ScoreContext, v: Tensors, like: Tensor) -> Tensor:
-    """V (1, K): the products of the squared weights `v`, summed over all paths to each output."""
-    with Rewired({"relu": _same, "batch_norm": _squared_scale, **_BIASLESS}):
-        return ctx.logits(v, torch.ones_like(like))
+    with torch.no_grad(), Rewired({"relu": replay, **table}):
+        return ctx.logits(weights, x.square())
 
 
 def _same(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -111,14 +172,27 @@ def _squared_scale(
     return input * scale.view(1, -1, *[1] * (input.dim() - 2))
 
 
-def _biasless(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def without(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        return function(input, weight, None, *args, **kwargs)
+def _on_batch(
+    input: Tensor, mean: Tensor | None, var: Tensor | None, weight: Any = None, bias: Any = None, *args: Any, **kw: Any
+) -> Tensor:
+    """BatchNorm of the statistics of its input."""
+    return F.batch_norm(input, None, None, weight, bias, True, 0.0, kw.get("eps", args[2] if len(args) > 2 else 1e-5))
 
-    return without
+
+def _biased(name: str, change: Callable[[Tensor], Tensor | None]) -> Callable[..., Tensor]:
+    """The operation with another bias, where it has one."""
+    function = getattr(F, name)
+
+    def changed(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, weight, None if bias is None else change(bias), *args, **kwargs)
+
+    return changed
 
 
-_BIASLESS = {name: _biasless(getattr(F, name)) for name in ("conv1d", "conv2d", "conv3d", "linear")}
+_CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+_BIASLESS = {name: _biased(name, lambda bias: None) for name in (*_CONVOLUTIONS, "linear")}
+_ONES = {name: _biased(name, torch.ones_like) for name in _CONVOLUTIONS}
+_SQUARES = {name: _biased(name, torch.square) for name in _CONVOLUTIONS}
 
 
 def _noting(name: str, met: list[str]) -> Callable[..., Tensor]:

@@ -11,6 +11,8 @@ class Random(ScoreCriterion):
     """Score each weight by independent uniform noise from the cell's seed.
 
     With `allocation: erk` this is the baseline of Liu et al. (2022, arXiv:2202.02643), with `er` that of Mocanu et al.
+
+    Reference: the formula alone.
     """
 
     name = "random"

@@ -12,6 +12,8 @@ class SmallDense(Control):
     Left are the kept prunable weights and all other parameters (biases, norms) of the full network: the large-sparse
     and small-dense models of Zhu & Gupta (2017, arXiv:1710.01878). Pruning earns its irregular sparsity only where it
     beats this control. Depth, heads and groups stay; all widths shrink together. It is initialised by its own rules.
+
+    Reference: the formula alone.
     """
 
     name = "small_dense"

@@ -15,6 +15,8 @@ class Snip(ScoreCriterion):
 
     The paper's dL/dc at c = 1 equals w * dL/dw, so no auxiliary variable is needed. Its division by the sum of all
     scores changes no ranking and is left out.
+
+    Reference: ganguli-lab/Synaptic-Flow at 9dfa57a (default, `@synaptic-flow`): scores and masks.
     """
 
     name = "snip"

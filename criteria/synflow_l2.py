@@ -18,6 +18,8 @@ class SynFlowL2(SynFlow):
     SynFlow on the squares, the trace of the path kernel (Gebhart et al. 2021, arXiv:2101.10552; Patil & Dovrolis 2021,
     arXiv:2010.11354; neither text could be seen, so no equation is cited). Data-free, 100 rounds. Public code
     (iurada/px-ntk-pruning, lib/pruners.py) multiplies dR/dw^2 by |w| and not by its square: `@px`.
+
+    Reference: iurada/px-ntk-pruning at ed6c40e (`@px`), one round: scores and masks. The default: the formula alone.
     """
 
     name = "synflow_l2"

@@ -1,7 +1,7 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`architecture` (a picture) and `criteria` take seconds, `conformance` minutes, `zoo` about half an hour. A generated
-part stands between two marks; what is around it is written by hand.
+`architecture` (a picture), `README` and `criteria` take seconds, `conformance` minutes, `zoo` about half an hour. A
+generated part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from pabench import registry
 from pabench.cli.conformance import matrix
+from pabench.cli.plugins import reference
 from pabench.diagnostics.checkup import Checkup, Row, check_up
 from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
@@ -55,7 +56,7 @@ def markdown(table: Table) -> str:
 
 def criteria() -> str:
     """Tables of the criteria and of the layer allocations."""
-    head = ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants")
+    head = ("criterion", "what it scores", "images per class", "BatchNorm", "rounds", "source", "variants", "reference")
     rows = [_criterion(cls) for _, cls in sorted(registry.group("criteria").classes.items())]
     rules: dict[str, Any] = {**ALLOCATIONS, "lamp": lamp}
     kept = {"global": "One ranking of all weights."}
@@ -74,7 +75,13 @@ def _criterion(cls: Any) -> tuple[str, ...]:
     for name, changes in rule.variants.items():
         variants.append(f"`@{name}` {', '.join(f'{key}={value}' for key, value in changes.items())}")
     rounds = str(getattr(rule, "steps", ""))
-    return f"`{rule.name}`", _summary(cls), images, rule.bn, rounds, rule.paper, "; ".join(variants)
+    return f"`{rule.name}`", _summary(cls), images, rule.bn, rounds, rule.paper, "; ".join(variants), reference(cls)
+
+
+def readme() -> str:
+    """What the results of each criterion were compared with."""
+    rows = [(name, reference(cls)) for name, cls in sorted(registry.group("criteria").classes.items())]
+    return markdown([("criterion", "compared with"), *rows])
 
 
 def _summary(documented: Any) -> str:
@@ -164,12 +171,22 @@ def _prescription(found: Checkup) -> str:
     return ", ".join(f"`{part}`" for part in parts)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"criteria": criteria, "conformance": conformance, "zoo": zoo}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "README": readme,
+    "criteria": criteria,
+    "conformance": conformance,
+    "zoo": zoo,
+}
 
 
 def architecture() -> str:
     """The picture of the house, whose measuring needs nothing of pabench."""
     return str(runpy.run_path(str(DOCS / "house.py"))["picture"]())
+
+
+def path(name: str) -> Path:
+    """Where a page lies: README in front, the others here."""
+    return (DOCS.parent if name == "README" else DOCS) / f"{name}.md"
 
 
 def main(chosen: Sequence[str]) -> None:
@@ -181,7 +198,7 @@ def main(chosen: Sequence[str]) -> None:
         if name == "architecture":
             (DOCS / "architecture.svg").write_text(architecture())
         else:
-            page = DOCS / f"{name}.md"
+            page = path(name)
             page.write_text(inserted(page.read_text(), PAGES[name]()))
 
 

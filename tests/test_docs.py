@@ -35,7 +35,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
 
 def generated(name: str) -> str:
     """What stands between the marks of a page."""
-    return (ROOT / "docs" / f"{name}.md").read_text().partition(make["BEGIN"])[2].partition(make["END"])[0].strip()
+    return make["path"](name).read_text().partition(make["BEGIN"])[2].partition(make["END"])[0].strip()
 
 
 def test_the_picture_of_the_house_is_drawn_from_its_imports_and_all_lead_downward():
@@ -64,6 +64,11 @@ def test_the_tables_of_criteria_are_those_of_the_registry():
     assert table == make["criteria"]()
     assert all(f"| `{name}` |" in table for name in registry.group("criteria").classes)
     assert all(f"| `{name}` |" in table for name in get_args(Named))
+
+
+def test_the_readme_says_what_each_criterion_was_compared_with():
+    """Where it fails: `python docs/make.py README`."""
+    assert generated("README") == make["readme"]()
 
 
 def test_the_table_of_conformance_has_all_criteria_and_no_failure():

@@ -59,7 +59,9 @@ def criteria_show(name: str, plugin: Plugin = None) -> None:
     cls: Any = registry.plugin("criteria", name.partition("@")[0])
     hints = get_type_hints(cls)
     lines = [f"{cls.name} (version {cls.version}) {cls.paper}", f"defined in {inspect.getfile(cls)}", ""]
-    lines += [inspect.getdoc(cls) or "", "", "parameters:"]
+    lines += [inspect.getdoc(cls) or ""]
+    lines += [] if reference(cls) else ["", "Reference: not stated."]
+    lines += ["", "parameters:"]
     lines += [f"  {f.name}: {_type(hints[f.name])} = {f.default!r}" for f in fields(cls)]
     lines += [f"variant {cls.name}@{v}: {dict(changes)}" for v, changes in cls.variants.items()]
     say("\n".join(lines))
@@ -96,6 +98,15 @@ def _list(kind: str, columns: Callable[[Any], tuple[str, ...]]) -> None:
     width = max(map(len, group.classes), default=0)
     lines = ["  ".join([f"{name:<{width}}", *columns(cls)]) for name, cls in sorted(group.classes.items())]
     say("\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)]))
+
+
+def reference(cls: type) -> str:
+    """What results of a criterion were compared with, in one line: the paragraph "Reference: " of its docstring.
+
+    Official code by `owner/repository at commit`, compared numerically, or "the formula alone."; "" where none is said.
+    """
+    found = [p for p in (inspect.getdoc(cls) or "").split("\n\n") if p.startswith("Reference: ")]
+    return " ".join(found[0].removeprefix("Reference: ").split()) if found else ""
 
 
 def _first_line(cls: type) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,3 +37,19 @@ def test_grasp_it_prunes_in_ten_rounds_and_never_gives_back(case):
 
     assert masks.receipt["rounds"] == 10
     assert masks.receipt["kept"] == 493
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_grasp_it_equals_the_authors_code(case, letter):
+    """One round: they score the square of the gradient and keep int(N d) weights."""
+    reference = case(letter)
+    file = reference.official("graspit_official_ce")
+    official = reference.flat(file, "score64")
+
+    scores = pabench.score(reference.module, "grad_norm@grasp-it", batch=reference.batch)
+
+    mine = torch.cat([s.flatten() for s in scores.values()]).numpy()
+    assert np.abs(mine**2 - official).max() < 1e-6 * official.max()
+    for sparsity in ("0.5", "0.9", "0.98", "0.999"):
+        kept = reference.flat(file, f"mask64_{sparsity}").astype(bool)
+        assert set(np.argsort(-mine)[: kept.sum()].tolist()) == set(np.flatnonzero(kept))

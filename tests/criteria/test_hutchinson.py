@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pabench_criteria.hutchinson
 import pytest
 import torch
 from torch import nn
@@ -85,3 +87,21 @@ def test_is_the_seed_and_nothing_else(case):
 
     assert all(torch.equal(first[n], again[n]) for n in first)
     assert not torch.equal(first["fc1.weight"], other["fc1.weight"])
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_the_official_variant_equals_the_authors_code_on_the_same_signs(case, monkeypatch, letter):
+    """Ten probes of the whole batch; the file holds the signs that the official run drew."""
+    reference = case(letter)
+    file = reference.official("hutchinson_pai")
+    drawn = iter([torch.tensor(file[f"signs/{n}"][probe]) for probe in range(10) for n in reference.names])
+    monkeypatch.setattr(pabench_criteria.hutchinson, "_signs", lambda like, generator: next(drawn).to(like))
+    official = reference.flat(file, "score64")
+
+    scores = pabench.score(reference.module, "hutchinson@official", batch=reference.batch)
+
+    mine = torch.cat([s.flatten() for s in scores.values()]).numpy() / 2  # the saliency is half of ours
+    assert np.abs(mine - official).max() < 1e-6 * np.abs(official).max()
+    for sparsity in ("0.9", "0.98", "0.999"):  # at 0.5 rounding decides, between weights that no curvature reaches
+        kept = reference.flat(file, f"mask64_{sparsity}").astype(bool)
+        assert set(np.argsort(-mine)[: kept.sum()].tolist()) == set(np.flatnonzero(kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from scipy.optimize import LinearConstraint, milp
 from torch import nn
 
 import pabench
+
+from ..conftest import REFERENCE
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -211,3 +214,39 @@ def test_declines_attention():
 
     with pytest.raises(pabench.errors.PluginError, match="npb declines this network: its paths cannot be counted"):
         pabench.prune(module, "npb", sparsity=0.5, input_shape=(3, 32, 32))
+
+
+# --- Official results -------------------------------------------------------------------------------------------------
+
+with np.load(REFERENCE / "npb_official.npz") as _file:
+    OFFICIAL = dict(_file)
+LAYERS = json.loads(str(OFFICIAL["meta"]))["layers"]
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+def test_a_layer_is_worth_what_the_authors_solver_finds(number):
+    """Not the same weights, of which many are as good; but their programme, by its value.
+
+    They divide the paths by `max_path`, which is more than the maximum where the layer keeps fewer weights than one
+    input has (a slice [-0:] takes all inputs): the same programme as ours at another alpha and beta.
+    """
+    told, paths, theirs = LAYERS[number], OFFICIAL[f"paths/{number}"], OFFICIAL[f"counts/{number}"].T
+    outputs, kept = theirs.shape[1], told["kept"]
+    alpha, beta = told["alpha"], told["beta"]
+    share = (1 - alpha) * most_paths(paths, outputs, told["kernel"], kept) / told["max_path"]
+
+    mine = balanced(
+        torch.tensor(paths),
+        (outputs, len(paths), *([told["kernel"]] if told["kernel"] > 1 else [])),
+        kept,
+        alpha=alpha / (alpha + share),
+        beta=beta / (alpha + share),
+        order=generator(),
+    ).T.numpy()
+
+    def value(counts):
+        return objective(counts[None], paths, kept, alpha, beta, told["max_path"])[0] + beta
+
+    assert theirs.sum() == mine.sum() == kept
+    assert value(mine) == pytest.approx(value(theirs), rel=1e-9)
+    assert value(theirs) == pytest.approx(told["value"], rel=1e-9)

@@ -156,3 +156,49 @@ def test_batchnorm_counts_with_its_squared_scale():
     scores = pabench.score(normed, "px", batch=batch)
 
     assert scores["3.weight"].flatten().tolist() == pytest.approx([625.0 * 9 / 4, 50.0 * 9 / 4])
+
+
+# --- Official results -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_the_official_variant_equals_the_code_of_january_2025(case, letter):
+    """On networks as they start: without biases, BatchNorm's scale 1, shift 0 and stored statistics 0 and 1."""
+    reference = case(letter)
+    for module in reference.module.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+    file = reference.official("px_pair")
+    official = reference.flat(file, "score64")
+
+    scores = pabench.score(reference.module, "px@official", batch=reference.batch)
+    masks = pabench.prune(reference.module, "px@official", sparsity=0.9, batch=reference.batch, steps=1)
+
+    mine = torch.cat([s.flatten() for s in scores.values()]).numpy()
+    scale = (mine @ official) / (mine @ mine)  # BatchNorm's epsilon enters V once there and twice here
+    assert abs(scale * mine - official).max() < 1e-6 * official.max()
+    assert (
+        torch.cat([m.flatten() for m in masks.values()]).numpy().tolist()
+        == reference.flat(file, "mask64_0.9").astype(bool).tolist()
+    )
+
+
+def test_batch_surrogates_rank_convolutions_by_rounding_where_batchnorm_is_averaged(case):
+    """Case b ends in BatchNorm, ReLU, mean: its convolutions' scores are 1e-12 of the classifier's, and it is told.
+
+    Case c flattens instead, so every position counts: nothing to doubt.
+    """
+    averaged, flattened = case("b"), case("c")
+
+    scores = pabench.score(averaged.module, "px@official-ed6c40e", batch=averaged.batch)
+    ranked_by_rounding, sound = (
+        pabench.prune(of.module, "px@official-ed6c40e", sparsity=0.5, batch=of.batch, steps=1).flags
+        for of in (averaged, flattened)
+    )
+
+    assert all(float(scores[n].max()) < 1e-10 * float(scores["fc.weight"].max()) for n in ("c1.weight", "c3.weight"))
+    (flag,) = ranked_by_rounding
+    assert flag["detail"].endswith("V depends on no convolution: their scores are rounding errors")
+    assert not list(sound)

@@ -19,6 +19,7 @@ from ..conftest import scores_under
 
 RUNS = [(letter, what) for letter in "ab" for what in ("force", "itersnip")]
 NAMES = {"force": "force@official", "itersnip": "iter_snip@official"}
+FILES = {"force": "force_official_ce", "itersnip": "itersnip_official_ce"}
 SPARSITIES = ("0.5", "0.9", "0.98", "0.999")
 # The official code turns a dead network into a mask of ones, here in the round before the last and in the last.
 DEAD = ("b", "itersnip", "0.999")
@@ -36,7 +37,7 @@ def flat(tensors):
 @pytest.mark.parametrize(("letter", "what"), RUNS)
 def test_the_first_round_scores_as_the_official_code(case, letter, what):
     reference = case(letter)
-    official = reference.flat(reference.official(f"{what}_official_ce"), "score64")
+    official = reference.flat(reference.official(FILES[what]), "score64")
 
     mine = flat(pabench.score(reference.module, NAMES[what], batch=reference.batch))
 
@@ -47,7 +48,7 @@ def test_the_first_round_scores_as_the_official_code(case, letter, what):
 def test_the_last_round_scores_and_keeps_as_the_official_code(case, letter, what, sparsity):
     """From the recorded mask before it; up to the count, int(N d) there."""
     reference = case(letter)
-    file = reference.official(f"{what}_official_ce")
+    file = reference.official(FILES[what])
     before = {n: torch.tensor(file[f"prev_mask_{sparsity}/{n}"]) for n in reference.names}
     official = reference.flat(file, f"final_score_{sparsity}")
     kept = reference.flat(file, f"mask64_{sparsity}").astype(bool)
@@ -64,7 +65,7 @@ def test_the_last_round_scores_and_keeps_as_the_official_code(case, letter, what
 def test_ten_rounds_end_with_the_official_mask(case, monkeypatch, letter, what, sparsity):
     """With the official count of int(N d) in every round, and nothing else changed."""
     reference = case(letter)
-    official = reference.flat(reference.official(f"{what}_official_ce"), f"mask64_{sparsity}").astype(bool)
+    official = reference.flat(reference.official(FILES[what]), f"mask64_{sparsity}").astype(bool)
     monkeypatch.setattr(pabench.scoring.criterion, "kept_count", lambda density, total: int(total * density))
 
     masks = pabench.prune(reference.module, NAMES[what], sparsity=float(sparsity), batch=reference.batch)
@@ -76,7 +77,7 @@ def test_ten_rounds_end_with_the_official_mask(case, monkeypatch, letter, what, 
 def test_a_dead_network_is_a_mask_of_ones_in_the_official_code_only(case, letter, what, sparsity):
     """5,064 of 5,064 weights kept where 10 and 221 were due; ours keeps what is asked in every round."""
     reference = case(letter)
-    meta = json.loads(str(reference.official(f"{what}_official_ce")["meta"]))
+    meta = json.loads(str(reference.official(FILES[what])["meta"]))
     counts = [kept for _, kept in meta["status"][f"steps_{sparsity}"]]
 
     masks = pabench.prune(reference.module, NAMES[what], sparsity=float(sparsity), batch=reference.batch)

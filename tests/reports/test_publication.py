@@ -19,9 +19,19 @@ def test_the_shipped_files_hold_on_every_line():
     found = shipped()
 
     assert found.problems == ()
-    assert len(found.figures) >= 1357
+    assert len(found.figures) >= 1356
     known = {(f.source, f.table, f.dataset, f.model) for f in found.figures}
     assert set(found.recipes) <= known  # a recipe of no figure is a slip of the pen
+
+
+def test_every_shipped_figure_says_which_epoch_it_is_and_a_quoted_one_which_document_it_is_from():
+    for figure in shipped().figures:
+        assert figure.selection.startswith(("maximum over epochs", "best test epoch", "last epoch", "not stated"))
+        assert figure.reading == "last epoch" or not figure.selection.startswith("last epoch"), figure.line
+        assert figure.reading in ("unstated", "drop") or figure.selection != "not stated", figure.line
+    quoted = [figure.how_obtained for figure in shipped().figures if figure.how_obtained.startswith("secondary")]
+    assert len(quoted) == 49
+    assert all("HaroonKhawaja/BaCP@e5c02ff docs/published_comparators.md" in text for text in quoted)
 
 
 def test_how_a_figure_was_read_is_told_from_its_metric_and_selection():
