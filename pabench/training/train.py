@@ -83,8 +83,9 @@ def _trained(
     refuse_foreign(store, cell, receipt, made_on)
     with Meter(device) as training:
         curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
+    test = block.test
     with Meter(device) as testing:
-        outcome = evaluate(module, block.test, cell.recipe, device=device)
+        outcome = evaluate(module, test, cell.recipe, device=device)
     fit = {} if cell.criterion else {"training_images": _fit(block, module)}
     logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
     if masks and outcome.classes == 1:  # only then can no path be left: other cells are spared the search
@@ -100,7 +101,7 @@ def _trained(
             "loss": outcome.loss,
             "curve": curve,
             # what chance is, and how far noise carries it: reports know no dataset
-            "test": {"images": len(block.test.split), "classes": block.dataset.classes},
+            "test": {"images": len(test.split), "classes": block.dataset.classes},
             **sizes,
         },
         "logits": logits,
