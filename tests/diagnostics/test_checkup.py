@@ -245,10 +245,19 @@ def test_a_criterion_that_declines_is_unsupported_and_its_own_remedies_are_tried
 
 
 def test_the_command_line_speaks_the_language_of_suites():
-    words = ["doctor", "test_vit", "--model-arg", "patch_size=4", "--size", "8", "-c", "{name: synflow, norms: scale}"]
+    words = [
+        "doctor",
+        "test_vit",
+        "--model-arg",
+        "patch_size=4",
+        "--size",
+        "8",
+        "-c",
+        "{name: synflow, norms: scale, steps: 5}",
+    ]
 
     healthy = CliRunner().invoke(app, words)
-    doubtful = CliRunner().invoke(app, [*words[:-1], "synflow", "--json"])
+    doubtful = CliRunner().invoke(app, [*words[:-1], "{name: synflow, steps: 5}", "--json"])
 
     assert healthy.exit_code == 0
     assert healthy.stdout.startswith("{name: test_vit, args: {patch_size: 4}}: VisionTransformer, ")
@@ -258,7 +267,7 @@ def test_the_command_line_speaks_the_language_of_suites():
     assert found["shape"] == [3, 8, 8]
     assert found["exit_code"] == 3
     assert found["suite"] == (
-        "models:\n  - {name: test_vit, args: {patch_size: 4}}\ncriteria:\n  - {name: synflow, norms: scale}"
+        "models:\n  - {name: test_vit, args: {patch_size: 4}}\ncriteria:\n  - {name: synflow, steps: 5, norms: scale}"
     )
 
 
@@ -321,10 +330,10 @@ def test_what_stays_dense_is_named_with_its_share_and_the_option_that_prunes_it(
 
 
 def test_the_suite_of_a_remedy_includes_what_was_included():
-    found = examined("resnet18", "snip", include=("attention",))
+    found = examined("test_resnet", "snip", include=("attention",))
 
     assert found.suite[-1] == "scoring: {include: [attention]}"
-    assert examined("resnet18", "snip").suite[-1] == "  - snip"
+    assert examined("test_resnet", "snip").suite[-1] == "  - snip"
 
 
 # --- The networks of the issue, and the zoo ---------------------------------------------------------------------------

@@ -56,7 +56,16 @@ def test_a_twentieth_of_all_weights_is_worth_a_word(dense: int, times: int):
     assert len(said(lambda: warn("Net", told, 100 - dense, ()))) == times
 
 
-@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "resnet18"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("test_vit", "test_resnet"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
+        ),
+    ],
+)
 def test_networks_of_timm_with_small_tables_pass_without_a_word(name: str):
     """Their receipts name the tables all the same."""
     module = timm.create_model(name)
@@ -65,4 +74,4 @@ def test_networks_of_timm_with_small_tables_pass_without_a_word(name: str):
         warnings.simplefilter("error", DenseWarning)
         masks = pabench.prune(module, "random", sparsity=0.5, dtype=torch.float32)
 
-    assert ("embeddings" in masks.receipt["dense"]) == (name != "resnet18")
+    assert ("embeddings" in masks.receipt["dense"]) == (name != "test_resnet")
