@@ -173,14 +173,6 @@ class LeavesGradients(Undeclared):
         return scores
 
 
-class SeedsPython(Undeclared):
-    caught_by = ("no trace",)
-
-    def score(self, ctx):
-        random.seed(0)
-        return super().score(ctx)
-
-
 class ChangesTheDefaultType(Undeclared):
     caught_by = ("no trace",)
 

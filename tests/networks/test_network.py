@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,12 +74,14 @@ def test_train_mode_takes_the_statistics_of_the_batch(case):
 
 def test_scoring_restores_the_callers_settings_even_after_an_error():
     torch.backends.cudnn.allow_tf32 = True
-    state = torch.get_rng_state()
+    state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
 
     def fails():
         with scoring_mode(torch.device("cpu")):
             assert not torch.backends.cudnn.allow_tf32
             torch.rand(3)
+            np.random.seed(5)
+            random.seed(5)
             raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
@@ -84,6 +89,8 @@ def test_scoring_restores_the_callers_settings_even_after_an_error():
 
     assert torch.backends.cudnn.allow_tf32
     assert torch.equal(state, torch.get_rng_state())
+    assert np.array_equal(numpy_state, np.random.get_state()[1])
+    assert python_state == random.getstate()
 
 
 def test_scoring_works_inside_no_grad_and_autocast(case):
