@@ -78,7 +78,8 @@ def still(name: str, result: Any, args: Any) -> Any:
     """What the operation `name` gives of constants, marked where it is `blank`."""
     if name in ZEROS or (name in ops.MOVES | ops.LAYERS and args and blank(args[0])):
         for tensor in tree_leaves(result):
-            tensor._pabench_blank = True
+            if isinstance(tensor, Tensor):  # and not its dtype or device
+                tensor._pabench_blank = True
     return result
 
 

@@ -347,3 +347,19 @@ def test_a_network_of_timm_without_its_stem_or_its_head_is_dead(name):
         found = effective(network, masks, net.pretrained_cfg["input_size"])
 
         assert not any(e.any() for e in found.values())
+
+
+def test_zeros_that_a_network_makes_may_be_asked_for_their_type():
+    """A mask of no padding, as EdgeNeXt's positions make it: all paths stay."""
+
+    class Padded(nn.Linear):
+        def forward(self, x):
+            padding = torch.zeros(x.shape).to(device=x.device, dtype=torch.bool)
+            assert padding.dtype == torch.bool
+            return super().forward(x * (~padding).to(x.dtype))
+
+    network = Network(Padded(3, 2))
+
+    found = effective(network, {"weight": torch.tensor([[True, False, True], [True, True, True]])}, (3,))
+
+    assert found["weight"].tolist() == [[True, False, True], [True, True, True]]
