@@ -14,6 +14,7 @@ from torch import nn
 from pabench.data.split import Images
 from pabench.errors import DivergedError
 from pabench.networks import models as models
+from pabench.networks.network import prunable_weights
 from pabench.suite.specs import Augment, ModelSpec, Recipe
 from pabench.training import loop
 from pabench.training.loop import Source, build_optimizer, channels_last, evaluate, lr_factor, train
@@ -284,7 +285,7 @@ def test_a_masked_step_costs_at_most_a_tenth_more_than_an_unmasked_one():
     source = Source(Images(pixels, torch.arange(96) % 10), (0.5,) * 3, (0.25,) * 3)
     recipe = replace(Recipe(), epochs=1, batch_size=32, lr=0.01, precision="float32")
     module = models.build(ModelSpec("resnet20"), 10, (3, 32, 32), seed=0)
-    masks = {n: torch.rand(w.shape, generator=generator) < 0.1 for n, w in loop.prunable_weights(module).items()}
+    masks = {n: torch.rand(w.shape, generator=generator) < 0.1 for n, w in prunable_weights(module).items()}
     seconds: dict[bool, list[float]] = {False: [], True: []}
 
     for _ in range(12):
