@@ -14,6 +14,7 @@ from pabench.errors import SuiteError, did_you_mean
 
 INCLUDED = ("attention", "recurrent")
 """Kinds of weights that are prunable where they are asked for."""
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 _LAYERS = (nn.Linear, _ConvNd)
 _ATTENTION = re.compile("in_proj_weight|[qkv]_proj_weight")
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
@@ -56,7 +57,7 @@ def kind(module: nn.Module, name: str) -> str:
     # dimensions and more (bias_k).
     if "parametrizations" in path or _COMPUTED.fullmatch(last):
         return "computed weights"
-    if isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower():
+    if isinstance(owner, NORMS) or "norm" in type(owner).__name__.lower():
         return "norms"
     if last.startswith("bias") or last.endswith("bias"):
         return "biases"

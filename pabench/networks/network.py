@@ -14,16 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _NormBase
 
 from pabench.errors import SuiteError
-from pabench.networks.kinds import INCLUDED, dense, prunable_in
+from pabench.networks.kinds import INCLUDED, NORMS, dense, prunable_in
 from pabench.networks.operations import Operation, named
 from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
 from pabench.networks.rewire import Rewired, dtype_like, hardsigmoid, in_precision
 
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
 """Operations whose own kernels have no second derivative, by others that give the same."""
 ASKING = frozenset({"get", "size", "dim", "numel", "stride", "element_size", "is_floating_point", "is_complex", "len"})
