@@ -182,12 +182,13 @@ def _spread(session: Session, records: Path | None) -> Spread:
 
 def _published(session: Session) -> Spread:
     """What published studies like this one say of it, all its datasets and models together."""
-    sparsities = sorted({cell.sparsity for cell in session.cells if cell.criterion})
-    firsts = {(cell.dataset.label, cell.model.label): cell for cell in reversed(session.cells)}
-    settings = [
-        Setting(cell.dataset.label, cell.model.name, tuple(sparsities), cell.recipe.epochs, _images(cell, session))
-        for cell in reversed(firsts.values())
-    ]
+    sparsities = tuple(sorted({cell.sparsity for cell in session.cells if cell.criterion}))
+    datasets = {cell.dataset.label: cell for cell in session.cells}
+    images = {label: _images(cell, session) for label, cell in datasets.items()}
+    settings = dict.fromkeys(
+        Setting(cell.dataset.label, cell.model.name, sparsities, cell.recipe.epochs, images[cell.dataset.label])
+        for cell in session.cells
+    )
     return together([expected(setting) for setting in settings])
 
 

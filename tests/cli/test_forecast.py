@@ -10,7 +10,7 @@ from pabench.cli import forecast
 from pabench.cli.forecast import dry_run
 from pabench.run.session import Session
 
-from ..run.test_outlook import DIFFERENT, LINES, ONE, SUITE, ask, figures, results
+from ..run.test_outlook import DIFFERENT, LINES, ONE, ask, figures, results
 from ..training.conftest import session
 from .test_main import pabench
 
