@@ -174,7 +174,7 @@ def _spread(session: Session, records: Path | None) -> Spread:
         return replace(published, sources=(why, *published.sources))
     least, most = uncertainty(found.blocks)
     told = (
-        f"median of {count(found.pairs, 'pair')} in {folder}, {found.blocks} blocks each",
+        f"median of {count(found.pairs, 'pair')} in {folder}, each of {found.blocks} blocks or more",
         f"{found.blocks} blocks tell the spread of a pair to {least:.2f} to {most:.2f} times what they measure (95 %)",
     )
     return replace(found, sources=told)

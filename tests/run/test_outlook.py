@@ -113,7 +113,7 @@ def test_the_spread_is_taken_from_records_where_there_are_any(tmp_path):
     assert found["spread"]["sd"] == pytest.approx(0.2582 / 0.7887**0.5, abs=1e-3)
     assert (found["spread"]["pairs"], found["spread"]["blocks"]) == (1, 4)
     assert found["spread"]["sources"] == [
-        f"median of 1 pair in {folder}, 4 blocks each",
+        f"median of 1 pair in {folder}, each of 4 blocks or more",
         "4 blocks tell the spread of a pair to 0.57 to 3.73 times what they measure (95 %)",
     ]
     assert found["spread"]["low"] == pytest.approx(0.2582 * 0.5665, abs=1e-3)
