@@ -1,7 +1,8 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`architecture` (a picture), `README` and `criteria` take seconds, `conformance` minutes, `zoo` about half an hour. A
-generated part stands between two marks; what is around it is written by hand.
+`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README` and `criteria` take seconds,
+`conformance` minutes, `zoo` about half an hour. A generated part stands between two marks; what is around it is written
+by hand.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, 
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
+from pabench.statistics.precedents import FILE
 from pabench.store.verdict import HEALTHY
 from pabench.suite.specs import ModelSpec
 from pabench.suite.suite import find, load
@@ -184,6 +186,18 @@ def architecture() -> str:
     return str(runpy.run_path(str(DOCS / "house.py"))["picture"]())
 
 
+def precedents() -> str:
+    """How much differences varied in published studies, as `pabench.statistics.precedents` reads it."""
+    return str(runpy.run_path(str(DOCS / "precedents.py"))["text"]())
+
+
+FILES: Mapping[str, tuple[Path, Callable[[], str]]] = {
+    "architecture": (DOCS / "architecture.svg", architecture),
+    "precedents": (FILE, precedents),
+}
+"""What is made as a whole."""
+
+
 def path(name: str) -> Path:
     """Where a page lies: README in front, the others here."""
     return (DOCS.parent if name == "README" else DOCS) / f"{name}.md"
@@ -191,12 +205,13 @@ def path(name: str) -> Path:
 
 def main(chosen: Sequence[str]) -> None:
     """Write the pages of these names, each as soon as it is made."""
-    known = ("architecture", *PAGES)
+    known = (*FILES, *PAGES)
     if unknown := [name for name in chosen if name not in known]:
         sys.exit(f"{unknown[0]}: no page of this name is made; expected {', '.join(known)}")
     for name in chosen or known:
-        if name == "architecture":
-            (DOCS / "architecture.svg").write_text(architecture())
+        if name in FILES:
+            file, make = FILES[name]
+            file.write_text(make())
         else:
             page = path(name)
             page.write_text(inserted(page.read_text(), PAGES[name]()))

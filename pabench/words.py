@@ -108,7 +108,7 @@ def span(values: Iterable[int]) -> str:
     ('3', '2 to 5')
     """
     found = sorted(set(values))
-    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
 def tallied(values: Iterable[str]) -> list[str]:

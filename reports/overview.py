@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pabench.report.detection import could_detect
 from pabench.report.frame import pruned, reference_lines
 from pabench.report.section import Section
 from pabench.report.study import Study
@@ -33,6 +34,7 @@ class Overview(Section):
             total=len(frame),
             counts=counts,
             flagged=tally(frame["flags"]),
+            detects=could_detect(study.plain),
             facts=_facts(study),
             warnings=_warnings(study),
             suite=plain(study.manifest.get("suite", "")),

@@ -59,6 +59,7 @@ def test_the_wheel_holds_every_module_template_suite_and_the_digits(wheel):
         ("suites", "pabench_suites", "*.yaml"),
         ("pabench/data", "pabench/data", "*.npz"),
         ("pabench/data", "pabench/data", "*.md"),
+        ("pabench/statistics", "pabench/statistics", "*.csv"),
     ]:
         expected = {f"{package}/{p.relative_to(ROOT / folder).as_posix()}" for p in (ROOT / folder).glob(pattern)}
         assert expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
@@ -14,8 +14,9 @@ from pabench.cli.running import of_banks, tell_data
 from pabench.cli.terminal import say
 from pabench.leaderboard import bank
 from pabench.run.estimate import Clock, Workload
-from pabench.run.outlook import Outlook, Reach, Wish
+from pabench.run.outlook import Detection, Outlook, Reach, Wish
 from pabench.run.session import Session
+from pabench.statistics.spread import Spread
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, number, plain
@@ -79,35 +80,64 @@ def describe(found: Outlook) -> str:
         ("trainings", f"{found.trainings}{_again(found)}; scorings: {found.scorings}"),
         *([("measured", f"{found.measurements} of {', '.join(found.metrics)}, time unknown")] if found.metrics else []),
         ("hours", _hours(found.hours) + (f" ({found.time})" if found.time else "")),
-        ("spread", f"{number(spread.sd)} points, SD between blocks of the difference of two criteria: {spread.source}"),
-        ("detected", f"true differences, with power {wish.power:g} at {wish.alpha:g} two-sided (paired t over seeds):"),
+        ("spread", f"{_varies(spread)} points, SD between blocks of the difference of two criteria:"),
+        *(("", source) for source in spread.sources),
+        *([("", "a pilot of a few seeds tells more: plan with its folder as --records")] if spread.sd is None else []),
+        ("detected", f"true differences, with power {wish.power:g} at {wish.alpha:g} two-sided (paired t over seeds),"),
+        ("", "from where differences vary least to where they vary most:"),
     ]
     for reach in found.reaches:
         who = "one pair" if reach.pairs == 1 else f"the first of {reach.pairs} pairs (Holm)"
         on = "one model" if reach.models == 1 else f"over all {reach.models} models"
-        lines.append(("", f"{on}, {who}: {_least(reach, found.seeds)}; {_needs(reach, wish)}"))
+        lines.append(("", f"{on}, {who}: {_detectable(reach, found.seeds)}; {_needs(reach, wish)}"))
     if not found.reaches:
         lines.append(("", "none: the suite has fewer than two criteria to compare"))
     return "\n".join(plain(f"{label:>11}{':' if label else ' '} {text}") for label, text in lines)
+
+
+def _varies(spread: Spread) -> str:
+    return _range(number(spread.low), number(spread.high), number(spread.sd) if spread.sd is not None else None)
+
+
+def _range(low: str, high: str, middle: str | None = None) -> str:
+    """
+    >>> _range("3", "9", "5"), _range("3", "9"), _range("3", "3", "3")
+    ('3 to 9 (middle 5)', '3 to 9', '3')
+    """
+    return low if low == high else f"{low} to {high}" + (f" (middle {middle})" if middle else "")
 
 
 def _again(found: Outlook) -> str:
     return f", {count(found.dense_again, 'dense one')} for reference lines among them" if found.dense_again else ""
 
 
-def _least(reach: Reach, seeds: int) -> str:
+def _detectable(reach: Reach, seeds: int) -> str:
     if seeds < 2:
         return "nothing with one seed"
-    found = "nothing: more than 100" if reach.detectable is None else number(reach.detectable)
-    return f"{found} points with {seeds} seeds"
+    if reach.low.detectable is None:
+        return f"nothing: more than 100 points with {seeds} seeds"
+    return f"{_over(reach, _points)} points with {seeds} seeds"
 
 
 def _needs(reach: Reach, wish: Wish) -> str:
-    if reach.seeds is None:
+    if reach.low.seeds is None:
         return f"no affordable number of seeds finds {wish.mde:g}"
-    hours = "" if reach.hours is None else f", {_hours(reach.hours)}"
-    assert reach.trainings is not None
-    return f"{wish.mde:g} points take {count(reach.seeds, 'seed')}: {count(reach.trainings, 'training')}{hours}"
+    hours = "" if reach.low.hours is None else f", {_over(reach, lambda one: _hours(one.hours))}"
+    seeds, trainings = _over(reach, lambda one: _many(one.seeds)), _over(reach, lambda one: _many(one.trainings))
+    return f"{wish.mde:g} points take {seeds} seeds: {trainings} trainings{hours}"
+
+
+def _over(reach: Reach, told: Callable[[Detection], str]) -> str:
+    """One of its numbers from where differences vary least to where they vary most."""
+    return _range(told(reach.low), told(reach.high), told(reach.middle) if reach.middle else None)
+
+
+def _points(one: Detection) -> str:
+    return "more than 100" if one.detectable is None else number(one.detectable)
+
+
+def _many(found: int | None) -> str:
+    return "too many" if found is None else f"{found:,}"
 
 
 def _hours(hours: float | None) -> str:

@@ -15,6 +15,8 @@ from pabench.cli.terminal import say
 from pabench.errors import MissingError
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
+from pabench.report.detection import could_detect
+from pabench.report.folders import read
 from pabench.report.page import write
 from pabench.run import tasks
 from pabench.run.engine import Outcome
@@ -65,6 +67,8 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     say(f"cells: {', '.join(told)}")
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
+    if found := could_detect(read(session.store.folder).plain):
+        say(f"detects: {found}")
     say(f"report: {write(session.store.folder)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, product
+from itertools import product
 from math import comb
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from pabench.errors import MissingError, SuiteError
 from pabench.report.folders import read
 from pabench.run.estimate import Clock, Workload
 from pabench.run.session import Session
-from pabench.statistics.paired import by_task, differences, stratified
-from pabench.statistics.power import CORRELATION, SEED_SD, Comparison, paired_sd, typical_sd
+from pabench.statistics.power import Comparison
+from pabench.statistics.precedents import Setting, expected, together, training_images
+from pabench.statistics.spread import Spread, measured, uncertainty
 from pabench.store.store import Store
-from pabench.suite.cell import DENSE
+from pabench.suite.cell import Cell
+from pabench.training.block import Block
 from pabench.words import count
 
 
@@ -41,30 +43,33 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Standard deviation `sd` of the difference of two criteria between blocks, in points, and where it is from."""
-
-    sd: float
-    source: str
-    pairs: int = 0
-    blocks: int = 0
-
-
-@dataclass(frozen=True)
-class Reach:
-    """One kind of comparison: over `models` (dataset and model, each counting the same), corrected for `pairs` pairs.
+class Detection:
+    """What a suite can show where differences of two criteria vary between blocks by `sd` points.
 
     `detectable`: the smallest difference that the suite's seeds find, None with one seed or where it is more than
     accuracies can differ. `seeds` find the wanted one, in `trainings` and `hours` for the whole suite; None where no
     number of seeds does or no time is known.
     """
 
-    models: int
-    pairs: int
+    sd: float
     detectable: float | None
     seeds: int | None
     trainings: int | None
     hours: float | None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One kind of comparison: over `models` (dataset and model, each counting the same), corrected for `pairs` pairs.
+
+    `low`, `middle` and `high` are with the least, the middle and the most of the spread; there may be no middle one.
+    """
+
+    models: int
+    pairs: int
+    low: Detection
+    middle: Detection | None
+    high: Detection
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,11 @@ class Outlook:
 def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outlook:
     """The plan of a suite. Spread and times are from the results in `records`, else from the study's own folder.
 
-    Where those have none, the spread is the stated default, and the time of a training is measured here. MissingError:
-    `records` holds no study.
+    Where those have none, the spread is that of published studies, and the time of a training is measured here.
+    MissingError: `records` holds no study.
     """
     torch.set_num_threads(session.threads)
-    spread = _spread(records or session.store.folder, required=records is not None)
+    spread = _spread(session, records)
     everything = replace(session, chosen=session.cells)  # those of missing data are planned, too
     left, whole = _workload(everything), _from_nothing(everything)
     clock = Clock(Store(records) if records else session.store, session.device)
@@ -107,6 +112,15 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
     if not session.gaps:
         hours = clock.together(left.trainings, session.workers) / 3600
         per_seed = clock.together(whole.trainings, session.workers) / 3600 / seeds
+
+    def reach(models: int, pairs: int) -> Reach:
+        def detection(sd: float) -> Detection:
+            comparison = Comparison(sd, wish.alpha / pairs, models)
+            return _detection(comparison, wish, seeds, len(whole.trainings), per_seed)
+
+        middle = detection(spread.sd) if spread.sd is not None else None
+        return Reach(models, pairs, detection(spread.low), middle, detection(spread.high))
+
     return Outlook(
         suite=str(session.path),
         folder=str(session.store.folder),
@@ -122,10 +136,7 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
         time=_source(session, clock, records),
         spread=spread,
         wish=wish,
-        reaches=tuple(
-            _reach(spread.sd, wish, models, pairs, seeds, len(whole.trainings), per_seed)
-            for models, pairs in _comparisons(session)
-        ),
+        reaches=tuple(reach(models, pairs) for models, pairs in _comparisons(session)),
     )
 
 
@@ -148,34 +159,52 @@ def _comparisons(session: Session) -> Iterator[tuple[int, int]]:
     return product(sorted({1, models}), sorted({1, pairs}) if pairs else ())
 
 
-def _spread(folder: Path, *, required: bool) -> Spread:
-    """The spread of paired differences in a results folder, or the stated default."""
-    stated = f"SD {SEED_SD} over seeds (median of 45 published cells), correlation {CORRELATION} in a block (assumed)"
-    default = Spread(paired_sd(), f"default, as there are no records: {stated}")
+def _spread(session: Session, records: Path | None) -> Spread:
+    """The spread of paired differences in a results folder; where it has none, that of published studies."""
+    folder = records or session.store.folder
     try:
-        frame = read(folder).plain
+        found = measured(read(folder).plain)
     except MissingError:
-        if required:
+        if records:
             raise
-        return default
-    cells = stratified(frame[(frame["criterion"] != DENSE) & (frame["reference_line"] == "")])
-    pairs = differences(by_task(cells), [str(name) for name in cells["criterion"].unique()])
-    samples = [values for values in chain.from_iterable(pairs.values()) if len(values) > 1]
-    sd = typical_sd(samples)
-    if sd is None:
-        return Spread(paired_sd(), f"default, as {folder} has no two criteria in two blocks of a model: {stated}")
-    blocks = sorted({len(values) for values in samples})
-    n = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
-    return Spread(sd, f"median of {count(len(samples), 'pair')} in {folder}, {n} blocks each", len(samples), blocks[-1])
+        return _published(session)
+    if found is None:
+        published = _published(session)
+        why = f"{folder} has no two criteria that differ in two blocks of a model"
+        return replace(published, sources=(why, *published.sources))
+    least, most = uncertainty(found.blocks)
+    told = (
+        f"median of {count(found.pairs, 'pair')} in {folder}, each of {found.blocks} blocks or more",
+        f"{found.blocks} blocks tell the spread of a pair to {least:.2f} to {most:.2f} times what they measure (95 %)",
+    )
+    return replace(found, sources=told)
 
 
-def _reach(sd: float, wish: Wish, models: int, pairs: int, seeds: int, trainings: int, per_seed: float | None) -> Reach:
-    comparison = Comparison(sd, wish.alpha / pairs, models)
+def _published(session: Session) -> Spread:
+    """What published studies like this one say of it, all its datasets and models together."""
+    sparsities = tuple(sorted({cell.sparsity for cell in session.cells if cell.criterion}))
+    datasets = {cell.dataset.label: cell for cell in session.cells}
+    images = {label: _images(cell, session) for label, cell in datasets.items()}
+    settings = dict.fromkeys(
+        Setting(cell.dataset.label, cell.model.name, sparsities, cell.recipe.epochs, images[cell.dataset.label])
+        for cell in session.cells
+    )
+    return together([expected(setting) for setting in settings])
+
+
+def _images(cell: Cell, session: Session) -> int | None:
+    """How many images a cell trains on; where its data are missing, all that are published of such a dataset."""
+    if cell.dataset.fingerprint:
+        return len(Block(cell, session.device).train.split)
+    return None if cell.dataset.args.get("train_per_class") else training_images(cell.dataset.label)
+
+
+def _detection(comparison: Comparison, wish: Wish, seeds: int, trainings: int, per_seed: float | None) -> Detection:
+    """`trainings` are those of all `seeds`, `per_seed` the hours of one."""
     needed = comparison.seeds(wish.mde, wish.power)
     least = comparison.detectable(seeds, wish.power)
-    return Reach(
-        models=models,
-        pairs=pairs,
+    return Detection(
+        sd=comparison.sd,
         detectable=None if least is None or least > 100 else least,
         seeds=needed,
         trainings=trainings * needed // seeds if needed is not None else None,

@@ -10,24 +10,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special, stats
 
-SEED_SD = 0.34
-"""Points of top-1: standard deviation over seeds, the median of 45 published cells."""
-CORRELATION = 0.55
-"""Of two criteria's top-1 in a block. No paper gives it. With `SEED_SD` it is what lets 9 paired seeds do the work of
-17 unpaired ones for 0.3 points (one-sided at 5 %, power 0.8)."""
 MOST_SEEDS = 10_000
 """More than anybody will run: the search for a number of seeds ends there."""
 VARIANCES = 10_000
 """Equally likely estimates of a variance that a test's power is averaged over."""
-
-
-def paired_sd(sd: float = SEED_SD, correlation: float = CORRELATION) -> float:
-    """Standard deviation of the difference of two values with the same `sd` and a correlation.
-
-    >>> round(paired_sd(), 3)  # 0.34 sqrt(2 (1 - 0.55))
-    0.323
-    """
-    return float(sd * (2 * (1 - correlation)) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -111,33 +97,27 @@ def could_see(
     return _detectable(TTest(min(sizes) - 1, alpha, len(strata)), power) * error if error else None
 
 
-def unpaired_seeds(
-    effect: float, sd: float = SEED_SD, *, alpha: float = 0.05, power: float = 0.8, sided: int = 2
-) -> int | None:
-    """The fewest seeds of each of two unpaired samples that find `effect`; None where `MOST_SEEDS` do not.
-
-    By the two-sample t test with a pooled variance.
-    """
-
-    def found(seeds: int) -> bool:
-        return TTest(2 * (seeds - 1), alpha, sided=sided).power(effect / (sd * (2 / seeds) ** 0.5)) >= power
-
-    return _fewest(found)
-
-
 def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:
-    """The middle standard deviation of several samples; None where no two values of any differ.
+    """The middle standard deviation of several samples; None where no two values of any differ."""
+    found = [unbiased_sd(values) for values in samples if len(values) > 1]
+    return float(np.median(np.square(found))) ** 0.5 or None if found else None
+
+
+def unbiased_sd(values: Sequence[float]) -> float:
+    """The standard deviation of a sample of two or more, corrected for its size (`unbiased`)."""
+    return unbiased(float(np.std(values, ddof=1)), len(values) - 1)
+
+
+def unbiased(sd: float, freedom: float) -> float:
+    """An estimated standard deviation that is as often too high as too low.
 
     The median of variances lies below what they estimate, the more so the smaller the samples: each is divided by
-    what the median of chi squared is of its degrees of freedom (0.69 for three values).
+    what the median of chi squared is of its degrees of freedom.
+
+    >>> round(unbiased(1.0, 2), 3)  # 1 / sqrt(0.693)
+    1.201
     """
-    variances = [
-        float(np.var(values, ddof=1)) * (len(values) - 1) / float(stats.chi2.median(len(values) - 1))
-        for values in samples
-        if len(values) > 1
-    ]
-    typical = float(np.median(variances)) ** 0.5 if variances else 0.0
-    return typical or None
+    return sd * (freedom / float(stats.chi2.median(freedom))) ** 0.5
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,7 @@ from pabench.cli import forecast
 from pabench.cli.forecast import dry_run
 from pabench.run.session import Session
 
-from ..run.test_outlook import LINES, ONE, SUITE, ask, figures
+from ..run.test_outlook import DIFFERENT, LINES, ONE, ask, figures, results
 from ..training.conftest import session
 from .test_main import pabench
 
@@ -53,20 +53,44 @@ def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_pa
 
 @pytest.mark.usefixtures("hourly")
 def test_one_seed_detects_nothing_and_says_what_would(tmp_path):
-    said = ask(tmp_path, text=ONE.replace("seeds: 2", "seeds: 1")).stdout
+    records = results(tmp_path / "before", DIFFERENT)
+    said = ask(tmp_path, "--records", records, text=ONE.replace("seeds: 2", "seeds: 1")).stdout
 
-    assert "one model, one pair: nothing with one seed; 0.5 points take 6 seeds" in said
+    # SD 0.15 to 0.96, in the middle 0.29: t tests of 3 and of 32 differences find half a point in 8 of 10 cases
+    assert "one model, one pair: nothing with one seed; 0.5 points take 3 to 32 (middle 5) seeds: 21 to 224" in said
+
+
+@pytest.mark.usefixtures("hourly")
+def test_the_plan_gives_both_ends_and_where_they_are_from(tmp_path):
+    """Of four seeds a t test finds 2.13 standard deviations; the interval of one from four blocks is 0.57 to 3.73."""
+    folder = results(tmp_path / "before", DIFFERENT)
+    said = ask(tmp_path, "--records", folder, text=ONE.replace("seeds: 2", "seeds: 4")).stdout
+
+    assert "spread: 0.15 to 0.96 (middle 0.29) points, SD between blocks of the difference of two criteria:\n" in said
+    assert f" median of 1 pair in {folder}, each of 4 blocks or more\n" in said
+    assert " 4 blocks tell the spread of a pair to 0.57 to 3.73 times what they measure (95 %)\n" in said
+    assert "one model, one pair: 0.31 to 2.05 (middle 0.62) points with 4 seeds" in said
+
+
+@pytest.mark.usefixtures("hourly")
+def test_a_suite_without_its_like_gets_a_range_and_is_told_to_try_a_pilot(tmp_path):
+    said = ask(tmp_path, text=ONE).stdout
+
+    assert "nothing like it is published, so this is a range and no promise: " in said
+    assert " a pilot of a few seeds tells more: plan with its folder as --records\n" in said
+    assert "(middle" not in said
 
 
 @pytest.mark.usefixtures("hourly")
 def test_no_difference_of_accuracies_is_large_enough_for_two_seeds_and_many_pairs(tmp_path):
-    """Ten criteria, 45 pairs: t(1 - 0.05 / 90, 1) = 573, times 0.228, the error, times 1.28: 167 points."""
+    """Ten criteria, 45 pairs: t(1 - 0.05 / 90, 1) = 573, times 1.03, the least error, times 1.28: 757 points."""
+    records = results(tmp_path / "before", {0: 1, 1: 3, 2: -1, 3: 5})
     names = "random, snip, grasp, magnitude, synflow, force, grad_norm, fisher, iter_snip, synflow_l2"
-    said = ask(tmp_path, text=ONE.replace("random, snip, grasp", names)).stdout
-    reaches = figures(tmp_path, text=ONE.replace("random, snip, grasp", names))["reaches"]
+    said = ask(tmp_path, "--records", records, text=ONE.replace("random, snip, grasp", names)).stdout
+    reaches = figures(tmp_path, "--records", records, text=ONE.replace("random, snip, grasp", names))["reaches"]
 
     assert "the first of 45 pairs (Holm): nothing: more than 100 points with 2 seeds; 0.5 points take" in said
-    assert [reach["detectable"] is None for reach in reaches] == [False, True]
+    assert [reach["low"]["detectable"] is None for reach in reaches] == [False, True]
 
 
 @pytest.mark.usefixtures("hourly")
@@ -79,15 +103,14 @@ def test_one_criterion_has_nothing_to_compare(tmp_path):
 @pytest.mark.usefixtures("hourly")
 def test_missing_data_leaves_the_time_unknown_and_the_rest_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PABENCH_DATA", str(tmp_path / "nothing"))
-    text = SUITE.replace("{name: digits, train_per_class: 10, test_per_class: 5}", "cifar10").replace(
-        "lenet_300_100, ", ""
-    )
+    text = ONE.replace("{name: digits, train_per_class: 10, test_per_class: 5}", "cifar10")
+    text = text.replace("epochs: 1", "epochs: 160")
 
     said = ask(tmp_path, text=text)
 
     assert said.returncode == 5
     assert "hours: unknown (the data is missing, nothing can be timed)" in said.stdout
-    assert "0.5 points take 6 seeds: 42 trainings\n" in said.stdout
+    assert "cifar10 / resnet8, 160 epochs of 50,000 images: from " in said.stdout
     assert said.stderr.startswith("missing data: ")
 
 

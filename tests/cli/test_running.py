@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..run.conftest import run, write
 from .conftest import SUITE
 from .test_main import pabench
 
@@ -20,6 +21,13 @@ def test_a_run_prints_plain_lines_where_there_is_no_terminal_and_where_the_repor
     assert lines[-2:] == ["cells: 2 ok", f"report: {folder / 'out' / 'report.html'}"]
     assert "\x1b" not in done.stdout
     assert (folder / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_a_run_ends_with_what_its_seeds_could_have_detected(tmp_path, capsys):
+    run(write(tmp_path, SUITE.replace("[random]", "[random, magnitude]")), tmp_path / "out")
+
+    said = "detects: Fewer than two seeds are finished: no difference between two criteria can be told from chance."
+    assert capsys.readouterr().out.splitlines()[-2:] == [said, f"report: {tmp_path / 'out'}"]
 
 
 @pytest.fixture

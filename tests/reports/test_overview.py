@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from pabench_reports.overview import Overview
 
+from pabench.report.detection import could_detect
+
 from ..synthetic import battery, cells, collapsed, failed, record, study_of
 
 
@@ -17,6 +19,13 @@ def test_the_overview_counts_all_cells_and_does_not_complain_of_what_cannot_appl
     assert "<b>18</b> skipped" in page
     assert "failed or skipped" not in page
     assert "shuffle, reinit, invert, random_labels, shuffled_pixels" in page
+
+
+def test_the_first_screen_says_what_the_study_could_have_detected():
+    study = study_of(cells(models=["resnet20"], seeds=3))
+
+    assert f"<p>{could_detect(study.plain)}</p>" in Overview().render(study)
+    assert "Holm over 10 pairs" in could_detect(study.plain)
 
 
 def test_cells_that_should_be_paired_and_are_not_are_told_at_the_top():

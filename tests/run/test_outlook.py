@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from pabench.cli import forecast
+from pabench.report.folders import read
 from pabench.run import outlook
-from pabench.statistics.power import Comparison, paired_sd
+from pabench.statistics.power import Comparison
+from pabench.statistics.precedents import Setting, expected
+from pabench.statistics.spread import Spread, measured
 from pabench.store.store import Store
 
 from ..cli.test_main import Said, pabench
@@ -27,6 +31,8 @@ seeds: 4
 recipe: {epochs: 1, batch_size: 32, augment: none}
 """
 ONE = SUITE.replace("lenet_300_100, ", "").replace("seeds: 4", "seeds: 2")
+DIFFERENT = {0: 0.1, 1: 0.3, 2: -0.1, 3: 0.5}
+PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
 LINES = SUITE.replace("grasp]", "grasp, magnitude_after_training, small_dense]")
 
 
@@ -73,50 +79,75 @@ def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
     assert found["hours"] == pytest.approx(96)
     assert {reach["pairs"] for reach in found["reaches"]} == {1, 3}  # lines are not compared
     told = forecast.describe(
-        outlook.Outlook(**{**found, "spread": outlook.Spread(**found["spread"]), "wish": outlook.Wish(), "reaches": ()})
+        outlook.Outlook(**{**found, "spread": Spread(**found["spread"]), "wish": outlook.Wish(), "reaches": ()})
     )
     assert "trainings: 96, 8 dense ones for reference lines among them" in told
 
 
 def test_detectable_differences_and_needed_seeds_are_those_of_the_t_test(tmp_path):
-    """One model or two, one pair or the first of three: SD 0.323, four seeds."""
-    found = figures(tmp_path, "--mde", "0.4")
+    """One model or two, one pair or the first of three, at both ends of the spread and in the middle; four seeds."""
+    found = figures(tmp_path, "--mde", "4", "--records", results(tmp_path / "before", DIFFERENT))
 
-    assert found["spread"]["sd"] == pytest.approx(paired_sd())
-    assert "0.34 over seeds (median of 45 published cells), correlation 0.55" in found["spread"]["source"]
     assert [(r["models"], r["pairs"]) for r in found["reaches"]] == [(1, 1), (1, 3), (2, 1), (2, 3)]
     for reach in found["reaches"]:
-        test = Comparison(paired_sd(), 0.05 / reach["pairs"], reach["models"])
-        assert reach["detectable"] == pytest.approx(test.detectable(4))
-        assert reach["seeds"] == test.seeds(0.4)
-        assert reach["trainings"] == 14 * reach["seeds"]  # 56 for four seeds
-        assert reach["hours"] == pytest.approx(14 * reach["seeds"])
+        for end, sd in (("low", "low"), ("middle", "sd"), ("high", "high")):
+            test, shown = Comparison(found["spread"][sd], 0.05 / reach["pairs"], reach["models"]), reach[end]
+            assert shown["detectable"] == pytest.approx(test.detectable(4))
+            assert shown["seeds"] == test.seeds(4)
+            assert shown["trainings"] == 14 * shown["seeds"]  # 56 for four seeds
 
 
 def test_power_and_level_are_options(tmp_path):
-    loose = figures(tmp_path, "--power", "0.5", "--alpha", "0.2", text=ONE)["reaches"][0]
+    found = figures(tmp_path, "--power", "0.5", "--alpha", "0.2", text=ONE)
+    test = Comparison(found["spread"]["low"], 0.2)
 
-    assert loose["detectable"] == pytest.approx(Comparison(paired_sd(), 0.2).detectable(2, 0.5))
+    assert found["reaches"][0]["low"]["detectable"] == pytest.approx(test.detectable(2, 0.5))
 
 
 def test_the_spread_is_taken_from_records_where_there_are_any(tmp_path):
     """Differences 5.1, 5.3, 4.9, 5.5: SD 0.258; of a sample of four the middle variance is 0.789 of the true one."""
-    folder = results(tmp_path / "before", {0: 0.1, 1: 0.3, 2: -0.1, 3: 0.5})
+    folder = results(tmp_path / "before", DIFFERENT)
 
     found = figures(tmp_path, "--records", folder, text=ONE)
 
     assert found["spread"]["sd"] == pytest.approx(0.2582 / 0.7887**0.5, abs=1e-3)
     assert (found["spread"]["pairs"], found["spread"]["blocks"]) == (1, 4)
-    assert found["spread"]["source"] == f"median of 1 pair in {folder}, 4 blocks each"
+    assert found["spread"]["sources"] == [
+        f"median of 1 pair in {folder}, each of 4 blocks or more",
+        "4 blocks tell the spread of a pair to 0.57 to 3.73 times what they measure (95 %)",
+    ]
+    assert found["spread"]["low"] == pytest.approx(0.2582 * 0.5665, abs=1e-3)
+    assert found["spread"]["high"] == pytest.approx(0.2582 * 3.7285, abs=1e-3)
 
 
-def test_records_without_spread_fall_back_on_the_default_and_say_why(tmp_path):
+def test_the_spread_of_published_studies_is_asked_with_what_the_suite_trains(tmp_path, monkeypatch):
+    """100 of the digits at 90 and 95 %, one epoch; that nothing like it is published, and a range."""
+    promised = expected(Setting("digits", "resnet8", (0.9, 0.95), 1, 100))
+
+    found = figures(tmp_path, text=ONE)
+
+    assert found["spread"] == json.loads(json.dumps(asdict(promised)))
+    assert found["spread"]["sources"][0].startswith("digits / resnet8, 1 epochs of 100 images: nothing like it is")
+    assert [reach["middle"] for reach in found["reaches"]] == [None, None]
+
+
+def test_records_without_spread_fall_back_on_published_studies_and_say_why(tmp_path):
     folder = results(tmp_path / "before", {0: 0.1})
 
     found = figures(tmp_path, "--records", folder, text=ONE)
 
-    assert found["spread"]["sd"] == pytest.approx(paired_sd())
-    assert f"as {folder} has no two criteria in two blocks" in found["spread"]["source"]
+    assert found["spread"]["sources"][0] == f"{folder} has no two criteria that differ in two blocks of a model"
+    assert "nothing like it is published" in found["spread"]["sources"][1]
+
+
+def test_the_shipped_study_is_told_as_it_came_out():
+    """Six seeds were once promised for half a point: by its records it takes 143, 27 at least."""
+    spread = measured(read(PUBLISHED / "cifar_cpu").plain)
+    needed = [Comparison(sd).seeds(0.5) for sd in (spread.low, spread.sd, spread.high)]
+
+    assert spread.sd == pytest.approx(2.115, abs=1e-3)
+    assert needed[:2] == [27, 143]
+    assert needed[2] > 3000
 
 
 @pytest.mark.parametrize(
