@@ -20,6 +20,9 @@ from pabench.words import count, percent
 
 from .comparison import pvalue
 
+Right = tuple[str, np.ndarray[Any, Any]]
+"""The hash of a test set, and which of its images are right."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -82,16 +85,19 @@ class Images(Section):
 
 def shown(study: Study, title: str, frame: pd.DataFrame) -> Shown:
     """Each ranked criterion against random, or against one another in a study without it; `frame` is of one model."""
+    rights = {key: found for key in frame["key"] if (found := _right(study.records.get(key, {})))}
+    if not rights:
+        return Shown(title, 0, (), 0)
     names = [standing.criterion for standing in board(frame).ranked]
     names.sort(key=lambda name: name == REFERENCE)  # the last of each of its pairs
-    rights, rows, without = Rights(study.records), list[Row](), 0
+    rows, without = list[Row](), 0
     for scope, cells in _scopes(stratified(pruned(frame))):
         keys = cells[cells["top1"].notna()].pivot(index="block", columns=["criterion", "sparsity"], values="key")
         for (a, b), pair in pairs(cells, [name for name in names if name in keys]).items():
             if pair.n and (b == REFERENCE or REFERENCE not in names):
-                table = rights.table(keys, a, b)
-                rows += [Row(a, b, scope, pair, claims(pair, table))] if table else []
-                without += table is None
+                made = table(keys[a], keys[b], rights)
+                rows += [Row(a, b, scope, pair, claims(pair, made))] if made else []
+                without += made is None
     held = adjusted([row.claims for row in rows])
     images = max((one.images.interval.n for one in held), default=0)
     return Shown(title, images, tuple(replace(row, claims=one) for row, one in zip(rows, held, strict=True)), without)
@@ -106,28 +112,20 @@ def _scopes(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield percent(sparsity), cells[cells["sparsity"] == sparsity]
 
 
-@dataclass(frozen=True)
-class Rights:
-    """Which test images the networks of a study were right on, from its records."""
+def _right(record: Mapping[str, Any]) -> Right | None:
+    """Which images a cell was tested on and which of them are right; None of an older record or one without result."""
+    sha, right = (at(record, path) for path in (("result", "test", "sha256"), ("result", "right")))
+    return (sha, unpacked(right, record["result"]["test"]["images"])) if sha and right else None
 
-    records: Mapping[str, Mapping[str, Any]]
 
-    def table(self, keys: pd.DataFrame, a: str, b: str) -> Table | None:
-        """The blocks of one model that both finished at every sparsity, from their cells' `keys`.
+def table(a: pd.DataFrame, b: pd.DataFrame, rights: Mapping[str, Right]) -> Table | None:
+    """The blocks (rows) that both finished at every sparsity (columns), from the keys of their cells.
 
-        None where a cell of them does not say which images were right, or was tested on others than the rest.
-        """
-        whole = keys[[a, b]].dropna()
-        found = {key: self._right(key) for key in whole.to_numpy().ravel()}
-        known = [one for one in found.values() if one]
-        if len(known) < len(found) or len({sha for sha, _ in known}) > 1:
-            return None
-        bits = {key: one[1] for key, one in found.items() if one}
-        first, second = (np.stack([[bits[key] for key in row] for row in whole[name].to_numpy()]) for name in (a, b))
-        return Table.of(first, second)
-
-    def _right(self, key: str) -> tuple[str, np.ndarray[Any, Any]] | None:
-        """Which images a cell was tested on, and which of them are right; None of an older record."""
-        result = at(self.records.get(key, {}), ("result",)) or {}
-        sha, right = at(result, ("test", "sha256")), result.get("right")
-        return (sha, unpacked(right, result["test"]["images"])) if sha and right else None
+    None where one of them does not say which images were right, or was tested on other images than the rest.
+    """
+    whole = a.notna().all(axis=1) & b.notna().all(axis=1)
+    first, second = (keys[whole].to_numpy() for keys in (a, b))
+    used = {*first.ravel(), *second.ravel()}
+    if not used <= rights.keys() or len({rights[key][0] for key in used}) > 1:
+        return None
+    return Table.of(*(np.stack([[rights[key][1] for key in row] for row in keys]) for keys in (first, second)))

@@ -60,7 +60,7 @@ class Table:
         >>> Table.of(np.array([[[1, 1, 0]]]) == 1, np.array([[[1, 0, 0]]]) == 1).values.tolist()
         [[0, 1, 0]]
         """
-        return cls((first.astype(np.int64) - second).sum(axis=1), first.shape[1])
+        return cls((first.astype(np.int16) - second).sum(axis=1), first.shape[1])
 
     @cached_property
     def points(self) -> np.ndarray[Any, Any]:
@@ -91,7 +91,7 @@ class Table:
         deviations = columns - columns.mean()
         n, square = len(columns), float((deviations**2).mean())
         excess = float((deviations**4).mean()) / square**2 - 1 if square else 0.0
-        return min(n - 1.0, max(1.0, 2 * n / excess)) if excess > 0 else n - 1.0
+        return min(n - 1.0, 2 * n / excess) if excess > 0 else n - 1.0
 
     @property
     def images(self) -> Claim:
@@ -103,23 +103,23 @@ class Table:
         return Claim(t_interval(mean, variance**0.5, self.freedom, n=n, method="t over images"), sign_test(self.values))
 
     def task(self, seeds: Claim, images: Claim) -> Claim:
-        """Of new seeds and new images; no narrower, and no smaller in p, than either claim by itself.
+        """Of new seeds and new images: no narrower than over seeds alone, and no smaller in p than either claim.
 
-        The variance of the seeds counts what it is above the part that the images count already, with the degrees of
-        freedom of Satterthwaite. None for one seed, or where the seeds are without spread or were not tested.
+        Its variance is unbiased where what the images add is not estimated to be negative, its degrees of freedom are
+        Satterthwaite's. None for one seed, or where the seeds are without spread or were not tested.
         """
         rows, columns, within = self.variances
         mean, n = float(self.points.mean()), len(self.points)
         if seeds.p is None or images.p is None or not rows:
             return Claim(Interval(mean, n=n))
-        variance, freedom = columns, self.freedom
-        if rows > within:
-            variance = rows + columns - within
-            freedom = variance**2 / (rows**2 / (n - 1) + columns**2 / self.freedom)
-        both = (variance, freedom), (rows, n - 1), (columns, self.freedom)
-        intervals = [t_interval(mean, v**0.5, f, n=n, method="crossed t") for v, f in both]
+        variance = rows + max(columns - within, 0.0)
+        satterthwaite = variance**2 / (rows**2 / (n - 1) + columns**2 / self.freedom)
+        # of a sum, known no worse than its worst part; here one part is taken away
+        freedom = max(satterthwaite, min(n - 1.0, self.freedom))
+        both = t_interval(mean, variance**0.5, freedom, n=n, method="crossed t")
+        alone = t_interval(mean, rows**0.5, n - 1, n=n, method="crossed t")
         p = float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
-        return Claim(max(intervals, key=lambda one: one.half or 0.0), max(p, seeds.p, images.p))
+        return Claim(max(both, alone, key=lambda one: one.half or 0.0), max(p, seeds.p, images.p))
 
 
 def claims(pair: Pair, table: Table) -> Claims:
@@ -157,11 +157,12 @@ def sign_test(values: np.ndarray[Any, Any]) -> float:
     sums = values.sum(axis=0)
     sizes = np.abs(sums[sums != 0])
     most, found = int(sizes.sum()), abs(int(sums.sum()))
-    length = fft.next_fast_len(most + 1)
-    # an image of size k adds k or 0, with one half each: (1 + z^k) / 2 for every image, at the roots of unity
-    roots = 2j * np.pi * np.arange(length) / length
-    product = np.ones(length, dtype=complex)
+    length = fft.next_fast_len(most + 1, real=True)
+    # an image of size k adds k or 0, with one half each: the characteristic function is a product of cos(k x / 2), and
+    # a phase, whose angle is whole turns but for what is left of an integer
+    at = np.arange(length // 2 + 1)
+    product = np.exp(-1j * np.pi * (at * most % (2 * length)) / length)
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
-        product *= ((1 + np.exp(-size * roots)) / 2) ** count
-    chances = np.clip(fft.ifft(product).real[: most + 1], 0, None)
+        product *= np.cos(np.pi * (at * size % (2 * length)) / length) ** count
+    chances = np.clip(fft.irfft(product, length)[: most + 1], 0, None)
     return float(min(1.0, chances[np.abs(2 * np.arange(most + 1) - most) >= found].sum()))
