@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from PIL.Image import Image
@@ -12,6 +14,7 @@ from torch import Tensor
 from pabench.data import images
 from pabench.data.augment import Stream, crop_and_flip
 from pabench.errors import DataError
+from pabench.suite.digest import canonical, digest
 from pabench.suite.specs import Augment
 
 Raw = tuple[Tensor, Tensor, Tensor]  # indices int64 (B,), pixels uint8 (B, C, H, W), labels int64 (B,)
@@ -44,6 +47,13 @@ class Images:
     def subset(self, indices: Tensor) -> Images:
         """The split of these images alone."""
         return Images(*self.pick(indices))
+
+    def digest(self) -> str:
+        """SHA-256 of which images these are, in which order, with which labels."""
+        # labels written as numbers: int64 lies otherwise in the memory of other machines
+        sha = hashlib.sha256(canonical([list(self.pixels.shape), self.labels.tolist()]).encode())
+        sha.update(self.pixels.cpu().contiguous().numpy())
+        return sha.hexdigest()
 
     def batches(
         self, indices: Sequence[Tensor], *, stream: Stream | None, device: torch.device | str, workers: int = 0
@@ -95,6 +105,14 @@ class Streamed:
         """The split of these images alone."""
         indices = indices.cpu()
         return replace(self, files=tuple(self.files[int(i)] for i in indices), labels=self.labels[indices])
+
+    def digest(self) -> str:
+        """SHA-256 of which images these are, in which order, with which labels, by the names of files and folders.
+
+        Their bytes are not read, as for the fingerprint of their dataset, and where it lies does not count.
+        """
+        names = ["/".join(Path(file).parts[-2:]) for file in self.files]
+        return digest([self.size, self.mode, names, self.labels.tolist()])
 
     def batches(
         self, indices: Sequence[Tensor], *, stream: Stream | None, device: torch.device | str, workers: int = 0

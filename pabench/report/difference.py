@@ -22,7 +22,12 @@ from pabench.suite.digest import canonical
 from pabench.words import plain
 
 SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
-CALLED = {"receipt.mask": "mask", "result.top1": "top-1", "result.loss": "loss"}
+CALLED = {
+    "receipt.mask": "mask",
+    "result.top1": "top-1",
+    "result.loss": "loss",
+    "result.right": "which test images are right",
+}
 """What reports call a field of a record; others are told by their path."""
 OF_CELL = frozenset({"schema", "key", "block", "cell", "labels", "ablation", "parent"})
 """What a record says of its cell: the key stands for it, and paths and wording in it may differ between executions."""

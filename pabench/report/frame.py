@@ -90,32 +90,33 @@ def _outcomes(
     cells: Sequence[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[Any]]:
     """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN if unknown."""
-    tests: dict[str, tuple[int, int]] = {}
+    tests: dict[str, tuple[float, int]] = {}
     for cell in cells:
         if cell.dataset.label not in tests and (found := _test(cell, records.get(cell.key, {}))):
             tests[cell.dataset.label] = found
     made: dict[str, list[Any]] = {"outcome": [], "chance": []}
     for cell, row in zip(cells, frame.itertuples(index=False), strict=True):
-        classes, images = tests.get(cell.dataset.label, (0, 0))
+        chance, images = tests.get(cell.dataset.label, (float("nan"), 0))
         # without a bound the flag alone tells a collapse
-        bound = chance_bound(classes, images) if classes > 1 else -1.0
+        bound = chance_bound(chance, images) if images else -1.0
         made["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
-        made["chance"].append(100 / classes if classes > 1 else float("nan"))
+        made["chance"].append(chance)
     return made
 
 
-def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The classes and the images of the test set, as far as a record tells.
+def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[float, int] | None:
+    """The accuracy of guessing in percent and the images of the test set, as far as a record tells.
 
-    Of an older one the classes are the outputs of the last prunable layer, the classifier of all our networks.
+    An older one names no outcome: it is top-1, and guessing is right once in as many classes. Of a still older one the
+    classes are the outputs of the last prunable layer, the classifier of all our networks.
     """
     if test := at(record, ("result", "test")):
-        return test["classes"], test["images"]
+        named = at(record, ("result", "compared_by", "chance"))
+        return 100 / test["classes"] if named is None else named, test["images"]
     layers = at(record, ("receipt", "layers"))
-    if not layers or not (shape := layers[-1].get("shape")):
+    if not layers or not (shape := layers[-1].get("shape")) or (classes := int(shape[0])) < 2:
         return None
-    classes = int(shape[0])
-    return classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
+    return 100 / classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
 
 
 def _measured(

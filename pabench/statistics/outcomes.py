@@ -41,13 +41,14 @@ def outcome(status: str, kind: str, top1: float, flags: Collection[str], bound: 
 
 
 @lru_cache(maxsize=64)
-def chance_bound(classes: int, images: int) -> float:
-    """The accuracy in percent that a guess among `classes` exceeds on `images` in one of 1,000 test sets.
+def chance_bound(chance: float, images: int) -> float:
+    """The accuracy in percent that guessing, which is right in `chance` percent, exceeds on `images` in one of 1,000
+    test sets.
 
-    >>> round(chance_bound(10, 10_000), 2), round(chance_bound(100, 10_000), 2)
+    >>> round(chance_bound(10.0, 10_000), 2), round(chance_bound(1.0, 10_000), 2)
     (10.94, 1.32)
     """
-    return 100 * float(stats.binom.ppf(NO_BETTER, images, 1 / classes)) / images
+    return 100 * float(stats.binom.ppf(NO_BETTER, images, chance / 100)) / images
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,22 @@ class Cost(Part):
 
 
 class TestSet(Part):
-    """What top-1 is of."""
+    """What top-1 is of; `sha256` says which images in which order."""
 
     images: Annotated[int, Field(ge=1)]
     classes: Annotated[int, Field(ge=2)]
+    sha256: Sha256 | None = None
+
+
+class ComparedBy(Part):
+    """The number of a result that criteria are compared by, and its value for a network that guesses."""
+
+    name: Literal["top1"]
+    chance: Percent
 
 
 class Result(Part):
+    compared_by: ComparedBy | None = None
     top1: Percent
     top5: Percent
     loss: Positive
@@ -135,6 +144,7 @@ class Result(Part):
     parameters: Size
     flops: Size
     test: TestSet | None = None
+    right: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")] | None = None
 
 
 class Logits(Part):

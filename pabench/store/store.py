@@ -43,6 +43,8 @@ MAX_MASK_BYTES = 2**30
 
 # What may differ between two executions of one cell. Everything else must not.
 VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images"})
+# Entries of a result that older records lack; where top-1 and loss are the same, these are.
+LATER = frozenset({"compared_by", "test", "right"})
 
 
 # A study whose manifest differs in these alone was merely started again.
@@ -232,10 +234,11 @@ class Store:
 def outcome(record: Mapping[str, Any]) -> str:
     """What two executions of one cell must share, as canonical JSON.
 
-    Without the flag of a dead network, which follows from its logits: older records have neither.
+    Without what older records lack: the flag of a dead network, which follows from its logits, and `LATER`.
     """
     flags = [flag for flag in record.get("flags", ()) if flag["flag"] != DEAD]
-    return _text({**record, "flags": flags}, VOLATILE)
+    result = {key: value for key, value in (record.get("result") or {}).items() if key not in LATER}
+    return _text({**record, "flags": flags, "result": result or None}, VOLATILE)
 
 
 def _record(key: str, data: bytes) -> dict[str, Any]:

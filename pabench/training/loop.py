@@ -35,15 +35,20 @@ class Source:
 class Evaluation:
     """Top-1 and top-5 accuracy in percent (top-5 of fewer than five classes is 100) and mean cross-entropy.
 
-    `classes` are given to at least one image. `spread`: the most that a logit differs between two images, in parts of
-    the largest logit; None of a single image, and of infinite logits.
+    `right`: which images top-1 counts, bool (N,) in the order of the split, on the CPU. `classes` are given to at least
+    one image. `spread`: the most that a logit differs between two images, in parts of the largest logit; None of a
+    single image, and of infinite logits.
     """
 
-    top1: float
+    right: Tensor
     top5: float
     loss: float
     classes: int
     spread: float | None
+
+    @property
+    def top1(self) -> float:
+        return 100 * int(self.right.sum()) / len(self.right)
 
 
 def train(
@@ -116,8 +121,7 @@ def _epoch(
     device: torch.device,
 ) -> tuple[float, float, float]:
     """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
-    # sums stay on the device, where reading one would wait for it at every step; Metal has no float64
-    total = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+    total = _sum(device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
     for x, y in batches:
@@ -137,13 +141,17 @@ def _epoch(
     return float(total) / seen, 100 * float(correct) / seen, lr
 
 
+def _sum(device: torch.device) -> Tensor:
+    """A sum that stays on the device, where reading one would wait for it at every step; Metal has no float64."""
+    return torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.device) -> Evaluation:
-    """Accuracy and loss on a whole split, without augmentation, in eval mode."""
+    """Accuracy and loss on a whole split, without augmentation, in eval mode; the device is waited for at the end."""
     model.eval()
-    top1 = top5 = 0
-    total = 0.0
-    given, lowest, highest = [], [], []
+    total = _sum(device)
+    first, among, given, lowest, highest = [], [], [], [], []
     for x, y in loader(
         source.split,
         batch_size=max(recipe.batch_size, 256),
@@ -161,15 +169,15 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
         given.append(torch.zeros_like(logits[0], dtype=torch.bool).index_fill_(0, ranked[:, 0], True))
         lowest.append(logits.amin(0))
         highest.append(logits.amax(0))
-        top1 += int(best[:, 0].sum())
-        top5 += int(best.any(1).sum())
-        total += float(F.cross_entropy(logits, y, reduction="sum"))
-    n = len(source.split)
-    if not math.isfinite(total):
-        raise DivergedError(f"the test loss is {total / n} after the last epoch")
+        first.append(best[:, 0])
+        among.append(best.any(1))
+        total += F.cross_entropy(logits, y, reduction="sum")
+    n, right, loss = len(source.split), torch.cat(first).cpu(), float(total)
+    if not math.isfinite(loss):
+        raise DivergedError(f"the test loss is {loss / n} after the last epoch")
     classes = int(torch.stack(given).any(0).sum())
     spread = _spread(torch.stack(lowest).amin(0), torch.stack(highest).amax(0)) if n > 1 else None
-    return Evaluation(100 * top1 / n, 100 * top5 / n, total / n, classes, spread)
+    return Evaluation(right, 100 * int(torch.cat(among).sum()) / n, loss / n, classes, spread)
 
 
 def _spread(lowest: Tensor, highest: Tensor) -> float | None:

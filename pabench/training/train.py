@@ -15,6 +15,7 @@ from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.networks.size import flops, parameters
 from pabench.scoring.masks import unpack
 from pabench.scoring.meter import Meter
+from pabench.store.imagebits import packed
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
 from pabench.store.store import Store
@@ -96,12 +97,14 @@ def _trained(
         "receipt": receipt.get("receipt"),
         "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
         "result": {
+            "compared_by": {"name": "top1", "chance": 100 / block.dataset.classes},
             "top1": outcome.top1,
             "top5": outcome.top5,
             "loss": outcome.loss,
             "curve": curve,
-            # what chance is, and how far noise carries it: reports know no dataset
-            "test": {"images": len(test.split), "classes": block.dataset.classes},
+            # how far noise carries chance, and which images these are in which order: reports know no dataset
+            "test": {"images": len(test.split), "classes": block.dataset.classes, "sha256": test.split.digest()},
+            "right": packed(outcome.right.numpy()),
             **sizes,
         },
         "logits": logits,

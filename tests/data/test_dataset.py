@@ -227,6 +227,20 @@ def test_streamed_evaluation_cuts_the_centre_after_resizing(tmp_path: Path):
     assert x[0, 0].round().int().tolist() == pixels[0:7, 4:11].tolist()
 
 
+def test_test_images_come_in_the_order_of_their_files_whoever_reads_them(tmp_path: Path):
+    """Two workers that take turns with batches of 3 of 20 files."""
+    split = pictures(tmp_path, 20)
+    options = {"batch_size": 3, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+    by_one, by_two = (
+        [torch.cat(parts) for parts in zip(*loader(split, workers=n, **options), strict=True)] for n in (0, 2)
+    )
+
+    assert by_one[1].tolist() == split.labels.tolist()
+    assert torch.equal(by_one[0], by_two[0])
+    assert torch.equal(by_one[1], by_two[1])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_file_of_a_stream_is_named_in_one_line_whoever_reads_it(tmp_path: Path, workers: int):
     split = pictures(tmp_path, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 
@@ -9,6 +11,31 @@ from pabench.data.split import Images, Streamed, first_per_class, scoring_batch,
 from pabench.errors import DataError
 
 from .conftest import numbered
+
+
+def test_a_digest_says_which_images_in_which_order_with_which_labels():
+    split = numbered(12, classes=3)
+    text = f"[[12,1,4,4],{[i % 3 for i in range(12)]}]".replace(" ", "")
+
+    assert split.digest() == hashlib.sha256(text.encode() + bytes(i for i in range(12) for _ in range(16))).hexdigest()
+    turned = split.subset(torch.tensor([1, 0, *range(2, 12)]))
+    relabelled = Images(split.pixels, split.labels.flip(0))
+    assert len({split.digest(), turned.digest(), relabelled.digest(), split.subset(torch.arange(11)).digest()}) == 4
+    assert turned.subset(torch.tensor([1, 0, *range(2, 12)])).digest() == split.digest()
+    apart = Images(torch.stack([split.pixels, split.pixels], dim=1)[:, 0], split.labels)  # not contiguous
+    assert apart.digest() == split.digest()
+
+
+def test_a_digest_of_files_does_not_depend_on_where_they_lie():
+    def at(root: str, *names: str, size: int = 8) -> str:
+        return Streamed(tuple(f"{root}/{name}" for name in names), torch.tensor([0, 1]), size).digest()
+
+    assert at("/here/val", "cat/1.png", "dog/2.png") == at("/there/data/val", "cat/1.png", "dog/2.png")
+    others = (
+        at("/here/val", "dog/2.png", "cat/1.png"),
+        at("/here/val", "cat/1.png", "dog/3.png"),
+    )
+    assert len({at("/here/val", "cat/1.png", "dog/2.png"), *others, at("/h", "cat/1.png", "dog/2.png", size=9)}) == 4
 
 
 def test_a_scoring_batch_holds_as_many_images_of_each_class_sorted_by_class():

@@ -95,3 +95,18 @@ def test_the_noise_of_chance_is_that_of_the_test_set():
 
     assert outcomes == ["trained", "collapsed"]
     assert study_of(expected, snip=told).frame["outcome"].iloc[-1] == "collapsed"
+
+
+def test_chance_is_what_the_record_says_and_older_ones_are_read_as_top_1_of_so_many_classes():
+    """Of 1,000 images 23.1 % are within the noise of a chance of 20 %, and not of one of 10 %."""
+    expected = cells([CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=1)
+
+    def told(**named):
+        def made(cell):
+            good = with_top1(lambda c: 23.1)(cell)
+            return {**good, "result": {**good["result"], "test": {"images": 1000, "classes": 10}, **named}}
+
+        return study_of(expected, snip=made).frame.iloc[-1][["chance", "outcome"]].tolist()
+
+    assert told() == [10.0, "trained"]
+    assert told(compared_by={"name": "top1", "chance": 20.0}) == [20.0, "collapsed"]

@@ -53,12 +53,12 @@ def test_scores_that_are_refused_are_a_failure_and_what_did_not_run_is_missing(s
     ],
 )
 def test_a_cell_collapsed_if_guessing_explains_its_accuracy_or_it_is_dead(top1, flags, counts):
-    assert outcome("ok", "", top1, flags, chance_bound(10, 10_000)) == counts
+    assert outcome("ok", "", top1, flags, chance_bound(10.0, 10_000)) == counts
 
 
 @pytest.mark.parametrize(("classes", "images"), [(10, 360), (10, 10_000), (100, 10_000), (2, 50)])
 def test_one_guessing_network_in_a_thousand_is_above_the_bound(classes, images):
-    bound = round(chance_bound(classes, images) * images / 100)
+    bound = round(chance_bound(100 / classes, images) * images / 100)
 
     assert stats.binom.sf(bound, images, 1 / classes) <= 0.001 < stats.binom.sf(bound - 1, images, 1 / classes)
 

@@ -29,3 +29,25 @@ def test_an_accuracy_on_training_images_is_a_percentage_of_some(given, where):
 
     assert problem[0] == where
     assert schema.problems(schema.Record, record(dense)) == []
+
+
+TOP1 = {"name": "top1", "chance": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"right": "gYA=", "compared_by": TOP1}, ""),
+        ({"right": "gY A="}, "result.right"),
+        ({"right": [1, 0]}, "result.right"),
+        ({"compared_by": {**TOP1, "chance": -1.0}}, "result.compared_by.chance"),
+        ({"compared_by": {**TOP1, "name": "r2"}}, "result.compared_by.name"),
+        ({"test": {"images": 9, "classes": 10, "sha256": "0"}}, "result.test.sha256"),
+    ],
+)
+def test_the_bits_of_a_test_set_are_base64_and_what_is_compared_is_named(given, where):
+    good = record(cells([], models=["resnet20"], seeds=1)[0])
+
+    found = schema.problems(schema.Record, {**good, "result": {**good["result"], **given}})
+
+    assert [problem[0] for problem in found] == ([where] if where else [])

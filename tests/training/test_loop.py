@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pabench.data.split import Images
 from pabench.errors import DivergedError
@@ -111,6 +112,45 @@ def test_evaluation_counts_what_a_human_counts():
     first = math.log(math.exp(10) + math.exp(9) + 4) - 9
     second = math.log(sum(math.exp(i) for i in range(1, 7))) - 1
     assert outcome.loss == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def ranked(rows: int) -> Source:
+    """Image i of three classes is given class i mod 3; its label is that but for every fifth image."""
+    given = torch.arange(rows) % 3
+    labels = (given + (torch.arange(rows) % 5 == 0).long()) % 3
+    pixels = torch.zeros(rows, 3, 1, 1, dtype=torch.uint8)
+    pixels[torch.arange(rows), given] = 200
+    return Source(Images(pixels, labels), (0.0,) * 3, (1 / 255,) * 3)
+
+
+def test_evaluation_tells_which_images_are_right_in_the_order_of_the_split():
+    """601 images are two batches of 256 and a rest: all but 0, 5, 10, ... are right, unequal classes or not."""
+    outcome = evaluate(nn.Flatten(), ranked(601), RECIPE, device=CPU)
+
+    assert (~outcome.right).nonzero().flatten().tolist() == list(range(0, 601, 5))
+    assert outcome.top1 == 100 * 480 / 601
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read from a tensor: on a GPU each would wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_evaluation_waits_for_the_device_as_often_for_many_batches_as_for_one():
+    counts = []
+    for rows in (200, 2000):
+        with Reads() as reads:
+            evaluate(nn.Flatten(), ranked(rows), RECIPE, device=CPU)
+        counts.append(reads.count)
+
+    assert counts[0] == counts[1] > 0
 
 
 def test_the_schedule_reaches_the_optimizer(source):

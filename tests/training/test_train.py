@@ -16,6 +16,7 @@ from pabench.data.dataset import take
 from pabench.networks import liveness
 from pabench.report.folders import read
 from pabench.report.status import counts
+from pabench.store.imagebits import unpacked
 from pabench.store.store import Store, outcome
 from pabench.store.verdict import DEAD
 from pabench.suite.ablations import ABLATIONS
@@ -115,6 +116,41 @@ def test_a_dense_record_holds_what_its_network_gives_for_training_images_as_they
     assert record["training_images"] == {"top1": pytest.approx(100 * right / 200), "images": 200}
     assert record["training_images"]["top1"] != pytest.approx(record["result"]["curve"]["top1"][-1])
     assert [where for where, one in records.items() if "training_images" in one] == [("dense", 0.0, "")]
+
+
+def test_a_record_says_which_test_images_its_network_is_right_on(study):
+    """Trained again by hand and asked image by image, in the order of the test set."""
+    (cell,) = [cell for cell in study[2] if not cell.criterion]
+    block = Block(cell, CPU)
+    module = block.network()
+    block.fit(module, {})
+    x, y = take(block.test.split, torch.arange(100), mean=block.test.mean, std=block.test.std)
+    with torch.no_grad():
+        right = module.eval()(x).argmax(1) == y
+
+    result = study[1]["dense", 0.0, ""]["result"]
+
+    assert unpacked(result["right"], 100).tolist() == right.tolist()
+    assert result["top1"] == 100 * int(right.sum()) / 100
+    assert result["test"] == {"images": 100, "classes": 10, "sha256": block.test.split.digest()}
+
+
+def test_all_records_of_a_dataset_name_what_they_are_compared_by_and_the_same_test_images(study):
+    results = [record["result"] for record in study[1].values() if record["result"]]
+
+    assert {result["compared_by"]["name"] for result in results} == {"top1"}
+    assert {result["compared_by"]["chance"] for result in results} == {10.0}
+    assert len({result["test"]["sha256"] for result in results}) == 1
+    assert all(result["top1"] == 100 * unpacked(result["right"], 100).sum() / 100 for result in results)
+
+
+def test_an_older_record_without_them_is_the_same_outcome(study):
+    record = study[1]["snip", 0.9, ""]
+    later = ("compared_by", "test", "right")
+    older = {**record, "result": {k: v for k, v in record["result"].items() if k not in later}}
+
+    assert outcome(older) == outcome(record)
+    assert outcome({**older, "result": {**older["result"], "top1": 1.0}}) != outcome(record)
 
 
 def test_an_older_dense_record_is_the_same_outcome(study):

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
+from pabench.errors import DataError
 from pabench.leaderboard.aggregates import aggregates, difference
 from pabench.leaderboard.verification import criteria
 from pabench.leaderboard.verification.criteria import flagged, listed
 from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, MaskFacts, content
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
+from pabench.store.imagebits import unpacked
 from pabench.store.record import OF_NETWORK, PARTS, STATISTICS
 from pabench.store.verdict import DEAD, OF_BANK, UNDERIVED, dead, flags
 from pabench.suite.ablations import IN_BATCH, alike
@@ -33,7 +35,7 @@ SCORED = ("", "invert", *IN_BATCH)
 ROUNDING = 1e-6
 """Of the dense FLOPs, whose layers' densities were float32 numbers; of seconds, which were added in another order."""
 EXACT = 1e-12
-"""Between a sparsity and the quotient it is: both are float64."""
+"""Between a sparsity, an accuracy or chance and the quotient it is: both are float64."""
 FILE = "the receipt's file"
 
 
@@ -59,6 +61,7 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
     """A finished record against its cell, the file of its pruning and its mask, as far as it has them."""
     result, receipt = record["result"], record["receipt"]
     yield from _training(cell, result)
+    yield from _tested(result)
     yield from _seconds(cell, record)
     yield from _images(cell, record["cost"].get("scoring_images"))
     yield from _hashed(record)
@@ -79,6 +82,29 @@ def _training(cell: Cell, result: Mapping[str, Any]) -> Iterator[Wrong]:
     for name, values in result["curve"].items():
         if len(values) != cell.recipe.epochs:
             yield f"result.curve.{name}", f"{cell.recipe.epochs} epochs", f"{len(values)} values"
+
+
+def _tested(result: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Top-1 is the share of test images that are right, and chance that of a guess; an older record says neither."""
+    test: Mapping[str, Any] = result.get("test") or {}
+    named, right = result.get("compared_by"), result.get("right")
+    if named and (not test or abs(named["chance"] - 100 / test["classes"]) > EXACT):
+        expected = f"100 / {test['classes']} classes" if test else "a test set that it follows from"
+        yield "result.compared_by.chance", expected, named["chance"]
+    if (right is None) is not (test.get("sha256") is None):
+        yield "result", "which test images, and which of them are right", "one of the two"
+    elif right is not None:
+        yield from _counted_right(result["top1"], right, test["images"])
+
+
+def _counted_right(top1: float, right: str, images: int) -> Iterator[Wrong]:
+    try:
+        count = int(unpacked(right, images).sum())
+    except DataError as error:
+        yield "result.right", f"a bit for each of {images} test images", error
+        return
+    if abs(100 * count / images - top1) > EXACT:
+        yield "result.top1", f"100 * {count} / {images} (counted in result.right)", top1
 
 
 def _seconds(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -274,7 +300,7 @@ def _flags(record: Mapping[str, Any]) -> Iterator[Wrong]:
 
 
 def _same(found: Wellformed) -> Iterator[Flaw]:
-    """What is of a dense network is the same in all cells of a dataset and model."""
+    """What is of a dense network or of the test set is the same in all cells of a dataset and model."""
     seen: dict[tuple[str, str], tuple[str, Any]] = {}
     for cell, record in found.finished:
         place = digest([cell.dataset.identity(), cell.model.identity()])
@@ -285,11 +311,13 @@ def _same(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _of_network(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a finished record says of the network before it was pruned."""
+    """What a finished record says of the network before it was pruned, and of the images that it was tested on."""
     result = record["result"]
     facts = {f"result.{name}.dense": result[name]["dense"] for name in ("parameters", "flops")}
     if result["flops"].get("layers"):
         facts["result.flops.layers"] = result["flops"]["layers"]
+    if (result.get("test") or {}).get("sha256"):
+        facts["result.test"] = result["test"]
     if record["receipt"]:
         facts["receipt.total"] = record["receipt"]["total"]
     return facts

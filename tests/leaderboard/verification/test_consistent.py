@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pabench.source import code_digest
+from pabench.store.imagebits import packed
 
 from ...forgery import sha
 from .looking import flaws, one, restate, said, zeros
 
 
 def test_a_number_listed_again_does_not_give_the_stated_mean(forgery):
-    path = forgery.record()
-    forgery.change(path, lambda r: r["result"].update(top1=99.0, top5=99.5))
+    forgery.scored(forgery.record(), 99.0)
 
     (only,) = flaws(forgery.listing())
     assert only.startswith("level 2: aggregates.json: digits / lenet_300_100 / snip 0.9: top1_mean: expected ")
@@ -69,6 +69,44 @@ def test_level_two_compares_the_record_with_its_mask_and_its_receipt(forgery, ch
     forgery.means()
 
     assert any(f"records/{path.name}" in flaw and message in flaw for flaw in flaws(forgery.listing()))
+
+
+BITS = packed(np.arange(100) < 22)
+"""Of the 100 test images of a submission the first 22."""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda r: r["result"].update(right=BITS, top1=23.0, top5=99.0),
+            "result.top1: expected 100 * 22 / 100 (counted in result.right), found 23.0",
+        ),
+        (
+            lambda r: r["result"].update(right=packed(np.ones(90, dtype=bool))),
+            "result.right: expected a bit for each of 100 test images, found 12 bytes, not the 13 of 100 images",
+        ),
+        (
+            lambda r: r["result"].update(right=packed(np.ones(104, dtype=bool))),
+            "result.right: expected a bit for each of 100 test images, found bits are set beyond the 100 images",
+        ),
+        (lambda r: r["result"].pop("right"), "result: expected which test images, and which of them are right"),
+        (
+            lambda r: r["result"]["compared_by"].update(chance=1.0),
+            "result.compared_by.chance: expected 100 / 10 classes, found 1.0",
+        ),
+        (lambda r: r["result"]["test"].update(sha256="0" * 64), "result.test: expected"),
+        (lambda r: (r["result"].pop("right"), r["result"]["test"].pop("sha256")), ""),  # as older records are
+        (lambda r: [r["result"].pop(name) for name in ("right", "test", "compared_by")], ""),  # and still older ones
+    ],
+)
+def test_level_two_counts_the_test_images_that_are_right(forgery, change, message):
+    path = forgery.record()
+    forgery.change(path, change)
+    forgery.means()
+
+    found = flaws(forgery.listing())
+    assert any(message in flaw for flaw in found) if message else found == []
 
 
 DYING = {"classes": 1, "spread": 0.0, "effective_weights": 0}
