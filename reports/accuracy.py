@@ -15,7 +15,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import FAILED, collapses, seeds_interval
-from pabench.store.verdict import tally
+from pabench.store.verdict import called, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
 
@@ -261,7 +261,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     if fell := collapses(pruned).count:
         notes.append(f"No bar where a cell collapsed to chance ({fell} did): the mean is over all of them.")
     if flagged := tally(pruned.loc[pruned["status"] == "ok", "flags"]):
-        notes.append(f"Ringed: at least one cell is flagged ({', '.join(flagged.by_flag)}).")
+        notes.append(f"Ringed: at least one cell is flagged ({', '.join(map(called, flagged.by_flag))}).")
     if rows.loc[rows["criterion"] == DENSE, "top1"].isna().all():
         notes.append("No dense baseline is finished.")
     return tuple(notes)

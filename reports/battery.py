@@ -12,6 +12,7 @@ from pabench.statistics.intervals import LEVEL, Interval, holm, mean_interval
 from pabench.statistics.outcomes import COLLAPSED, MISSING
 from pabench.statistics.paired import Pair, pairs, stratified
 from pabench.statistics.power import could_see, typical_sd
+from pabench.words import number
 
 Place = tuple[str, str]
 """Of a test in the battery: ablation and criterion."""
@@ -24,11 +25,11 @@ class Judgement:
 
     `p` is Holm-adjusted over all tests of the battery, every ablation of every criterion with data (reference lines:
     over theirs); None where nothing can be tested. `sees` is the true change that the test would have found in 8 of 10
-    studies like this, by the bar that it had to pass; `ups` and `downs` are the blocks of a change above and below 0.
-    Of the `blocks` begun so many are `unfinished`, with failed or missing cells of either: then nothing is tested. Where
-    a cell `collapsed` there is no interval, and where that was in some blocks alone the test is one of signs (`flipped`).
-    Of the `masks` behind the change so many connect nothing, no kept weight lying on a path: `empty` of the ablation's,
-    `own_empty` of the plain cells'.
+    studies like this, by the bar that it had to pass. Of the `whole` blocks, which both finished at every sparsity,
+    `ups` have a change above 0 and `downs` one below. Of the `blocks` begun so many are `unfinished`, with failed or
+    missing cells of either: nothing is tested. Where a cell `collapsed` there is no interval, and where that was in
+    some blocks alone the test is one of signs (`flipped`). Of the `masks` behind the change so many connect nothing, no
+    kept weight lying on a path: `empty` of the ablation's, `own_empty` of the plain cells'.
     """
 
     change: Interval
@@ -36,6 +37,7 @@ class Judgement:
     sees: float | None = None
     ups: int = 0
     downs: int = 0
+    whole: int = 0
     blocks: int = 0
     unfinished: int = 0
     collapsed: bool = False
@@ -57,8 +59,8 @@ class Judgement:
 
 
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per ablation cell of `frame`, with its `stratum`, its parent's top-1 and outcome beside its own (`own_top1`,
-    `own_outcome`), and its `change`: the first minus the second.
+    """One row per ablation cell of `frame`, with its `stratum`, the plain cell's top-1 and outcome beside its own
+    (`own_top1`, `own_outcome`), and its `change`: the first minus the second.
 
     NaN where either is not finished; `fell` where either collapsed to chance. `empty` and `own_empty`: its mask, its
     parent's mask is known to connect nothing.
@@ -83,7 +85,7 @@ def changes(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def change_interval(rows: pd.DataFrame) -> Interval:
-    """The mean of these finished changes, one a block, which is 100 at most; without an interval where a cell collapsed."""
+    """The mean of these finished changes, one a block, 100 at most; without an interval where a cell collapsed."""
     found = mean_interval(list(rows["change"]))
     return Interval(found.mean, n=found.n) if rows["fell"].any() else found.within(-100, 100)
 
@@ -119,6 +121,17 @@ def battery(changed: pd.DataFrame, criteria: Sequence[str]) -> dict[Place, Judge
     return {place: _with_masks(found[place], counts, place) for place in places}
 
 
+def could_have_seen(judgement: Judgement) -> str:
+    """What the test of a change that is not separable could have seen, in words."""
+    if judgement.flipped:
+        return "not equal: cells collapsed, and the test is one of signs"
+    if judgement.p is None:
+        return "cannot be tested"
+    if judgement.sees is None or judgement.sees > 100:  # no two accuracies are further apart
+        return "could have seen no difference"
+    return f"could have seen {number(judgement.sees, 1)} points"
+
+
 def _pair(rows: pd.DataFrame) -> Pair:
     """Plain minus ablated of one criterion under one ablation."""
     own = rows.assign(criterion="plain", top1=rows["own_top1"], outcome=rows["own_outcome"])
@@ -141,7 +154,7 @@ def _family(found: Mapping[Place, Pair]) -> dict[Place, Judgement]:
         blocks = [change for stratum in pair.strata for change in stratum]
         ups, downs = sum(change > 0 for change in blocks), sum(change < 0 for change in blocks)
         judged[place] = Judgement(
-            pair.interval, p, sees, ups, downs, pair.blocks, pair.unfinished, pair.collapsed, pair.flipped
+            pair.interval, p, sees, ups, downs, pair.common, pair.blocks, pair.unfinished, pair.collapsed, pair.flipped
         )
     return judged
 

@@ -14,7 +14,7 @@ from pabench.statistics.intervals import Interval, interval_text
 from pabench.suite.ablations import ABLATIONS
 from pabench.words import count, number, percent, signed, span
 
-from .battery import Judgement, battery, change_interval, changes
+from .battery import Judgement, battery, change_interval, changes, could_have_seen
 from .figure import COLORS, INK, INTERVAL, MARKERS, Drawn, short, svg
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
@@ -146,18 +146,11 @@ def _separable(judgement: Judgement, words: Words) -> str:
 
 def _unseparable(judgement: Judgement, words: Words, *, signs: bool) -> str:
     """The change beside what the test could have seen and, if wanted, in how many blocks its sign is which."""
-    change, sees = judgement.change, judgement.sees
+    change = judgement.change
     told = [f"{signed(change.mean)}, {_spread(change)}"]
     if signs:
-        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(change.n, 'block')}")
-    if judgement.flipped:
-        told.append("not equal: cells collapsed, and the test is one of signs")
-    elif judgement.p is None:
-        told.append("cannot be tested")
-    elif sees is None or sees > 100:  # no two accuracies are further apart
-        told.append("could have seen no difference")
-    else:
-        told.append(f"could have seen {number(sees, 1)} points")
+        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(judgement.whole, 'block')}")
+    told.append(could_have_seen(judgement))
     return "; ".join([*told, *filter(None, [_empty(judgement, words)])])
 
 

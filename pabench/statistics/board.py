@@ -30,7 +30,7 @@ REFERENCE = "random"
 
 @dataclass(frozen=True)
 class Standing:
-    """A criterion's line. `rank`, the mean over blocks of its rank, and what follows is None for one that is not ranked.
+    """A criterion's line. `rank`, the mean of its ranks over blocks, and what follows is None for one not ranked.
 
     `means` are of all finished cells of a sparsity; where some collapsed (`collapsed`, their rate), `trained` are those
     of the others. `failed` is the rate of blocks in which a cell failed by itself; `at_chance` the mean rank with such
@@ -53,6 +53,11 @@ class Standing:
     @property
     def mean_rank(self) -> float | None:
         return self.rank.mean if self.rank else None
+
+    @property
+    def collapses(self) -> Rate:
+        """Of all finished cells. Those of one block are alike, so that an interval is given by sparsity alone."""
+        return collapses(self.cells)
 
     @property
     def flagged(self) -> dict[float, Tally]:
@@ -133,10 +138,11 @@ def board(frame: pd.DataFrame) -> Board:
     """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
 
     A block gives one rank, that of the mean over its sparsities, as it gives tests one value; the mean rank is over
-    blocks, models counting the same, and so is its interval. A criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
-    fails in a corner does not take the comparison away from all others, and is shown. Reference lines take no part in
-    ranks, tests and groups: they spend what criteria do not have (a training) or prune nothing, and one that is far
-    better would move every rank and widen every correction. Differences to random are each on their own.
+    blocks, models counting the same, and so is its interval. A criterion is ranked if it is finished at every sparsity
+    in at least half of the blocks in which any is: one that fails in a corner does not take the comparison away from
+    all others, and is shown. Reference lines take no part in ranks, tests and groups: they spend what criteria do not
+    have (a training) or prune nothing, and one that is far better would move every rank and widen every correction.
+    Differences to random are each on their own.
     """
     every = stratified(frame[frame["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]

@@ -98,7 +98,7 @@ def failures(cells: pd.DataFrame) -> Rate:
 
 
 def collapses(cells: pd.DataFrame) -> Rate:
-    """How many of the finished cells of one sparsity collapsed."""
+    """How many of the finished cells collapsed; its interval holds for cells of one sparsity, one a block."""
     return Rate(int((cells["outcome"] == COLLAPSED).sum()), int(cells["outcome"].isin(FINISHED).sum()))
 
 

@@ -22,8 +22,8 @@ from pabench.statistics.intervals import (
 )
 from pabench.statistics.outcomes import COLLAPSED, DECLINED, FINISHED, KNOWN
 
-Differences = dict[tuple[str, str], dict[str, list[float]]]
-"""For each pair of criteria a - b of the blocks, by dataset and model."""
+Differences = dict[tuple[str, str], list[list[float]]]
+"""For each pair of criteria a - b of the blocks, one list per dataset and model."""
 
 
 def stratified(frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +45,12 @@ def block_means(tasks: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(tasks: pd.DataFrame, names: Sequence[str]) -> Differences:
-    """a - b of each block that has both at every sparsity, averaged over them, for the strata that have any."""
+    """a - b of each block that has both at every sparsity, averaged over them: one list per stratum that has any."""
+    return {pair: list(of.values()) for pair, of in _by_model(tasks, names).items()}
+
+
+def _by_model(tasks: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """The same by the name of the stratum."""
     blocks = block_means(tasks[list(names)])
     strata = {
         str(stratum): dict(zip(names, group.to_numpy().T, strict=True))
@@ -157,7 +162,7 @@ class Pair:
 def pairs(cells: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], Pair]:
     """Each pair of names with what its blocks hold; `cells` have their `stratum`."""
     strata = outcome_grids(cells, names)
-    found = differences(by_task(cells), names)
+    found = _by_model(by_task(cells), names)
     return {(a, b): _pair(kept, [(of[a], of[b]) for of in strata]) for (a, b), kept in found.items()}
 
 
