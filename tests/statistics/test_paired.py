@@ -156,6 +156,32 @@ def test_what_collapsed_in_every_block_is_tested_as_other_differences_are_from_t
     assert (two.flipped, two.test.p) == (True, 0.5)
 
 
+def test_models_of_one_seed_hold_the_level_however_unlike_their_spreads():
+    """Five models of one seed, one of them five times as noisy. 5 % and two standard errors of 2,000 studies."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, [1, 1, 1, 1, 5], (2000, 5))
+
+    found = sum(Pair([[x] for x in row]).test.p < 0.05 for row in values)
+
+    assert found / 2000 <= 0.06
+
+
+def test_a_model_of_one_seed_is_left_out_where_others_have_more_and_the_signs_see_it():
+    thin = Pair([[1.0, 1.2, 1.7], [50.0]], models=("m", "n"))
+    fell = Pair([[1.0, 1.2, 1.7], [50.0]], models=("m", "n"), collapsed=True, mixed=True)
+
+    assert (thin.mean, thin.n, thin.thin) == (pytest.approx(1.3), 3, ("n",))
+    assert thin.test.p == pytest.approx(0.0247, abs=1e-4)
+    assert (fell.mean, fell.n, fell.thin) == (pytest.approx((1.3 + 50) / 2), 4, ())
+
+
+def test_no_difference_of_two_accuracies_is_above_a_hundred_points():
+    """90 and 10: 50 +- 12.7 * 40."""
+    found = Pair([[90.0, 10.0]]).interval
+
+    assert (found.low, found.high) == (-100, 100)
+
+
 def share(count, n, a, b, sparsities=1):
     """How often two criteria are separated in `count` studies: now, and by the t test of what both finished."""
     rng = np.random.default_rng(0)
