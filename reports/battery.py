@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from pabench.report.frame import reference_lines
 from pabench.statistics.intervals import LEVEL, Interval, holm, mean_interval
 from pabench.statistics.outcomes import COLLAPSED, MISSING
-from pabench.statistics.paired import Pair, pairs, stratified
+from pabench.statistics.paired import Pair, paired, stratified
 from pabench.statistics.power import could_see, typical_sd
 from pabench.words import number
 
@@ -110,7 +110,7 @@ def battery(changed: pd.DataFrame, criteria: Sequence[str]) -> dict[Place, Judge
     count the same. Reference lines are corrected among themselves: how many of them stand beside the criteria changes
     no criterion's verdict.
     """
-    every = {(str(a), str(c)): _pair(rows) for (a, c), rows in changed.groupby(["ablation", "criterion"], sort=False)}
+    every = _pairs(changed)
     places = [(str(ablation), name) for ablation in changed["ablation"].unique() for name in criteria]
     lines, found = reference_lines(changed), dict[Place, Judgement]()
     for beside in (False, True):
@@ -132,10 +132,23 @@ def could_have_seen(judgement: Judgement) -> str:
     return f"could have seen {number(judgement.sees, 1)} points"
 
 
-def _pair(rows: pd.DataFrame) -> Pair:
-    """Plain minus ablated of one criterion under one ablation."""
-    own = rows.assign(criterion="plain", top1=rows["own_top1"], outcome=rows["own_outcome"])
-    return pairs(pd.concat([own, rows.assign(criterion="ablated")]), ["plain", "ablated"])["plain", "ablated"]
+def _pairs(changed: pd.DataFrame) -> dict[Place, Pair]:
+    """Plain minus ablated of each criterion under each ablation, those of one plan at once."""
+    alike: dict[Hashable, list[tuple[Place, pd.DataFrame]]] = {}
+    for (ablation, criterion), rows in changed.groupby(["ablation", "criterion"], sort=False):
+        asked = frozenset(zip(rows["stratum"], rows["sparsity"], strict=True))
+        alike.setdefault(asked, []).append(((str(ablation), str(criterion)), rows))
+    found: dict[Place, Pair] = {}
+    for group in alike.values():
+        sides = {place: (f"{i} plain", f"{i} ablated") for i, (place, _) in enumerate(group)}
+        own = [
+            rows.assign(criterion=sides[place][0], top1=rows["own_top1"], outcome=rows["own_outcome"])
+            for place, rows in group
+        ]
+        other = [rows.assign(criterion=sides[place][1]) for place, rows in group]
+        made = paired(pd.concat([*own, *other]), list(sides.values()))
+        found |= {place: made[side] for place, side in sides.items()}
+    return found
 
 
 def _family(found: Mapping[Place, Pair]) -> dict[Place, Judgement]:

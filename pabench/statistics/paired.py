@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pandas as pd
@@ -46,17 +46,15 @@ def block_means(tasks: pd.DataFrame) -> pd.DataFrame:
 
 def differences(tasks: pd.DataFrame, names: Sequence[str]) -> Differences:
     """a - b of each block that has both at every sparsity, averaged over them: one list per stratum that has any."""
-    return {pair: list(of.values()) for pair, of in _by_model(tasks, names).items()}
+    return {pair: list(of.values()) for pair, of in _by_model(tasks, list(combinations(names, 2))).items()}
 
 
-def _by_model(tasks: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], dict[str, list[float]]]:
-    """The same by the name of the stratum."""
-    blocks = block_means(tasks[list(names)])
-    strata = {
-        str(stratum): dict(zip(names, group.to_numpy().T, strict=True))
-        for stratum, group in blocks.groupby(level="stratum")
-    }
-    found = {(a, b): {s: x[a] - x[b] for s, x in strata.items()} for a, b in combinations(names, 2)}
+def _by_model(tasks: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """The same of the pairs that are wanted, by the name of the stratum."""
+    names = list(dict.fromkeys(chain.from_iterable(wanted)))
+    groups = block_means(tasks[names]).groupby(level="stratum")
+    strata = {str(stratum): dict(zip(names, group.to_numpy().T, strict=True)) for stratum, group in groups}
+    found = {(a, b): {s: x[a] - x[b] for s, x in strata.items()} for a, b in wanted}
     kept = {pair: {s: x[~np.isnan(x)].tolist() for s, x in lists.items()} for pair, lists in found.items()}
     return {pair: {s: values for s, values in lists.items() if values} for pair, lists in kept.items()}
 
@@ -161,8 +159,13 @@ class Pair:
 
 def pairs(cells: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], Pair]:
     """Each pair of names with what its blocks hold; `cells` have their `stratum`."""
-    strata = outcome_grids(cells, names)
-    found = _by_model(by_task(cells), names)
+    return paired(cells, list(combinations(names, 2)))
+
+
+def paired(cells: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Pair]:
+    """The pairs that are wanted; all names are planned at the same sparsities of a stratum."""
+    strata = outcome_grids(cells, list(dict.fromkeys(chain.from_iterable(wanted))))
+    found = _by_model(by_task(cells), wanted)
     return {(a, b): _pair(kept, [(of[a], of[b]) for of in strata]) for (a, b), kept in found.items()}
 
 

@@ -150,7 +150,7 @@ def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
 
     All names are alike, so sums that differ in their order alone are one, and the first block can stay as it is.
     """
-    n, k = table.shape
+    k = table.shape[1]
     sums, chances = np.sort(table[:1], axis=1), np.ones(1)
     highest = int(table.max(axis=1).sum())
     if (highest + 1) ** k > np.iinfo(np.int64).max:
