@@ -46,7 +46,7 @@ def test_an_axis_includes_the_intervals_it_shows_and_none_leaves_0_to_100():
     made = study([CRITERIA["snip"]], 97.0)
 
     assert draw(made.plain, styles(made), "x").numbers.lines[0][1][0] == "97.50 [91.15, 100.00]"
-    (window,) = _windows(made.plain, [Interval(97.5, 91.15, 100.0, 2, "t")])
+    window, *_ = _windows(made.plain, [Interval(97.5, 91.15, 100.0, 2, "t")])
     assert window[0] < 91.15
     assert window[1] == 100.0
 
