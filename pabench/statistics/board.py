@@ -196,8 +196,8 @@ def _thin(made: Board) -> Iterator[str]:
         yield "Most models have one block: each model is one value, its mean, and models are the sample of every test."
     if made.thin:
         yield (
-            f"One block alone in common: {', '.join(made.thin)}. It takes part in ranks and in the tests of ranks; "
-            "differences, their intervals and their test are of the other models."
+            f"One block alone in common: {', '.join(made.thin)}. It takes part in ranks and in tests of ranks and "
+            "signs; differences, their intervals and t tests are of the other models."
         )
 
 
