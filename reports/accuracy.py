@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,11 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import FAILED, collapses, seeds_interval
-from pabench.store.verdict import tally
+from pabench.store.verdict import called, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
 
-from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks_of, short, svg, with_limits
+from .figure import INK, INTERVAL, Drawn, Look, Tabled, legend_text, log_axis, looks_of, short, svg, with_limits
 
 EFFECTIVE = "effective_density"
 
@@ -162,19 +162,23 @@ def _curves(
     label: str,
     dodge: bool,
 ):
+    dense = seen[seen["criterion"] == DENSE]
+    shown = [point.top1 for line in points.values() for point in line]
+    shown += [seeds_interval(dense)] if len(dense) else []
+
     def paint(figure: Figure) -> None:
-        windows = _windows(seen)
+        windows = _windows(seen, shown)
         panels = figure.subplots(1, len(windows), squeeze=False)[0]
         for axes, window in zip(panels, windows, strict=True):
-            _dense(axes, seen[seen["criterion"] == DENSE])
+            _dense(axes, dense)
             for place, (criterion, line) in enumerate(points.items()):
                 _line(axes, line, styles[criterion], criterion, _dodge(place, len(points)) if dodge else 1.0)
             axis(axes)
-            axes.set_ylim(max(0, window[0]), min(100, window[1]))
+            axes.set_ylim(*window)
             axes.set_ylabel("top-1 accuracy, %")
             axes.grid(axis="y")
         if len(windows) > 1:
-            panels[1].set_title("the upper part", loc="left")
+            panels[1].set_title("enlarged: bars may leave the frame", loc="left")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper")
 
@@ -204,16 +208,21 @@ def _dense(axes, cells: pd.DataFrame) -> None:
     axes.axhline(interval.mean, color=INK, linewidth=1.1, linestyle=(0, (7, 3)), label="dense baseline", zorder=1)
 
 
-def _windows(seen: pd.DataFrame) -> list[tuple[float, float]]:
-    """The range of accuracies to show; where collapsed networks squeeze all others together, those once more."""
+def _windows(seen: pd.DataFrame, shown: Sequence[Interval]) -> list[tuple[float, float]]:
+    """The range of every accuracy and interval; where few of them squeeze all others together, those once more."""
+    limits = [limit for one in shown for limit in (one.low, one.high) if limit is not None]
+    whole = _framed([*seen["top1"], *limits])
     high, middle = seen["top1"].max(), seen["top1"].median()
-    # five times as far below the best as half of all cells: one more panel, without it, is worth its room
-    usual = seen.loc[seen["top1"] >= high - 5 * (high - middle), "top1"]
-    windows = []
-    for bound in sorted({seen["top1"].min(), usual.min()}):
-        margin = max(0.3, 0.08 * (high - bound))  # points: so that equal accuracies have an axis, too
-        windows.append((bound - margin, high + margin))
-    return windows
+    # five times as far below the best as half of all cells
+    usual = _framed(list(seen.loc[seen["top1"] >= high - 5 * (high - middle), "top1"]))
+    # a third of the height: one more panel is worth its room
+    return [whole, usual] if whole[1] - whole[0] > 3 * (usual[1] - usual[0]) else [whole]
+
+
+def _framed(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = max(0.3, 0.08 * (high - low))  # points: so that equal accuracies have an axis, too
+    return max(0.0, low - margin), min(100.0, high + margin)
 
 
 def _dodge(place: int, count: int) -> float:
@@ -242,7 +251,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     sizes = pruned[pruned["top1"].notna()].groupby(["criterion", "sparsity"]).size()
     notes = [f"Points: mean over seeds (n = {span(sizes)}), test data, last epoch."]
     if sizes.max() > 1:
-        notes.append(f"Bars and band: {interval_name(sizes)}; a bar that leaves the frame is longer than shown.")
+        notes.append(f"Bars and band: {INTERVAL}, cut at 0 and 100.")
     else:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):
@@ -252,7 +261,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     if fell := collapses(pruned).count:
         notes.append(f"No bar where a cell collapsed to chance ({fell} did): the mean is over all of them.")
     if flagged := tally(pruned.loc[pruned["status"] == "ok", "flags"]):
-        notes.append(f"Ringed: at least one cell is flagged ({', '.join(flagged.by_flag)}).")
+        notes.append(f"Ringed: at least one cell is flagged ({', '.join(map(called, flagged.by_flag))}).")
     if rows.loc[rows["criterion"] == DENSE, "top1"].isna().all():
         notes.append("No dense baseline is finished.")
     return tuple(notes)

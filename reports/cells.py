@@ -10,6 +10,7 @@ from typing import Any
 
 from pabench.report.section import Section, script_json
 from pabench.report.study import Study
+from pabench.store.verdict import called
 from pabench.suite.cell import STATUSES
 from pabench.suite.specs import labelled
 from pabench.words import plain
@@ -101,7 +102,8 @@ def _row(
     pools: dict[str, Pool],
 ) -> list[Any]:
     receipt, texts = record.get("receipt") or {}, pools["texts"]
-    flags = [[plain(flag["flag"]), plain(flag.get("detail", ""))] for flag in record.get("flags", ())]
+    told = [(plain(flag["flag"]), plain(flag.get("detail", ""))) for flag in record.get("flags", ())]
+    flags = [[name, detail, called(name)] for name, detail in told]
     layers = receipt.get("layers", ())
     return [
         pools["dataset"].add(cell["dataset"]),

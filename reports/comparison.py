@@ -1,9 +1,9 @@
-"""Criteria against each other: critical differences, win probabilities, paired differences, interquartile means."""
+"""Criteria against each other: paired differences and the test that decides, and other views of the same blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from pabench.statistics.paired import block_means, by_task, stratified, survivor
 from pabench.statistics.ranktest import Friedman, friedman, smallest_p
 from pabench.statistics.resampling import interquartile_mean
 from pabench.suite.cell import DENSE
-from pabench.words import count, number, span
+from pabench.words import count, number
 
 from .diagram import diagram
 from .duels import Duel, duels, grids
@@ -34,26 +34,28 @@ FEWEST_TRIMMED = 4
 class Compared:
     """One dataset and model, or all: the criteria in the leaderboard's order, and what is said of them.
 
-    `middle` are interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself;
-    `trimmed` is False where there are too few cells to leave any out. `won` has the duel of (row, column), each pair
-    both ways; those of `untested` have failed or missing cells.
+    `verdict` and `duels` are the test that decides, that of the leaderboard's groups; what follows them is folded, each
+    with its `notes` by name. `won` has the share of wins of (row, column), each pair both ways. `middle` are
+    interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself; `trimmed` is False
+    where there are too few cells to leave any out.
     """
 
     title: str
     names: tuple[str, ...]
-    duels: tuple[Duel, ...]
-    won: Mapping[tuple[str, str], Interval]
-    middle: Mapping[str, Interval]
-    dense: bool
-    trimmed: bool
-    untested: frozenset[tuple[str, str]]
-    figure: Markup | None
-    remarks: tuple[str, ...]
+    duels: tuple[Duel, ...] = ()
+    verdict: str = ""
+    figure: Markup | None = None
+    won: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
+    middle: Mapping[str, Interval] = field(default_factory=dict)
+    dense: bool = False
+    trimmed: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def n(self) -> str:
-        """The blocks of the pairs, and those of the interquartile means where they are fewer."""
-        return span({duel.won.n for duel in self.duels} | {one.n for one in self.middle.values()})
+    def apart(self) -> Mapping[tuple[str, str], bool]:
+        """Of (row, column) that the data separate, whether the row is the better one."""
+        sides = ((d.a, d.b, d.verdict) for d in self.duels if d.verdict)
+        return {pair: better == pair[0] for a, b, better in sides for pair in ((a, b), (b, a))}
 
     @property
     def open(self) -> bool:
@@ -61,7 +63,7 @@ class Compared:
 
 
 class Comparison(Section):
-    """Criteria two at a time and all together, with tests that say what the blocks can carry."""
+    """Criteria two at a time, with the test that decides; other views of the same blocks are folded."""
 
     name = "comparison"
     title = "Comparison"
@@ -76,7 +78,7 @@ class Comparison(Section):
         if not any(one.duels for one in found):
             return None
         beside = bool(reference_lines(frame))
-        return self.fill("comparison.html.j2", boards=found, beside=beside, shade=shade, pvalue=pvalue)
+        return self.fill("comparison.html.j2", boards=found, beside=beside, pvalue=pvalue)
 
 
 def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:
@@ -84,14 +86,13 @@ def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Com
     names = tuple(standing.criterion for standing in board(frame).ranked)
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
-        return Compared(title, names, (), {}, {}, False, False, frozenset(), None, (words,))
+        return Compared(title, names, verdict=words)
     cells = stratified(pruned(frame))
     pairs = duels(cells, names)
     tasks = by_task(cells)[list(names)]
-    blocks = block_means(tasks).dropna()
     left = survivors(cells, names)
-    kept = [name for name in names if name not in left]
-    test = friedman(block_means(tasks[kept]).dropna().to_dict("records") if kept else [])
+    test = _friedman(tasks[[name for name in names if name not in left]])
+    blocks = block_means(tasks).dropna()
     dense = _dense(frame)
     change = bool(dense.reindex(blocks.index.get_level_values("block").unique()).notna().all())
     whole = tasks.loc[tasks.index.droplevel("sparsity").isin(blocks.index)]
@@ -99,22 +100,25 @@ def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Com
     if (cells.loc[cells["criterion"].isin(names), "outcome"] == COLLAPSED).any():
         # what is trimmed depends on how many collapsed, and no interval was seen to cover there
         middle = {name: Interval(one.mean, n=one.n) for name, one in middle.items()}
-    trimmed = len(whole) >= FEWEST_TRIMMED
-    won = {(d.a, d.b): d.won for d in pairs} | {(d.b, d.a): _turned(d.won) for d in pairs}
-    figure = diagram(test, styles, title) if test.p is not None else None
-    unseen = () if not left else (f"Not in the diagram, as cells failed or are missing: {', '.join(left)}.",)
-    remarks = (*_separable(pairs), _ranks(test), *unseen, *_reach(pairs), *_weights(whole, middle))
-    untested = frozenset(p for d in pairs if d.unfinished for p in ((d.a, d.b), (d.b, d.a)))
-    return Compared(title, names, pairs, won, middle, change, trimmed, untested, figure, remarks)
+    return Compared(
+        title,
+        names,
+        pairs,
+        verdict=_separable(pairs),
+        figure=diagram(test, styles, title) if test.p is not None else None,
+        won={(d.a, d.b): d.won for d in pairs} | {(d.b, d.a): _turned(d.won) for d in pairs},
+        middle=middle,
+        dense=change,
+        trimmed=len(whole) >= FEWEST_TRIMMED,
+        notes={"ranks": _ranks(test, left), "wilcoxon": _reach(pairs), "middle": _weights(whole, middle)},
+    )
 
 
-def shade(interval: Interval, untested: bool = False) -> str:
-    """How a cell of the matrix is coloured: by its probability in steps, and more where its interval excludes 1/2,
-    if it is not `untested`: what is left of a pair of which cells failed or are missing does not say which is better.
-    """
-    side = "win" if interval.mean > 0.5 else "loss" if interval.mean < 0.5 else "even"
-    sure = interval.low is not None and interval.high is not None and not interval.low <= 0.5 <= interval.high
-    return f"{side} sure" if sure and not untested else side
+def _friedman(tasks: pd.DataFrame) -> Friedman:
+    """The test of the ranks that the leaderboard has, as long as every cell of its criteria is there."""
+    blocks = block_means(tasks).dropna() if len(tasks.columns) else pd.DataFrame()
+    models = blocks.index.get_level_values("stratum") if len(blocks) else ()
+    return friedman(blocks.to_dict("records"), list(models))
 
 
 def _dense(frame: pd.DataFrame) -> pd.Series:
@@ -129,7 +133,8 @@ def _middle(tasks: pd.DataFrame, dense: pd.Series | None) -> dict[str, Interval]
         return {}
     if dense is not None:
         tasks = tasks.sub(tasks.index.get_level_values("block").map(dense).to_numpy(), axis=0)
-    return {name: interquartile_mean(grids(tasks[name])) for name in tasks}
+    least, most = (0, 100) if dense is None else (-100, 100)
+    return {name: interquartile_mean(grids(tasks[name])).within(least, most) for name in tasks}
 
 
 def _turned(won: Interval) -> Interval:
@@ -139,23 +144,31 @@ def _turned(won: Interval) -> Interval:
     return Interval(1 - won.mean, low, high, won.n, won.method)
 
 
-def _separable(pairs: Sequence[Duel]) -> tuple[str, ...]:
+def _separable(pairs: Sequence[Duel]) -> str:
     apart = sum(bool(duel.verdict) for duel in pairs)
     lost = sum(duel.unfinished > 0 for duel in pairs)
     if lost == len(pairs):
-        return ("No pair has a verdict: of each, cells of one failed or are missing, and the rest are survivors.",)
+        return "No pair has a verdict: of each, cells of one failed or are missing, and the rest are survivors."
     if not any(duel.t.p is not None for duel in pairs):
-        return ("No pair is separable: no pair has two blocks of a model that differ, and so there is no test.",)
+        return "No pair is separable: no pair has two blocks that differ, and so there is no test."
     what = f"{apart} of {count(len(pairs), 'pair')}" if apart else f"None of {count(len(pairs), 'pair')}"
     verb = "are" if apart > 1 else "is"
     how = "paired t" if not any(duel.flipped for duel in pairs) else "paired t; by signs where cells collapsed"
     rest = f"; {count(lost, 'pair')} without a verdict, as cells failed or are missing" if lost else ""
-    return (f"{what} {verb} separable at {LEVEL:.0%} ({how}, Holm over all pairs){rest}.".replace("%", " %"),)
+    return f"{what} {verb} separable at {LEVEL:.0%} ({how}, Holm over all pairs){rest}.".replace("%", " %")
 
 
-def _ranks(test: Friedman) -> str:
+def _ranks(test: Friedman, left: Sequence[str]) -> str:
+    """What Friedman's test says, and who is not in it."""
+    if not left:
+        return _friedmans(test)
+    among = f" Ranks here are among the other {test.k}, and may differ from the leaderboard's." if test.k > 1 else ""
+    return f"{_friedmans(test)} Not in it, as cells failed or are missing: {', '.join(left)}.{among}"
+
+
+def _friedmans(test: Friedman) -> str:
     n = test.n
-    if n < 2:
+    if n < 2 or test.k < 2:
         return f"Friedman: no test, {count(n, 'block')} finished at every sparsity by all criteria."
     if test.p is None or test.statistic is None:
         return f"Friedman: no test, the criteria are equal in each of {n} blocks."
@@ -179,35 +192,35 @@ def _unreachable(test: Friedman) -> str:
     return f"{apart}: no pair can be named."
 
 
-def _reach(pairs: Sequence[Duel]) -> tuple[str, ...]:
-    """What Wilcoxon's test cannot say with so few blocks, whatever they show."""
+def _reach(pairs: Sequence[Duel]) -> str:
+    """What Wilcoxon's test cannot say with so few blocks, whatever they show; "" where it can."""
     n = max(duel.ranks.n for duel in pairs)
     if n < 2:
-        return ()
-    blocks = n == max(duel.difference.n for duel in pairs)
+        return ""
+    blocks = n == max(duel.won.n for duel in pairs)
     least = smallest_p(n)
     said = f"Wilcoxon: with {n} {'blocks' if blocks else 'differences other than 0'} the smallest is {p_text(least)}"
     if least >= LEVEL:
-        return (f"{said}: it can separate nothing here.",)
+        return f"{said}: it can separate nothing here."
     if (first := least * len(pairs)) >= LEVEL:
         held = f"as the first of {len(pairs)} pairs {p_text(min(1.0, first))} (Holm)"
-        return (f"{said}; {held}: it can separate nothing here.",)
-    return ()
+        return f"{said}; {held}: it can separate nothing here."
+    return ""
 
 
-def _weights(tasks: pd.DataFrame, middle: Mapping[str, Interval]) -> tuple[str, ...]:
-    """What the interquartile means are not."""
+def _weights(tasks: pd.DataFrame, middle: Mapping[str, Interval]) -> str:
+    """What the interquartile means are not; "" where they are what they are called."""
     sizes = tasks.groupby(level="stratum").size()
     if not len(sizes):
-        return ()
+        return ""
     if not middle:
-        return ("No IQM: without dense baselines, accuracies of several models are not alike enough to be trimmed.",)
+        return "No IQM: without dense baselines, accuracies of several models are not alike enough to be trimmed."
     if sizes.sum() < FEWEST_TRIMMED:
-        return (f"Of {count(int(sizes.sum()), 'cell')} an IQM would leave none out: the mean is given instead.",)
+        return f"Of {count(int(sizes.sum()), 'cell')} an IQM would leave none out: the mean is given instead."
     if sizes.nunique() > 1:
         said = f"IQM: each cell counts the same, and models have {sizes.min()} to {sizes.max()} cells"
-        return (f"{said}: those with more weigh more, other than everywhere else on this page.",)
-    return ()
+        return f"{said}: those with more weigh more, other than everywhere else on this page."
+    return ""
 
 
 def pvalue(p: float | None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from pabench.report.frame import pruned
 from pabench.report.study import Study
 from pabench.store.record import ENVIRONMENT
-from pabench.store.verdict import DEAD, tally
+from pabench.store.verdict import DEAD, LAYER_COLLAPSE, tally
 from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import PROTOCOL
 from pabench.suite.digest import canonical
@@ -130,7 +130,7 @@ def _finished(study: Study) -> Answer:
 
 def _collapse(study: Study) -> Answer:
     question = "Does every mask leave weights in every layer (no layer collapse)?"
-    return _flagged(pruned(study.frame), question, {"collapsed"})
+    return _flagged(pruned(study.frame), question, {LAYER_COLLAPSE})
 
 
 def _alive(study: Study) -> Answer:

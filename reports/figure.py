@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from pabench.report.frame import pruned, reference_lines
-from pabench.statistics.intervals import BOOTSTRAP_FROM, Interval
+from pabench.statistics.intervals import Interval
 from pabench.words import number
 
 INK = "#010203"
@@ -28,6 +28,8 @@ QUIET = "#040506"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0522d", "#7a6fd0")
 """After Okabe & Ito (2008), for any colour vision and for light and dark ground."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">")
+INTERVAL = "95 % t interval of the mean"
+"""What the bars of every figure are; those of accuracies end at 0 and 100."""
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -113,18 +115,6 @@ def legend_text(name: str) -> str:
 def short(name: str, length: int = 34) -> str:
     """A name that leaves room for the figure."""
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def interval_name(sizes: Iterable[int]) -> str:
-    """What the intervals of means over so many blocks are, as `mean_interval` makes them.
-
-    >>> interval_name([3, 12])
-    '95 % interval of the mean (t; BCa bootstrap from 10 blocks on)'
-    """
-    kinds = {size >= BOOTSTRAP_FROM for size in sizes if size > 1}
-    if len(kinds) == 2:
-        return f"95 % interval of the mean (t; BCa bootstrap from {BOOTSTRAP_FROM} blocks on)"
-    return f"95 % {'BCa bootstrap' if True in kinds else 't'} interval of the mean"
 
 
 def with_limits(mean: Interval) -> str:

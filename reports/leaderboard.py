@@ -16,7 +16,7 @@ from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, span
 
-from .battery import Judgement, changes, judged
+from .battery import Judgement, changes, could_have_seen, judged
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Leaderboard(Section):
         boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
             boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
-        return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
+        return self.fill(
+            "leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text, seen=could_have_seen
+        )
 
 
 def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
@@ -85,7 +87,7 @@ def _second(made: Board) -> tuple[str, ...]:
     """The order with failures at chance, where there are any."""
     if not made.failed or not made.by_chance:
         return ()
-    over = f"over the {made.known} of {made.all_tasks} tasks that are not missing"
+    over = f"over the {made.known} of {count(made.blocks, 'block')} that are not missing"
     return (f"With failures at chance, {over}, the order is: {', '.join(made.by_chance)}.",)
 
 
@@ -102,10 +104,10 @@ def _unseen(made: Board) -> tuple[str, ...]:
 
 def _remarks(made: Board) -> tuple[str, ...]:
     if not made.ranked:
-        return ("No block and sparsity is finished by every criterion: there is no ranking yet.",)
+        return ("No block is finished by every criterion: there is no ranking yet.",)
     blocks = span((made.fewest, made.most))
-    tasks = f"the {made.tasks} of {made.all_tasks} tasks (block and sparsity) that all ranked criteria finished"
-    remarks = [*_answer(made), f"Mean rank: over {tasks}.", *_second(made), *_unseen(made)]
+    shared = f"the {made.shared} of {count(made.blocks, 'block')} that all ranked criteria finished at every sparsity"
+    remarks = [*_answer(made), f"Mean rank: over {shared}.", *_second(made), *_unseen(made)]
     if len(made.ranked) < 2:
         return (*remarks, *caveats(made))
     remarks += [
@@ -115,5 +117,6 @@ def _remarks(made: Board) -> tuple[str, ...]:
         remarks.append(f"Only {made.compared} of {len(made.strata)} models have such blocks.")
     remarks += caveats(made)
     if 2 <= made.seeds < 5:
-        remarks.append(f"With {made.seeds} seeds a model, only large differences can be separated.")
+        sample = count(made.seeds, "model") if made.over_models else f"{made.seeds} seeds a model"
+        remarks.append(f"With {sample}, only large differences can be separated.")
     return tuple(remarks)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.intervals import Interval, interval_text, mean_interval, welch
+from pabench.statistics.intervals import Interval, interval_text, two_samples
+from pabench.statistics.outcomes import accuracy_interval
 from pabench.words import percent
 
 from .correspondence import (
@@ -37,7 +38,7 @@ READINGS = {
 class Beside:
     """A figure and the cells that correspond to it: `ours` over finished seeds of `planned`, and what differs.
 
-    `difference` is ours minus theirs in points of top-1; its limits are a Welch interval where both have a spread.
+    `difference` is ours minus theirs in points of top-1; its limits are those of two samples where both have a spread.
     """
 
     figure: Quoted
@@ -149,7 +150,7 @@ def _source(
 
 def _beside(figure: Quoted, rows: pd.DataFrame, cell: Mapping[str, Any], literature: Literature) -> Beside:
     top1 = rows["top1"].dropna()
-    ours = mean_interval(top1) if len(top1) else None
+    ours = accuracy_interval(list(top1)) if len(top1) else None
     return Beside(
         figure=figure,
         criterion=str(rows["criterion"].iloc[0]),
@@ -162,7 +163,7 @@ def _beside(figure: Quoted, rows: pd.DataFrame, cell: Mapping[str, Any], literat
 
 
 def against(ours: list[float], figure: Quoted) -> Interval:
-    """Ours minus theirs, with the interval of Welch (1947) where both have a spread over two trainings or more.
+    """Ours minus theirs, with the interval of two samples where both have a spread over two trainings or more.
 
     >>> f = Quoted(2, "", "", "", "", "", "", 0.9, "", 90.0, 1.0, 4, "", "")
     >>> found = against([91.0, 92.0, 93.0, 92.0], f)   # difference 2, variances 2/3 and 1 over 4 each: error 0.6455
@@ -173,7 +174,7 @@ def against(ours: list[float], figure: Quoted) -> Interval:
     n = len(ours) + (figure.seeds or 0)
     if len(ours) < 2 or not figure.std or not figure.seeds or figure.seeds < 2:
         return Interval(mean, n=n)
-    return welch(mean, (float(pd.Series(ours).var(ddof=1)), figure.std**2), (len(ours), figure.seeds))[0]
+    return two_samples(mean, (float(pd.Series(ours).var(ddof=1)), figure.std**2), (len(ours), figure.seeds))[0]
 
 
 def nearest(study: Study, literature: Literature) -> list[Near]:

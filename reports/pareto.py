@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from pabench.report.frame import reference_lines
-from pabench.statistics.intervals import Interval, mean_interval
-from pabench.statistics.outcomes import COLLAPSED
+from pabench.statistics.intervals import Interval
+from pabench.statistics.outcomes import COLLAPSED, accuracy_interval
 from pabench.statistics.paired import stratified, survivors
 from pabench.words import count, seconds
 
-from .figure import INK, Drawn, Look, Tabled, interval_name, legend_text, log_axis, looks, short, svg, with_limits
+from .figure import INK, INTERVAL, Drawn, Look, Tabled, legend_text, log_axis, looks, short, svg, with_limits
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,10 @@ def _paint(market: Market, figure: Figure) -> None:
     for offer in market.offers:
         _point(axes, offer, looked[offer.criterion], filled=offer in market.front)
     axes.set_xlim(left, right)
-    means = [offer.top1.mean for offer in market.offers]
-    margin = max(1.0, 0.25 * (max(means) - min(means)))  # a point at least, or near equals would look far apart
-    axes.set_ylim(max(0.0, min(means) - margin), min(100.0, max(means) + margin))
+    tops = [offer.top1 for offer in market.offers]
+    ends = [end for top in tops for end in (top.mean, top.low, top.high) if end is not None]
+    margin = max(1.0, 0.08 * (max(ends) - min(ends)))  # a point at least, or near equals would look far apart
+    axes.set_ylim(max(0.0, min(ends) - margin), min(100.0, max(ends) + margin))
     # 2 and 5 between powers of ten would touch each other over more than three of them
     ticks = LogLocator(subs=(1,) if right > 1000 * min(times) else (1, 2, 5))
     log_axis(axes, ticks, seconds, "mean scoring time (logarithmic scale)")
@@ -117,7 +118,7 @@ def _point(axes: Any, offer: Offer, look: Look, *, filled: bool) -> None:
 
 def _notes(market: Market) -> Iterator[str]:
     blocks = market.blocks
-    yield f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {interval_name([blocks])}."
+    yield f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {INTERVAL}."
     yield "Filled: no other criterion is both faster and, in the mean, better."
     yield "Neighbours within their intervals may change places."
     if lost := [offer.criterion for offer in market.ranked if offer.lost]:
@@ -158,7 +159,8 @@ def offers(rows: pd.DataFrame) -> Market:
     lost = survivors(within, names)
     fell = set(within.loc[within["outcome"] == COLLAPSED, "criterion"])
     tops = {
-        n: Interval(float(shared[n].mean()), n=len(shared)) if n in fell else mean_interval(shared[n]) for n in names
+        n: Interval(float(shared[n].mean()), n=len(shared)) if n in fell else accuracy_interval(list(shared[n]))
+        for n in names
     }
     made = [Offer(str(n), max(float(times[n]), 1e-6), tops[n], n in lines, n in lost) for n in names]
     return Market(made, len(shared), left)

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from pabench.report.frame import pruned
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.intervals import Interval, interval_text, mean_interval
+from pabench.statistics.intervals import Interval, interval_text
 from pabench.suite.ablations import ABLATIONS
 from pabench.words import count, number, percent, signed, span
 
-from .battery import Judgement, battery, changes
-from .figure import COLORS, INK, MARKERS, Drawn, interval_name, short, svg
+from .battery import Judgement, battery, change_interval, changes, could_have_seen
+from .figure import COLORS, INK, INTERVAL, MARKERS, Drawn, short, svg
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
 
@@ -122,6 +122,9 @@ def _clauses(judgements: dict[str, Judgement]) -> list[str]:
         words = WORDS[ablation]
         if judgement.verdict in ("better", "worse"):
             clauses.append(_separable(judgement, words))
+        elif judgement.verdict == "no verdict":
+            where = f"{judgement.unfinished} of {count(judgement.blocks, 'block')}"
+            clauses.append(f"no verdict on {words.masks}: cells failed or are missing in {where}")
         elif judgement.verdict == "not separable":
             place = clauses if ablation == "shuffle" else unseparated
             place.append(words.neither.format(_unseparable(judgement, words, signs=ablation == "shuffle")))
@@ -134,7 +137,8 @@ def _separable(judgement: Judgement, words: Words) -> str:
     """The change and what follows from it, which is nothing where masks connect nothing: any network beats those."""
     change = judgement.change
     fact, conclusion = words.better if judgement.verdict == "better" else words.worse
-    told = fact.format(f"{number(abs(change.mean))} points ({_spread(_upwards(change))})")
+    how = "; by signs, as cells collapsed" if judgement.flipped else "; cells collapsed" if judgement.collapsed else ""
+    told = fact.format(f"{number(abs(change.mean))} points ({_spread(_upwards(change))}{how})")
     if empty := _empty(judgement, words):
         return f"{told}, but {empty}: this does not show that {conclusion}"
     return f"{told}: {conclusion}"
@@ -142,16 +146,11 @@ def _separable(judgement: Judgement, words: Words) -> str:
 
 def _unseparable(judgement: Judgement, words: Words, *, signs: bool) -> str:
     """The change beside what the test could have seen and, if wanted, in how many blocks its sign is which."""
-    change, sees = judgement.change, judgement.sees
+    change = judgement.change
     told = [f"{signed(change.mean)}, {_spread(change)}"]
     if signs:
-        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(change.n, 'block')}")
-    if judgement.p is None:
-        told.append("cannot be tested")
-    elif sees is None or sees > 100:  # no two accuracies are further apart
-        told.append("could have seen no difference")
-    else:
-        told.append(f"could have seen {number(sees, 1)} points")
+        told.append(f"better in {judgement.ups} and worse in {judgement.downs} of {count(judgement.whole, 'block')}")
+    told.append(could_have_seen(judgement))
     return "; ".join([*told, *filter(None, [_empty(judgement, words)])])
 
 
@@ -179,7 +178,7 @@ def _lines(model: str, changed: pd.DataFrame) -> list[Changes]:
     for (criterion, sparsity), rows in changed.groupby(["criterion", "sparsity"], sort=False):
         groups = {str(name): group for name, group in rows.groupby("ablation", sort=False)}
         intervals = {
-            name: mean_interval(g["change"].dropna()) for name, g in groups.items() if g["change"].notna().any()
+            name: change_interval(g[g["change"].notna()]) for name, g in groups.items() if g["change"].notna().any()
         }
         unfinished = {name: _why(group) for name, group in groups.items() if name not in intervals}
         seeds = int(rows["block"].nunique())
@@ -229,7 +228,7 @@ def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, plac
     style = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "none"}
     axes.plot([], [], label=percent(sparsity), **style)  # a legend entry in every panel, whatever is finished
     for criterion, group in rows.groupby("criterion", sort=False):
-        interval, y = mean_interval(group["change"]), criteria.index(criterion) + shift
+        interval, y = change_interval(group), criteria.index(criterion) + shift
         if interval.low is not None:
             axes.plot([interval.low, interval.high], [y, y], color=style["color"], linewidth=1.4)
         axes.plot([interval.mean], [y], markersize=5.5, **style)
@@ -237,5 +236,6 @@ def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, plac
 
 def _notes(changed: pd.DataFrame) -> tuple[str, ...]:
     sizes = changed[changed["change"].notna()].groupby(["criterion", "sparsity", "ablation"]).size()
-    bars = f"Bars: {interval_name(sizes)}." if sizes.max() > 1 else "One seed: no interval can be given."
-    return (f"Points: mean paired change over seeds (n = {span(sizes)}).", bars, "Each panel has its own scale.")
+    bars = f"Bars: {INTERVAL}." if sizes.max() > 1 else "One seed: no interval can be given."
+    fell = ("No bar where a cell collapsed to chance.",) if (changed["fell"] & changed["change"].notna()).any() else ()
+    return (f"Points: mean paired change over seeds (n = {span(sizes)}).", bars, *fell, "Each panel has its own scale.")

@@ -13,6 +13,7 @@ from pabench.cli import arguments
 from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, Include, ModelArg, Param, Plugin, Stem
 from pabench.cli.terminal import say
 from pabench.errors import SuiteError
+from pabench.store.verdict import called
 from pabench.words import NOTHING, percent, seconds, size
 
 ROUNDS_SECONDS = 120.0
@@ -147,7 +148,7 @@ def _layers(told: dict[str, Any]) -> str:
         f"{receipt['tied_at_threshold']:,} weights tied at the threshold, {receipt['kept_of_tied']:,} of them kept",
         f"scored in {seconds(told['seconds'])}, peak memory {size(told['peak_bytes'] or None)}",
     ]
-    lines += [f"{flag['flag']}: {flag['detail']}" for flag in told["flags"]]
+    lines += [f"{called(flag['flag'])}: {flag['detail']}" for flag in told["flags"]]
     return "\n".join(lines)
 
 

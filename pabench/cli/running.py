@@ -23,7 +23,7 @@ from pabench.run.engine import Outcome
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
 from pabench.store.store import Store
-from pabench.store.verdict import Tally, tally
+from pabench.store.verdict import Tally, called, tally
 from pabench.suite.cell import Cell
 from pabench.words import count, one_line
 
@@ -121,7 +121,7 @@ def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:
         return f"{cell.title}: no record ({outcome.kind or 'the process ended early'})"
     if record["status"] != "ok":
         return f"{cell.title}: {record['status']} ({record['kind']}): {one_line(record['message'])}"
-    flags = "".join(f" [{flag['flag']}]" for flag in record["flags"])
+    flags = "".join(f" [{called(flag['flag'])}]" for flag in record["flags"])
     return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
 
 

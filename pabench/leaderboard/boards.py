@@ -20,7 +20,8 @@ from pabench.leaderboard.verification.sampling import place, row
 from pabench.report.frame import chosen
 from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
-from pabench.statistics.intervals import Interval, mean_interval
+from pabench.statistics.intervals import Interval
+from pabench.statistics.outcomes import seeds_interval
 from pabench.store.record import PARTS
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
@@ -104,8 +105,8 @@ class Comparable:
 
     @property
     def dense(self) -> Interval | None:
-        top1 = self.frame.loc[self.frame["criterion"] == DENSE, "top1"].dropna()
-        return mean_interval(top1) if len(top1) else None
+        finished = self.frame[(self.frame["criterion"] == DENSE) & self.frame["top1"].notna()]
+        return seeds_interval(finished) if len(finished) else None
 
     @property
     def caption(self) -> str:
@@ -132,9 +133,8 @@ class Comparable:
 def caption(made: Board) -> str:
     """What a standing is made from, and what it cannot say."""
     if not made.ranked:
-        return "No block and sparsity is finished by every criterion: there is no ranking yet."
-    tasks = f"{made.tasks} of {made.all_tasks} tasks (block and sparsity), {count(made.blocks, 'block')}"
-    return " ".join([f"Mean rank over {tasks}.", *caveats(made)])
+        return "No block is finished by every criterion: there is no ranking yet."
+    return " ".join([f"Mean rank over {made.shared} of {count(made.blocks, 'block')}.", *caveats(made)])
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:

@@ -19,6 +19,7 @@ from pabench.report.page import TEMPLATES, policy_hash, render
 from pabench.report.section import templates
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
+from pabench.statistics.outcomes import Rate, collapses
 from pabench.suite.cell import STATUSES
 from pabench.words import plain
 
@@ -125,11 +126,24 @@ def _row(standing: Standing, shown: Comparable) -> dict[str, Any]:
         "mean_rank": standing.mean_rank,
         f"difference_to_{REFERENCE}": asdict(standing.difference) if standing.difference else None,
         "top1": {f"{s:g}": asdict(interval) for s, interval in standing.means.items()},
+        "failed_blocks": _rate(standing.failed),
+        "collapsed": {f"{s:g}": _rate(collapses(of)) for s, of in _finished(standing)},
         **{status: standing.count(status) for status in STATUSES},
         "checked": badge.name,
         "checked_detail": badge.detail,
         "studies": shown.studies[standing.criterion],
     }
+
+
+def _finished(standing: Standing) -> Iterator[tuple[float, pd.DataFrame]]:
+    """The cells of each sparsity at which any is finished."""
+    for sparsity in standing.means:
+        yield sparsity, standing.cells[standing.cells["sparsity"] == sparsity]
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    """A count with the exact interval of its share."""
+    return {"count": rate.count, "n": rate.n, "low": rate.interval.low, "high": rate.interval.high}
 
 
 def _flat(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

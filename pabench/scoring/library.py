@@ -83,7 +83,7 @@ def prune(
 
     Arguments and errors as in `score`; ties that the order of the parameters decided are warned of, too. The result is
     a dict with a `receipt` (what was asked, what came out, how many weights a tie decided), `flags` (degenerate
-    ranking, collapsed layers) and `save(path)`.
+    ranking, layer collapse) and `save(path)`.
     """
     if not 0 <= sparsity < 1:
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pabench.errors import DataError
 from pabench.store import maskbits
+from pabench.store.verdict import called
 from pabench.suite.digest import canonical
 
 
@@ -41,7 +42,7 @@ class Masks(dict[str, Tensor]):
     def __repr__(self) -> str:
         """One line; the tensors themselves fill screens."""
         criterion = f"{self.receipt['criterion']}: " if "criterion" in self.receipt else ""
-        names = dict.fromkeys(flag["flag"] for flag in self.flags)
+        names = dict.fromkeys(called(flag["flag"]) for flag in self.flags)
         flags = "".join(f"; {name}" for name in names)
         kept = f"{self._kept:,} of {self._total:,} weights kept"
         return f"Masks({criterion}sparsity {self.sparsity:.6g}, {kept}{flags})"

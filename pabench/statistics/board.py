@@ -7,18 +7,19 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from pabench.statistics.intervals import Interval, mean_interval, stratified_interval
+from pabench.statistics.intervals import Interval, stratified_interval
 from pabench.statistics.outcomes import (
     COLLAPSED,
     FAILED,
     KNOWN,
     TRAINED,
     Rate,
+    accuracy_interval,
     collapses,
     failures,
     seeds_interval,
 )
-from pabench.statistics.paired import Pair, by_task, pairs, separated, stratified
+from pabench.statistics.paired import Pair, block_means, by_task, pairs, sampled, separated, stratified
 from pabench.statistics.ranking import ordered, rank_range, tie_groups
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
@@ -29,11 +30,11 @@ REFERENCE = "random"
 
 @dataclass(frozen=True)
 class Standing:
-    """A criterion's line. `rank`, the mean over its tasks' ranks, and what follows is None for one that is not ranked.
+    """A criterion's line. `rank`, the mean of its ranks over blocks, and what follows is None for one not ranked.
 
     `means` are of all finished cells of a sparsity; where some collapsed (`collapsed`, their rate), `trained` are those
     of the others. `failed` is the rate of blocks in which a cell failed by itself; `at_chance` the mean rank with such
-    cells at chance, over the tasks that are known of all. `note` says why a reference line is none of the criteria.
+    cells at chance, over the blocks that are known of all. `note` says why a reference line is none of the criteria.
     """
 
     criterion: str
@@ -54,6 +55,11 @@ class Standing:
         return self.rank.mean if self.rank else None
 
     @property
+    def collapses(self) -> Rate:
+        """Of all finished cells. Those of one block are alike, so that an interval is given by sparsity alone."""
+        return collapses(self.cells)
+
+    @property
     def flagged(self) -> dict[float, Tally]:
         """Flagged cells by sparsity, where there are any."""
         counts = {s: tally(group["flags"]) for s, group in self.cells.groupby("sparsity")}
@@ -71,10 +77,10 @@ class Standing:
 class Board:
     """Ranked criteria, best first, those that are not ranked, and the reference lines `beside` them.
 
-    Mean ranks are over `tasks` of `all_tasks` tasks (block and sparsity): those that all ranked criteria finished.
-    A pair is compared in the blocks in which both finished at every sparsity: `fewest` to `most` of `blocks`, in
-    `compared` of the `strata`; `seeds` is what the best-off pair has in each of them. None of a pair is called better
-    while cells of one failed or are missing: `pairs` has them all. `known` tasks are those of the ranks at chance.
+    Mean ranks are over `shared` of the `blocks`: those that all ranked criteria finished at every sparsity.
+    A pair is compared in the blocks in which both did: `fewest` to `most`, in `compared` of the `strata`; `seeds` is
+    what the best-off pair has in each of them. None of a pair is called better while cells of one failed or are
+    missing: `pairs` has them all. `known` blocks are those of the ranks at chance.
     """
 
     ranked: tuple[Standing, ...]
@@ -83,8 +89,7 @@ class Board:
     strata: tuple[str, ...]
     compared: int
     blocks: int
-    tasks: int
-    all_tasks: int
+    shared: int
     fewest: int
     most: int
     seeds: int
@@ -113,6 +118,16 @@ class Board:
         return {names: pair for names, pair in self.pairs.items() if pair.unfinished}
 
     @property
+    def thin(self) -> tuple[str, ...]:
+        """The models that some pairs' tests leave out, having one block of them."""
+        return tuple(sorted({model for pair in self.pairs.values() for model in pair.thin}))
+
+    @property
+    def over_models(self) -> bool:
+        """Whether models are the sample of tests, as most have one block."""
+        return any(pair.over_models for pair in self.pairs.values())
+
+    @property
     def by_chance(self) -> list[str]:
         """The criteria in the order of their ranks with failures at chance."""
         known = [(s.at_chance.mean, s.criterion) for s in self.ranked + self.unranked if s.at_chance]
@@ -122,11 +137,12 @@ class Board:
 def board(frame: pd.DataFrame) -> Board:
     """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
 
-    A rank is the mean over the sparsities of a block first, then over blocks, and its interval is that of blocks. A
-    criterion is ranked if it is finished at every sparsity in at least half of the blocks in which any is: one that
-    fails in a corner does not take the comparison away from all others, and is shown. Reference lines take no part in
-    ranks, tests and groups: they spend what criteria do not have (a training) or prune nothing, and one that is far
-    better would move every rank and widen every correction. Differences to random are each on their own.
+    A block gives one rank, that of the mean over its sparsities, as it gives tests one value; the mean rank is over
+    blocks, models counting the same, and so is its interval. A criterion is ranked if it is finished at every sparsity
+    in at least half of the blocks in which any is: one that fails in a corner does not take the comparison away from
+    all others, and is shown. Reference lines take no part in ranks, tests and groups: they spend what criteria do not
+    have (a training) or prune nothing, and one that is far better would move every rank and widen every correction.
+    Differences to random are each on their own.
     """
     every = stratified(frame[frame["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]
@@ -134,14 +150,13 @@ def board(frame: pd.DataFrame) -> Board:
     complete = _complete(pruned)
     anywhere = set().union(*complete.values())
     ranked = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
-    tasks = by_task(pruned)
-    shared = tasks[ranked].dropna()
+    shared = block_means(by_task(pruned))[ranked].dropna()
     found = pairs(pruned, ranked)
     standings = _standings(pruned, names)
     guessed = _at_chance(pruned, names)
     standings = {n: replace(s, at_chance=guessed.ranks.get(n)) for n, s in standings.items()}
     placed = _ranked(_ranks(shared, _fell(pruned, ranked)), found, standings) if len(shared) else {}
-    sizes = [pair.n for pair in found.values()]
+    sizes = [pair.common for pair in found.values()]
     return Board(
         ranked=tuple(placed.values()),
         unranked=tuple(standings[name] for name in names if name not in placed),
@@ -149,14 +164,13 @@ def board(frame: pd.DataFrame) -> Board:
         strata=tuple(sorted(pruned["stratum"].unique())),
         compared=max((len(pair.strata) for pair in found.values()), default=0),
         blocks=pruned["block"].nunique(),
-        tasks=len(shared) if placed else 0,
-        all_tasks=len(tasks),
+        shared=len(shared) if placed else 0,
         fewest=min(sizes, default=0),
         most=max(sizes, default=0),
-        seeds=max((min(map(len, pair.strata), default=0) for pair in found.values()), default=0),
+        seeds=max((min(map(len, pair.sample), default=0) for pair in found.values()), default=0),
         beside=tuple(_beside(every)),
         pairs=found if placed else {},
-        known=guessed.tasks,
+        known=guessed.blocks,
     )
 
 
@@ -166,15 +180,25 @@ def caveats(made: Board) -> list[str]:
         return ["One criterion is ranked: there is nothing to compare it with."]
     if not made.compared:
         return ["No two criteria finished a block in common: there is no interval and no test."]
-    if made.seeds < 2 and len(made.strata) > 1:
-        return ["No pair has two blocks in every model: there is no interval and no test, and the order may be noise."]
     if made.seeds < 2:
         return ["With one block in common there is no interval and no test: the ranking is not separable."]
     return [
         *(() if made.separable else ("No two criteria are separable at 5 %: the order may be noise.",)),
+        *_thin(made),
         *_unfinished(made),
         *_collapsed(made),
     ]
+
+
+def _thin(made: Board) -> Iterator[str]:
+    """What models of one block take part in."""
+    if made.over_models:
+        yield "Most models have one block: each model is one value, its mean, and models are the sample of every test."
+    if made.thin:
+        yield (
+            f"One block alone in common: {', '.join(made.thin)}. It takes part in ranks and in tests of ranks and "
+            "signs; differences, their intervals and t tests are of the other models."
+        )
 
 
 def _unfinished(made: Board) -> Iterator[str]:
@@ -234,7 +258,7 @@ def _standing(name: str, every: pd.DataFrame, reference: Pair | None) -> Standin
         name,
         cells,
         means={s: seeds_interval(group) for s, group in at.items()},
-        trained={s: mean_interval(top1) for s, top1 in trained.items() if len(top1)},
+        trained={s: accuracy_interval(list(top1)) for s, top1 in trained.items() if len(top1)},
         collapsed=fell,
         failed=failures(cells),
         difference=reference.turned.interval if reference and reference.n else None,
@@ -250,18 +274,19 @@ def _ranks(shared: pd.DataFrame, fell: bool = False) -> dict[str, Interval]:
 
     No interval where a cell `fell` to chance: it moves the ranks of all.
     """
-    ranks = shared.rank(axis=1, ascending=False).groupby(level=["stratum", "block"]).mean()
+    ranks = shared.rank(axis=1, ascending=False)
     strata = [group for _, group in ranks.groupby(level="stratum")]
-    found = {n: _bounded(stratified_interval([list(x[n]) for x in strata]), len(ranks.columns)) for n in ranks}
+    places = len(ranks.columns)
+    found = {n: stratified_interval(sampled([list(x[n]) for x in strata])).within(1, places) for n in ranks}
     return {name: Interval(one.mean, n=one.n) for name, one in found.items()} if fell else found
 
 
 @dataclass(frozen=True)
 class _Guessed:
-    """Mean ranks with failures at chance, over so many tasks."""
+    """Mean ranks with failures at chance, over so many blocks."""
 
     ranks: dict[str, Interval]
-    tasks: int
+    blocks: int
 
 
 def _at_chance(pruned: pd.DataFrame, names: list[str]) -> _Guessed:
@@ -275,19 +300,12 @@ def _at_chance(pruned: pd.DataFrame, names: list[str]) -> _Guessed:
     complete = _complete(known)
     anywhere = set().union(*complete.values())
     placed = [name for name in names if complete[name] and 2 * len(complete[name]) >= len(anywhere)]
-    shared = by_task(known)[placed].dropna() if placed else pd.DataFrame()
+    shared = block_means(by_task(known))[placed].dropna() if placed else pd.DataFrame()
     if shared.empty:
         return _Guessed({}, 0)
     # failures are as rare and as far as collapses are: no interval covers with them
     fell = _fell(known, placed) or bool((known["outcome"] == FAILED).any())
     return _Guessed(_ranks(shared, fell), len(shared))
-
-
-def _bounded(interval: Interval, places: int) -> Interval:
-    """A rank's interval within the ranks there are."""
-    if interval.low is None or interval.high is None:
-        return interval
-    return replace(interval, low=max(1.0, interval.low), high=min(float(places), interval.high))
 
 
 def _ranked(

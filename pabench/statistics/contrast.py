@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pabench.statistics.intervals import LEVEL, Interval, holm, welch
+from pabench.statistics.intervals import LEVEL, Interval, holm, two_samples
 from pabench.statistics.outcomes import COLLAPSED, FINISHED, KNOWN
 from pabench.statistics.paired import Pair
 
@@ -103,7 +103,7 @@ def _unpaired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Interval, float | None]
     if min(len(first), len(second)) < 2 or not spread or (outcomes == COLLAPSED).any():
         return Interval(mean, n=n), None
     variances = float(np.var(first, ddof=1)), float(np.var(second, ddof=1))
-    interval, p = welch(mean, variances, (len(first), len(second)))
+    interval, p = two_samples(mean, variances, (len(first), len(second)))
     return interval, p if outcomes.isin(FINISHED).all() else None
 
 

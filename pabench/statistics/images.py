@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft
 
-from pabench.statistics.intervals import LEVEL, Interval, holm, t_interval
+from pabench.statistics.intervals import LEVEL, Interval, StandardError, holm
 from pabench.statistics.paired import Pair
 
 
@@ -100,7 +100,7 @@ class Table:
         mean, n = float(self.points.mean()), self.points.shape[1]
         if not variance:
             return Claim(Interval(mean, n=n))
-        return Claim(t_interval(mean, variance**0.5, self.freedom, n=n, method="t over images"), sign_test(self.values))
+        return Claim(_interval(mean, variance, self.freedom, n, "t over images"), sign_test(self.values))
 
     def task(self, seeds: Claim, images: Claim) -> Claim:
         """Of new seeds and new images: no narrower than over seeds alone, and no smaller in p than either claim.
@@ -116,10 +116,19 @@ class Table:
         satterthwaite = variance**2 / (rows**2 / (n - 1) + columns**2 / self.freedom)
         # of a sum, known no worse than its worst part; here one part is taken away
         freedom = max(satterthwaite, min(n - 1.0, self.freedom))
-        both = t_interval(mean, variance**0.5, freedom, n=n, method="crossed t")
-        alone = t_interval(mean, rows**0.5, n - 1, n=n, method="crossed t")
-        p = float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
+        both = _interval(mean, variance, freedom, n, "crossed t")
+        alone = _interval(mean, rows, n - 1, n, "crossed t")
+        p = _error(variance, freedom).p(mean)
         return Claim(max(both, alone, key=lambda one: one.half or 0.0), max(p, seeds.p, images.p))
+
+
+def _error(variance: float, freedom: float) -> StandardError:
+    return StandardError(variance**0.5, (1.0,), (freedom,))
+
+
+def _interval(mean: float, variance: float, freedom: float, n: int, method: str) -> Interval:
+    """Of a difference in points, which is 100 at most."""
+    return _error(variance, freedom).interval(mean, n=n, method=method).within(-100, 100)
 
 
 def claims(pair: Pair, table: Table) -> Claims:

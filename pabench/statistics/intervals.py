@@ -8,26 +8,21 @@ independent: they are averaged first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.05
 """Of tests: how often equals are told apart by one table's tests, corrected for their number."""
 CONFIDENCE = 0.95
 """Of every interval: it is that of its number alone, intervals are not corrected for their number."""
-BOOTSTRAP_FROM = 10
-"""Blocks per stratum from which an interval is a bootstrap; with fewer there is little to resample."""
-RESAMPLES = 4999
 DIGITS = 9
 """Of points of accuracy that count, for what is compared as equal: the last bits of a mean depend on its order."""
 P = TypeVar("P", float, float | None)
 Variance = Callable[[Sequence[np.ndarray], int], float]
 """What the stratum at a place among others adds to the variance of a number over all."""
-Bootstrap = Callable[[Sequence[np.ndarray], float], tuple[float, float]]
-"""The limits of a number over strata at a level."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,16 @@ class Interval:
     def half(self) -> float | None:
         """Half the width."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def within(self, least: float, most: float) -> Interval:
+        """Cut to the values that the number can have: an accuracy to 0 and 100. It covers as often as before.
+
+        >>> Interval(98.0, 95.0, 101.0, 3, "t").within(0, 100)
+        Interval(mean=98.0, low=95.0, high=100, n=3, method='t')
+        """
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(least, self.low), high=min(most, self.high))
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,14 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def interval_text(interval: Interval, sign: bool = False) -> str:
-    """What stands beside a mean: its half width, or its limits where they are not symmetric."""
+    """What stands beside a mean: its half width, or its limits where they are not symmetric.
+
+    >>> interval_text(Interval(90.0, 89.0, 91.0, 3, "t")), interval_text(Interval(98.0, 95.0, 100.0, 3, "t"))
+    ('± 1.00', '[95.00, 100.00]')
+    """
     if interval.low is None or interval.high is None or interval.half is None:
         return ""
-    if interval.method == "bootstrap":
+    if abs(interval.low + interval.half - interval.mean) > 10.0**-DIGITS:
         form = "{:+.2f}" if sign else "{:.2f}"
         return f"[{form.format(interval.low)}, {form.format(interval.high)}]".replace("-", "−")
     return f"± {interval.half:.2f}"
@@ -83,56 +92,71 @@ def stratified_mean(strata: Sequence[Sequence[float]]) -> float:
 def stratified_interval(strata: Sequence[Sequence[float]]) -> Interval:
     """The mean of the means of strata, each of independent values: strata are fixed, values within them random.
 
-    With few values Student's t with the degrees of freedom of Welch and Satterthwaite (one stratum: the usual t); from
-    `BOOTSTRAP_FROM` values in each stratum the BCa bootstrap (Efron 1987), resampled within strata at the level that
-    `expanded` gives. None with one value in a stratum, or where no stratum has any spread: equal values prove nothing.
+    Student's t for any number of values: one stratum has its n - 1 degrees of freedom, for several see `StandardError`.
+    None with one value in a stratum, or where no stratum has any spread: equal values prove nothing.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
-    return estimate(stratified_mean(strata), data, _of_mean, _bootstrap)
+    return estimate(stratified_mean(strata), data, _of_mean)
 
 
-def estimate(mean: float, data: Sequence[np.ndarray], variance: Variance, bootstrap: Bootstrap) -> Interval:
-    """A number over strata with its interval: Student's t, from `BOOTSTRAP_FROM` values in each stratum the bootstrap.
+def estimate(mean: float, data: Sequence[np.ndarray], variance: Variance) -> Interval:
+    """A number over strata with its interval; `variance` is what one stratum adds to the variance of the number."""
+    n = sum(map(len, data))
+    error = standard_error(data, variance)
+    return error.interval(mean, n=n) if error else Interval(mean, n=n)
 
-    `variance` is what one stratum adds to the variance of the number.
+
+@dataclass(frozen=True)
+class StandardError:
+    """Of a sum of independent estimates, with the distribution of what is divided by it.
+
+    That is Student's t where one `freedom` has the whole share: of one sample, or, of samples of equal size, that of
+    Welch and Satterthwaite. Samples of unequal size have theirs for their `shares` in the variance, and a quantile is
+    the mean of their quantiles (Cochran and Cox 1950): a model of two seeds beside one of ten may hold all of the
+    variance, and Satterthwaite's freedom does not know how little is known of it (88 % where 95 % is meant).
     """
-    sizes = [len(x) for x in data]
-    error, freedom = standard_error(data, variance)
-    if error == 0:
-        return Interval(mean, n=sum(sizes))
-    if min(sizes) < BOOTSTRAP_FROM:
-        return t_interval(mean, error, freedom, n=sum(sizes))
-    low, high = bootstrap(data, expanded(CONFIDENCE, min(sizes), freedom))
-    return Interval(mean, low, high, sum(sizes), "bootstrap")
+
+    size: float
+    shares: tuple[float, ...]
+    freedoms: tuple[float, ...]
+
+    @classmethod
+    def of(cls, variances: Sequence[float], freedoms: Sequence[int]) -> StandardError:
+        """Of estimates with such variances, each known with such degrees of freedom."""
+        size, together = satterthwaite(variances, freedoms)
+        if len(set(freedoms)) == 1:
+            return cls(size, (1.0,), (together,))
+        return cls(size, tuple(v / size**2 for v in variances), tuple(map(float, freedoms)))
+
+    def interval(self, mean: float, *, n: int, method: str = "t") -> Interval:
+        """That of an estimate with this error."""
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedoms) @ np.asarray(self.shares)) * self.size
+        return Interval(mean, mean - half, mean + half, n, method)
+
+    def p(self, estimate: float) -> float:
+        """Of the two-sided test that the true value is 0: the level at which the interval just reaches it.
+
+        >>> error = StandardError.of([3.0, 1.0], [1, 9])  # 0.75 12.706 + 0.25 2.262 = 10.095
+        >>> round(error.p(2 * 10.095), 4)
+        0.05
+        """
+        apart, shares, freedoms = abs(estimate) / self.size, np.asarray(self.shares), np.asarray(self.freedoms)
+        each = 2 * stats.t.sf(apart, freedoms)
+        low, high = float(each.min()), float(each.max())
+        if low == high:
+            return low
+        return float(optimize.brentq(lambda p: stats.t.isf(p / 2, freedoms) @ shares - apart, low, high, xtol=1e-12))
 
 
-def standard_error(data: Sequence[np.ndarray], variance: Variance) -> tuple[float, float]:
-    """Of a number over strata, with its degrees of freedom; 0.0 with one value in a stratum or without any spread."""
+def standard_error(data: Sequence[np.ndarray], variance: Variance) -> StandardError | None:
+    """Of a number over strata; None with one value in a stratum or without any spread."""
     if min(map(len, data), default=0) < 2:
-        return 0.0, 1.0
+        return None
     parts = [variance(data, place) for place in range(len(data))]
     # values that are equal but for rounding have no spread
     if sum(parts) <= (1e-12 * max(1.0, *(float(np.abs(x).max()) for x in data))) ** 2:
-        return 0.0, 1.0
-    return satterthwaite(parts, [len(x) - 1 for x in data])
-
-
-def expanded(level: float, n: int, freedom: float) -> float:
-    """The level at which a bootstrap of samples of `n` covers as `level` says (Hesterberg 2015, expanded percentile).
-
-    A plain one of 10 normal values covers 89 % where it says 95 %: resamples vary by 1 - 1 / n less than samples do,
-    and its quantiles are the normal ones.
-
-    >>> round(expanded(0.95, 10, 9), 3)  # 2 Phi(t(0.975, 9) sqrt(10 / 9)) - 1
-    0.983
-    """
-    return float(1 - 2 * stats.norm.sf(stats.t.ppf((1 + level) / 2, freedom) * (n / (n - 1)) ** 0.5))
-
-
-def t_interval(mean: float, error: float, freedom: float, *, n: int, method: str = "t") -> Interval:
-    """An estimate with its standard error, as an interval of Student's t."""
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return Interval(mean, mean - half, mean + half, n, method)
+        return None
+    return StandardError.of(parts, [len(x) - 1 for x in data])
 
 
 def satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> tuple[float, float]:
@@ -145,12 +169,14 @@ def satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> tuple[
     return total**0.5, total**2 / float(sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True)))
 
 
-def welch(difference: float, variances: tuple[float, float], sizes: tuple[int, int]) -> tuple[Interval, float]:
-    """The difference of the means of two samples of such variances, and the p value of its test (Welch 1947)."""
+def two_samples(difference: float, variances: tuple[float, float], sizes: tuple[int, int]) -> tuple[Interval, float]:
+    """The difference of the means of two samples of such variances, and the p value of its test.
+
+    By Welch (1947) where they are of one size, and as strata where they are not (`StandardError`).
+    """
     parts = [variance / size for variance, size in zip(variances, sizes, strict=True)]
-    error, freedom = satterthwaite(parts, [size - 1 for size in sizes])
-    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return t_interval(difference, error, freedom, n=sum(sizes), method="Welch"), p
+    error = StandardError.of(parts, [size - 1 for size in sizes])
+    return error.interval(difference, n=sum(sizes), method="two samples"), error.p(difference)
 
 
 def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
@@ -159,9 +185,8 @@ def stratified_test(strata: Sequence[Sequence[float]]) -> Test:
     Values without any spread give no `p`: a standard error of 0 from a handful of values is no evidence.
     """
     data = [np.asarray(values, dtype=float) for values in strata]
-    error, freedom = standard_error(data, _of_mean)
-    p = float(2 * stats.t.sf(abs(stratified_mean(strata) / error), freedom)) if error else None
-    return Test(p, sum(map(len, data)))
+    error = standard_error(data, _of_mean)
+    return Test(error.p(stratified_mean(strata)) if error else None, sum(map(len, data)))
 
 
 def holm(p_values: Sequence[P]) -> list[P]:
@@ -184,16 +209,3 @@ def holm(p_values: Sequence[P]) -> list[P]:
 def _of_mean(data: Sequence[np.ndarray], place: int) -> float:
     """What one stratum adds to the variance of the mean of their means."""
     return float(data[place].var(ddof=1)) / len(data[place]) / len(data) ** 2
-
-
-def _bootstrap(data: Sequence[np.ndarray], level: float) -> tuple[float, float]:
-    result = stats.bootstrap(
-        tuple(data),
-        lambda *samples, axis: np.mean([sample.mean(axis=axis) for sample in samples], axis=0),
-        n_resamples=RESAMPLES,
-        confidence_level=level,
-        method="BCa",
-        vectorized=True,
-        rng=np.random.default_rng(0),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

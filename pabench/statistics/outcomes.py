@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,16 +99,25 @@ def failures(cells: pd.DataFrame) -> Rate:
 
 
 def collapses(cells: pd.DataFrame) -> Rate:
-    """How many of the finished cells of one sparsity collapsed."""
+    """How many of the finished cells collapsed; its interval holds for cells of one sparsity, one a block."""
     return Rate(int((cells["outcome"] == COLLAPSED).sum()), int(cells["outcome"].isin(FINISHED).sum()))
 
 
+def accuracy_interval(top1: Sequence[float]) -> Interval:
+    """The mean of accuracies in percent, one a block: Student's t, cut to what a percentage can be.
+
+    >>> accuracy_interval([98.0, 99.0, 100.0]).high  # 99 ± 4.303 / sqrt(3)
+    100
+    """
+    return mean_interval(top1).within(0, 100)
+
+
 def seeds_interval(cells: pd.DataFrame) -> Interval:
-    """The mean top-1 of finished cells, one a block; without an interval where any collapsed.
+    """The mean top-1 of finished cells, one a block, within 0 and 100; without an interval where any collapsed.
 
     Student's t covers 30 % where it says 95 % if a fall to chance is rare: most samples of three have none.
     """
     finished = cells[cells["top1"].notna()]
     if (finished["outcome"] == COLLAPSED).any():
         return Interval(float(finished["top1"].mean()), n=len(finished))
-    return mean_interval(finished["top1"])
+    return accuracy_interval(list(finished["top1"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pandas as pd
@@ -46,11 +46,34 @@ def block_means(tasks: pd.DataFrame) -> pd.DataFrame:
 
 def differences(tasks: pd.DataFrame, names: Sequence[str]) -> Differences:
     """a - b of each block that has both at every sparsity, averaged over them: one list per stratum that has any."""
-    blocks = block_means(tasks[list(names)])
-    strata = [dict(zip(names, group.to_numpy().T, strict=True)) for _, group in blocks.groupby(level="stratum")]
-    found = {(a, b): [x[a] - x[b] for x in strata] for a, b in combinations(names, 2)}
-    kept = {pair: [values[~np.isnan(values)].tolist() for values in lists] for pair, lists in found.items()}
-    return {pair: [values for values in lists if values] for pair, lists in kept.items()}
+    return {pair: list(of.values()) for pair, of in _by_model(tasks, list(combinations(names, 2))).items()}
+
+
+def _by_model(tasks: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """The same of the pairs that are wanted, by the name of the stratum."""
+    names = list(dict.fromkeys(chain.from_iterable(wanted)))
+    groups = block_means(tasks[names]).groupby(level="stratum")
+    strata = {str(stratum): dict(zip(names, group.to_numpy().T, strict=True)) for stratum, group in groups}
+    found = {(a, b): {s: x[a] - x[b] for s, x in strata.items()} for a, b in wanted}
+    kept = {pair: {s: x[~np.isnan(x)].tolist() for s, x in lists.items()} for pair, lists in found.items()}
+    return {pair: {s: values for s, values in lists.items() if values} for pair, lists in kept.items()}
+
+
+def over_models(strata: Sequence[Sequence[float]]) -> bool:
+    """Whether most of several models have one block alone: then the models are the sample, each with its mean."""
+    return len(strata) > 1 and 2 * sum(len(values) > 1 for values in strata) < len(strata)
+
+
+def sampled(strata: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
+    """The models as one sample where most have one block; else the strata as they are.
+
+    What differs between models then counts as noise. The t test holds its level however unlike their spreads are
+    (Ibragimov and Müller 2010), and for the mean over these models it is cautious.
+
+    >>> sampled([[1.0], [2.0, 4.0], [2.0]]), sampled([[1.0], [2.0, 4.0]])
+    ([[1.0, 3.0, 2.0]], [[1.0], [2.0, 4.0]])
+    """
+    return [[float(np.mean(values)) for values in strata]] if over_models(strata) else strata
 
 
 FEWEST_ALIKE = 3
@@ -64,6 +87,7 @@ class Pair:
 
     Of the `blocks` in which either has a result, `unfinished` have failed or missing cells of one of the two: what is
     left are survivors, and nothing is tested. `collapsed`: a cell of `strata` did; `mixed`: not in every block alike.
+    `models` are the names of the strata, where they have any.
     """
 
     strata: list[list[float]]
@@ -71,14 +95,41 @@ class Pair:
     unfinished: int = 0
     collapsed: bool = False
     mixed: bool = False
+    models: tuple[str, ...] = ()
+
+    @property
+    def sample(self) -> Sequence[Sequence[float]]:
+        """What the mean is of, its interval and its test: one block alone says nothing of its model's spread, so that
+        a model of one is left out beside models of several. Signs need no spread, and see all blocks."""
+        if self.flipped:
+            return self.strata
+        found = sampled(self.strata)
+        return [values for values in found if len(values) > 1] or found
+
+    @property
+    def thin(self) -> tuple[str, ...]:
+        """The models that are left out of it."""
+        if self.flipped or over_models(self.strata) or len(self.strata) < 2:
+            return ()
+        return tuple(name for name, values in zip(self.models, self.strata, strict=True) if len(values) == 1)
+
+    @property
+    def over_models(self) -> bool:
+        """Whether each model is one value of it."""
+        return not self.flipped and over_models(self.strata)
 
     @property
     def n(self) -> int:
+        return sum(map(len, self.sample))
+
+    @property
+    def common(self) -> int:
+        """The blocks that both finished."""
         return sum(map(len, self.strata))
 
     @property
     def mean(self) -> float:
-        return stratified_mean(self.strata)
+        return stratified_mean(self.sample)
 
     @property
     def turned(self) -> Pair:
@@ -87,15 +138,18 @@ class Pair:
 
     @property
     def interval(self) -> Interval:
-        """Of the mean difference; none where a cell collapsed: no method covers there with few blocks."""
-        return Interval(self.mean, n=self.n) if self.collapsed else stratified_interval(self.strata)
+        """Of the mean difference, which is 100 at most; none where a cell collapsed: no method covers there with few
+        blocks."""
+        if self.collapsed:
+            return Interval(self.mean, n=self.n)
+        return stratified_interval(self.sample).within(-100, 100)
 
     @property
     def test(self) -> Test:
         """Whether the mean differs from 0, not corrected: a t test; by sign flips where some blocks collapsed."""
         if self.unfinished:
             return Test(None, self.n)
-        return flip_test(self.strata) if self.flipped else stratified_test(self.strata)
+        return flip_test(self.sample) if self.flipped else stratified_test(self.sample)
 
     @property
     def flipped(self) -> bool:
@@ -105,8 +159,13 @@ class Pair:
 
 def pairs(cells: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, str], Pair]:
     """Each pair of names with what its blocks hold; `cells` have their `stratum`."""
-    strata = outcome_grids(cells, names)
-    found = differences(by_task(cells), names)
+    return paired(cells, list(combinations(names, 2)))
+
+
+def paired(cells: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Pair]:
+    """The pairs that are wanted; all names are planned at the same sparsities of a stratum."""
+    strata = outcome_grids(cells, list(dict.fromkeys(chain.from_iterable(wanted))))
+    found = _by_model(by_task(cells), wanted)
     return {(a, b): _pair(kept, [(of[a], of[b]) for of in strata]) for (a, b), kept in found.items()}
 
 
@@ -146,7 +205,7 @@ def _lost(grid: np.ndarray) -> np.ndarray:
     return np.asarray(~np.isin(grid, ("", *FINISHED)).all(axis=1))
 
 
-def _pair(kept: list[list[float]], strata: Sequence[tuple[np.ndarray, np.ndarray]]) -> Pair:
+def _pair(kept: Mapping[str, list[float]], strata: Sequence[tuple[np.ndarray, np.ndarray]]) -> Pair:
     """A pair of which `kept` are the differences, from the grids of both in each stratum."""
     blocks = unfinished = 0
     collapsed = mixed = False
@@ -159,4 +218,4 @@ def _pair(kept: list[list[float]], strata: Sequence[tuple[np.ndarray, np.ndarray
         unfinished += int((compared & (_lost(a) | _lost(b))).sum())
         collapsed |= bool(fell.any())
         mixed |= bool((fell.any(axis=0) & ~fell.all(axis=0)).any())
-    return Pair(kept, blocks, unfinished, collapsed, mixed)
+    return Pair(list(kept.values()), blocks, unfinished, collapsed, mixed, tuple(kept))

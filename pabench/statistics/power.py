@@ -93,8 +93,10 @@ def could_see(
     own = sum(float(np.var(values, ddof=1)) / len(values) for values in strata)
     like = sum((typical or 0.0) ** 2 / size for size in sizes)
     error = max(own, like) ** 0.5 / len(strata)
-    # of models with unlike numbers of seeds that of the fewest: rather too much than too little
-    return _detectable(TTest(min(sizes) - 1, alpha, len(strata)), power) * error if error else None
+    # of models with unlike numbers of seeds that of the fewest, whose part in the variance may be all of it
+    # (`StandardError`): rather too much than too little
+    samples = len(strata) if len(set(sizes)) == 1 else 1
+    return _detectable(TTest(min(sizes) - 1, alpha, samples), power) * error if error else None
 
 
 def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:

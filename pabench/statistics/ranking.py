@@ -6,10 +6,12 @@ import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
-def mean_ranks(tasks: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None = None) -> dict[str, float]:
     """The mean over tasks of each name's rank, 1 for the highest value; equal values share their mean rank.
 
     >>> mean_ranks([{"a": 90.0, "b": 80.0, "c": 80.0}, {"a": 70.0, "b": 75.0, "c": 60.0}])
@@ -20,7 +22,7 @@ def mean_ranks(tasks: Iterable[Mapping[str, float]]) -> dict[str, float]:
         return {}
     names = list(rows[0])
     ranks = stats.rankdata([[-row[name] for name in names] for row in rows], axis=1)
-    return {name: float(rank) for name, rank in zip(names, ranks.mean(axis=0), strict=True)}
+    return {name: float(rank) for name, rank in zip(names, np.average(ranks, axis=0, weights=weights), strict=True)}
 
 
 def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import factorial
+from math import factorial, lcm
 
 import numpy as np
 from scipy import stats
@@ -27,6 +28,7 @@ class Friedman:
 
     `p` is None where there is nothing to test: fewer than two blocks, or equal values in each. `least` is the smallest
     p that these ranks could give, if all blocks agreed; `exact` is whether all their orders were counted, or a sample.
+    Where models have other numbers of blocks, each model counts the same, and `worth` is what is left of the blocks.
     """
 
     ranks: dict[str, float]
@@ -35,6 +37,7 @@ class Friedman:
     n: int
     least: float = 0.0
     exact: bool = True
+    worth: float = 0.0
 
     @property
     def k(self) -> int:
@@ -43,7 +46,7 @@ class Friedman:
     @property
     def critical(self) -> float:
         """Nemenyi's critical difference (Demsar 2006): q sqrt(k (k + 1) / 6 n), q the studentized range over sqrt 2."""
-        return critical_difference(self.k, self.n)
+        return critical_difference(self.k, self.worth or self.n)
 
     @property
     def possible(self) -> bool:
@@ -65,39 +68,45 @@ class Friedman:
         return cliques(self.ranks, self.critical if self.rejects else float("inf"))
 
 
-def friedman(blocks: Sequence[Mapping[str, float]]) -> Friedman:
+def friedman(blocks: Sequence[Mapping[str, float]], models: Sequence[str] = ()) -> Friedman:
     """Friedman's test over blocks of one value per name, its statistic corrected for ties.
 
     Its p is that of all orders of the ranks within blocks, or of `DRAWN` random ones where these are many, always the
     same. That of chi squared, its limit, is too small with few blocks: 0.0498 for 0.069 (four blocks of three).
-    Blocks must be independent: values of several sparsities of one block are averaged first.
+    Blocks must be independent: values of several sparsities of one block are averaged first. `models` has the model of
+    each block: each counts the same, however many blocks it has, as in every other mean.
     """
     blocks = [{name: round(value, DIGITS) for name, value in block.items()} for block in blocks]
-    ranks, n = mean_ranks(blocks), len(blocks)
-    k = len(ranks)
+    n, sizes = len(blocks), Counter(models)
+    # whole numbers, so that equal sums of ranks are equal
+    each = np.array([lcm(*sizes.values()) // sizes[model] for model in models] or [1] * n, dtype=np.int64)
+    ranks, k = mean_ranks(blocks, each), len(blocks[0]) if blocks else 0
     if n < 2 or k < 2:
         return Friedman(ranks, None, None, n)
     table = stats.rankdata([[block[name] for name in ranks] for block in blocks], axis=1)
-    # the variance that ranks have within blocks: k (k + 1) / 12 where no two are equal
-    within = float(((table - (k + 1) / 2) ** 2).sum()) / (n * (k - 1))
-    if within == 0:
+    # the variance that ranks have within a block: k (k + 1) / 12 where no two are equal
+    within = ((table - (k + 1) / 2) ** 2).sum(axis=1) / (k - 1)
+    if not within.any():
         return Friedman(ranks, None, None, n)
-    between = n * sum((rank - (k + 1) / 2) ** 2 for rank in ranks.values())
+    weights = each / each.sum()
+    worth = float(1 / (weights**2).sum())
+    between = sum((rank - (k + 1) / 2) ** 2 for rank in ranks.values())
+    statistic = between / float((weights**2 * within).sum())
     # within blocks only the order can differ, so the statistic grows with the squared sums of ranks: whole numbers here
-    table = np.rint(2 * table).astype(np.int64)
+    table = np.rint(2 * table).astype(np.int64) * each[:, None]
     squares, chances, exact = _orders(table)
     found, most = ((x.sum(axis=0) ** 2).sum() for x in (table, np.sort(table, axis=1)))
     p, least = (min(1.0, float(chances[squares >= bound].sum())) for bound in (found, most))
-    return Friedman(ranks, between / within, p, n, least, exact)
+    return Friedman(ranks, statistic, p, n, least, exact, worth)
 
 
-def critical_difference(k: int, n: int) -> float:
+def critical_difference(k: int, n: float) -> float:
     """The least difference of mean ranks over `n` blocks that separates two of `k` names; infinite without blocks.
 
     >>> round(critical_difference(5, 30), 3)  # q = 2.728 for k = 5
     1.114
     """
-    if k < 2 or n < 1:
+    if k < 2 or n <= 0:
         return float("inf")
     q = float(stats.studentized_range.isf(LEVEL, k, np.inf)) / 2**0.5
     return q * (k * (k + 1) / (6 * n)) ** 0.5
@@ -141,9 +150,12 @@ def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
 
     All names are alike, so sums that differ in their order alone are one, and the first block can stay as it is.
     """
-    n, k = table.shape
+    k = table.shape[1]
     sums, chances = np.sort(table[:1], axis=1), np.ones(1)
-    base = (2 * k * n + 1) ** np.arange(k, dtype=np.int64)  # sums as digits: they fit where all orders are counted
+    highest = int(table.max(axis=1).sum())
+    if (highest + 1) ** k > np.iinfo(np.int64).max:
+        return _drawn(table)
+    base = (highest + 1) ** np.arange(k, dtype=np.int64)  # sums as digits
     for row in table[1:]:
         if len(sums) * factorial(k) > ENUMERATED:
             return _drawn(table)

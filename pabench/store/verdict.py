@@ -25,6 +25,10 @@ weights, and may live: a shortcut leads around the layer."""
 ROUNDING, COARSE = 1e-4, 0.03
 """Up to this part of the largest logit, logits of two images differ by rounding alone: in float32, and in bfloat16. Two
 equal rows of a matrix product may come out a few units of the last place apart, and later sums cancel some digits."""
+LAYER_COLLAPSE = "collapsed"
+"""The flag of a mask that leaves a layer without weights."""
+CALLED = {LAYER_COLLAPSE: "layer collapse"}
+"""What readers are told a flag is, where it is not its name: a collapsed cell is one whose accuracy fell to chance."""
 UNDERIVED = ("doubtful", OF_BANK)
 """Flags that no number of a receipt gives: what the criterion says of the network, and what `run --bank` says."""
 
@@ -137,7 +141,7 @@ def flags(receipt: Mapping[str, Any]) -> list[dict[str, str]]:
     if receipt["non_finite_scores"]:
         found["non-finite"] = f"{receipt['non_finite_scores']} scores are infinite"
     if receipt["dead_layers"]:
-        found["collapsed"] = ", ".join(receipt["dead_layers"])
+        found[LAYER_COLLAPSE] = ", ".join(receipt["dead_layers"])
     return [{"flag": flag, "detail": detail} for flag, detail in found.items()]
 
 
@@ -160,6 +164,15 @@ def dead(logits: Mapping[str, Any] | None, precision: str) -> list[dict[str, str
     return [{"flag": DEAD, "detail": f"every test image gets the same logits, and one class: {why}"}]
 
 
+def called(flag: str) -> str:
+    """A flag in words.
+
+    >>> called("collapsed"), called("dead")
+    ('layer collapse', 'dead')
+    """
+    return CALLED.get(flag, flag)
+
+
 @dataclass(frozen=True)
 class Tally:
     """How many cells are flagged, and how many with each flag; a cell may have several."""
@@ -171,14 +184,14 @@ class Tally:
         return self.cells > 0
 
     def __str__(self) -> str:
-        return f"{self.cells} flagged ({', '.join(f'{flag} {n}' for flag, n in self.by_flag.items())})"
+        return f"{self.cells} flagged ({', '.join(f'{called(flag)} {n}' for flag, n in self.by_flag.items())})"
 
 
 def tally(flags: Iterable[Iterable[str]]) -> Tally:
     """The one count of flagged cells, from the flags of each cell.
 
     >>> print(tally([("collapsed", "dead"), (), ("dead",)]))
-    2 flagged (collapsed 1, dead 2)
+    2 flagged (layer collapse 1, dead 2)
     """
     each = [set(of_cell) for of_cell in flags]
     return Tally(sum(map(bool, each)), dict(sorted(Counter(flag for of_cell in each for flag in of_cell).items())))

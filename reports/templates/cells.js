@@ -45,7 +45,7 @@ const load = data => {
     { id: "loss", title: "Loss", sort: fact("loss"), show: number("loss", 3), number: true },
     { id: "scoring", title: "Scoring", sort: fact("scoring_seconds"), show: seconds("scoring_seconds"), number: true },
     { id: "training", title: "Training", sort: fact("training_seconds"), show: seconds("training_seconds"), number: true },
-    { id: "flags", title: "Flags", sort: c => c.flags.map(f => f[0]).join(" "), show: c => c.flags.map(f => f[0]).join(" ") },
+    { id: "flags", title: "Flags", sort: c => c.flags.map(f => f[2]).join(" "), show: c => c.flags.map(f => f[2]).join(", ") },
     ...(data.studies.length ? [{ id: "from", title: "Study", sort: c => c.from }] : []),
   ];
   for (const column of columns) column.show ||= cell => String(cell[column.id]);

@@ -67,7 +67,7 @@ const detail = cell => {
   const has = (title, made) => { if (made.childElementCount) parts.append(part(title, made)); };
   if (cell.parent) parts.append(part("Ablation", make("p", {}, `${cell.ablation} of `, make("a", { href: `#cell=${cell.parent.slice(0, 16)}` }, "its plain cell"))));
   if (cell.message) parts.append(part("What happened", make("p", {}, cell.kind ? `${cell.kind}: ${cell.message}` : cell.message)));
-  if (cell.flags.length) parts.append(part("Flags", list(cell.flags)));
+  if (cell.flags.length) parts.append(part("Flags", list(cell.flags.map(f => [f[2], f[1]]))));
   if (cell.traceback) parts.append(part("Traceback", make("pre", { tabindex: 0 }, cell.traceback)));
   if (cell.status === "missing") parts.append(part("What happened", make("p", {}, "This cell has no record: it has not been run to its end.")));
   has("Result", outcome(cell));

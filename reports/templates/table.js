@@ -44,7 +44,7 @@ const table = () => {
         open.addEventListener("click", () => toggle(row, cell));
         td.append(open, cell.dataset);
       } else if (column.id === "status") td.append(make("span", { class: `status ${cell.status}` }, cell.status), cell.kind ? ` ${cell.kind}` : "");
-      else if (column.id === "flags") td.append(...cell.flags.map(f => make("span", { class: "flag", title: f[1] }, `⚑ ${f[0]} `)));
+      else if (column.id === "flags") td.append(...cell.flags.map(f => make("span", { class: "flag", title: f[1] }, `⚑ ${f[2]} `)));
       else td.append(column.show(cell));
       if (column.id === "top1" && cell.flags.length) td.classList.add("flagged");
       row.append(td);

@@ -8,6 +8,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from pabench.leaderboard import site
 from pabench.leaderboard.boards import Badge, boards
 from pabench.leaderboard.verification.sampling import row
+from pabench.report import frame
 from pabench.suite.specs import CriterionSpec
 
 from .. import synthetic
@@ -82,6 +84,31 @@ def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
     assert float(table["snip"]["top1_0.8"]) == pytest.approx(rows["snip"]["top1"]["0.8"]["mean"])
     assert rows["random"]["ok"] == 9
     assert f"{rows['snip']['top1']['0.8']['mean']:.2f}" in files[f"boards/{Path(name).stem}.html"].decode()
+
+
+def test_a_board_has_the_rates_of_failed_blocks_and_collapsed_cells():
+    """snip is at chance in one of three seeds at one sparsity, and magnitude fails in one: 1 of 3, 0.8 % to 90.6 %."""
+    names = [synthetic.CRITERIA[name] for name in ("random", "snip", "magnitude")]
+    cells = synthetic.cells(names, models=("resnet20",), sparsities=(0.8, 0.9))
+
+    def record(cell):
+        name = cell.criterion.name if cell.criterion else ""
+        if cell.seed == 0 and cell.sparsity == 0.9 and name == "magnitude":
+            return synthetic.failed(cell)
+        fell = cell.seed == 0 and cell.sparsity == 0.9 and name == "snip"
+        return synthetic.with_top1(lambda c: 10.0)(cell) if fell else synthetic.record(cell)
+
+    study = frame.study(synthetic.manifest(cells), {c.key: record(c) for c in cells})
+    files = pages(replace(published(cells), study=study), "Boards", "A")
+
+    (name,) = [path for path in files if path.startswith("data/v1/boards/") and path.endswith(".json")]
+    rows = {row["criterion"]: row for row in json.loads(files[name])["rows"]}
+    rate = {"count": 1, "n": 3, "low": pytest.approx(0.0084, abs=1e-4), "high": pytest.approx(0.9057, abs=1e-4)}
+    assert (rows["snip"]["collapsed"]["0.9"], rows["magnitude"]["failed_blocks"]) == (rate, rate)
+    assert (rows["snip"]["collapsed"]["0.8"]["count"], rows["snip"]["failed_blocks"]["count"]) == (0, 0)
+    page = files[f"boards/{Path(name).stem}.html"].decode()
+    assert '<small class="warn">1 of 3 collapsed</small> <small>33 % [0.8, 90.6]</small>' in page
+    assert '<td class="num warn">1 of 6</td>' in page
 
 
 def test_hostile_names_are_escaped_and_are_no_formula():

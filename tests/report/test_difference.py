@@ -143,7 +143,7 @@ def test_other_weights_of_one_seed_are_no_pairs(tmp_path):
 
     found = difference(a, b)
 
-    assert {(one.paired, one.change.n, one.change.method) for one in found.contrasts} == {(False, 6, "Welch")}
+    assert {(one.paired, one.change.n, one.change.method) for one in found.contrasts} == {(False, 6, "two samples")}
     assert found.code == 0
     assert "unpaired: other weights" in difference_text(found)
 

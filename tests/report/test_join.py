@@ -44,7 +44,7 @@ def test_criteria_of_two_studies_are_ranked_together_within_their_blocks(two):
 
     made = board(joint.plain)
     assert {s.criterion for s in made.ranked} == {"random", "snip", "grasp"}
-    assert (made.blocks, made.tasks, made.all_tasks) == (2, 2, 2)
+    assert (made.blocks, made.shared) == (2, 2)
     assert joint.frame["key"].is_unique
     assert len(joint.frame) == 2 * (1 + 3)
 

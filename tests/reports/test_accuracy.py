@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pabench_reports.accuracy import Accuracy, _effective, _flops, draw
+from pabench_reports.accuracy import Accuracy, _effective, _flops, _windows, draw
 from pabench_reports.figure import looks
 
 from pabench.report import frame
+from pabench.statistics.intervals import Interval
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, manifest, record
@@ -38,6 +39,25 @@ def test_the_numbers_under_a_figure_are_its_means_and_intervals():
 
     assert figure.numbers.heads[1:] == ("90 %", "98 %")
     assert figure.numbers.lines == (("snip", ("50.50 [44.15, 56.85]", "50.50 [44.15, 56.85]")),)
+
+
+def test_an_axis_includes_the_intervals_it_shows_and_none_leaves_0_to_100():
+    """97 and 98 have an interval of 97.5 +- 6.35: to 100, and no further; the axis begins below 91.15."""
+    made = study([CRITERIA["snip"]], 97.0)
+
+    assert draw(made.plain, styles(made), "x").numbers.lines[0][1][0] == "97.50 [91.15, 100.00]"
+    window, *_ = _windows(made.plain, [Interval(97.5, 91.15, 100.0, 2, "t")])
+    assert window[0] < 91.15
+    assert window[1] == 100.0
+
+
+def test_where_a_wide_interval_squeezes_all_others_they_are_shown_once_more():
+    made = study([CRITERIA["snip"]], 97.0)
+
+    whole, enlarged = _windows(made.plain, [Interval(97.5, 20.0, 100.0, 2, "t")])
+
+    assert whole[0] < 20.0
+    assert enlarged[0] > 90.0
 
 
 def test_training_flops_are_in_parts_of_the_dense_network():

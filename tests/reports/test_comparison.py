@@ -12,6 +12,7 @@ from pabench_reports.comparison import Comparison, compared
 from pabench_reports.figure import looks
 
 from pabench.report.study import Study
+from pabench.statistics.board import board
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, failed, record, study_of, with_top1
@@ -38,7 +39,7 @@ def test_sparsities_of_a_block_are_not_counted_as_blocks():
     found = compared("x", ahead(GAPS[:3]).plain, looks(["snip", "random"]))
 
     assert [duel.difference.n for duel in found.duels] == [3]
-    assert "n = 3 blocks" in found.remarks[1]
+    assert "n = 3 blocks" in found.notes["ranks"]
 
 
 def test_with_five_blocks_wilcoxon_can_say_nothing_and_the_page_says_so():
@@ -64,13 +65,14 @@ def test_one_seed_has_no_test_no_p_and_no_diagram():
     assert "No pair is separable" in html
     assert "Friedman: no test" in html
     assert "<svg" not in html
-    assert html.count('<td class="num">–</td><td class="num">1</td><td class="num">–</td><td class="num">–</td>') == 10
+    assert html.count('<td class="num">–</td><td class="num">1</td><td class="num">–</td>') == 10  # interval, n, p
+    assert html.count('<td class="num">1</td><td class="num">–</td></tr>') == 10  # Wilcoxon's
 
 
 def test_differences_without_spread_have_no_t_test():
     said = words(page(ahead((2.0, 2.0, 2.0))))
 
-    assert "No pair is separable: no pair has two blocks of a model that differ" in said
+    assert "No pair is separable: no pair has two blocks that differ" in said
 
 
 def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_be():
@@ -117,7 +119,7 @@ def test_block_means_that_only_rounding_tells_apart_are_equal():
 
     (duel,) = found.duels
     assert (duel.difference.mean, duel.difference.low, duel.ranks.n, found.figure) == (0.0, None, 0, None)
-    assert "the criteria are equal in each of 6 blocks" in found.remarks[1]
+    assert "the criteria are equal in each of 6 blocks" in found.notes["ranks"]
 
 
 @pytest.mark.parametrize(("seeds", "told"), [(3, True), (4, False)])
@@ -147,7 +149,7 @@ def test_accuracies_of_several_models_without_dense_baselines_are_not_trimmed_to
     )
 
     assert (everything.middle, set(one.middle)) == ({}, {"snip", "random"})
-    assert "No IQM: without dense baselines" in everything.remarks[-1]
+    assert "No IQM: without dense baselines" in everything.notes["middle"]
 
 
 def test_models_with_other_sparsities_have_probabilities_and_interquartile_means():
@@ -204,8 +206,40 @@ def test_a_failed_cell_costs_its_own_pairs_one_block():
 
     assert {d.difference.n for d in found.duels if "grasp" in (d.a, d.b)} == {3}
     assert {d.difference.n for d in found.duels if "grasp" not in (d.a, d.b)} == {4}
-    assert "n = 4 blocks" in found.remarks[1]  # of the diagram, which grasp is not in
-    assert "Not in the diagram, as cells failed or are missing: grasp." in found.remarks
+    assert "n = 4 blocks" in found.notes["ranks"]  # of the diagram, which grasp is not in
+    assert "Not in it, as cells failed or are missing: grasp. Ranks here are among the other 4" in found.notes["ranks"]
+
+
+def test_one_test_decides_and_the_others_are_folded():
+    """Six blocks that snip wins by a point: the pairs stand open, and each other view says what it is for."""
+    html = page(ahead(GAPS))
+
+    opened, *folded = re.findall(r"<details( open)?>\s*<summary>(.*?)</summary>", html)
+    assert opened == (" open", "Paired differences of 1 pair")
+    assert [state for state, _ in folded] == [""] * 5
+    assert words(html).count("For ") == 4
+    assert "Wilcoxon" not in html[: html.index(folded[0][1])]
+
+
+def test_a_share_of_wins_is_coloured_where_the_test_separates_the_two_and_nowhere_else():
+    """snip wins every block, and by so unlike margins that the t test separates nothing: p = 0.09."""
+    clear, unclear = page(ahead(GAPS)), page(ahead((0.1, 0.2, 0.1, 9.0, 6.0, 0.3)))
+
+    assert [html.count('class="num win"') for html in (clear, unclear)] == [1, 0]
+    assert [html.count('class="num loss"') for html in (clear, unclear)] == [1, 0]
+    assert all("1.00 <small>[0.54, 1.00]" in html for html in (clear, unclear))
+
+
+def test_the_diagram_has_the_mean_ranks_of_the_leaderboard():
+    """Models of three and of two seeds, which count the same in both."""
+    expected = [c for c in cells(seeds=3) if c.model.name == "resnet20" or c.seed < 2]
+    study = study_of(expected)
+
+    found = compared("x", study.plain, looks([*CRITERIA, "synflow (steps=100)"]))
+
+    ranks = {s.criterion: f"{s.mean_rank:.2f}" for s in board(study.frame).ranked}
+    label = re.search(r'aria-label="[^:]*: ([^;]*);', found.figure)[1]
+    assert dict(entry.rsplit(" ", 1) for entry in label.split(", ")[0:]) == ranks
 
 
 def test_wins_of_a_pair_both_ways_sum_to_one():
@@ -251,7 +285,6 @@ def test_it_is_made_the_same_every_time():
     study = study_of(cells(TWO, models=["resnet20"], seeds=12))
 
     html = page(study)
-    assert "BCa</small>" in html
     assert page(study) == html
 
 

