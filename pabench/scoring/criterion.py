@@ -60,6 +60,14 @@ class Criterion(ABC):
         """Epochs that the network trains unpruned before the masks take hold; 0 for pruning at initialization."""
         return 0
 
+    def resumes_at(self) -> int | None:
+        """The epoch of the recipe with which the trained network goes on under its masks, of a criterion that `trains`.
+
+        Learning rate and data order are those of that epoch, the weights are the trained ones. None: training begins
+        with the initial weights.
+        """
+        return None
+
     def declines(self, ctx: ScoreContext) -> str:
         """Why the criterion is undefined on this network ("" where it is not); the cell is stored as skipped."""
         return ""

@@ -126,7 +126,7 @@ def drawn_for(classes, **parameters):
 
 
 def test_ten_inputs_a_class_come_in_batches_of_256_with_weights_of_their_own():
-    """10 classes: one batch of 100. 100 classes: 1,000 inputs, 256 + 256 + 256 + 232, as the authors' loader cuts them."""
+    """10 classes: one batch of 100. 100 classes: 1,000 inputs, 256 + 256 + 256 + 232, as the authors' loader gives."""
     assert drawn_for(10) == ([100], 1)
     assert drawn_for(100) == ([256, 256, 256, 232], 4)
     assert drawn_for(100, probes=2, inputs_per_class=3) == ([256, 44, 256, 44], 4)
@@ -187,7 +187,8 @@ def test_two_batches_with_weights_of_their_own_add_up_as_the_official_ones(case,
         return {n: torch.tensor(file[f"{what}/{number}/{n}"]).double() for n in network.weights}
 
     draws = [
-        ({**network.rest, **tensors("w", i)}, torch.tensor(file[f"Z/{i}"]).double(), tensors("dtheta", i)) for i in (0, 1)
+        ({**network.rest, **tensors("w", i)}, torch.tensor(file[f"Z/{i}"]).double(), tensors("dtheta", i))
+        for i in (0, 1)
     ]
     monkeypatch.setattr(NtkSap, "_draws", lambda rule, ctx: iter(draws))
     rule = NtkSap()

@@ -21,7 +21,7 @@ from pabench.suite.specs import CriterionSpec
 
 AS = "as:"
 """How `allocation` names the criterion whose layer densities are taken over (`pabench.scoring.allocation`)."""
-FIXED = ("rounds", "dense_epochs")
+FIXED = ("rounds", "dense_epochs", "resumes_at", "total_epochs")
 """Counts of a receipt that no rounding changes."""
 COUNTED = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied")
 WITHIN = 0.01
