@@ -22,6 +22,7 @@ class MagnitudeAfterTraining(ScoreCriterion):
 
     name = "magnitude_after_training"
     paper = "arXiv:2003.02389"
+    precision = "float32"
     trains = True
     reference_line = "not at initialization: trains the dense network first"
     bn: Literal["eval"] = "eval"

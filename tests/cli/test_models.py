@@ -65,7 +65,7 @@ def test_score_passes_parameters_to_criterion_and_model():
         (["-c", "snip", "--param", "steps"], "--param steps: expected KEY=VALUE, as in --param steps=10"),
         (["-c", "snip", "--sparsity", "1"], "--sparsity 1: not in [0, 1); 0.9 removes 90 % of the weights"),
         ([], "name one criterion, as in -c grasp; --time times several, or all of them"),
-        (["-c", "snip", "--dtype", "half"], "--dtype half: expected float64 or float32"),
+        (["-c", "snip", "--dtype", "half"], "--dtype half: expected auto, float64 or float32"),
         (
             ["-c", "small_dense"],
             "small_dense is no scoring at initialization (no pruning: a narrower dense network): run it in a suite",
