@@ -24,7 +24,7 @@ def test_score_tells_densities_zeros_and_cost_and_saves_the_masks(tmp_path):
         ["fc2.weight", "100x300"],
         ["fc.weight", "10x100"],
     ]
-    assert lines[4] == "snip on lenet_300_100, digits at 3x32x32, float64, seed 0"
+    assert lines[4] == "snip on lenet_300_100, digits at 3x32x32, float32, seed 0"
     assert lines[5] == "kept 190,520 of 952,600 weights, sparsity 80 %"
     assert lines[8].startswith("scored in ")
     masks = Masks.load(tmp_path / "m.safetensors")
