@@ -30,6 +30,7 @@ class Fisher(ScoreCriterion):
 
     name = "fisher"
     paper = "arXiv:2502.11450"
+    precision = "float32"
     bn: Literal["eval"] = "eval"
     examples_per_class: PositiveInt = 10
 

@@ -27,6 +27,7 @@ class IterSnip(Snip, FreshBatches):
 
     name = "iter_snip"
     paper = "arXiv:2006.09081"
+    precision = "float64"  # type: ignore[assignment]  # mypy takes what Snip says for its type
     variants = {"official": {"bn": "train", "steps": 10, "fresh_batches": True, "examples_per_class": 13}}
     steps: PositiveInt = 60
 

@@ -18,6 +18,7 @@ class Magnitude(ScoreCriterion):
 
     name = "magnitude"
     paper = "arXiv:2009.08576"
+    precision = "float32"
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
 

@@ -19,23 +19,31 @@ class NtkSap(ScoreCriterion):
     """Score |d/dm sum of norm(f(z; m * w) - f(z; m * (w + epsilon * d)))^2|, d and z standard normal.
 
     The expectation over d is epsilon^2 times the trace of the neural tangent kernel, to first order: the weights that
-    matter least for the kernel's spectrum go. Neither images nor the network's own weights are used: each of the
-    `probes` of every round draws a batch of `inputs` z, another initialization w and a direction d. BatchNorm takes the
-    statistics of z at m * w (variance unbiased, as running statistics are) and both networks use them as constants.
-    20 rounds, epsilon 0.01 and 10 inputs a class, as in the authors' code; their ResNet-20 has `probes: 5`.
+    matter least for the kernel's spectrum go. Neither images nor the network's own weights are used. A round looks at
+    10 inputs a class in batches of 256, the last one with what is left: one batch of 100 where there are 10 classes,
+    four where there are 100. Each batch is drawn with another initialization w and a direction d of its own, and the
+    derivatives of all batches are added before the absolute value. BatchNorm takes the statistics of z at m * w
+    (variance unbiased, as running statistics are) and both networks use them as constants.
+    All defaults are those of the authors' code; its script for ResNet-20 looks five times a round (`probes: 5`).
 
-    Reference: YiteWang/NTK-SAP at e23682b, one round on the noise that it drew and on given weights: scores and masks.
+    Reference: YiteWang/NTK-SAP at e23682b, one round on the noise and weights that it drew, in one batch and in two:
+    scores and masks.
     """
 
     name = "ntk_sap"
+    version = 2
     paper = "arXiv:2304.02840"
-    quick = {"inputs": 10}
+    quick = {"inputs_per_class": 2}  # an even number: no batch of 256 leaves a single input to the next
     bn: Literal["eval"] = "eval"
     examples_per_class: Literal[0] = 0
     steps: PositiveInt = 20
     epsilon: PositiveFloat = 0.01
     probes: PositiveInt = 1
-    inputs: PositiveInt = 100
+    """How often a round looks at as many inputs, with draws of its own each time."""
+    inputs_per_class: PositiveInt = 10
+    """Inputs of noise for each output of the network."""
+    batch_size: PositiveInt = 256
+    """How many inputs share an initialization and a direction."""
 
     def score(self, ctx: ScoreContext) -> Tensors:
         total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
@@ -51,13 +59,24 @@ class NtkSap(ScoreCriterion):
         return torch.stack([d(ctx.mask) for d in distances]).sum()
 
     def _draws(self, ctx: ScoreContext) -> Iterator[tuple[Tensors, Tensor, Tensors]]:
-        """Of each probe: another initialization, inputs and a direction."""
-        shape = (self.inputs, *ctx.ones().shape[1:])
-        for probe in range(self.probes):
-            z = _normal(shape, ctx.generator(f"inputs {probe}"), ctx.ones())
-            directions = ctx.generator(f"directions {probe}")
+        """Of each batch of each probe: another initialization, inputs and a direction."""
+        one = ctx.ones()
+        classes = ctx.call({**ctx.rest, **ctx.weights}, one).shape[-1]
+        sizes = batches(self.inputs_per_class * classes, self.batch_size) * self.probes
+        for number, size in enumerate(sizes):
+            z = _normal((size, *one.shape[1:]), ctx.generator(f"inputs {number}"), one)
+            directions = ctx.generator(f"directions {number}")
             d = {n: _normal(w.shape, directions, w) for n, w in ctx.weights.items()}
-            yield ctx.redrawn(f"weights {probe}"), z, d
+            yield ctx.redrawn(f"weights {number}"), z, d
+
+
+def batches(inputs: int, size: int) -> list[int]:
+    """Sizes of the batches that so many inputs come in; the last one has what is left.
+
+    >>> batches(100, 256), batches(1000, 256)
+    ([100], [256, 256, 256, 232])
+    """
+    return [min(size, inputs - first) for first in range(0, inputs, size)]
 
 
 def influence(call: Call, mask: Tensors, tensors: Tensors, z: Tensor, direction: Tensors, epsilon: float) -> Tensors:

@@ -17,6 +17,7 @@ class Random(ScoreCriterion):
 
     name = "random"
     paper = "arXiv:2202.02643"
+    precision = "float32"
     exempt = {
         "finite differences": "the score is noise and predicts nothing",
         "removal": "the score is noise and predicts nothing",

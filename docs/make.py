@@ -1,8 +1,8 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README` and `criteria` take seconds,
-`conformance` minutes, `zoo` about half an hour. A generated part stands between two marks; what is around it is written
-by hand.
+`conformance` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A generated part stands between
+two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from pabench.cli.conformance import matrix
 from pabench.cli.plugins import reference
 from pabench.diagnostics.checkup import Checkup, Row, check_up
 from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, examine, names, overlaps
+from pabench.diagnostics.precision import SETTINGS, SPARSITIES, Setting, moved
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
+from pabench.scoring.donor import precision as needed
 from pabench.statistics.precedents import FILE
 from pabench.store.verdict import HEALTHY
 from pabench.suite.specs import ModelSpec
@@ -130,6 +132,49 @@ def _reasons(examinations: Sequence[Examination]) -> str:
     return "\n".join(f"- {check}: {reason}: {', '.join(who)}" for (check, reason), who in sorted(grouped.items()))
 
 
+# --- precision.md -----------------------------------------------------------------------------------------------------
+
+Moved = Mapping[tuple[str, str], list[float] | str]
+"""By criterion and model what float32 moves."""
+
+
+def precision() -> str:
+    """What float32 moves, of all criteria that give masks."""
+    rules = [registry.criterion(name) for name in names() if "@" not in name]
+    found: dict[tuple[str, str], list[float] | str] = {}
+    for setting in SETTINGS:
+        for rule in rules:
+            if setting.confirming and rule.precision != "float32":
+                continue
+            print(rule.name, setting.model, file=sys.stderr)
+            found[rule.name, setting.model] = moved(rule, setting)
+    return moved_table(found)
+
+
+def moved_table(found: Moved) -> str:
+    """A table for each network: a row a criterion, a column a sparsity."""
+    parts = []
+    for setting in SETTINGS:
+        head = ("criterion", "scored in", "rounds", *(f"{sparsity:g}" for sparsity in SPARSITIES))
+        rows = [
+            _moved(registry.criterion(name), setting, there)
+            for (name, model), there in found.items()
+            if model == setting.model
+        ]
+        parts += [f"{setting.model}, {setting.images} a class:", markdown([head, *rows])]
+    return "\n\n".join(parts)
+
+
+def _moved(rule: Any, setting: Setting, found: list[float] | str) -> tuple[str, ...]:
+    rounds = str(min(rule.steps, setting.rounds)) if hasattr(rule, "steps") else ""
+    shares = [found] + [NOTHING] * (len(SPARSITIES) - 1) if isinstance(found, str) else list(map(_share, found))
+    return f"`{rule.name}`", needed(rule), rounds, *shares
+
+
+def _share(moved: float) -> str:
+    return f"{100 * moved:.2g} %" if moved else "0"
+
+
 # --- zoo.md -----------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +222,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "README": readme,
     "criteria": criteria,
     "conformance": conformance,
+    "precision": precision,
     "zoo": zoo,
 }
 

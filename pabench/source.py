@@ -31,7 +31,8 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 def source_digest(cls: type) -> str:
     """Hash of the code that defines a class, part of every key: an edited criterion is another one.
 
-    Docstrings, comments, layout and imports of pabench do not count, and every Python gives the same hash. All else
+    Docstrings, comments, layout, imports of pabench and the `precision` that a class asks for (a key has the type that
+    scores are computed in) do not count, and every Python gives the same hash. All else
     in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
     class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
     """
@@ -148,6 +149,8 @@ def _canonical(value: Any) -> Any:
     """A syntax tree as nested lists. What is empty is left out, since each Python adds fields of its own."""
     if isinstance(value, ast.Constant):
         return ["Constant", type(value.value).__name__, _constant(value.value)]
+    if isinstance(value, ast.ClassDef):
+        value.body = [part for part in value.body if not _is_precision(part)]
     if isinstance(value, ast.JoinedStr):
         return ["JoinedStr", _canonical(_joined(value.values))]
     if isinstance(value, ast.AST):
@@ -167,6 +170,18 @@ def _is_silent(node: Any) -> bool:
     if isinstance(node, ast.Import):
         return all(_is_ours(alias.name) for alias in node.names)
     return isinstance(node, ast.alias) and _is_ours(node.name)
+
+
+def _is_precision(node: ast.stmt) -> bool:
+    """Whether a line of a class body says what scores are computed in (`Criterion.precision`)."""
+    if isinstance(node, ast.Assign):
+        targets, value = node.targets, node.value
+    elif isinstance(node, ast.AnnAssign) and node.value:
+        targets, value = [node.target], node.value
+    else:
+        return False
+    named = [target.id for target in targets if isinstance(target, ast.Name)] == ["precision"]
+    return named and _text(value) in ("float32", "float64")
 
 
 def _is_ours(module: str) -> bool:

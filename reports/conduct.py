@@ -15,6 +15,7 @@ from pabench.store.verdict import DEAD, LAYER_COLLAPSE, tally
 from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import PROTOCOL
 from pabench.suite.digest import canonical
+from pabench.suite.specs import AUTO
 from pabench.words import count, environment_text, plain, tallied
 
 from .answer import BLALOCK, BOTH, OWN, Answer, answer
@@ -193,14 +194,16 @@ def _sources(study: Study) -> Answer:
 
 
 def _precision(study: Study) -> Answer:
-    question = "Is one floating-point precision used for scoring, and one for training?"
+    question = "Is one floating-point precision used for scoring, or what each criterion needs, and one for training?"
     scoring = {plain(x) for x in study.frame["dtype"] if x}
     training = {plain(record.get("environment", {}).get("precision") or "") for record in _records(study)} - {""}
     if not scoring and not training:
         return answer(question, OWN, "no cell has been run", None)
     told = [", ".join(sorted(found)) or "no recorded precision" for found in (scoring, training)]
-    text = f"scoring in {told[0]}, training in {told[1]}"
-    return answer(question, OWN, text, len(scoring) <= 1 and len(training) == 1)
+    needed = all(cell.scoring.asked == AUTO for cell in study.cells.values())
+    each = ", as each criterion needs" if needed and len(scoring) > 1 else ""
+    text = f"scoring in {told[0]}{each}; training in {told[1]}"
+    return answer(question, OWN, text, (needed or len(scoring) <= 1) and len(training) == 1)
 
 
 def _masks(study: Study) -> Answer:

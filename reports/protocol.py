@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 from pabench.report.section import Section
 from pabench.report.study import Shared, Study
+from pabench.suite.specs import labelled
 from pabench.words import plain
 
 SHARED = {
@@ -51,10 +53,22 @@ class Protocol(Section):
             "protocol.html.j2",
             protocols=sorted({plain(cell["protocol"]) for cell in cells}),
             recipes=recipes(cells),
-            dtypes=sorted({plain(cell["scoring"]["dtype"]) for cell in cells}),
+            dtypes=precisions(cells),
             include=sorted({plain(kind) for cell in cells for kind in cell["scoring"].get("include", ())}),
             pairing=pairing(study),
         )
+
+
+def precisions(cells: list[dict[str, Any]]) -> list[str]:
+    """What scores are computed in, with the criteria of each type where the suite leaves it to their need."""
+    scored = [cell for cell in cells if cell["criterion"]]
+    found: dict[str, set[str]] = defaultdict(set)
+    for cell in scored:
+        spec, dtype = cell["criterion"], plain(cell["scoring"]["dtype"])
+        found[dtype].add(plain(labelled(spec["name"], dict(sorted(spec["given"].items())))))
+    if all(cell["scoring"].get("because") for cell in scored):
+        return [f"{dtype} ({', '.join(sorted(names))})" for dtype, names in sorted(found.items())]
+    return sorted(found)
 
 
 def recipes(cells: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -70,7 +70,8 @@ def case() -> Callable[[str], Case]:
             module = plain_models.build(json.loads(str(file["spec_json"])))
             module.load_state_dict({k[3:]: torch.tensor(file[k]) for k in file.files if k.startswith("sd/")})
             names = [str(n) for n in file["prunable"]]
-            return Case(letter, module, torch.tensor(file["x"]), torch.tensor(file["y"]), names)
+            # in float64, which is scored in float64 whatever a criterion needs
+            return Case(letter, module.double(), torch.tensor(file["x"]).double(), torch.tensor(file["y"]), names)
 
     return load
 

@@ -48,6 +48,8 @@ def test_the_hash_of_code_is_the_same_on_every_python():
         (b"import math", b"import math, pabench.plugins"),
         (b"def score(self, ctx, *, among=None):", b"def score(\n        self, ctx, *, among=None\n    ):"),
         (b'"steep"', b"'steep'"),
+        (b"    factor", b'    precision = "float32"\n    factor'),
+        (b"    factor", b'    precision: str = "float64"\n    factor'),
     ],
 )
 def test_words_layout_and_imports_of_pabench_do_not_count(old, new):
@@ -66,6 +68,9 @@ def test_words_layout_and_imports_of_pabench_do_not_count(old, new):
         (b"{w:.{2}f}", b"{w:.{3}f}"),
         (b'"steep"', b'b"steep"'),
         (b"1 << 70", b"True << 70"),
+        (b"import math", b'import math\nprecision = "float32"'),
+        (b"    factor", b'    precision = "float16"\n    factor'),
+        (b"    factor", b'    precisions = "float32"\n    factor'),
     ],
 )
 def test_every_other_edit_is_another_criterion(old, new):

@@ -18,6 +18,12 @@ def _dtype(name: str) -> str:
     return name
 
 
+def _dtype_or_auto(name: str) -> str:
+    if name not in ("auto", "float64", "float32"):
+        raise SuiteError(f"--dtype {name}: expected auto, float64 or float32")
+    return name
+
+
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
@@ -29,6 +35,9 @@ Param = Annotated[list[str] | None, typer.Option("--param", help="Of each -c: st
 Stem = Annotated[str, typer.Option(help="As in a suite: cifar, for small images.")]
 ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="Of timm.create_model: patch_size=4.")]
 Dtype = Annotated[str, typer.Option(help="What scores are computed in: float64 or float32.", callback=_dtype)]
+DtypeOrAuto = Annotated[
+    str, typer.Option("--dtype", help="auto (each criterion's own), float64 or float32.", callback=_dtype_or_auto)
+]
 Include = Annotated[list[str] | None, typer.Option(help="Prunable besides, as in a suite: attention, recurrent.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]

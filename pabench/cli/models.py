@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pabench.cli import arguments
-from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, Include, ModelArg, Param, Plugin, Stem
+from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, DtypeOrAuto, Include, ModelArg, Param, Plugin, Stem
 from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 from pabench.store.verdict import called
@@ -33,7 +33,7 @@ def score(
     stem: Stem = "",
     model_arg: ModelArg = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, images and noise.")] = 0,
-    dtype: Dtype = "float64",
+    dtype: DtypeOrAuto = "auto",
     include: Include = None,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the masks: masks.safetensors.")] = None,

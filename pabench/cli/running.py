@@ -42,13 +42,26 @@ def carry_out(session: Session) -> int:
     survey = session.survey(plan)
     say(_to_do(session, plan))
     with stoppable() as stop:
-        for line in session.check_criteria(plan, into=session.store, stop=stop):
-            say(f"check: {line}")
+        _check(session, plan, stop)
+        settled = session.settled()
+        if settled is not session:  # scores that float32 does not hold: other cells, of which banks may have some
+            session = settled
+            session.begin()
+            if banks:
+                _draw(session, banks, here)
+            plan = session.plan()
+            survey = session.survey(plan)
+            _check(session, plan, stop)
         _watch(session, plan, survey, here, stop)
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
     return _finish(session, plan) or missing
+
+
+def _check(session: Session, plan: tasks.Plan, stop: Stop) -> None:
+    for line in session.check_criteria(plan, into=session.store, stop=stop):
+        say(f"check: {line}")
 
 
 def _watch(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop) -> None:

@@ -69,10 +69,11 @@ def distance(folder: Path, official: Official) -> tuple[float, int]:
         with np.load(folder / f"{letter}__{official.file}.npz") as file:
             results = dict(file)
         batches = _batches(official, results, x, y)
-        scores = score(module, official.criterion, batch=batches, **official.parameters)
+        how = {"batch": batches, "dtype": torch.float64, **official.parameters}
+        scores = score(module, official.criterion, **how)
         error = max(error, _score_error(_flat(scores), official.sign * _named(results, "score64", scores)))
         for sparsity in official.sparsities:
-            masks = prune(module, official.criterion, sparsity=float(sparsity), batch=batches, **official.parameters)
+            masks = prune(module, official.criterion, sparsity=float(sparsity), **how)
             theirs = _named(results, f"mask64_{sparsity}", scores).astype(bool)
             misplaced += _misplaced(_flat(masks), theirs)
     return error, misplaced

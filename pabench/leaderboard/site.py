@@ -161,7 +161,7 @@ def _facts(shown: Comparable) -> list[tuple[str, str]]:
     facts = [("protocol", cell.protocol), ("dataset", f"{cell.dataset.label} ({cell.dataset.name})")]
     facts += [("dataset content", cell.dataset.fingerprint)]
     facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
-    facts += [("model", cell.model.label), ("scores in", cell.scoring.dtype), ("recipe", recipe)]
+    facts += [("model", cell.model.label), ("scores in", cell.scoring.asked), ("recipe", recipe)]
     facts += [("prunable besides", ", ".join(cell.scoring.include))] if cell.scoring.include else []
     seeds = sorted({int(seed) for seed in shown.frame["seed"]})
     facts += [("sparsities", ", ".join(f"{s:g}" for s in shown.sparsities)), ("seeds", ", ".join(map(str, seeds)))]

@@ -32,7 +32,8 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Workload:
-    """`cells` are trained, `dense` baselines are trained once more for reference lines that look at trained weights.
+    """`cells` are trained, `dense` baselines are trained once more for reference lines that look at trained weights,
+    and for each cell that goes on from them.
 
     `measurements` of the `metrics` that only a suite asks for (dear ones) come on top, and the cheap ones of all cells.
     """
@@ -52,7 +53,7 @@ class Workload:
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
         return cls(
             cells=tuple(plan.open),
-            dense=tuple(cell.dense() for cell in prunings if _trains(cell)),
+            dense=tuple(cell.dense() for cell in [*filter(_trains, prunings), *filter(_resumes, plan.open)]),
             scorings=sum(cell.ablation != "shuffle" for cell in prunings),
             measurements=len(dear),
             metrics=tuple(sorted(set(dear))),
@@ -100,6 +101,14 @@ def _trains(cell: Cell) -> bool:
     if cell.criterion is None or not cell.criterion.trains or cell.ablation == "shuffle":
         return False
     return not (cell.ablation in IN_BATCH and not cell.criterion.args.get("examples_per_class"))
+
+
+def _resumes(cell: Cell) -> bool:
+    """Whether its training goes on from the trained weights of the dense network, which is trained for it again."""
+    if cell.criterion is None or not cell.criterion.trains or cell.ablation == "reinit":
+        return False
+    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+    return rule.resumes_at() is not None
 
 
 def _kind(cell: Cell) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ class Session:
         device = pick_device(options.device)
         plugins = _load_plugins(path, suite, options)
         resolver = Resolver(device)
-        everything = list(grid.cells(suite, resolver))
+        store = _store(options, path)
+        everything = [check.settled([store], cell) for cell in grid.cells(suite, resolver)]
         chosen = grid.select(everything, options.only) if options.only else everything
         asked = {cell.dataset.label for cell in chosen}
         return cls(
@@ -113,7 +114,7 @@ class Session:
 
     @property
     def store(self) -> Store:
-        return Store(self.options.output or Path("results") / self.path.stem)
+        return _store(self.options, self.path)
 
     @property
     def workers(self) -> int:
@@ -145,6 +146,14 @@ class Session:
     def survey(self, plan: tasks.Plan) -> Survey:
         """The measurements that the cells of a plan lack."""
         return Survey.of(self.store, plan, self.metrics, **self._how)
+
+    def settled(self) -> Session:
+        """The same with float64 for the cells whose scores float32 does not hold, as the check found since; itself
+        where there are none."""
+        cells, chosen = ([check.settled([self.store], cell) for cell in some] for some in (self.cells, self.chosen))
+        if all(cell is made for cell, made in zip(self.cells, cells, strict=True)):
+            return self
+        return replace(self, cells=cells, chosen=chosen)
 
     @property
     def _how(self) -> dict[str, Any]:
@@ -205,6 +214,10 @@ class Session:
                 f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "
                 "choose another folder with -o, or go on with --allow-env-drift, which the report will show"
             )
+
+
+def _store(options: Options, path: Path) -> Store:
+    return Store(options.output or Path("results") / path.stem)
 
 
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:

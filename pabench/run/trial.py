@@ -19,11 +19,12 @@ from pabench.run.resolve import Resolver
 from pabench.scoring.context import Batch
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.donor import precision
 from pabench.scoring.masks import Masks
 from pabench.scoring.receipt import Pruned
 from pabench.suite.cell import Cell
 from pabench.suite.entries import DatasetEntry
-from pabench.suite.specs import ModelSpec, Recipe, Scoring
+from pabench.suite.specs import AUTO, ModelSpec, Recipe, Scoring
 from pabench.training.block import Block
 from pabench.training.prune import scored
 
@@ -81,7 +82,8 @@ class Trial(Block):
         """Masks with their receipt and seconds, and the peak memory of making them in bytes."""
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
-        cell = replace(self.cell, sparsity=sparsity, scoring=replace(self.cell.scoring, dtype=dtype))
+        needed = precision(rule) if dtype == AUTO else dtype
+        cell = replace(self.cell, sparsity=sparsity, scoring=replace(self.cell.scoring, dtype=needed))
         ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
         return pruned, int(cost["scoring_peak_bytes"])
 

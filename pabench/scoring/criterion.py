@@ -17,6 +17,8 @@ from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.selection import Schedule, Selection, kept_count, round_densities, select
 
+Precision = Literal["float32", "float64"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion(ABC):
@@ -35,6 +37,8 @@ class Criterion(ABC):
     """Whether it looks at `ctx.trained()`: a study trains the dense network first, once for all sparsities."""
     reference_line: ClassVar[str] = ""
     """Why reports show it beside the criteria without ranking it; "" for a criterion that prunes at initialization."""
+    precision: ClassVar[Precision] = "float64"
+    """What scores are computed in where nobody says: float32 where it gives float64's masks (`docs/conformance.md`)."""
     laws: ClassVar[tuple[str, ...]] = ()
     """What `pabench conformance` checks besides what holds for all: `homogeneous` (scores of c L are those of L times a
     constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
@@ -59,6 +63,14 @@ class Criterion(ABC):
     def dense_epochs(self) -> int:
         """Epochs that the network trains unpruned before the masks take hold; 0 for pruning at initialization."""
         return 0
+
+    def resumes_at(self) -> int | None:
+        """The epoch of the recipe with which the trained network goes on under its masks, of a criterion that `trains`.
+
+        Learning rate and data order are those of that epoch, the weights are the trained ones. None: training begins
+        with the initial weights.
+        """
+        return None
 
     def declines(self, ctx: ScoreContext) -> str:
         """Why the criterion is undefined on this network ("" where it is not); the cell is stored as skipped."""

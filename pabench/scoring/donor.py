@@ -13,7 +13,7 @@ from pabench.networks.network import Tensors
 from pabench.parameters import ParameterError
 from pabench.scoring.allocation import AS
 from pabench.scoring.control import Control
-from pabench.scoring.criterion import Criterion
+from pabench.scoring.criterion import Criterion, Precision
 from pabench.source import file_digest, source_digest
 
 
@@ -48,13 +48,27 @@ def donor_identity(rule: Criterion) -> dict[str, Any]:
     return {"name": found.name, **_identity(found)} if found else {}
 
 
+def precision(rule: Criterion) -> Precision:
+    """What a rule and its donor are scored in where nobody says: float32 where it does for both.
+
+    Rounds add up what float32 moves: with more of them than its class has a criterion is scored in float64.
+    """
+    both = (rule, donor(rule) or rule)
+    return "float32" if all(map(_does_with_float32, both)) else "float64"
+
+
+def _does_with_float32(rule: Criterion) -> bool:
+    return rule.precision == "float32" and getattr(rule, "steps", 1) <= getattr(type(rule), "steps", 1)
+
+
 def nature(rule: Criterion) -> dict[str, Any]:
-    """What a `CriterionSpec` says of a rule: its identity, and `trains`, `reference_line` and `donor` of both."""
+    """What a `CriterionSpec` says of a rule: identity, `donor`, and `trains`, `reference_line`, `precision` of both."""
     both = [found for found in (rule, donor(rule)) if found is not None]
     return {
         **_identity(rule),
         "trains": any(found.trains for found in both),
         "reference_line": next((found.reference_line for found in both if found.reference_line), ""),
+        "precision": precision(rule),
         "donor": donor_identity(rule),
     }
 

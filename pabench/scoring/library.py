@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pabench import registry
-from pabench.errors import SuiteError
+from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.scoring import degenerate, dense
 from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
 from pabench.scoring.context import Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
-from pabench.scoring.donor import donor_layers
+from pabench.scoring.donor import donor_layers, precision
 from pabench.scoring.masks import Masks
 from pabench.scoring.pruning import context, prune_all, refuse
 from pabench.scoring.receipt import Pruned
+
+T = TypeVar("T")
 
 
 def score(
@@ -29,7 +31,7 @@ def score(
     batch: Batches | None = None,
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = None,
     trained: Mapping[str, Tensor] | None = None,
     include: Sequence[str] = (),
     strict: bool = False,
@@ -39,10 +41,11 @@ def score(
 
     `batch` is (x, y) or a list of them, x float (N, C, H, W), y int64 (N,); the loss is the sum of the batches' means.
     Data-free criteria take the shape of their input from it, from `input_shape` (C, H, W) or from the model.
-    Scores are float64 unless `dtype` says float32; the model, its buffers, modes and gradients and the global random
-    state stay as they are. What the network draws of its own comes from `seed`. `trained` is the `state_dict()` of the
-    model after training, for a criterion that looks at trained weights. `include` adds weights of `attention`
-    (`nn.MultiheadAttention`) and `recurrent` layers to those of convolutions and linear layers.
+    Scores are float32 where that gives float64's masks (`Criterion.precision`) and holds the scores, else float64,
+    unless `dtype` says which; a float64 model is scored in float64. The model, its buffers, modes and gradients and the
+    global random state stay as they are. What the network draws of its own comes from `seed`. `trained` is the
+    `state_dict()` of the model after training, for a criterion that looks at trained weights. `include` adds weights of
+    `attention` (`nn.MultiheadAttention`) and `recurrent` layers to those of convolutions and linear layers.
 
     DenseWarning: much of the network stays dense. DegenerateWarning: most scores are 0, or some are infinite; with
     `strict` it is a SuiteError. SuiteError: unknown criterion or parameter, a batch that does not fit, a network that
@@ -52,15 +55,21 @@ def score(
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
     batches = as_batches(batch)
-    network = Network(model, bn=rule.bn, dtype=dtype, include=include)
-    if rule.examples_per_class:
-        refuse_misfit(network, model, batches, seed)
-    shape, sources = shape_of_input(model, batches, input_shape), _sources(network, trained)
-    with told(model, batches, rule), scoring_mode(network.device, seed):
-        ctx = context(network, rule, batches, seed=seed, input_shape=shape, sources=sources)
-        refuse(rule, ctx)
-        scores = checked(rule.score(ctx), ctx.weights, rule.name)
-    degenerate.tell(degenerate.of_scores(scores), rule.name, network, strict=strict)
+    shape = shape_of_input(model, batches, input_shape)
+
+    def scored(dtype: torch.dtype) -> tuple[Network, Tensors, list[str]]:
+        network = Network(model, bn=rule.bn, dtype=dtype, include=include)
+        if rule.examples_per_class:
+            refuse_misfit(network, model, batches, seed)
+        with told(model, batches, rule), scoring_mode(network.device, seed):
+            sources = _sources(network, trained)
+            ctx = context(network, rule, batches, seed=seed, input_shape=shape, sources=sources)
+            refuse(rule, ctx)
+            scores = checked(rule.score(ctx), ctx.weights, rule.name)
+        return network, scores, degenerate.of_scores(scores)
+
+    network, scores, found = _needed(rule, dtype, scored)
+    degenerate.tell(found, rule.name, network, strict=strict)
     dense.warn(network.name, dense.told(network), sum(s.numel() for s in scores.values()), include)
     return scores
 
@@ -73,7 +82,7 @@ def prune(
     batch: Batches | None = None,
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = None,
     trained: Mapping[str, Tensor] | None = None,
     include: Sequence[str] = (),
     strict: bool = False,
@@ -91,7 +100,7 @@ def prune(
     batches = as_batches(batch)
     shape = shape_of_input(model, batches, input_shape)
 
-    def pruned_by(rule: Criterion, density: float, **more: Any) -> tuple[Network, Pruned]:
+    def pruned_by(rule: Criterion, density: float, dtype: torch.dtype, **more: Any) -> tuple[Network, Pruned]:
         network = Network(model, bn=rule.bn, dtype=dtype, include=include)
         if rule.examples_per_class:
             refuse_misfit(network, model, batches, seed)
@@ -100,12 +109,34 @@ def prune(
             found = prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)
         return network, found[0]
 
-    layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density)[1].masks)
-    network, pruned = pruned_by(rule, 1 - sparsity, layers=layers)
-    degenerate.tell(degenerate.of_flags(pruned.flags), rule.name, network, strict=strict)
+    def pruned_in(dtype: torch.dtype) -> tuple[Network, Pruned, list[str]]:
+        layers = donor_layers(rule, lambda donor, density: pruned_by(donor, density, dtype)[1].masks)
+        network, pruned = pruned_by(rule, 1 - sparsity, dtype, layers=layers)
+        return network, pruned, degenerate.of_flags(pruned.flags)
+
+    network, pruned, found = _needed(rule, dtype, pruned_in)
+    degenerate.tell(found, rule.name, network, strict=strict)
     dense.warn(network.name, pruned.receipt["dense"], pruned.receipt["total"], include)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
+
+
+def _needed(
+    rule: Criterion, dtype: torch.dtype | None, scored: Callable[[torch.dtype], tuple[Network, T, list[str]]]
+) -> tuple[Network, T, list[str]]:
+    """What `scored` gives in the type that was asked for, or that the criterion needs, with what makes it mean little.
+
+    Where nobody asked and float32 gives such a ranking, or none, it is made again in float64.
+    """
+    own = getattr(torch, precision(rule)) if dtype is None else dtype
+    if dtype is not None or own == torch.float64:
+        return scored(own)
+    try:
+        made = scored(own)
+    except PluginError:  # scores that are no number
+        return scored(torch.float64)
+    network, _, found = made
+    return scored(torch.float64) if found and network.dtype != torch.float64 else made
 
 
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:

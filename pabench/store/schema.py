@@ -85,6 +85,9 @@ class Receipt(Part):
     non_finite_scores: Count = 0
     rounds: Count = 1
     dense_epochs: Count = 0
+    total_epochs: Count = 0
+    resumes_at: Count | None = None
+    trained_weights: Sha256 | None = None
     scores: dict[str, Finite] = {}
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None

@@ -81,7 +81,7 @@ class Cell:
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        data = {**asdict(self), "scoring": self.scoring.identity()}
+        data = {**asdict(self), "scoring": self.scoring.to_json()}
         return data if self.ablation else {k: v for k, v in data.items() if k != "ablation"}
 
     @classmethod
@@ -128,7 +128,7 @@ def facts(cell: Cell) -> dict[str, Any]:
         "model": cell.model.identity(),
         "criterion": cell.criterion.identity() if cell.criterion else {},
         "recipe": cell.recipe.identity(),
-        "scoring": cell.scoring.identity(),
+        "scoring": {**cell.scoring.identity(), "dtype": cell.scoring.asked},  # what a study is, and not each criterion
     }
     found: dict[str, Any] = {"protocol": cell.protocol}
     for part, identity in parts.items():

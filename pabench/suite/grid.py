@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from pabench.parameters import ParameterError
 from pabench.suite.cell import DENSE, Cell
 from pabench.suite.digest import digest
 from pabench.suite.entries import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
-from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, Scoring, ordered
+from pabench.suite.specs import AUTO, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, Scoring, ordered
 from pabench.suite.suite import Suite
 
 
@@ -115,14 +116,22 @@ def _expanded(
     suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
 ) -> Iterator[Cell]:
     asked = suite.scoring
-    scoring = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=tuple(sorted(asked.include)))
+    stated = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=tuple(sorted(asked.include)))
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
     dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
     variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]
     for seed in suite.seed_values:
         for dataset, recipe, models in networks:
             for model, (ablation, (criterion, sparsity)) in product(models, variants):
+                scoring = _needed(stated, criterion) if asked.dtype == AUTO else stated
                 yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
+
+
+def _needed(scoring: Scoring, criterion: CriterionSpec | None) -> Scoring:
+    """With the type that a criterion is scored in where the suite leaves it open, and who says so."""
+    if criterion is None:
+        return replace(scoring, dtype="float64", because="dense")
+    return replace(scoring, dtype=criterion.precision, because="criterion")
 
 
 def _resolved(entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:

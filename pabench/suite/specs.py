@@ -61,7 +61,7 @@ class CriterionSpec:
     says and of the bytes that it stands in: `pabench.source`), `trains` (its masks depend on the recipe) and
     `reference_line` (why reports show it beside the criteria and do not rank it; "" for a criterion). `donor` is
     the same of the criterion whose layer densities it takes over (`allocation: as:NAME`); empty, and no part of the
-    key, where it takes none.
+    key, where it takes none. `precision` is what it is scored in where a suite leaves that open.
     """
 
     name: str
@@ -72,6 +72,7 @@ class CriterionSpec:
     sha256: str = ""
     trains: bool = False
     reference_line: str = ""
+    precision: str = "float64"
     donor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -129,10 +130,17 @@ class Recipe:
         return {**vars(self), "augment": vars(self.augment)}
 
 
+AUTO = "auto"
+"""Each criterion is scored in the type that it needs."""
+
+
 @dataclass(frozen=True)
 class Scoring:
     """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse).
 
+    `because` says who chose the type: "" the suite; `criterion`: it leaves the choice open, and the need of the
+    criterion decides; `network`: float32 does for the criterion, and the check found that it does not hold its scores
+    on this network; `dense`: nothing is scored. It is in no hash.
     `include` names in alphabetical order what is prunable besides convolutions and linear layers (attention,
     recurrent). Where it is empty it is in no hash and in no record.
     """
@@ -140,6 +148,12 @@ class Scoring:
     dtype: str = "float64"
     degenerate: str = "mark"
     include: tuple[str, ...] = ()
+    because: str = ""
+
+    @property
+    def asked(self) -> str:
+        """What the suite says of the type: one that every cell has, whatever each criterion needs."""
+        return AUTO if self.because else self.dtype
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -148,6 +162,9 @@ class Scoring:
 
     def identity(self) -> dict[str, Any]:
         return {**self.scores, "degenerate": self.degenerate}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.identity(), **({"because": self.because} if self.because else {})}
 
 
 def labelled(name: str, args: Mapping[str, Any]) -> str:

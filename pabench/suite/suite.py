@@ -66,8 +66,8 @@ class ScoringEntry(BaseModel):
 
     model_config = STRICT
 
-    dtype: Literal["float64", "float32"] = Field(
-        default="float64", description="float32 halves memory, and masks depend on it"
+    dtype: Literal["auto", "float64", "float32"] = Field(
+        default="auto", description="auto: float32 where it gives the masks of float64, by criterion and network"
     )
     degenerate: Literal["mark", "refuse"] = Field(
         default="mark", description="mark: train and flag; refuse: skip the cell"

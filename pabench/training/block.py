@@ -73,7 +73,13 @@ class Block:
         return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
 
     def fit(
-        self, module: nn.Module, masks: Tensors, *, dense_epochs: int = 0, report: Report = lambda event: None
+        self,
+        module: nn.Module,
+        masks: Tensors,
+        *,
+        dense_epochs: int = 0,
+        first_epoch: int = 0,
+        report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
         seed = self.cell.seed_for
@@ -87,6 +93,7 @@ class Block:
             order_seed=seed("order"),
             augment_seed=seed("augmentation"),
             dense_epochs=dense_epochs,
+            first_epoch=first_epoch,
             report=report,
         )
 

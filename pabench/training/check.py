@@ -6,7 +6,7 @@ Findings are kept in the store under `Cell.check_key`, and a resumed study does 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +57,12 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         device=device,
         include=cell.scoring.include,
     )
-    ill = patient.examined(Treatment(cell.criterion.name, cell.criterion.given, cell.model))
+    as_it_is = Treatment(cell.criterion.name, cell.criterion.given, cell.model)
+    ill = patient.examined(as_it_is)
+    if cell.scoring.because == "criterion" and cell.scoring.dtype == "float32" and ill.finding.verdict != HEALTHY:
+        precise = patient.examined(replace(as_it_is, dtype="float64")).finding
+        if ill.finding.worse_than(precise):  # its cells are scored in float64, and checked as such
+            return {"finding": ill.finding.to_json(), "remedy": None, "after": precise.to_json(), "needs": "float64"}
     if ill.finding.reason and not ill.finding.declined:
         # An error and no verdict of the criterion's own: kept as failed, it is looked at again after a repair.
         return {"status": "failed", "message": ill.finding.reason}
@@ -77,6 +82,20 @@ def _few(block: Block, rule: Criterion, images: int) -> list[Batch]:
     return [(x[::every], y[::every]) for x, y in batches]
 
 
+def settled(stores: Sequence[Store], cell: Cell) -> Cell:
+    """The cell in float64 where its suite leaves the type open and the check found that float32 does not do."""
+    if cell.scoring.because != "criterion" or cell.scoring.dtype != "float32":
+        return cell
+    found = _found(stores, cell)
+    if found is None or not found.get("needs"):
+        return cell
+    return replace(cell, scoring=replace(cell.scoring, dtype=found["needs"], because="network"))
+
+
+def _found(stores: Sequence[Store], cell: Cell) -> dict[str, Any] | None:
+    return next(filter(None, (store.get("checks", cell.check_key) for store in stores)), None)
+
+
 # --- In words ---------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +106,7 @@ def lines(stores: Iterable[Store], cells: Iterable[Cell]) -> Iterator[str]:
         if cell.criterion is None or cell.check_key in told:
             continue
         told.add(cell.check_key)
-        found = next(filter(None, (store.get("checks", cell.check_key) for store in stores)), None)
+        found = _found(stores, cell)
         if found is not None and (line := _line(cell, found)):
             yield f"{checked_title(cell)}: {line}"
 
@@ -98,6 +117,8 @@ def _line(cell: Cell, found: Mapping[str, Any]) -> str:
     finding = Finding.from_json(found["finding"])
     if finding.verdict == HEALTHY:
         return ""
+    if found.get("needs"):
+        return f"scored in {found['needs']}, as of float32's scores {finding.detail}"
     end = remedy_of(found)
     if finding.verdict == DEGENERATE and cell.scoring.degenerate == "refuse":
         end += "; its cells are skipped (scoring.degenerate: refuse)"

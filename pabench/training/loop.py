@@ -61,12 +61,14 @@ def train(
     order_seed: int,
     augment_seed: int,
     dense_epochs: int = 0,
+    first_epoch: int = 0,
     report: Report = lambda event: None,
 ) -> dict[str, list[float]]:
     """Train `model` in place; its pruned weights are 0 before the first step and exactly 0 after every one.
 
     With `dense_epochs` the masks take hold after so many epochs. Until then it is the training of the dense network, of
     which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
+    It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
     same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
     """
@@ -80,12 +82,12 @@ def train(
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
     optimizer = build_optimizer(model, recipe, device)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, step / steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
-    for epoch in range(recipe.epochs):
+    for epoch in range(first_epoch, recipe.epochs):
         masked = pruned if epoch >= dense_epochs else []
-        if masked and epoch == dense_epochs:
+        if masked and epoch == max(first_epoch, dense_epochs):
             zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
         batches = loader(
             split,

@@ -31,7 +31,7 @@ from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.loop import Report
-from pabench.training.reference import replacement, trained_weights
+from pabench.training.reference import budget, replacement, trained, weights_of
 from pabench.training.stage import failure, load_plugins, rebuild, without_weights
 
 OF_WEIGHTS = ("gradient_norm",)
@@ -118,9 +118,11 @@ class _Setting:
         self.block, self.rule, self.training = block, rule, Meter(block.device)
         self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
         self.sources = Sources(redraw=redraw)
+        self.budget: dict[str, Any] = {}
         if rule.trains:
             with self.training:
-                weights = trained_weights(block, rule, self.network, report)
+                dense = trained(block, rule, report)
+            weights, self.budget = weights_of(dense, self.network), budget(rule, block.cell.recipe.epochs, dense)
             self.sources = replace(self.sources, trained=lambda: dict(weights))
 
     def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
@@ -164,6 +166,7 @@ def scored(
             results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert")
         peak = max(meter.peak_bytes for meter in [*trainings, scoring])
         for result in results:
+            result.receipt.update(own.budget)
             # each cell is charged the whole training and scoring, as if it were alone
             seconds = sum(meter.seconds for meter in trainings) + result.seconds
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
@@ -172,15 +175,13 @@ def scored(
 
 
 def _given(block: Block, rule: Criterion) -> dict[str, Any]:
-    """What a receipt says of the images and of the training that a criterion was given."""
+    """What a receipt says of the images that a criterion was given."""
     found: dict[str, Any] = {}
     if images := rule.examples_per_class * rule.batch_count():
         found["batch"] = block.batch_digest(images)
     giver = donor(rule)
     if giver and giver.examples_per_class:
         found["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())
-    if rule.trains:
-        found["dense_epochs"] = rule.dense_epochs()
     return found
 
 

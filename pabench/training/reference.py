@@ -2,43 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
+from pabench.errors import DataError
+from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, prunable_weights
 from pabench.networks.size import parameters
 from pabench.networks.width import narrowed
 from pabench.scoring.control import Control, Original
 from pabench.scoring.criterion import Criterion
-from pabench.scoring.pruning import SkippedError
+from pabench.scoring.pruning import InapplicableError, SkippedError
 from pabench.source import source_digest
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.loop import Report
 
 
-def trained_weights(block: Block, rule: Criterion, network: Network, report: Report) -> Tensors:
-    """Prunable weights of the block's dense network after its training, in the dtype and on the device of `network`.
+def trained(block: Block, rule: Criterion, report: Report) -> nn.Module:
+    """The block's dense network after its training. SkippedError: the criterion leaves no epoch to train with masks.
 
     The training is that of the dense baseline: same weights, order, augmentation and random draws, so on equal hardware
-    and threads the result is equal to the bit. SkippedError where the criterion leaves no epoch to train with masks.
+    and threads the result is equal to the bit.
     """
     epochs = block.cell.recipe.epochs
-    if rule.dense_epochs() >= epochs:
+    if (begin := rewound_to(rule)) >= epochs:
         raise SkippedError(
-            f"{rule.name} declines this recipe: {rule.dense_epochs()} epochs unpruned leave none of {epochs} to retrain"
+            f"{rule.name} declines this recipe: {begin} epochs unpruned leave none of {epochs} to retrain"
         )
-    report({"stage": "training the dense network"})
-    module = block.network()
-    block.fit(module, {}, report=report)
+    return _dense(block, report)
+
+
+def weights_of(module: nn.Module, network: Network) -> Tensors:
+    """Prunable weights of a trained network, in the dtype and on the device of the `network` that is scored."""
     return {
         n: w.detach().to(device=network.device, dtype=network.dtype).contiguous()
         for n, w in module.named_parameters()
         if n in network.weights
     }
+
+
+def rewound_to(rule: Criterion) -> int:
+    """The epoch of the recipe that the masked training of a line begins with."""
+    resumed = rule.resumes_at()
+    return rule.dense_epochs() if resumed is None else resumed
+
+
+def budget(rule: Criterion, epochs: int, module: nn.Module) -> dict[str, Any]:
+    """What the receipt of a line says of its training by a recipe of so many `epochs`; `module` is the trained network.
+
+    `total_epochs` are those of the dense network that it is pruned by and those with masks: what it takes altogether.
+    """
+    begin, resumed = rewound_to(rule), rule.resumes_at()
+    found: dict[str, Any] = {"dense_epochs": rule.dense_epochs(), "total_epochs": epochs + epochs - begin}
+    return found if resumed is None else {**found, "resumes_at": resumed, "trained_weights": weights_digest(module)}
+
+
+def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
+    """The trained network that the mask of a receipt is of: trained once more, as it was for its pruning.
+
+    DataError: it comes out otherwise here, and the mask is not of its weights. InapplicableError: the cell's weights
+    are drawn anew, and trained ones go on.
+    """
+    if block.cell.ablation == "reinit":
+        raise InapplicableError(
+            f"{made['criterion']} goes on from trained weights: there are no initial ones to draw anew"
+        )
+    module = _dense(block, report)
+    if weights_digest(module) != made["trained_weights"]:
+        raise DataError(
+            "the trained network is another than the one that was pruned: another machine, another number of threads "
+            "or kernels that do not repeat themselves; --retry failed prunes it anew"
+        )
+    return module
+
+
+def _dense(block: Block, report: Report) -> nn.Module:
+    report({"stage": "training the dense network"})
+    module = block.network()
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
+        block.fit(module, {}, report=report)
+    return module
 
 
 def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from pabench.training.block import Block
 from pabench.training.environment import environment
 from pabench.training.loop import Report, evaluate
 from pabench.training.prune import inherited, refuse_foreign
+from pabench.training.reference import resumed
 from pabench.training.stage import failure, load_plugins, without_weights
 
 
@@ -82,8 +83,13 @@ def _trained(
         made_on = {**pairing, "weights": weights_digest(block.network(cell.seed_for("weights")))}
         receipt = inherited(receipt)
     refuse_foreign(store, cell, receipt, made_on)
+    first = made.get("resumes_at")
+    if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
+        module = resumed(block, made, report)
     with Meter(device) as training:
-        curve = block.fit(module, masks, dense_epochs=made.get("dense_epochs", 0), report=report)
+        curve = block.fit(
+            module, masks, dense_epochs=made.get("dense_epochs", 0), first_epoch=first or 0, report=report
+        )
     test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)

@@ -24,7 +24,7 @@ def test_score_tells_densities_zeros_and_cost_and_saves_the_masks(tmp_path):
         ["fc2.weight", "100x300"],
         ["fc.weight", "10x100"],
     ]
-    assert lines[4] == "snip on lenet_300_100, digits at 3x32x32, float64, seed 0"
+    assert lines[4] == "snip on lenet_300_100, digits at 3x32x32, float32, seed 0"
     assert lines[5] == "kept 190,520 of 952,600 weights, sparsity 80 %"
     assert lines[8].startswith("scored in ")
     masks = Masks.load(tmp_path / "m.safetensors")
@@ -65,7 +65,7 @@ def test_score_passes_parameters_to_criterion_and_model():
         (["-c", "snip", "--param", "steps"], "--param steps: expected KEY=VALUE, as in --param steps=10"),
         (["-c", "snip", "--sparsity", "1"], "--sparsity 1: not in [0, 1); 0.9 removes 90 % of the weights"),
         ([], "name one criterion, as in -c grasp; --time times several, or all of them"),
-        (["-c", "snip", "--dtype", "half"], "--dtype half: expected float64 or float32"),
+        (["-c", "snip", "--dtype", "half"], "--dtype half: expected auto, float64 or float32"),
         (
             ["-c", "small_dense"],
             "small_dense is no scoring at initialization (no pruning: a narrower dense network): run it in a suite",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
-from pabench_criteria.ntk_sap import batch_statistics, influence
+from pabench_criteria import ntk_sap
+from pabench_criteria.ntk_sap import NtkSap, batch_statistics, influence
 from torch import nn
 
 import pabench
 from pabench import registry
 from pabench.networks.network import Network
 from pabench.scoring.context import Sources
-from pabench.scoring.pruning import prune_all
+from pabench.scoring.pruning import context, prune_all
 
 
 def test_measures_a_linear_network_by_hand():
@@ -77,7 +80,7 @@ def test_predicts_the_change_of_the_distance_when_a_connection_weakens(case):
 def test_scores_are_those_of_the_inputs_weights_and_directions_of_the_round(case):
     """Weight-agnostic: the network's own weights only tell the distribution; another seed is another draw."""
     module = case("a").module
-    options = {"steps": 1, "inputs": 8, "input_shape": (1, 8, 8)}
+    options = {"steps": 1, "inputs_per_class": 1, "input_shape": (1, 8, 8)}
 
     first = pabench.score(module, "ntk_sap", seed=0, **options)["fc1.weight"]
     again = pabench.score(module, "ntk_sap", seed=0, **options)["fc1.weight"]
@@ -90,7 +93,7 @@ def test_scores_are_those_of_the_inputs_weights_and_directions_of_the_round(case
 def test_probes_are_summed_before_the_absolute_value(case):
     """One of two probes is the single probe of the same seed: the second is another draw, and signs may cancel."""
     module = case("a").module
-    options = {"steps": 1, "inputs": 8, "input_shape": (1, 8, 8)}
+    options = {"steps": 1, "inputs_per_class": 1, "input_shape": (1, 8, 8)}
 
     one = pabench.score(module, "ntk_sap", **options)["fc1.weight"]
     two = pabench.score(module, "ntk_sap", probes=2, **options)["fc1.weight"]
@@ -107,16 +110,36 @@ def test_weights_are_drawn_again_for_every_probe_of_every_round(case):
         drawn.append(seed)
         return {**network.rest, **network.weights}
 
-    rule = registry.criterion("ntk_sap", {"steps": 3, "probes": 2, "inputs": 4})
+    rule = registry.criterion("ntk_sap", {"steps": 3, "probes": 2, "inputs_per_class": 1})
     prune_all(network, rule, [0.5], batches=(), seed=0, input_shape=(1, 8, 8), sources=Sources(redraw=redraw))
 
     assert len(set(drawn)) == 6
 
 
+def drawn_for(classes, **parameters):
+    """What a round draws on a linear network of so many outputs: the sizes of its batches, and how many of w differ."""
+    network = Network(nn.Linear(3, classes))
+    rule = registry.criterion("ntk_sap", parameters)
+    ctx = context(network, rule, (), seed=0, input_shape=(3,))
+    draws = list(rule._draws(ctx))
+    return [len(z) for _, z, _ in draws], len({tuple(w["weight"].flatten().tolist()) for w, _, _ in draws})
+
+
+def test_ten_inputs_a_class_come_in_batches_of_256_with_weights_of_their_own():
+    """10 classes: one batch of 100. 100 classes: 1,000 inputs, 256 + 256 + 256 + 232, as the authors' loader gives."""
+    assert drawn_for(10) == ([100], 1)
+    assert drawn_for(100) == ([256, 256, 256, 232], 4)
+    assert drawn_for(100, probes=2, inputs_per_class=3) == ([256, 44, 256, 44], 4)
+
+
+def test_examples_hold():
+    assert doctest.testmod(ntk_sap).failed == 0
+
+
 def test_a_pruned_weight_never_returns(case):
     """Rounds are nested: the mask at 75 % after one of two linear rounds contains the final one."""
     module = case("a").module
-    options = {"inputs": 8, "schedule": "linear", "input_shape": (1, 8, 8)}
+    options = {"inputs_per_class": 1, "schedule": "linear", "input_shape": (1, 8, 8)}
 
     first = pabench.prune(module, "ntk_sap", sparsity=0.25, steps=1, **options)
     both = pabench.prune(module, "ntk_sap", sparsity=0.5, steps=2, **options)
@@ -147,6 +170,33 @@ def test_scores_and_masks_equal_the_official_ones(case, letter):
 
     scores = torch.cat([g.abs().flatten() for g in found.values()])
     assert np.abs(scores.numpy() - official).max() < 1e-6 * np.abs(official).max()
+    for sparsity in ("0.5", "0.9", "0.98", "0.999"):
+        kept = reference.flat(file, f"mask64_{sparsity}").astype(bool)
+        assert set(scores.topk(int(kept.sum())).indices.tolist()) == set(np.flatnonzero(kept))
+
+
+@pytest.mark.parametrize("letter", ["a", "c"])
+def test_two_batches_with_weights_of_their_own_add_up_as_the_official_ones(case, letter, monkeypatch):
+    """Derivatives are added over batches, signs included, and the absolute value comes last."""
+    reference = case(letter)
+    file = reference.official("ntksap_batches")
+    official = reference.flat(file, "score64")
+    network = Network(reference.module)
+
+    def tensors(what, number):
+        return {n: torch.tensor(file[f"{what}/{number}/{n}"]).double() for n in network.weights}
+
+    draws = [
+        ({**network.rest, **tensors("w", i)}, torch.tensor(file[f"Z/{i}"]).double(), tensors("dtheta", i))
+        for i in (0, 1)
+    ]
+    monkeypatch.setattr(NtkSap, "_draws", lambda rule, ctx: iter(draws))
+    rule = NtkSap()
+
+    found = rule.score(context(network, rule, (), seed=0, input_shape=draws[0][1].shape[1:]))
+
+    scores = torch.cat([found[n].flatten() for n in reference.names])
+    assert np.abs(scores.numpy() - official).max() < 1e-6 * official.max()
     for sparsity in ("0.5", "0.9", "0.98", "0.999"):
         kept = reference.flat(file, f"mask64_{sparsity}").astype(bool)
         assert set(scores.topk(int(kept.sum())).indices.tolist()) == set(np.flatnonzero(kept))

@@ -12,7 +12,7 @@ import pabench
 
 QUICK = {
     "prospr": {},
-    "ntk_sap": {"steps": 3, "inputs": 8},
+    "ntk_sap": {"steps": 3, "inputs_per_class": 1},
     "phew": {},
     "px": {"steps": 3},
     "npb": {},

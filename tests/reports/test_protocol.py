@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pabench_reports.protocol import pairing
+from pabench_reports.protocol import pairing, precisions
 
 from pabench.report import frame
-from pabench.suite.specs import CriterionSpec
+from pabench.suite.specs import CriterionSpec, Scoring
 
 from ..synthetic import CRITERIA, battery, cells, manifest, record, study_of
 
@@ -21,6 +21,20 @@ def test_pairing_compares_each_ablation_with_its_like():
     assert found["scoring batch"].unit == (
         "groups of cells that ask for as many images (random_labels, shuffled_pixels apart)"
     )
+
+
+def test_types_of_scores_are_told_with_their_criteria_where_each_has_its_own():
+    """A suite that states the type names no criterion: it is that of all."""
+    dense, *_ = cells(seeds=1)
+    snip, grasp = (replace(dense, criterion=CRITERIA[name], sparsity=0.9) for name in ("snip", "grasp"))
+    own = [
+        replace(dense, scoring=Scoring(because="dense")),
+        replace(snip, scoring=Scoring("float32", because="criterion")),
+        replace(grasp, scoring=Scoring("float64", because="network")),
+    ]
+
+    assert precisions([cell.to_json() for cell in own]) == ["float32 (snip)", "float64 (grasp)"]
+    assert precisions([cell.to_json() for cell in (dense, snip, grasp)]) == ["float64"]
 
 
 def test_a_weight_that_should_be_shared_and_is_not_is_counted():

@@ -70,6 +70,14 @@ def test_a_suite_is_counted_cell_by_cell(tmp_path):
     assert not list(tmp_path.glob("results*"))
 
 
+def test_dense_trainings_that_a_line_repeats_are_counted(tmp_path):
+    """8 blocks: one dense training to prune by, and one more for each of two cells that go on from its weights."""
+    said = ask(tmp_path, "--json", text=SUITE.replace("grasp]", "grasp, learning_rate_rewinding]"))
+    found = json.loads(said.stdout)
+
+    assert (found["cells"], found["dense_again"], found["trainings"]) == (72, 24, 96)
+
+
 def test_dense_trainings_of_reference_lines_are_counted(tmp_path):
     """Two more lines: 8 blocks x 4 cells, and one dense training in each for the line that prunes trained weights."""
     said = ask(tmp_path, "--json", text=LINES)

@@ -301,8 +301,8 @@ def test_it_is_scored_as_plain_autograd_scores_it_and_stays_as_it_is(kind):
     expected, given = by_autograd(model, x), x.clone()
     before = everything(model)
 
-    scores = pabench.score(model, "snip", batch=(x, Y))
-    second = pabench.score(model, "grasp", batch=(x, Y))
+    scores = pabench.score(model, "snip", batch=(x, Y), dtype=torch.float64)
+    second = pabench.score(model, "grasp", batch=(x, Y), dtype=torch.float64)
     pabench.score(model, "magnitude")
 
     assert all(same(one, other) for one, other in zip(before, everything(model), strict=True))
@@ -478,7 +478,14 @@ def test_what_cannot_be_scored_is_refused_in_one_line_with_the_way_out(kind):
     make, batch, criterion, message = REFUSED[kind]
 
     with pytest.raises(SuiteError, match=message) as error:
-        pabench.prune(make(), criterion, sparsity=0.5, batch=batch, input_shape=(5,) if batch[0] is TOKENS else None)
+        pabench.prune(
+            make(),
+            criterion,
+            sparsity=0.5,
+            batch=batch,
+            dtype=torch.float64,
+            input_shape=(5,) if batch[0] is TOKENS else None,
+        )
 
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500

@@ -78,7 +78,7 @@ WRONG = {
     "a negative label": ((X, torch.tensor([0, 1, -1, 2])), "a label is -1"),
     "labels of pixels": ((X, torch.zeros(4, 8, 8, dtype=torch.int64)), r"gives \(2, 3\) .* \(N, classes, 8, 8\)"),
     "not a number": ((X / 0 * 0, Y), "infinite or not a number"),
-    "other channels": ((X[:, :1], Y), r"the forward pass on x \(2, 1, 8, 8\) of torch.float64 fails"),
+    "other channels": ((X[:, :1], Y), r"the forward pass on x \(2, 1, 8, 8\) of torch.float32 fails"),
     "another size": ((X[..., :7], Y), r"Sequential \(in Linear\): the forward pass"),
     "bytes": (((X * 50).to(torch.uint8), Y), r"x \(2, 3, 8, 8\) of torch.uint8 fails"),
 }

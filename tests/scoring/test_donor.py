@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import pabench
+from pabench import registry
 from pabench.errors import DataError, SuiteError
 from pabench.run.session import Options, Session
-from pabench.scoring.donor import donor_layers
+from pabench.scoring.criterion import ScoreCriterion
+from pabench.scoring.donor import donor_layers, precision
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
@@ -27,6 +29,26 @@ sparsities: [0.5, 0.9]
 seeds: 1
 recipe: {epochs: 1, batch_size: 32, lr: 0.05}
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "needed"),
+    [
+        ("snip", {}, "float32"),
+        ("snip", {"steps": 2}, "float64"),  # one round is what float32 was compared in
+        ("iter_snip", {"steps": 1}, "float64"),
+        ("random", {"allocation": "as:snip"}, "float32"),
+        ("random", {"allocation": "as:force"}, "float64"),
+        ("force", {"allocation": "as:snip"}, "float64"),
+    ],
+)
+def test_float32_is_for_criteria_that_do_with_it_in_their_rounds_and_so_do_their_donors(name, parameters, needed):
+    assert precision(registry.criterion(name, parameters)) == needed
+
+
+def test_a_criterion_that_says_nothing_is_scored_in_float64():
+    """A plugin's author knows whether float32 will do; nobody else does."""
+    assert ScoreCriterion.precision == "float64"
 
 
 def counts(masks):

@@ -103,7 +103,7 @@ def test_float32_scores_are_those_of_float64(name: str):
     """Second derivatives of sums over steps and places, which float32 rounds by 1e-6 each."""
     module = made(name)
 
-    double = pabench.score(module, "grasp", batch=batch(), include=INCLUDE)
+    double = pabench.score(module, "grasp", batch=batch(), include=INCLUDE, dtype=torch.float64)
     single = pabench.score(module, "grasp", batch=batch(), include=INCLUDE, dtype=torch.float32)
 
     for n, s in double.items():

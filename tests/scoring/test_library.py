@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import pabench
-from pabench.errors import SuiteError
+from pabench.errors import DegenerateWarning, SuiteError
 
 from ..training.test_reference import LATE
 
@@ -80,12 +80,38 @@ def test_permuting_hidden_units_permutes_the_scores(case):
         torch.testing.assert_close(a["fc1.weight"][order], b["fc1.weight"], rtol=1e-9, atol=0)
 
 
-def test_a_float32_network_is_scored_in_float64_unless_told_otherwise(case):
+def test_a_float32_network_is_scored_in_what_the_criterion_needs_unless_told_otherwise(case):
+    """SNIP does with float32, in one round; Iterative SNIP and SNIP in rounds do not. A float64 network stays one."""
     reference = case("a")
+    module, batch = copy.deepcopy(reference.module).float(), reference.batch
 
-    assert pabench.score(reference.module, "snip", batch=reference.batch)["fc1.weight"].dtype == torch.float64
-    fast = pabench.score(reference.module, "snip", batch=reference.batch, dtype=torch.float32)
-    assert fast["fc1.weight"].dtype == torch.float32
+    def scored_in(criterion, module=module, **options):
+        return pabench.score(module, criterion, batch=batch, **options)["fc1.weight"].dtype
+
+    assert scored_in("snip") == torch.float32
+    assert scored_in("iter_snip") == scored_in("snip", steps=2) == torch.float64
+    assert (scored_in("snip", dtype=torch.float64), scored_in("iter_snip", dtype=torch.float32)) == (
+        torch.float64,
+        torch.float32,
+    )
+    assert scored_in("snip", module=reference.module, dtype=torch.float32) == torch.float64
+
+
+def test_scores_that_float32_does_not_hold_are_made_again_in_float64():
+    """Weights of 1e-20 and a gradient of 1e-20 or so: their product is 0 in float32 and 1e-40 in float64."""
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    for layer in module:
+        layer.weight.data = torch.tensor([[1e-23, 2e-23], [3e-23, 4e-23]])
+    batch = (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), torch.tensor([0, 1]))
+
+    with pytest.warns(DegenerateWarning, match="8 of 8 scores are exactly 0"):
+        pabench.score(module, "snip", batch=batch, dtype=torch.float32)
+    scores = pabench.score(module, "snip", batch=batch)
+    masks = pabench.prune(module, "snip", sparsity=0.5, batch=batch)
+
+    assert all(s.dtype == torch.float64 and (s > 0).all() for s in scores.values())
+    assert masks.receipt["dtype"] == "float64"
+    assert masks.flags == []
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -69,6 +69,18 @@ def test_where_nothing_is_included_keys_and_records_are_those_of_before_there_wa
     assert Cell.from_json(CELL.to_json()) == CELL
 
 
+def test_who_chose_the_type_of_scores_is_in_the_record_and_in_no_key():
+    """What a study says of its scoring is that each criterion has what it needs, in all of its cells."""
+    chosen = [replace(CELL, scoring=Scoring(because=because)) for because in ("criterion", "network", "dense")]
+
+    assert {(cell.key, cell.pruning_key, cell.check_key) for cell in chosen} == {
+        (CELL.key, CELL.pruning_key, CELL.check_key)
+    }
+    assert [Cell.from_json(cell.to_json()) for cell in chosen] == chosen
+    assert chosen[0].to_json()["scoring"] == {"dtype": "float64", "degenerate": "mark", "because": "criterion"}
+    assert [facts(cell)["scoring.dtype"] for cell in (CELL, *chosen)] == ["float64", "auto", "auto", "auto"]
+
+
 def test_what_is_in_no_key_is_no_fact():
     """Where the data lies, what reports call it, and how the suite wrote the criterion."""
     moved = DatasetSpec("folder", {"size": 8, "title": "Mine"}, "/elsewhere", "cd")

@@ -112,7 +112,7 @@ BAD = {
     "warm-up": (changed("lr:", "warmup: 160, lr:"), "recipe.warmup: 160 epochs of warm-up in 160 epochs"),
     "augment": (changed("lr:", "augment: {crp: 4}, lr:"), 'recipe.augment.crp: unknown key; did you mean "crop"?'),
     "batch of 1": (changed("lr:", "batch_size: 1, lr:"), "recipe.batch_size: must be at least 2, not 1"),
-    "scoring": (GOOD + "scoring: {dtype: float16}\n", "scoring.dtype: expected float64 or float32"),
+    "scoring": (GOOD + "scoring: {dtype: float16}\n", "scoring.dtype: expected auto or float64 or float32"),
     "duplicate criterion": (
         changed("- random", "- random\n  - {name: random}"),
         "8:5: criteria.1: the same as criteria.0",

@@ -46,7 +46,8 @@ class Resolve:
             raise ParameterError(entry.name, [("stepz", "unknown parameter")])
         if entry.name == "snp":
             raise SuiteError("no criterion named 'snp'; did you mean 'snip'?")
-        return CriterionSpec(entry.name, entry.params, {"steps": 1, **entry.params})
+        precision = "float32" if entry.name == "snip" else "float64"
+        return CriterionSpec(entry.name, entry.params, {"steps": 1, **entry.params}, precision=precision)
 
     def recipe(self, recipe, dataset):
         self.calls.append(f"recipe for {dataset.name}")
@@ -124,6 +125,21 @@ def test_a_cell_carries_the_recipe_and_scoring_of_the_suite():
     assert first.recipe == Recipe(epochs=3, precision="float32")
     assert last.recipe.augment == Augment(flip=True)  # parquet's own
     assert (last.scoring.dtype, last.scoring.degenerate, last.protocol) == ("float32", "refuse", "pai-v1")
+
+
+def test_each_criterion_is_scored_in_what_it_needs_unless_the_suite_says_otherwise():
+    """Dense cells score nothing, and have float64 in their keys as when that was the default."""
+
+    def chosen(text):
+        found = cells(text)
+        return {(c.criterion.name if c.criterion else "dense", c.scoring.dtype, c.scoring.because) for c in found}
+
+    needed = {("dense", "float64", "dense"), ("snip", "float32", "criterion"), ("synflow", "float64", "criterion")}
+    assert chosen(TEXT) == chosen(TEXT + "scoring: {dtype: auto}\n") == needed
+    stated = TEXT + "scoring: {dtype: float64}\n"
+    assert chosen(stated) == {("dense", "float64", ""), ("snip", "float64", ""), ("synflow", "float64", "")}
+    of = [{c.title: c.key for c in cells(text)} for text in (TEXT, stated)]
+    assert {title.split(" / ")[2] for title in of[0] if of[0][title] != of[1][title]} == {"snip 0.9", "snip 0.98"}
 
 
 def test_everything_is_resolved_once_before_the_first_cell():

@@ -15,6 +15,7 @@ from pabench.cli.forecast import dry_run
 from pabench.cli.running import carry_out
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
+from pabench.suite.cell import Cell
 
 SUITE = """
 protocol: pai-v1
@@ -164,6 +165,53 @@ def test_scores_that_float32_cannot_hold_are_told_with_the_dtype_that_can(tmp_pa
     dry_run(opened(tmp_path, text + "scoring: {dtype: float32}\n"))
 
     assert "; use branching_of_the_check with px and scoring: {dtype: float64}" in capsys.readouterr().out
+
+
+COUNTING = """
+from dataclasses import dataclass
+
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
+from torch.func import grad
+
+@dataclass(frozen=True, kw_only=True)
+class Counting(ScoreCriterion):
+    name = "counting"
+    precision = "float32"
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        ones = {n: 1 + 0 * w for n, w in ctx.kept.items()}
+        return grad(lambda w: ctx.logits(w, ctx.ones()).sum())(ones)
+"""
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_where_float32_does_not_hold_the_scores_of_a_network_its_cells_are_of_float64(tmp_path, capsys):
+    """Paths are counted: 3e42 through the one network, and 10 or so through the other, where float32 stays."""
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "counting.py").write_text(COUNTING)
+    text = SUITE.replace("zero_head_of_the_check", "branching_of_the_check, lenet_300_100")
+    text = text.replace("random, {name: snip, steps: 5}", "counting").replace("seeds: 2", "seeds: [0]")
+
+    assert carry_out(opened(tmp_path, text)) == 0
+    said = capsys.readouterr().out
+    again = opened(tmp_path, text)
+
+    assert "branching_of_the_check / counting: scored in float64, as of float32's scores " in said
+    found = {(cell.model.name, cell.scoring.dtype, cell.scoring.because) for cell in again.cells}
+    assert found == {
+        ("branching_of_the_check", "float64", "network"),
+        ("lenet_300_100", "float32", "criterion"),
+    }
+    records = Store(tmp_path / "out").records()
+    assert {cell.key for cell in again.cells} == set(records)
+    assert {
+        (r["cell"]["model"]["name"], r["receipt"]["dtype"], r["receipt"]["non_finite_scores"]) for r in records.values()
+    } == {
+        ("branching_of_the_check", "float64", 0),
+        ("lenet_300_100", "float32", 0),
+    }
+    listed = Store(tmp_path / "out").manifest()["cells"]
+    assert {Cell.from_json(cell).key for cell in listed} == set(records)
 
 
 PLUGIN = """

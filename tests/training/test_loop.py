@@ -293,6 +293,36 @@ def test_masks_take_hold_after_the_dense_epochs_and_change_nothing_before(source
     assert (zeros, from_the_start) == ([0, 0, 48], [48, 48, 48])
 
 
+def test_training_that_begins_with_a_later_epoch_has_its_learning_rate_order_and_masks(source):
+    """Begun with the third of four epochs, from the weights after the second, it is the rest of the whole training.
+
+    Momentum begins anew and would differ: here there is none.
+    """
+    recipe = replace(RECIPE, epochs=4, schedule="cosine", momentum=0.0, lr=1.0)
+    masks = {"1.weight": torch.arange(96).reshape(2, 48) % 2 == 0}
+    states = []
+
+    def run(model, **options):
+        def seen(event):
+            states.append((event["epoch"], {n: t.clone() for n, t in model.state_dict().items()}))
+
+        return train(model, {}, source, recipe, device=CPU, order_seed=1, augment_seed=2, report=seen, **options)
+
+    whole = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    curve = run(whole)
+    later = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    later.load_state_dict(states[1][1])
+    begun = run(later, first_epoch=2)
+
+    assert {name: values[2:] for name, values in curve.items()} == begun
+    assert [epoch for epoch, _ in states] == [1, 2, 3, 4, 3, 4]
+    assert all(torch.equal(tensor, later.state_dict()[n]) for n, tensor in whole.state_dict().items())
+
+    masked = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    train(masked, masks, source, recipe, device=CPU, order_seed=1, augment_seed=2, first_epoch=3)
+    assert int((masked[1].weight == 0).sum()) == 48
+
+
 @pytest.mark.parametrize(("channels", "last"), [(16, True), (5, False), (1, True)])
 def test_images_lie_channels_last_but_where_the_kernel_of_a_cpu_would_overrun(channels, last):
     """A 1 x 1 convolution with a stride whose input channels are no multiple of 8."""

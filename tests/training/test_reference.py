@@ -17,6 +17,7 @@ from pabench.scoring.masks import unpack
 from pabench.store.store import Store
 from pabench.suite.specs import ModelSpec
 from pabench.training import block, prune
+from pabench.training.reference import budget
 
 SUITE = """
 protocol: pai-v1
@@ -50,7 +51,7 @@ class Watched:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.runs: list[dict] = []
         self.seconds: list[float] = []
-        train, weights = block.train_network, prune.trained_weights
+        train, weights = block.train_network, prune.trained
 
         def timed(*args):
             began = time.perf_counter()
@@ -59,13 +60,13 @@ class Watched:
             return found
 
         def watched(module, masks, *args, **options):
-            seen = {"before": copied(module), "masks": masks, "dense_epochs": options["dense_epochs"]}
+            seen = {"before": copied(module), "masks": masks, **options}
             curve = train(module, masks, *args, **options)
             self.runs.append(seen | {"curve": curve, "after": copied(module)})
             return curve
 
         patch.setattr(block, "train_network", watched)
-        patch.setattr(prune, "trained_weights", timed)
+        patch.setattr(prune, "trained", timed)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -182,19 +183,101 @@ def test_a_finished_study_computes_nothing_and_a_lost_record_comes_out_equal(stu
 
 def test_a_dense_training_that_failed_is_tried_again_when_asked(tmp_path, monkeypatch):
     text = QUICK.replace("[0, 0.5, 0.9]", "[0.9]")
-    weights = prune.trained_weights
+    weights = prune.trained
 
     def full(*args):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(prune, "trained_weights", full)
+    monkeypatch.setattr(prune, "trained", full)
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert named(tmp_path)[LATE, 0.9]["kind"] == "oom"
-    monkeypatch.setattr(prune, "trained_weights", weights)
+    monkeypatch.setattr(prune, "trained", weights)
 
     assert carry_out(session(tmp_path, text, only=LATE_ONLY)) == 3
     assert carry_out(session(tmp_path, text, only=LATE_ONLY, retry=True)) == 0
     assert named(tmp_path)[LATE, 0.9]["status"] == "ok"
+
+
+# --- the learning rate alone is rewound -------------------------------------------------------------------------------
+
+RATE = "learning_rate_rewinding"
+LATE_RATE = "learning_rate_rewinding (rewind_epochs=1)"
+RATES = QUICK.replace(
+    "[magnitude_after_training, {name: magnitude_after_training, rewind_epochs: 2}, small_dense]",
+    f"[{LATE}, {RATE}, {{name: {RATE}, rewind_epochs: 1}}]",
+).replace("[0, 0.5, 0.9]", "[0, 0.9]")
+
+
+@pytest.fixture(scope="module")
+def rates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rates")
+    with pytest.MonkeyPatch.context() as patch:
+        watched = Watched(patch)
+        assert carry_out(session(folder, RATES)) == 0
+    return folder, named(folder), watched.runs
+
+
+def test_rewinding_the_learning_rate_goes_on_from_the_trained_weights(rates):
+    """The masked training begins with what the dense cell ended with, by the same mask as the other line's."""
+    _, _, runs = rates
+    dense = next(one for one in runs if not one["masks"])
+    masked = [one for one in runs if one["masks"]]
+
+    assert [one["first_epoch"] for one in masked] == [0, 0, 1]
+    for one in masked[1:]:
+        assert all(torch.equal(one["before"][n], w) for n, w in dense["after"].items())
+        assert all((one["after"][n][~m] == 0).all() for n, m in one["masks"].items())
+    assert all(torch.equal(m, masked[0]["masks"][n]) for n, m in masked[1]["masks"].items())
+
+
+def test_rewinding_the_learning_rate_to_an_epoch_has_the_rates_from_there_on(rates):
+    _, records, _ = rates
+    dense, whole, later = (records[key]["result"]["curve"] for key in (("dense", 0.0), (RATE, 0.9), (LATE_RATE, 0.9)))
+
+    assert whole["lr"] == dense["lr"]
+    assert later["lr"] == dense["lr"][1:]
+    assert whole["loss"][0] < dense["loss"][0]  # what was learned is not lost
+
+
+def test_a_receipt_says_how_many_epochs_its_line_takes_altogether(rates):
+    """Of a recipe of three: three to prune by, and three or, from epoch 1 on, two with masks, whatever is rewound."""
+    _, records, _ = rates
+    receipts = {name: records[name, 0.9]["receipt"] for name in (LATE, RATE, LATE_RATE)}
+
+    assert {name: made["total_epochs"] for name, made in receipts.items()} == {LATE: 6, RATE: 6, LATE_RATE: 5}
+    assert [made.get("resumes_at") for made in receipts.values()] == [None, 0, 1]
+    assert receipts[RATE]["trained_weights"] == receipts[LATE_RATE]["trained_weights"]
+
+
+def test_the_dense_training_is_repeated_for_each_cell_that_goes_on_from_it(rates):
+    """The dense cell, three lines to prune by, two cells that go on; all come to the same weights."""
+    _, _, runs = rates
+    dense = [one for one in runs if not one["masks"]]
+
+    assert len(dense) == 6
+    assert all(torch.equal(dense[0]["after"][n], w) for one in dense for n, w in one["after"].items())
+
+
+def test_a_mask_of_other_trained_weights_is_refused(rates, tmp_path, monkeypatch):
+    """As on a machine whose dense training comes out otherwise."""
+    monkeypatch.setattr(prune, "budget", lambda *args: {**budget(*args), "trained_weights": "0" * 64})
+
+    assert carry_out(session(tmp_path, RATES, only=(f"criterion={RATE}",))) == 3
+
+    record = named(tmp_path)[RATE, 0.9]
+    assert (record["status"], record["kind"]) == ("failed", "data")
+    assert "the trained network is another than the one that was pruned" in record["message"]
+
+
+def test_trained_weights_cannot_be_drawn_anew(tmp_path):
+    text = RATES.replace("seeds: 1", "seeds: 1\nablations: [reinit]")
+    only = (f"criterion={RATE}", "ablation=reinit")
+
+    assert carry_out(session(tmp_path, text, only=only)) == 0
+
+    record = named(tmp_path)[RATE, 0.9]
+    assert (record["status"], record["kind"]) == ("skipped", "inapplicable")
+    assert "goes on from trained weights" in record["message"]
 
 
 def test_a_recipe_too_short_to_rewind_is_declined_before_anything_is_trained(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def _differing(at: str, expected: Mapping[str, Any], there: Mapping[str, Any], w
 def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
     """A finished record against its cell, the file of its pruning and its mask, as far as it has them."""
     result, receipt = record["result"], record["receipt"]
-    yield from _training(cell, result)
+    yield from _training(cell, result, receipt)
     yield from _tested(result)
     yield from _seconds(cell, record)
     yield from _images(cell, record["cost"].get("scoring_images"))
@@ -76,12 +76,14 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
         yield from _pruned(found, cell, record)
 
 
-def _training(cell: Cell, result: Mapping[str, Any]) -> Iterator[Wrong]:
+def _training(cell: Cell, result: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Iterator[Wrong]:
     if result["top5"] + 1e-9 < result["top1"]:  # equal counts of images may differ in the last digit
         yield "result.top5", f"at least top-1, {result['top1']}", result["top5"]
+    trains = cell.criterion is not None and cell.criterion.trains  # level 3 asks its class whether it resumes
+    epochs = cell.recipe.epochs - ((receipt or {}).get("resumes_at") or 0 if trains else 0)
     for name, values in result["curve"].items():
-        if len(values) != cell.recipe.epochs:
-            yield f"result.curve.{name}", f"{cell.recipe.epochs} epochs", f"{len(values)} values"
+        if len(values) != epochs:
+            yield f"result.curve.{name}", f"{epochs} epochs", f"{len(values)} values"
 
 
 def _tested(result: Mapping[str, Any]) -> Iterator[Wrong]:

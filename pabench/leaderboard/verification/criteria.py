@@ -21,7 +21,7 @@ from pabench.suite.specs import CriterionSpec
 
 AS = "as:"
 """How `allocation` names the criterion whose layer densities are taken over (`pabench.scoring.allocation`)."""
-FIXED = ("rounds", "dense_epochs")
+FIXED = ("rounds", "dense_epochs", "resumes_at", "total_epochs")
 """Counts of a receipt that no rounding changes."""
 COUNTED = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied")
 WITHIN = 0.01
@@ -132,6 +132,9 @@ def asked(cell: Cell, own: Cell) -> Iterator[Flaw]:
     exact = stated.sha256 == derived.sha256 and stated.donor == derived.donor
     for field, expected, there in nature((derived.trains, derived.reference_line), stated, exact=exact):
         yield Flaw(3, STUDY, expected, there, f"{where}.{field}", cell.title)
+    if cell.scoring.because == "criterion" and cell.scoring.dtype != derived.precision:
+        expected = f"{derived.precision} (what the criterion needs)"
+        yield Flaw.of(3, cell, "cell.scoring.dtype", expected, cell.scoring.dtype, not exact)
     if not derived.given:
         expected = "a variant and parameters that its class has"
         yield Flaw(3, STUDY, expected, "others", where, cell.title, not exact)

@@ -9,7 +9,7 @@ from typing import Any
 from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
-from pabench.suite.specs import labelled
+from pabench.suite.specs import AUTO, labelled
 from pabench.suite.suite import Suite, parse
 
 Departure = tuple[str, str, str]
@@ -35,7 +35,7 @@ def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:
     yield "dataset", dataset, cell.dataset.identity()
     yield "model", _place(cell), cell.model.identity()
     yield "recipe on", dataset, cell.recipe.identity()
-    yield "scoring on", dataset, cell.scoring.identity()
+    yield "scoring on", dataset, {**cell.scoring.identity(), "dtype": cell.scoring.asked}
     if cell.criterion:
         meaning = [cell.criterion.identity(), cell.criterion.trains, cell.criterion.reference_line]
         yield "criterion", cell.criterion.label, meaning
@@ -99,6 +99,8 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
         yield from ((f"recipe.{key}", expected[key], value) for key, value in recipe.identity().items())
+    if suite.scoring.dtype != AUTO:  # older studies said nothing, and meant float64
+        yield "scoring.dtype", {suite.scoring.dtype}, {cell.scoring.asked for cell in cells}
     yield "protocol", {suite.protocol}, {cell.protocol for cell in cells}
 
 

@@ -22,7 +22,7 @@ def row(cell: Cell) -> str:
 def place(cell: Cell) -> str:
     """Hash of what the rows of a leaderboard share."""
     recipe = cell.to_json()["recipe"]
-    scoring = cell.scoring.scores.values()
+    scoring = {**cell.scoring.scores, "dtype": cell.scoring.asked}.values()
     return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, *scoring])
 
 

@@ -38,6 +38,7 @@ class Described(Part):
     sha256: str
     trains: bool
     reference_line: str
+    precision: str
     donor: dict[str, Any]
 
 

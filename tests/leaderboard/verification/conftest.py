@@ -34,11 +34,31 @@ def forgery(submission: Path, tmp_path: Path) -> Forgery:
     return Forgery(submission, tmp_path / "forged")
 
 
+RESUMED = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [{name: learning_rate_rewinding, rewind_epochs: 1}]
+sparsities: [0.8]
+seeds: 1
+recipe: {epochs: 3, batch_size: 32, lr: 0.05, augment: none}
+"""
+
+
 @pytest.fixture(scope="session")
 def references(tmp_path_factory) -> Path:
     """A submission with two reference lines, a variant, parameters out of alphabetical order and a donor."""
-    folder = tmp_path_factory.mktemp("lines")
-    (folder / "lines.yaml").write_text(REFERENCE)
+    return submitted(tmp_path_factory.mktemp("lines"), REFERENCE)
+
+
+@pytest.fixture(scope="session")
+def resumed(tmp_path_factory) -> Path:
+    """A submission of a line that goes on from trained weights, with the second of three epochs."""
+    return submitted(tmp_path_factory.mktemp("resumed"), RESUMED)
+
+
+def submitted(folder: Path, suite: str) -> Path:
+    (folder / "lines.yaml").write_text(suite)
     forget_plugins()
     options = Options(suite=str(folder / "lines.yaml"), output=folder / "out", engine="inline", device="cpu")
     assert carry_out(Session.open(options)) == 0

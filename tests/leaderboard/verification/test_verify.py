@@ -86,6 +86,24 @@ def test_honest_reference_lines_variants_and_donors_pass_three_levels(references
     assert len(told) == 5
 
 
+def test_an_honest_line_that_goes_on_from_an_epoch_passes_three_levels(resumed):
+    """Its curve has the two epochs of three that it was trained with masks."""
+    found = verify(resumed, 3, seed=1, where=TRUSTED)
+
+    assert [str(flaw) for level in found.levels for flaw in level.flaws] == []
+    assert [outcome["outcome"] for outcome in found.levels[2].outcomes] == ["equal"]
+
+
+def test_epochs_that_a_line_leaves_out_are_those_that_its_receipt_says(resumed, tmp_path):
+    """A curve of two values is short where training began with the first of three epochs."""
+    forged = Forgery(resumed, tmp_path / "forged")
+    path = forged.record("learning_rate_rewinding", 0.8, 0)
+    forged.change(path, lambda r: r["receipt"].update(resumes_at=0))
+    forged.means()
+
+    assert any("result.curve.loss: expected 3 epochs, found 2 values" in flaw for flaw in flaws(forged.listing()))
+
+
 def test_every_cell_of_the_forgers_tools_is_one(submission, tmp_path):
     """The tools change nothing where nothing is changed: what falls above falls for what was forged."""
     forged = Forgery(submission, tmp_path / "same")
