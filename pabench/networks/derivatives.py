@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp
 
-from pabench.networks.network import Tensors
+from pabench.networks.network import Tensors, transformed
 
 Function = Callable[[Tensors], Tensor]
 
@@ -22,7 +22,7 @@ def gradient(function: Function, at: Tensors) -> Tensors:
     >>> gradient(lambda w: (w["a"] ** 3).sum(), {"a": torch.tensor([1.0, 2.0]), "b": torch.ones(1)})
     {'a': tensor([ 3., 12.]), 'b': tensor([0.])}
     """
-    if _transformed():
+    if transformed():
         return grad(function)(at)
     with torch.enable_grad():
         leaves = _leaves(at)
@@ -37,17 +37,13 @@ def hessian_gradient(function: Function, at: Tensors) -> Tensors:
     >>> hessian_gradient(lambda w: (w["a"] ** 3).sum(), {"a": torch.tensor([1.0, 2.0])})
     {'a': tensor([ 18., 144.])}
     """
-    if _transformed():
+    if transformed():
         g, pullback = vjp(grad(function), at)
         return pullback(g)[0]
     with torch.enable_grad():
         leaves = _leaves(at)
         g = _derived(function(leaves), leaves, again=True)
         return _derived(list(g.values()), leaves, along=[t.detach() for t in g.values()])
-
-
-def _transformed() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _leaves(at: Tensors) -> Tensors:

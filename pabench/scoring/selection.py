@@ -146,7 +146,7 @@ def _drop_last(masks: Tensors, equals: Tensors, kept: int) -> None:
 
 
 class Scores(Tensors):
-    """Scores by parameter name that know their `order`: one sorting serves all densities, and a receipt's statistics."""
+    """Scores by parameter name that know their `order`: one sorting serves all densities and a receipt's statistics."""
 
     @cached_property
     def order(self) -> Tensor:
