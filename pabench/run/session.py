@@ -108,7 +108,7 @@ class Session:
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
             notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
             pixels=resolver.pixels,
-            metrics=resolver.metrics(suite.metrics),
+            metrics=resolver.metrics(suite.metrics, suite.skip_metrics),
         )
 
     @property
@@ -140,7 +140,8 @@ class Session:
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
-        return tasks.plan(self.store, cells, **self._how)
+        norms = "gradient_norm" not in self.suite.skip_metrics
+        return tasks.plan(self.store, cells, **self._how, norms=norms)
 
     def survey(self, plan: tasks.Plan) -> Survey:
         """The measurements that the cells of a plan lack."""

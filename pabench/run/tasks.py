@@ -45,21 +45,29 @@ class Plan:
 
 
 def plan(
-    store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False
+    store: Store,
+    cells: Sequence[Cell],
+    *,
+    device: str,
+    plugins: Iterable[Path] = (),
+    retry: bool = False,
+    norms: bool = True,
 ) -> Plan:
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
-    failed."""
+    failed. `norms`: receipts say what pruning does to the norm of the gradient."""
     found = _found(store, cells, retry)
     shared, todo = payload(store, device, plugins), [*found.open, *found.maskless]
     needed = {cell.key: _prunings(store, cell) for cell in todo}
     groups = _grouped(needed.values())
     tasks: dict[str, Task] = {}
+    in_block = prunings_by_block(cells)
     for cell in todo:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
                 group = groups[name]
-                what = {**shared, "cells": [c.to_json() for c in group]}
+                what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
+                what["block"] = in_block.get(group[0].block, [])
                 tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after)
             after = (name,)
         if cell.key not in found.done:
@@ -68,6 +76,15 @@ def plan(
     found.by_task.update(groups)
     found.by_task.update({cell.key: [cell] for cell in found.open})
     return found
+
+
+def prunings_by_block(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """By block the keys of its prunings: what one of them has measured of the dense network holds for all."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.criterion is not None:
+            found.setdefault(cell.block, {})[cell.pruning_key] = None
+    return {block: list(keys) for block, keys in found.items()}
 
 
 def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = ()) -> Task:
