@@ -151,10 +151,17 @@ class Session:
     def _how(self) -> dict[str, Any]:
         return {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
 
-    def check_criteria(self, plan: tasks.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
-        """Each criterion on each network once, before training; a line for what is not healthy, with its remedy."""
+    def unchecked(self, plan: tasks.Plan) -> list[Cell]:
+        """A cell for each network and criterion of a plan that has not been checked."""
+        return tasks.unchecked(self.store, plan.open)
+
+    def check_criteria(self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag) -> Iterator[str]:
+        """Each criterion on each network once, before training; a line for what is not healthy, with its remedy.
+
+        `cells` are the unchecked ones of the plan. Where one has been scored in between, its receipt is looked at.
+        """
         files.make_folders(into.folder / "checks")
-        found = tasks.checks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
+        found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         for outcome in self._run(found, lambda _: None, stop):
             if outcome.lost:
@@ -162,10 +169,16 @@ class Session:
         yield from check.lines([into, self.store], plan.open)
 
     def run(
-        self, plan: tasks.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
+        self,
+        chosen: Sequence[Task],
+        plan: tasks.Plan,
+        survey: Survey,
+        here: dict[str, Any],
+        on_event: OnEvent,
+        stop: StopFlag,
     ) -> Iterator[Outcome]:
-        """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
-        for outcome in self._run([*plan.tasks, *survey.tasks], on_event, stop):
+        """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
+        for outcome in self._run(chosen, on_event, stop):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
             yield outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
+from pabench.training import check
 from pabench.training.check import checked_title
 
 FUNCTIONS = {
@@ -165,8 +166,8 @@ def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[s
             store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
 
 
-def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
-    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
+def unchecked(store: Store, cells: Iterable[Cell]) -> list[Cell]:
+    """A cell for each dataset, model and criterion that is to be scored and has not been checked.
 
     Reference lines are no criteria: what they do to a network depends on its training, or is no mask.
     """
@@ -174,10 +175,31 @@ def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plu
     for cell in cells:
         if cell.criterion is not None and not cell.criterion.reference_line and not has_masks(store, cell):
             first.setdefault(cell.check_key, cell)
-    found = []
-    for key, cell in first.items():
-        known = store.get("checks", key)
-        if known is None or known["status"] != "ok":
-            what = {**payload(into, device, plugins), "cell": cell.to_json()}
-            found.append(task("check", key, f"{checked_title(cell)}: check", what))
-    return found
+    known = {key: store.get("checks", key) for key in first}
+    return [cell for key, cell in first.items() if (found := known[key]) is None or found["status"] != "ok"]
+
+
+def ahead(found: Plan, cells: Sequence[Cell]) -> tuple[list[Task], Plan]:
+    """Scorings of a plan that tell all that a check of these cells would, and the plan without them.
+
+    That is those of one round: it is computed for the masks anyhow. Of many rounds the check looks at the first alone,
+    before the others are computed.
+    """
+    one_shot = {c.pruning_key for c in cells if c.criterion and c.criterion.args.get("steps") == 1 and not c.ablation}
+    found_ahead = [
+        task
+        for task in found.tasks
+        if task.kind == "prune" and one_shot & {cell.pruning_key for cell in found.by_task[task.key]}
+    ]
+    keys = {task.key for task in found_ahead}
+    return found_ahead, replace(found, tasks=[task for task in found.tasks if task.key not in keys])
+
+
+def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
+    """A task for each of the cells (`unchecked`), whose results go `into`; none where its receipt tells enough."""
+    shared = payload(into, device, plugins)
+    return [
+        task("check", cell.check_key, f"{checked_title(cell)}: check", {**shared, "cell": cell.to_json()})
+        for cell in cells
+        if not check.told_by_receipt(store, cell, into=into)
+    ]
