@@ -198,6 +198,7 @@ def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
 def test_the_norm_of_the_dense_network_is_measured_once_a_block(tmp_path, monkeypatch):
     """Two criteria at two sparsities: four masks and one dense network, which is also the dense cell's own figure."""
     measured = []
+
     def counted(network, batches, masks=None):
         measured.append(str(network.dtype) if masks else f"dense {network.dtype}")
         return gradient_norm(network, batches, masks)
