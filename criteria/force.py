@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
-from torch.func import grad
 
 from pabench.plugins import PositiveInt, ScoreContext, Tensors
 
@@ -36,7 +35,7 @@ class Force(FreshBatches):
     steps: PositiveInt = 60
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        g = grad(self.of_round(ctx).loss)(ctx.kept)
+        g = self.of_round(ctx).gradient(ctx.kept)
         return {n: (w * g[n]).abs() for n, w in ctx.weights.items()}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

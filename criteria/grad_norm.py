@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
-from torch.func import grad
 
 from pabench.plugins import PositiveInt, ScoreContext, Tensors
 
@@ -36,7 +35,7 @@ class GradNorm(FreshBatches):
     examples_per_class: PositiveInt = 10
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        return {n: g.abs() for n, g in grad(self.of_round(ctx).loss)(ctx.kept).items()}
+        return {n: g.abs() for n, g in self.of_round(ctx).gradient(ctx.kept).items()}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:
         return self.of_round(ctx).loss(ctx.kept)

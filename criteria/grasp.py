@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
+from torch.func import grad
 
-from pabench.plugins import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors
+from pabench.plugins import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors, hessian_gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,7 @@ class Grasp(ScoreCriterion):
 
     def score(self, ctx: ScoreContext) -> Tensors:
         w = self._scored(ctx)
-        g, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
-        (hg,) = pullback(g)
+        hg = hessian_gradient(lambda v: ctx.loss(v, self.temperature), w)
         return {n: w[n] * hg[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

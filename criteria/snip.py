@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
-from torch.func import grad
 
 from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
@@ -29,7 +28,7 @@ class Snip(ScoreCriterion):
 
     def score(self, ctx: ScoreContext) -> Tensors:
         w = ctx.kept
-        g = grad(ctx.loss)(w)
+        g = ctx.gradient(w)
         return {n: (w[n] * g[n]).abs() for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

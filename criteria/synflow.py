@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
-from torch.func import grad
 
 from pabench.plugins import (
     UNCLAMPED,
@@ -16,6 +15,7 @@ from pabench.plugins import (
     ScoreContext,
     ScoreCriterion,
     Tensors,
+    gradient,
 )
 
 
@@ -63,7 +63,7 @@ class SynFlow(ScoreCriterion):
 
     def _saliency(self, ctx: ScoreContext) -> Tensors:
         w = {n: self.positive(v) for n, v in ctx.kept.items()}
-        g = grad(lambda weights: self._flow(ctx, weights))(w)
+        g = gradient(lambda weights: self._flow(ctx, weights), w)
         return {n: w[n] * g[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
         SuiteError as SuiteError,
     )
     from pabench.networks.carried import Carried as Carried
+    from pabench.networks.derivatives import gradient as gradient, hessian_gradient as hessian_gradient
     from pabench.networks.kinds import is_recurrent as is_recurrent
     from pabench.networks.network import Network as Network, Tensors as Tensors
     from pabench.networks.operations import (
@@ -57,6 +58,7 @@ _NAMES = {
     "diagnostics.metric": "CurveMetric kept MaskMetric MetricContext Numbers PairMetric Training",
     "errors": "DataError MissingError PluginError SuiteError",
     "networks.carried": "Carried",
+    "networks.derivatives": "gradient hessian_gradient",
     "networks.kinds": "is_recurrent",
     "networks.network": "Network Tensors",
     "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",

@@ -16,6 +16,7 @@ from pabench.leaderboard import bank
 from pabench.run.estimate import Clock, Workload
 from pabench.run.outlook import Detection, Outlook, Reach, Wish
 from pabench.run.session import Session
+from pabench.run.tasks import Plan
 from pabench.statistics.spread import Spread
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, Cell
@@ -41,11 +42,15 @@ def dry_run(session: Session) -> int:
     if work.measurements:
         _row("measured", f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate")
     with tempfile.TemporaryDirectory() as folder:  # a dry run writes nothing into the study
-        for line in session.check_criteria(plan, into=Store(folder), stop=threading.Event()):
+        for line in _checked(session, plan, Store(folder)):
             _row("check", line)
     _row("estimate", _estimate(session, work))
     _row("folder", f"{session.store.folder}")
     return tell_data(session)
+
+
+def _checked(session: Session, plan: Plan, into: Store) -> Iterator[str]:
+    return session.check_criteria(plan, session.unchecked(plan), into=into, stop=threading.Event())
 
 
 def _row(label: str, text: str) -> None:

@@ -19,7 +19,7 @@ from pabench.report.detection import could_detect
 from pabench.report.folders import read
 from pabench.report.page import write
 from pabench.run import tasks
-from pabench.run.engine import Outcome
+from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
 from pabench.store.store import Store
@@ -42,33 +42,42 @@ def carry_out(session: Session) -> int:
     survey = session.survey(plan)
     say(_to_do(session, plan))
     with stoppable() as stop:
-        _check(session, plan, stop)
+        rest = _check(session, plan, survey, here, stop)
         settled = session.settled()
         if settled is not session:  # scores that float32 does not hold: other cells, of which banks may have some
+            session.put_away(settled)
             session = settled
             session.begin()
             if banks:
                 _draw(session, banks, here)
             plan = session.plan()
             survey = session.survey(plan)
-            _check(session, plan, stop)
-        _watch(session, plan, survey, here, stop)
+            rest = _check(session, plan, survey, here, stop)
+        _watch(session, [*rest.tasks, *survey.tasks], plan, survey, here, stop)
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
     return _finish(session, plan) or missing
 
 
-def _check(session: Session, plan: tasks.Plan, stop: Stop) -> None:
-    for line in session.check_criteria(plan, into=session.store, stop=stop):
+def _check(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop) -> tasks.Plan:
+    """Look at each criterion on each network once, before training; the plan without the scorings that this took."""
+    first = session.unchecked(plan)
+    ahead, rest = tasks.ahead(plan, first)
+    if ahead:  # what they score is what the check would look at
+        _watch(session, ahead, plan, survey, here, stop)
+    for line in session.check_criteria(plan, first, into=session.store, stop=stop):
         say(f"check: {line}")
+    return rest
 
 
-def _watch(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop) -> None:
-    """Show how the tasks go until the last has ended, or until the run is stopped."""
-    titles = {task.key: task.title for task in [*plan.tasks, *survey.tasks]}
+def _watch(
+    session: Session, chosen: Sequence[Task], plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop
+) -> None:
+    """Show how these tasks go until the last has ended, or until the run is stopped."""
+    titles = {task.key: task.title for task in chosen}
     with closing(display(titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
-        for outcome in session.run(plan, survey, here, shown.event, stop):
+        for outcome in session.run(chosen, plan, survey, here, shown.event, stop):
             shown.ended(outcome, _line(session.store, plan, outcome))
 
 

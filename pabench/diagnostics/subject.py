@@ -48,6 +48,7 @@ class Noise(UserDict[str, Tensor]):
 class Watched(ScoreContext):
     """A context that notes when its randomness or its loss is asked for; the loss is `loss_scale` times as large."""
 
+    noise: Tensors = field(default_factory=dict)  # watched, too
     noted: set[str] = field(default_factory=set)
     generators: list[torch.Generator] = field(default_factory=list)
     loss_scale: float = 1.0

@@ -6,15 +6,16 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
-import timm
 import torch
-from timm.models.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
 
 from pabench.errors import SuiteError, close, did_you_mean
 from pabench.networks import zoo
@@ -97,8 +98,7 @@ def weights_digest(module: nn.Module) -> str:
 
 def check_words(spec: ModelSpec) -> None:
     """What can be refused before anything is built."""
-    known = timm.list_models()
-    if spec.name not in known:
+    if spec.name not in zoo.NAMES and spec.name not in (known := _timm().list_models()):
         raise SuiteError(f"models: no model named {spec.name!r}; {_meant(spec.name, known)}")
     if spec.stem not in ("", "cifar"):
         raise SuiteError(f"models: {spec.name}: stem: {spec.stem!r} is unknown; expected 'cifar' or no stem at all")
@@ -114,7 +114,7 @@ def wrong_arguments(spec: ModelSpec) -> list[tuple[str, str]]:
 
     timm has no list of what a network takes, so it is built without weights until nothing is refused.
     """
-    if not spec.args or spec.name not in timm.list_models():
+    if not spec.args or (spec.name not in zoo.NAMES and spec.name not in _timm().list_models()):
         return []
     wrong = {name: f"{OURS[name]}; leave it out" for name in spec.args if name in OURS}
     while name := _refused(spec, wrong):
@@ -127,7 +127,7 @@ def _refused(spec: ModelSpec, wrong: Collection[str]) -> dict[str, str]:
     args = {name: value for name, value in spec.args.items() if name not in wrong}
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            timm.create_model(spec.name, pretrained=False, **args)
+            _made(spec.name, **args)
     except Exception as error:
         found = REFUSED_ARGUMENT.search(str(error))
         return {found[2]: _remedy_of(spec, found)} if found and found[2] in args else {}
@@ -162,7 +162,7 @@ def _require(spec: ModelSpec, classes: int, shape: Shape) -> None:
 
 def _argument_meant(spec: ModelSpec, name: str) -> str:
     with torch.device("meta"):
-        model = timm.create_model(spec.name)
+        model = _made(spec.name)
     known = set(inspect.signature(type(model)).parameters) - {"kwargs"}
     for ours in close(name, known & OURS.keys()):
         return f"no such argument; {ours} {OURS[ours]}; leave it out"
@@ -189,6 +189,8 @@ def _problem(spec: ModelSpec, classes: int, shape: Shape) -> str:
 def _tried(name: str, args: str, stem: str, classes: int, shape: Shape) -> str:
     """By a network that computes nothing, and by a real one where that refuses: some look at values."""
     spec = ModelSpec(name, json.loads(args), stem)
+    if name in zoo.NAMES:  # small; on the meta device the first operation imports the compiler, which takes seconds
+        return _fails(spec, classes, shape, "cpu")
     problem = _fails(spec, classes, shape, "meta")
     return _fails(spec, classes, shape, "cpu") if "meta" in problem.lower() else problem
 
@@ -208,16 +210,47 @@ def _fails(spec: ModelSpec, classes: int, shape: Shape, device: str) -> str:
 
 def _create(spec: ModelSpec, classes: int, shape: Shape, device: str) -> nn.Module:
     args = dict(spec.args)
-    cfg = timm.get_pretrained_cfg(spec.name)
-    if cfg is not None and cfg.fixed_input_size:  # timm's mark of a network that takes `img_size`
+    if _fixed_size(spec.name):  # timm's mark of a network that takes `img_size`
         args["img_size"] = tuple(shape[1:])
-    with torch.device(device):
-        model = timm.create_model(spec.name, pretrained=False, num_classes=classes, in_chans=shape[0], **args)
+    with torch.device(device), _Undrawn() if device == "meta" else nullcontext():
+        model = _made(spec.name, num_classes=classes, in_chans=shape[0], **args)
         if spec.stem == "cifar":
             _adapt_stem(model, spec.name)
         if spec.zeros == "redrawn":
             _redraw_zeros(model)
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """No weights are drawn: on the meta device there are none, and asking for them imports the compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        drawn = getattr(func, "__name__", "") in ("normal_", "uniform_")
+        return args[0] if drawn and args else func(*args, **(kwargs or {}))
+
+
+def _made(name: str, **args: Any) -> nn.Module:
+    """A network of a paper, else one of timm."""
+    known = zoo.NETWORKS.get(name)
+    return known.build(**args) if known else _timm().create_model(name, pretrained=False, **args)
+
+
+def _fixed_size(name: str) -> bool:
+    if name in zoo.NETWORKS:
+        return bool(zoo.NETWORKS[name].cfg.get("fixed_input_size"))
+    cfg = _timm().get_pretrained_cfg(name)
+    return cfg is not None and bool(cfg.fixed_input_size)
+
+
+def _timm() -> Any:
+    """timm, with the networks of the papers registered; it takes seconds to import, and those need it not."""
+    import timm
+
+    from pabench.networks.zoo import registered as registered
+
+    return timm
 
 
 def _adapt_stem(model: nn.Module, name: str) -> None:
@@ -226,6 +259,8 @@ def _adapt_stem(model: nn.Module, name: str) -> None:
     All other weights are those of the same seed without the stem. A deep stem (resnet*d, *t) begins with a 3x3
     convolution of stride 2, which only loses its stride.
     """
+    from timm.models.resnet import ResNet
+
     if not isinstance(model, ResNet):
         raise SuiteError(
             f"models: {name}: stem: cifar is for timm's ResNets (resnet*, resnext*, wide_resnet*, ...), "

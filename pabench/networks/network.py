@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, replace_all_batch_norm_modules_
+from torch.func import functional_call, replace_all_batch_norm_modules_, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pabench.errors import SuiteError
 from pabench.networks.kinds import INCLUDED, NORMS, dense, prunable_in
+from pabench.networks.layout import FEW, overruns
 from pabench.networks.operations import Operation, named
 from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
@@ -89,12 +91,40 @@ class Network:
         self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
         self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
         self.name = type(module).__name__
+        self._tried = False
         self._default = torch.get_default_device()  # the caller's, where a network makes tensors without naming one
         others = [*module.named_parameters(), *module.named_buffers(), *self._module.named_parameters()]
         self._elsewhere = {id(t): (weakref.ref(t), n) for n, t in others}  # the caller's network may be gone one day
 
+    @cached_property
+    def likes_channels_last(self) -> bool:
+        """Whether gradients of a batch of images are faster with channels last: small ones, in float32, on a CPU."""
+        small = self.device.type == "cpu" and sum(w.numel() for w in self.weights.values()) <= FEW
+        convolves = any(isinstance(m, nn.Conv2d) for m in self._module.modules())
+        return small and convolves and self.dtype == torch.float32 and not overruns(self._module)
+
     def call(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Outputs of the module for a batch `x` when its parameters and buffers are `tensors`; nothing is changed."""
+        plain = torch.is_grad_enabled() and torch._C._len_torch_function_stack() == 0 and not transformed()
+        if plain and not self._tried:
+            with scoring_mode(self.device):
+                self.tried(x[:2])
+        return self._run(tensors, x)
+
+    def tried(self, x: Tensor) -> Tensor:
+        """Outputs for a few images, by torch.func, which refuses what plain autograd lets pass with wrong gradients.
+
+        That is numbers on their way through numpy or inference mode, and kept tensors that forward() changes.
+        """
+
+        def outputs(weights: Tensors) -> tuple[Tensor, Tensor]:
+            return next(iter(weights.values())), self._run({**self.rest, **weights}, x)
+
+        *_, out = vjp(outputs, self.weights, has_aux=True)  # beside another result: they may be integers
+        self._tried = True
+        return out.detach()
+
+    def _run(self, tensors: Tensors, x: Tensor) -> Tensor:
         # a network may count or average in buffers of its own; norms in eval mode do not
         own = {n: tensors[n].clone() for n in self._own_buffers if n in tensors}
         given = {**tensors, **own}
@@ -131,15 +161,16 @@ class _Guarded(Rewired):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        held = self._held((*args, *(kwargs or {}).values()))
+        kwargs = kwargs or {}
+        held = self._held(args) or (self._held(kwargs.values()) if kwargs else "")
         if held and named(func) not in ASKING:
             self._refuse(held)
-        out = super().__torch_function__(func, types, args, kwargs)
+        out = (self.table.get(named(func)) or func)(*args, **kwargs)
         if held and isinstance(out, Tensor):  # its transpose, .T, is as much itself
             self._refuse(held)
         return out
 
-    def _held(self, values: Sequence[Any]) -> str:
+    def _held(self, values: Iterable[Any]) -> str:
         """The name of the first of these that is read elsewhere; "" where none is."""
         for value in values:
             known = self.elsewhere.get(id(value))
@@ -164,6 +195,11 @@ def _places(module: nn.Module, names: Mapping[Tensor, str]) -> Iterator[tuple[st
         for own, tensor in [*layer._parameters.items(), *layer._buffers.items()]:
             if tensor in names:
                 yield f"{path}.{own}".lstrip("."), names[tensor]
+
+
+def transformed() -> bool:
+    """Whether this runs within a transform of torch.func."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _uncompiled() -> AbstractContextManager[Any]:

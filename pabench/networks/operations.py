@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 Operation = Callable[..., Any]
 
 
+@cache
 def named(function: Operation) -> str:
     """The name by which a torch function is looked up: `relu_` is `relu`, `__rsub__` is `rsub`.
 

@@ -14,9 +14,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 
-from timm.models.densenet import DenseNet
-from timm.models.regnet import RegNet, model_cfgs
-from timm.models.resnet import ResNet
 from torch import nn
 
 from pabench.errors import SuiteError
@@ -84,11 +81,13 @@ def find_knob(spec: ModelSpec, classes: int, shape: Shape) -> Knob:
 
 def _candidates(spec: ModelSpec, module: nn.Module) -> Iterator[Knob]:
     """What might set the width, with present values read off the network; a wrong guess is found by trying it."""
-    if isinstance(module, RegNet):
+    if _is_timms("RegNet", module):
+        from timm.models.regnet import model_cfgs
+
         cfg = model_cfgs[spec.name]
         w0, wa = int(spec.args.get("w0", cfg.w0)), float(spec.args.get("wa", cfg.wa))
         yield Knob({"w0": w0, "wa": wa}, w0)
-    if isinstance(module, DenseNet):
+    if _is_timms("DenseNet", module):
         growth = module.features.denseblock1.denselayer1.conv2.out_channels  # type: ignore[union-attr]
         yield Knob({"growth_rate": int(growth)}, int(growth))  # type: ignore[arg-type]
     known = inspect.signature(type(module).__init__).parameters
@@ -101,6 +100,11 @@ def _candidates(spec: ModelSpec, module: nn.Module) -> Iterator[Knob]:
             yield Knob({name: value}, units // heads if per_head else units)
 
 
+def _is_timms(name: str, module: nn.Module) -> bool:
+    """Whether it is of a class of timm, which is not imported in order to say no."""
+    return any(cls.__name__ == name and cls.__module__.startswith("timm.") for cls in type(module).__mro__)
+
+
 def _present(name: str, spec: ModelSpec, module: nn.Module) -> Iterator[int | list[int]]:
     """Values that an argument may have now: the suite's or the attribute of its name, or channels of the network."""
     given = spec.args.get(name, getattr(module, name, None))
@@ -110,7 +114,7 @@ def _present(name: str, spec: ModelSpec, module: nn.Module) -> Iterator[int | li
     convolution = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
     stem = [convolution.out_channels] if convolution else []
     yield from stem
-    if isinstance(module, ResNet):
+    if _is_timms("ResNet", module):
         blocks = [module.get_submodule(f"layer{i}.0") for i in range(1, len(stages))]
         yield [stage // int(block.expansion) for stage, block in zip(stages[1:], blocks, strict=True)]  # type: ignore[arg-type]
     elif stages:

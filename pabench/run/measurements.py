@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from pabench.run.engine import Outcome, Task
-from pabench.run.tasks import Plan, payload, task
+from pabench.run.tasks import Plan, payload, prunings_by_block, task
 from pabench.store.figures import Measurements, Of, entry, file, pairs, single
 from pabench.store.state import masked
 from pabench.store.store import Store
@@ -40,7 +40,7 @@ class Survey:
         """
         found = cls(store)
         known, there = Measurements(store.records("metrics").values()), _measurable(store, plan)
-        before = _tasks_of(plan)
+        before, in_block = _tasks_of(plan), prunings_by_block(plan.cells)
         shared = {**payload(store, device, plugins), "retry": retry}
         for (block, kind, criterion), cells in _groups(plan.cells).items():
             lacking = [(of, spec) for of, spec in ASKED[kind](cells, metrics) if known.lacks(of, spec, retry=retry)]
@@ -49,6 +49,7 @@ class Survey:
                 continue
             named = {spec.name: spec.to_json() for _, spec in wanted}
             what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
+            what["block"] = in_block.get(block, [])
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
             key = digest(["measuring", block, kind, criterion])
             found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))

@@ -12,7 +12,7 @@ import time
 import types
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
@@ -23,7 +23,10 @@ from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task
 
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
-PRELOAD = ("torch", "torchvision", "timm", "pabench.run.worker", "pabench.training.train")
+PRELOAD = ("torch", "pabench.run.worker", "pabench.training.train")
+DEAR = ("torchvision", "timm")
+"""Seconds to import, and not needed by every study: preloaded where the runner, which has built the networks and found
+the data of all tasks, has imported them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Processes:
     torch's.
     """
 
-    preload: tuple[str, ...] = PRELOAD
+    preload: tuple[str, ...] = field(default_factory=lambda: (*filter(sys.modules.__contains__, DEAR), *PRELOAD))
     attempts: int = 3
     grace: float = 10.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -71,10 +71,12 @@ class Resolver:
         found: Metric = create(cls, entry.params, entry.name)
         return MetricSpec(found.name, asdict(found), cls.version, source_digest(cls), cls.stage, cls.title, cls.unit)
 
-    def metrics(self, entries: Iterable[MetricEntry]) -> list[MetricSpec]:
-        """All cheap metrics, with the suite's parameters where it gives some, and the dear ones it lists, by name."""
+    def metrics(self, entries: Iterable[MetricEntry], skipped: Collection[str] = ()) -> list[MetricSpec]:
+        """All cheap metrics that are not skipped, with the suite's parameters where it gives some, and the dear ones it
+        lists, by name."""
         classes: dict[str, Any] = registry.group("metrics").classes
-        wanted = {name: MetricEntry(name=name) for name, cls in classes.items() if cls.cost == "cheap"}
+        cheap = [name for name, cls in classes.items() if cls.cost == "cheap" and name not in skipped]
+        wanted = {name: MetricEntry(name=name) for name in cheap}
         wanted |= {entry.name: entry for entry in entries}
         return [self.metric(wanted[name]) for name in sorted(wanted)]
 

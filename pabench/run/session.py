@@ -109,7 +109,7 @@ class Session:
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
             notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
             pixels=resolver.pixels,
-            metrics=resolver.metrics(suite.metrics),
+            metrics=resolver.metrics(suite.metrics, suite.skip_metrics),
         )
 
     @property
@@ -141,7 +141,8 @@ class Session:
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
-        return tasks.plan(self.store, cells, **self._how)
+        norms = "gradient_norm" not in self.suite.skip_metrics
+        return tasks.plan(self.store, cells, **self._how, norms=norms)
 
     def survey(self, plan: tasks.Plan) -> Survey:
         """The measurements that the cells of a plan lack."""
@@ -155,14 +156,27 @@ class Session:
             return self
         return replace(self, cells=cells, chosen=chosen)
 
+    def put_away(self, settled: Session) -> None:
+        """Take away what the cells that are settled otherwise have been given before the check looked at them."""
+        for before, after in zip(self.cells, settled.cells, strict=True):
+            if before is not after and self.store.get("receipts", before.pruning_key) is not None:
+                self.store.quarantine("receipts", before.pruning_key, "float32 does not hold these scores")
+
     @property
     def _how(self) -> dict[str, Any]:
         return {"device": str(self.device), "plugins": self.plugins, "retry": self.options.retry}
 
-    def check_criteria(self, plan: tasks.Plan, *, into: Store, stop: StopFlag) -> Iterator[str]:
-        """Each criterion on each network once, before training; a line for what is not healthy, with its remedy."""
+    def unchecked(self, plan: tasks.Plan) -> list[Cell]:
+        """A cell for each network and criterion of a plan that has not been checked."""
+        return tasks.unchecked(self.store, plan.open)
+
+    def check_criteria(self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag) -> Iterator[str]:
+        """Each criterion on each network once, before training; a line for what is not healthy, with its remedy.
+
+        `cells` are the unchecked ones of the plan. Where one has been scored in between, its receipt is looked at.
+        """
         files.make_folders(into.folder / "checks")
-        found = tasks.checks(self.store, plan.open, into=into, device=str(self.device), plugins=self.plugins)
+        found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         for outcome in self._run(found, lambda _: None, stop):
             if outcome.lost:
@@ -170,10 +184,16 @@ class Session:
         yield from check.lines([into, self.store], plan.open)
 
     def run(
-        self, plan: tasks.Plan, survey: Survey, here: dict[str, Any], on_event: OnEvent, stop: StopFlag
+        self,
+        chosen: Sequence[Task],
+        plan: tasks.Plan,
+        survey: Survey,
+        here: dict[str, Any],
+        on_event: OnEvent,
+        stop: StopFlag,
     ) -> Iterator[Outcome]:
-        """Compute what a plan and its survey say, and yield how each task ended, once its records are in the store."""
-        for outcome in self._run([*plan.tasks, *survey.tasks], on_event, stop):
+        """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
+        for outcome in self._run(chosen, on_event, stop):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
             yield outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
+from pabench.training import check
 from pabench.training.check import checked_title
 
 FUNCTIONS = {
@@ -45,21 +46,29 @@ class Plan:
 
 
 def plan(
-    store: Store, cells: Sequence[Cell], *, device: str, plugins: Iterable[Path] = (), retry: bool = False
+    store: Store,
+    cells: Sequence[Cell],
+    *,
+    device: str,
+    plugins: Iterable[Path] = (),
+    retry: bool = False,
+    norms: bool = True,
 ) -> Plan:
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
-    failed."""
+    failed. `norms`: receipts say what pruning does to the norm of the gradient."""
     found = _found(store, cells, retry)
     shared, todo = payload(store, device, plugins), [*found.open, *found.maskless]
     needed = {cell.key: _prunings(store, cell) for cell in todo}
     groups = _grouped(needed.values())
     tasks: dict[str, Task] = {}
+    in_block = prunings_by_block(cells)
     for cell in todo:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
                 group = groups[name]
-                what = {**shared, "cells": [c.to_json() for c in group]}
+                what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
+                what["block"] = in_block.get(group[0].block, [])
                 tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after)
             after = (name,)
         if cell.key not in found.done:
@@ -68,6 +77,15 @@ def plan(
     found.by_task.update(groups)
     found.by_task.update({cell.key: [cell] for cell in found.open})
     return found
+
+
+def prunings_by_block(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """By block the keys of its prunings: what one of them has measured of the dense network holds for all."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.criterion is not None:
+            found.setdefault(cell.block, {})[cell.pruning_key] = None
+    return {block: list(keys) for block, keys in found.items()}
 
 
 def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = ()) -> Task:
@@ -148,8 +166,8 @@ def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[s
             store.commit("receipts", cell.pruning_key, {**blank_receipt(cell), **failed}, replace_failed=True)
 
 
-def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
-    """A task for each dataset, model and criterion that is to be scored and has not been checked; results go `into`.
+def unchecked(store: Store, cells: Iterable[Cell]) -> list[Cell]:
+    """A cell for each dataset, model and criterion that is to be scored and has not been checked.
 
     Reference lines are no criteria: what they do to a network depends on its training, or is no mask.
     """
@@ -157,10 +175,31 @@ def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plu
     for cell in cells:
         if cell.criterion is not None and not cell.criterion.reference_line and not has_masks(store, cell):
             first.setdefault(cell.check_key, cell)
-    found = []
-    for key, cell in first.items():
-        known = store.get("checks", key)
-        if known is None or known["status"] != "ok":
-            what = {**payload(into, device, plugins), "cell": cell.to_json()}
-            found.append(task("check", key, f"{checked_title(cell)}: check", what))
-    return found
+    known = {key: store.get("checks", key) for key in first}
+    return [cell for key, cell in first.items() if (found := known[key]) is None or found["status"] != "ok"]
+
+
+def ahead(found: Plan, cells: Sequence[Cell]) -> tuple[list[Task], Plan]:
+    """Scorings of a plan that tell all that a check of these cells would, and the plan without them.
+
+    That is those of one round: it is computed for the masks anyhow. Of many rounds the check looks at the first alone,
+    before the others are computed.
+    """
+    one_shot = {c.pruning_key for c in cells if c.criterion and c.criterion.args.get("steps") == 1 and not c.ablation}
+    found_ahead = [
+        task
+        for task in found.tasks
+        if task.kind == "prune" and one_shot & {cell.pruning_key for cell in found.by_task[task.key]}
+    ]
+    keys = {task.key for task in found_ahead}
+    return found_ahead, replace(found, tasks=[task for task in found.tasks if task.key not in keys])
+
+
+def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
+    """A task for each of the cells (`unchecked`), whose results go `into`; none where its receipt tells enough."""
+    shared = payload(into, device, plugins)
+    return [
+        task("check", cell.check_key, f"{checked_title(cell)}: check", {**shared, "cell": cell.to_json()})
+        for cell in cells
+        if not check.told_by_receipt(store, cell, into=into)
+    ]

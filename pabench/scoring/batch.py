@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -52,15 +52,25 @@ def shape_of_input(model: nn.Module, batches: Sequence[Batch], given: Sequence[i
 def on_network(batch: Batch, network: Network) -> Batch:
     """A batch on the network's device; images in its dtype, tokens and other integers as they are."""
     x, y = batch
-    return x.to(network.device, dtype_like(x, network.dtype)), y.to(network.device)
+    x = x.to(network.device, dtype_like(x, network.dtype))
+    if network.likes_channels_last and x.dim() == 4 and _runs_channels_last(network, x[:2]):
+        x = x.contiguous(memory_format=torch.channels_last)
+    return x, y.to(network.device)
+
+
+def _runs_channels_last(network: Network, x: Tensor) -> bool:
+    """Whether its forward() takes such images: a `view` of feature maps does not."""
+    with scoring_mode(network.device), torch.no_grad(), suppress(Exception):  # what else is wrong is told later on
+        network.call({**network.rest, **network.weights}, x.contiguous(memory_format=torch.channels_last))
+        return True
+    return False
 
 
 def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], seed: int) -> None:
     """SuiteError where the network's outputs for two images are no logits, or labels lie outside of its classes."""
     for images, labels in batches:
         x, y = on_network((images[:2], labels), network)
-        with told(model, [(x, y)]), scoring_mode(network.device, seed), torch.no_grad():
-            out = network.call({**network.rest, **network.weights}, x)
+        out = _tried(network, model, (x, y), seed)
         name, classes = type(model).__name__, out.shape[1] if out.dim() > 1 else 0
         expected = (len(x), classes, *y.shape[1:])
         if not out.is_floating_point() or tuple(out.shape) != expected or not classes:
@@ -80,9 +90,25 @@ def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], 
             raise SuiteError(f"batch: a label is {int(wrong[0])}, and {name} has {classes} classes: 0 to {classes - 1}")
 
 
+def _tried(network: Network, model: nn.Module, batch: Batch, seed: int) -> Tensor:
+    """Outputs for a few images; the error says whether they fail by themselves, or where derivatives are taken."""
+    with told(model, [batch], ran=True), scoring_mode(network.device, seed):
+        try:
+            return network.tried(batch[0])
+        except Exception:
+            with told(model, [batch]), torch.no_grad():
+                network.call({**network.rest, **network.weights}, batch[0])
+            raise
+
+
 @contextmanager
-def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = None) -> Iterator[None]:
-    """Errors of the forward pass, or of torch in the criterion, in one line; the full ones are their cause."""
+def told(
+    model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = None, *, ran: bool = False
+) -> Iterator[None]:
+    """Errors of the forward pass, or of torch in the criterion, in one line; the full ones are their cause.
+
+    `ran`: the network has run on such a batch, without derivatives.
+    """
     try:
         yield
     except (PabenchError, torch.OutOfMemoryError, MemoryError):
@@ -92,7 +118,7 @@ def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = No
             sees_data = bool(batches) and (rule is None or rule.examples_per_class > 0)
             seen = f"x {tuple(batches[0][0].shape)} of {batches[0][0].dtype}" if sees_data else "an input of ones"
             # before a criterion sees a batch, `refuse_misfit` has run the network on it
-            raise SuiteError(explained(error, model, seen, ran=sees_data and rule is not None)) from error
+            raise SuiteError(explained(error, model, seen, ran=ran or (sees_data and rule is not None))) from error
         words = " ".join(str(error).split())[:200]
         whose = f"{rule.name} on " if rule else ""
         raise PluginError(f"{whose}{type(model).__name__}: {type(error).__name__}: {words}") from error
@@ -101,7 +127,7 @@ def told(model: nn.Module, batches: Sequence[Batch], rule: Criterion | None = No
 def _in_forward(error: Exception) -> bool:
     traceback = error.__traceback__
     while traceback:
-        if traceback.tb_frame.f_code is Network.call.__code__:
+        if traceback.tb_frame.f_code is Network._run.__code__:
             return True
         traceback = traceback.tb_next
     return False

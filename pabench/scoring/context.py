@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pabench.errors import SuiteError
+from pabench.networks.derivatives import gradient
 from pabench.networks.network import Tensors
 from pabench.suite.digest import derive_seed
 
@@ -44,8 +46,8 @@ class ScoreContext:
     `weights` are the prunable weights at initialization by parameter name, in the order of the network; `mask` has
     their names and shapes, 1 kept and 0 pruned; `rest` holds all other parameters and buffers. `call(tensors, x)` is
     the network as a pure function: `tensors` are weights and rest together, `x` is (N, C, H, W), the logits (N, K).
-    Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` is
-    U(0, 1) per weight from the cell's seed; it and `generator` are the only randomness allowed. `round` counts from 0.
+    Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` and
+    `generator` are the only randomness allowed. `round` counts from 0.
     `sources` hold what few criteria ask for; `buffers` name what training leaves alone in `rest`.
     """
 
@@ -55,11 +57,17 @@ class ScoreContext:
     call: Callable[[Tensors, Tensor], Tensor]
     batches: tuple[Batch, ...]
     input_shape: tuple[int, ...]
-    noise: Tensors
     seed: int = 0
     round: int = 0
     sources: Sources = field(default_factory=Sources)
     buffers: frozenset[str] = frozenset()
+
+    @cached_property
+    def noise(self) -> Tensors:
+        """U(0, 1) per weight in float64, from the cell's seed."""
+        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        drawn = {n: torch.rand(w.shape, generator=generator, dtype=torch.float64) for n, w in self.weights.items()}
+        return {n: u.to(self.weights[n].device) for n, u in drawn.items()}
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator on the CPU that depends on the cell's seed, the round and the purpose, and on nothing else."""
@@ -104,3 +112,12 @@ class ScoreContext:
         """Cross-entropy of logits / temperature, the mean of each batch, summed over batches."""
         losses = [F.cross_entropy(self.logits(weights, x) / temperature, y) for x, y in self.batches]
         return sum(losses[1:], losses[0])
+
+    def gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:
+        """dL/dw of this loss. The batches are passed one after another: it takes the memory of one."""
+        total: Tensors = {}
+        for batch in self.batches:
+            alone = replace(self, batches=(batch,))
+            g = gradient(lambda w, alone=alone: alone.loss(w, temperature), weights)  # type: ignore[misc]
+            total = {n: total[n] + g[n] for n in g} if total else g
+        return total

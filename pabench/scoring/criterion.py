@@ -15,7 +15,7 @@ from pabench.networks.network import Tensors
 from pabench.parameters import NonNegativeInt, PositiveInt, create
 from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
-from pabench.scoring.selection import Schedule, Selection, kept_count, round_densities, select
+from pabench.scoring.selection import Schedule, Scores, Selection, kept_count, round_densities, select
 
 Precision = Literal["float32", "float64"]
 
@@ -173,7 +173,7 @@ def scores_once(rule: Criterion) -> TypeGuard[ScoreCriterion]:
     return ranks(rule) and rule.steps == 1 and type(rule).rounds is ScoreCriterion.rounds
 
 
-def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:
+def checked(scores: Tensors, weights: Tensors, name: str) -> Scores:
     """Scores detached and in the order of the weights, or a PluginError that names the layer."""
     if not isinstance(scores, Mapping):
         raise PluginError(f"{name}: score() gave {type(scores).__name__}, expected a dict of tensors by weight name")
@@ -187,4 +187,4 @@ def checked(scores: Tensors, weights: Tensors, name: str) -> Tensors:
             raise PluginError(f"{name}: {n}: scores are {found}, expected a tensor of shape {tuple(w.shape)}")
         if not scores[n].is_floating_point():
             raise PluginError(f"{name}: {n}: scores are {scores[n].dtype}, expected a floating-point type")
-    return {n: scores[n].detach() for n in weights}
+    return Scores({n: scores[n].detach() for n in weights})

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch.func import grad
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
@@ -16,7 +15,7 @@ from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
 from pabench.scoring.meter import clock
 from pabench.scoring.receipt import Pruned, receipted
-from pabench.scoring.selection import Selection, kept_count
+from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.suite.ablations import INAPPLICABLE
 
 
@@ -76,8 +75,6 @@ def context(
     """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
-    generator = torch.Generator().manual_seed(seed % 2**63)
-    noise = {n: torch.rand(w.shape, generator=generator, dtype=torch.float64) for n, w in network.weights.items()}
     prepared = [on_network(batch, network) for batch in batches]
     if rule.batch_split == "class-halves" and len(prepared) == 1:
         prepared = class_halves(prepared[0])
@@ -88,7 +85,6 @@ def context(
         call=network.call,
         batches=tuple(prepared) if rule.examples_per_class else (),
         input_shape=tuple(input_shape),
-        noise={n: u.to(network.device) for n, u in noise.items()},
         seed=seed,
         sources=sources or Sources(),
         buffers=network.buffers,
@@ -114,16 +110,16 @@ def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | N
     with scoring_mode(network.device):
         for batch in batches:
             images = on_network(batch, network)
-            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (images,), (), {})
-            g = grad(ctx.loss)(ctx.kept)
+            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (images,), ())
+            g = ctx.gradient(ctx.kept)
             total = {n: t + g[n] * mask[n] / len(batches) for n, t in total.items()}
     norm = float(torch.stack([t.square().sum() for t in total.values()]).sum().sqrt())
     return norm if math.isfinite(norm) else None
 
 
 def _selected(
-    rule: Criterion, ctx: ScoreContext, density: float, shared: Tensors | None
-) -> tuple[Tensors | None, Selection]:
+    rule: Criterion, ctx: ScoreContext, density: float, shared: Scores | None
+) -> tuple[Scores | None, Selection]:
     """The scores of the dense network, which are the `shared` ones of a one-shot criterion, and what is kept."""
     if not ranks(rule):
         return None, _by_masks(rule, ctx, density)
@@ -133,7 +129,8 @@ def _selected(
     first = last = next(rounds)
     for each in rounds:  # no list: each round holds the scores and masks of a whole network
         last = each
-    return first.scores, last.selection
+    scores = first.scores if isinstance(first.scores, Scores) else Scores(first.scores)
+    return scores, last.selection
 
 
 def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Selection:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pabench.networks.network import Tensors
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
-from pabench.scoring.selection import Selection
+from pabench.scoring.selection import Scores, Selection
 from pabench.source import source_digest
 from pabench.store.verdict import flags
 
@@ -36,7 +38,7 @@ def receipted(
     ctx: ScoreContext,
     density: float,
     doubts: str,
-    scores: Tensors | None,
+    scores: Scores | None,
     selection: Selection,
     dense: Mapping[str, Any],
     seconds: float,
@@ -44,7 +46,8 @@ def receipted(
     """The receipt: numbers by which a reader can judge the mask. `scores` are those of the dense network, if any;
     `dense` is what of its weights no mask touches."""
     masks = {n: m.cpu() for n, m in selection.masks.items()}
-    zeros = {n: int((s == 0).sum()) for n, s in scores.items()} if scores else dict.fromkeys(masks, 0)
+    zeros = {n: s.numel() - int(s.count_nonzero()) for n, s in scores.items()} if scores else dict.fromkeys(masks, 0)
+    finite = _finite(scores.order) if scores else torch.empty(0)
     layers: list[dict[str, Any]] = [
         {"name": n, "shape": list(m.shape), "total": m.numel(), "kept": int(m.sum()), "zero_scores": zeros[n]}
         for n, m in masks.items()
@@ -63,13 +66,13 @@ def receipted(
         "tied_at_threshold": selection.tied,
         "kept_of_tied": selection.kept_of_tied,
         "zero_scores": sum(zeros.values()),
-        "non_finite_scores": sum(int((~s.isfinite()).sum()) for s in scores.values()) if scores else 0,
+        "non_finite_scores": total - len(finite) if scores else 0,
         "rounds": getattr(rule, "steps", 1),
         "layers": layers,
         "dead_layers": [layer["name"] for layer in layers if not layer["kept"]],
         "dense": dict(dense),
-        "scores": _quantiles(scores) if scores else {},
-        "score_histogram": histogram(scores) if scores else {},
+        "scores": _quantiles(finite),
+        "score_histogram": histogram(finite) if scores else {},
     }
     if taken_over := donor_identity(rule):
         receipt["donor"] = taken_over
@@ -77,45 +80,56 @@ def receipted(
     return Pruned(masks, receipt, doubtful + flags(receipt), seconds)
 
 
-def _quantiles(scores: Tensors) -> dict[str, float]:
-    """Five numbers of the finite scores; sorting is avoided, networks have up to 10^8 weights."""
-    flat = torch.cat([s.flatten() for s in scores.values()])
-    flat = flat[flat.isfinite()]
-    n = flat.numel()
-    ranks = {f"{q:g}": max(1, math.ceil(q * n)) for q in (0, 0.25, 0.5, 0.75, 1)}
-    return {q: float(flat.kthvalue(rank).values) for q, rank in ranks.items()} if n else {}
+def _quantiles(finite: Tensor) -> dict[str, float]:
+    """Five numbers of the finite scores, which are given in rising order."""
+    n = finite.numel()
+    return {f"{q:g}": float(finite[max(1, math.ceil(q * n)) - 1]) for q in (0, 0.25, 0.5, 0.75, 1)} if n else {}
+
+
+def _finite(order: Tensor) -> Tensor:
+    """Of scores in rising order those that are finite."""
+    first, last = _places(order, [-math.inf], right=True), _places(order, [math.inf])
+    return order[first[0] : last[0]]
 
 
 PER_DECADE, DECADES = 4, 24
 """Bins of the histogram: how many a power of ten, and how many powers of ten below the largest score at most."""
 
 
-def histogram(scores: Tensors) -> dict[str, Any]:
-    """How many finite scores of each sign have which size.
+def histogram(finite: Tensor) -> dict[str, Any]:
+    """How many finite scores of each sign have which size. The scores are given in rising order.
 
     Bin i holds sizes from 10^(i / 4) to below 10^((i + 1) / 4), on every network: histograms of several seeds add up.
     `first` is the lowest bin of the lists `positive` and `negative`; it also holds what is smaller, where the scores
     span more than 24 powers of ten. `zero` scores are in no bin.
 
-    >>> histogram({"w": torch.tensor([1.0, 1.5, 10.0, -1.0, 0.0])})
+    >>> histogram(torch.tensor([-1.0, 0.0, 1.0, 1.5, 10.0]))
     {'first': 0, 'positive': [2, 0, 0, 0, 1], 'negative': [1, 0, 0, 0, 0], 'zero': 1}
     """
-    finite = {n: s.flatten()[s.flatten().isfinite()] for n, s in scores.items()}
-    zero = sum(int((s == 0).sum()) for s in finite.values())
-    sizes = [s.abs().max() for s in finite.values() if s.numel()]
-    if not sizes or (largest := float(torch.stack(sizes).max().double())) == 0:
-        return {"first": 0, "positive": [], "negative": [], "zero": zero}
-    last = int(_bin(torch.tensor(largest, dtype=torch.float64)))
-    lowest = last - PER_DECADE * DECADES
-    counts = torch.zeros(2, last - lowest + 1, dtype=torch.int64)
-    for s in finite.values():  # layer by layer: a copy of all scores in float64 may not fit
-        for sign, some in ((0, s[s > 0]), (1, s[s < 0])):
-            places = (_bin(some.abs().double()) - lowest).clamp(min=0)
-            counts[sign] += torch.bincount(places, minlength=counts.shape[1]).cpu()
-    begin = int(counts.sum(0).nonzero()[0])
-    positive, negative = counts[:, begin:].tolist()
-    return {"first": lowest + begin, "positive": positive, "negative": negative, "zero": zero}
+    (below,), (above,) = _places(finite, [0.0]), _places(finite, [0.0], right=True)
+    largest = max(float(finite[-1]), -float(finite[0])) if len(finite) else 0.0
+    if largest == 0:
+        return {"first": 0, "positive": [], "negative": [], "zero": above - below}
+    last = math.floor(math.log10(largest) * PER_DECADE)
+    bins = range(last - PER_DECADE * DECADES, last + 1)
+    edges = [10 ** (i / PER_DECADE) for i in bins[1:]]
+    positive = _counts([0, *_places(finite[above:], edges), len(finite) - above])
+    negative = _counts([0, *(below - at for at in _places(finite[:below], [-e for e in edges], right=True)), below])
+    begin = next(i for i in range(len(bins)) if positive[i] or negative[i])
+    counts = {"positive": positive[begin:], "negative": negative[begin:]}
+    return {"first": bins[begin], **counts, "zero": above - below}
 
 
-def _bin(sizes: torch.Tensor) -> torch.Tensor:
-    return (sizes.log10() * PER_DECADE).floor().to(torch.int64)
+def _places(order: Tensor, values: Sequence[float], right: bool = False) -> list[int]:
+    """How many scores in rising order are below each of the values, or at most as large (`right`)."""
+    exact = torch.tensor(values, dtype=torch.float64, device=order.device)
+    near = exact.to(order.dtype)
+    # a narrower type rounds a value: to the next one on the side where no score lies between the two
+    wrong, outwards = (near > exact, -math.inf) if right else (near < exact, math.inf)
+    near = torch.where(wrong, torch.nextafter(near, torch.full_like(near, outwards)), near)
+    found: list[int] = torch.searchsorted(order, near, right=right).tolist()
+    return found
+
+
+def _counts(places: Sequence[int]) -> list[int]:
+    return [there - here for here, there in pairwise(places)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -75,7 +76,7 @@ def select(
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
     for name, s in scores.items():
-        if nan := int(s.isnan().sum()):
+        if s.sum().isnan() and (nan := int(s.isnan().sum())):  # a sum is cheap, and infinities of both signs rare
             raise PluginError(
                 f"{name}: {nan} of {s.numel()} scores are not a number: a derivative has no value there, or a number "
                 "overflows; other images or another initialization may help"
@@ -114,27 +115,52 @@ def _layer_by_layer(scores: Tensors, counts: Mapping[str, int], within: Mapping[
 
 def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Selection:
     """The k highest scores of all layers together, ties by index, exactly k ones."""
-    flat = torch.cat([s.flatten() for s in scores.values()])
-    candidates = torch.cat([m.flatten() for m in within.values()]).bool() if within else slice(None)
-    values = flat[candidates]
-    if k > values.numel():
-        raise PluginError(f"{k} weights asked for, {values.numel()} are left to choose from")
-    chosen, tied, kept_of_tied = torch.zeros_like(values, dtype=torch.bool), 0, 0
-    if k:
+    if within and all(bool(m.all()) for m in within.values()):
+        within = None  # nothing is pruned yet, and nothing need be picked out
+    live = {n: m.bool() for n, m in within.items()} if within else {}
+    left = sum(int(m.sum()) for m in live.values()) if within else sum(s.numel() for s in scores.values())
+    if k > left:
+        raise PluginError(f"{k} weights asked for, {left} are left to choose from")
+    if not k:
+        return Selection({n: torch.zeros_like(s, dtype=torch.bool) for n, s in scores.items()}, 0, 0)
+    if isinstance(scores, Scores) and not within:
+        threshold = scores.order[left - k]
+        above = left - int(torch.searchsorted(scores.order, threshold, right=True))
+        tied = left - above - int(torch.searchsorted(scores.order, threshold))
+    else:
+        values = torch.cat([s[live[n]] if within else s.flatten() for n, s in scores.items()])
         threshold = _kth_highest(values, k)
-        chosen = values > threshold
-        equals = (values == threshold).nonzero().flatten()
-        tied, kept_of_tied = equals.numel(), k - int(chosen.sum())
-        chosen[equals[:kept_of_tied]] = True
-    keep = torch.zeros_like(flat, dtype=torch.bool)
-    keep[candidates] = chosen
-    parts = keep.split([s.numel() for s in scores.values()])
-    return Selection({n: m.view_as(s) for (n, s), m in zip(scores.items(), parts, strict=True)}, tied, kept_of_tied)
+        above, tied = int((values > threshold).count_nonzero()), int((values == threshold).count_nonzero())
+    masks = {n: (s >= threshold) & live[n] if within else s >= threshold for n, s in scores.items()}
+    if above + tied > k:
+        _drop_last(masks, {n: (s == threshold) & masks[n] for n, s in scores.items()}, k - above)
+    return Selection(masks, tied, k - above)
+
+
+def _drop_last(masks: Tensors, equals: Tensors, kept: int) -> None:
+    """Of what is equal leave the first `kept`, in the order of the parameters and then of the index."""
+    for n, equal in equals.items():
+        places = equal.flatten().nonzero().flatten()
+        masks[n].view(-1)[places[kept:]] = False
+        kept = max(0, kept - len(places))
+
+
+class Scores(Tensors):
+    """Scores by parameter name that know their `order`: one sorting serves all densities and a receipt's statistics."""
+
+    @cached_property
+    def order(self) -> Tensor:
+        """All scores in rising order."""
+        flat = torch.cat([s.flatten() for s in self.values()])
+        if flat.device.type != "cpu":
+            return flat.sort().values
+        flat.numpy().sort()  # in place, and many times faster than torch's on the CPU
+        return flat
 
 
 def _kth_highest(values: Tensor, k: int) -> Tensor:
     """The k-th highest value; on the CPU by numpy's partition, which is several times faster than kthvalue."""
     position = values.numel() - k
     if values.device.type == "cpu":
-        return torch.as_tensor(np.partition(values.detach().numpy(), position)[position])
-    return values.kthvalue(position + 1).values
+        return torch.as_tensor(np.partition(values.numpy(), position)[position])
+    return values.sort().values[position]  # kthvalue has one block of a GPU at work

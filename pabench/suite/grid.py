@@ -56,6 +56,7 @@ def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
     """
     criteria = _resolved(suite.criteria, resolving.criterion)
     _check_metrics(suite.metrics, resolving)
+    _check_skipped(suite, resolving)
     networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
     datasets = _resolved(suite.datasets, resolving.dataset)
     for dataset in filter(None, datasets):
@@ -179,6 +180,17 @@ def _check_metrics(entries: Sequence[MetricEntry], resolving: Resolving) -> None
         if entry.name in names:
             entry.find(f"{entry.name} a second time; name each metric once")
         names.add(entry.name)
+
+
+def _check_skipped(suite: Suite, resolving: Resolving) -> None:
+    asked = {entry.name for entry in suite.metrics}
+    for i, name in enumerate(suite.skip_metrics):
+        try:
+            resolving.metric(MetricEntry(name=name))
+        except SuiteError as error:
+            suite.find(str(error), "skip_metrics", i)
+        if name in asked:
+            suite.find(f"{name} is listed under metrics as well; leave it out of one of the two", "skip_metrics", i)
 
 
 def _number(text: str) -> str:

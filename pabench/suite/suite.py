@@ -22,6 +22,7 @@ from pabench.suite.entries import (
     MetricEntry,
     Model,
     ModelEntry,
+    PlainName,
     RecipeEntry,
     StepSchedule,
 )
@@ -101,6 +102,9 @@ class Suite(BaseModel):
     scoring: ScoringEntry = ScoringEntry()
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
         default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
+    )
+    skip_metrics: Annotated[tuple[PlainName, ...], Field(strict=False)] = Field(
+        default=(), description="Metrics that are not computed, cheap ones included", examples=[["gradient_norm"]]
     )
     plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))

@@ -44,6 +44,30 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     store.commit("checks", cell.check_key, data, replace_failed=True)
 
 
+def told_by_receipt(store: Store, cell: Cell, *, into: Store) -> bool:
+    """Whether the scores of the cell's receipt are beyond doubt; the check is then done, and kept as one is."""
+    found = store.get("receipts", cell.pruning_key)
+    receipt = found["receipt"] if found and found["status"] == "ok" else None
+    if not receipt or not receipt.get("scores"):  # masks without scores are judged by themselves
+        return False
+    layers = receipt["layers"]
+    finding = Finding(
+        total=receipt["total"],
+        layers=len(layers),
+        zeros=receipt["zero_scores"],
+        non_finite=receipt["non_finite_scores"],
+        dead=tuple(layer["name"] for layer in layers if layer["zero_scores"] == layer["total"]),
+        doubts="; ".join(flag["detail"] for flag in found["flags"] if flag["flag"] == "doubtful") if found else "",
+        seconds=found["cost"].get("scoring_seconds", 0.0) if found else 0.0,
+    )
+    if finding.verdict != HEALTHY:
+        return False
+    data = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now(), "status": "ok"}
+    healthy = {"finding": finding.to_json(), "remedy": None, "after": None}
+    into.commit("checks", cell.check_key, {**data, **healthy}, replace_failed=True)
+    return True
+
+
 def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
     assert cell.criterion is not None
     block = Block(cell, device)

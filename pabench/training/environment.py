@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 
 import pabench
@@ -50,7 +50,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "pabench": pabench.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "timm": timm.__version__,
+        "timm": version("timm"),
         "numpy": np.__version__,
         "device": f"{device.type}: {torch.cuda.get_device_name(device) if device.type == 'cuda' else _cpu()}",
         "threads": torch.get_num_threads(),

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
+from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
 
@@ -190,18 +191,8 @@ def _spread(lowest: Tensor, highest: Tensor) -> float | None:
 
 
 def channels_last(model: nn.Module, recipe: Recipe, device: torch.device) -> bool:
-    """Whether images and weights lie channels last: as the recipe says, but where a CPU would write past its buffers.
-
-    oneDNN's kernel for AVX2 does, in a 1 x 1 convolution with a stride whose input channels are no multiple of 8 (seen
-    with torch 2.14): the heap is corrupted, and results change from run to run before the process dies.
-    """
-    return recipe.channels_last and not (device.type == "cpu" and any(map(_overruns, model.modules())))
-
-
-def _overruns(module: nn.Module) -> bool:
-    if not isinstance(module, nn.Conv2d) or module.in_channels == 1 or module.in_channels % 8 == 0:
-        return False
-    return module.kernel_size == (1, 1) and max(module.stride) > 1
+    """Whether images and weights lie channels last: as the recipe says, but where a CPU would go beyond its buffers."""
+    return recipe.channels_last and not (device.type == "cpu" and overruns(model))
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:

@@ -28,6 +28,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
 from pabench.training.block import Block
 from pabench.training.loop import Report
+from pabench.training.prune import dense_norm
 from pabench.training.stage import load_plugins
 
 
@@ -99,6 +100,7 @@ class _Work:
         self._block = Block(self.cells[0], torch.device(payload["device"]))
         self._known = Measurements(self.store.records("metrics").values())
         self._retry = bool(payload.get("retry"))
+        self._in_block = payload.get("block", ())
         self._images = cache(self._block.norm_batches)
         # in float64, in each mode of BatchNorm once for all metrics that use it
         include = self.cells[0].scoring.include  # one for all cells of a suite
@@ -112,6 +114,9 @@ class _Work:
 
     def of_mask(self, metric: MaskMetric, cell: Cell, receipt: Mapping[str, Any]) -> Numbers:
         network = self._network(metric.bn)
+        if cell.criterion is None:  # what receipts of its block say of the dense network
+            norm = dense_norm(self.store, self._in_block)
+            receipt = {"gradient_norm": {"before": norm, "after": norm}} if norm is not None else receipt
         masks = complete(self.masks(receipt) if cell.criterion else {}, network)
         ctx = MetricContext(
             lambda: prepared(self._images(), network), self._block.shape, cell.seed_for("metrics"), receipt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.networks.network import Network, Tensors
-from pabench.scoring.context import Sources
+from pabench.scoring.context import Batch, Sources
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor, donor_layers
@@ -48,7 +49,8 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
     try:
         load_plugins(payload)
         block = Block(cells[0], torch.device(payload["device"]))
-        for cell, receipt in _receipts(store, cells, block, report):
+        norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
+        for cell, receipt in _receipts(store, cells, block, norms, report):
             _commit(store, cell, receipt)
     except Aborted:
         raise
@@ -64,7 +66,7 @@ def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
 
 
 def _receipts(
-    store: Store, cells: Sequence[Cell], block: Block, report: Report
+    store: Store, cells: Sequence[Cell], block: Block, norms: _Norms | None, report: Report
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Of each cell what its receipt says, as soon as it is known; masks are in the store by then."""
     rule, module = rebuild(block.cell), block.network()
@@ -77,11 +79,11 @@ def _receipts(
         found: list[tuple[Pruned, dict[str, float]]] = [(shuffled(store, cell, pairing), {}) for cell in cells]
     else:
         found = scored(cells, block, rule, module, report)
-    given, norms = _given(block, rule), _Norms(block, module)
+    given = _given(block, rule)
     for cell, (pruned, cost) in zip(cells, found, strict=True):
-        norm = {"before": norms.dense, "after": norms.under(pruned.masks)}
+        norm = norms and {"before": norms.dense, "after": norms.under(pruned.masks)}
         receipt = _with_mask(store, cell, pruned, {**given, "gradient_norm": norm})
-        cost = {**cost, **norms.unit()} if cost else {}
+        cost = {**cost, **(norms.unit() if norms else {})} if cost else {}
         yield cell, {"receipt": receipt, "flags": pruned.flags, "pairing": pairing, "cost": cost}
 
 
@@ -186,19 +188,30 @@ def _given(block: Block, rule: Criterion) -> dict[str, Any]:
 
 
 class _Norms:
-    """Gradient norms of a block's network, dense and under masks.
+    """Gradient norms of a block's network, dense and under masks, in float32: a norm needs no more.
 
     The fastest of these passes, each one forward and one backward, is the unit that the time of scoring is compared to.
+    `in_block` are keys of other prunings of the block: the norm of the dense network is taken from their receipts.
     """
 
-    def __init__(self, block: Block, module: nn.Module) -> None:
-        scoring = block.cell.scoring
-        dtype = getattr(torch, scoring.dtype)
-        # by the statistics of the batch, as the training that follows begins
-        self._network = Network(module.to(block.device), bn="train", dtype=dtype, include=scoring.include)
-        self._batches = block.norm_batches()
+    def __init__(self, store: Store, block: Block, in_block: Sequence[str]) -> None:
+        self._store, self._block, self._in_block = store, block, in_block
         self._seconds: list[float] = []
-        self.dense = self.under({})
+
+    @cached_property
+    def _network(self) -> Network:
+        module, include = self._block.network().to(self._block.device), self._block.cell.scoring.include
+        # by the statistics of the batch, as the training that follows begins
+        return Network(module, bn="train", dtype=torch.float32, include=include)
+
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        return self._block.norm_batches()
+
+    @cached_property
+    def dense(self) -> float | None:
+        known = dense_norm(self._store, self._in_block)
+        return self.under({}) if known is None else known
 
     def under(self, masks: Tensors) -> float | None:
         device = self._network.device
@@ -210,6 +223,15 @@ class _Norms:
 
     def unit(self) -> dict[str, float]:
         return {"gradient_seconds": min(self._seconds), "gradient_images": sum(len(y) for _, y in self._batches)}
+
+
+def dense_norm(store: Store, prunings: Sequence[str]) -> float | None:
+    """The norm of the dense network's gradient, where a receipt of one of these prunings of its block has it."""
+    for receipt in filter(None, (store.get("receipts", key) for key in prunings)):
+        norm = ((receipt["receipt"] or {}).get("gradient_norm") or {}).get("before")
+        if norm is not None:
+            return float(norm)
+    return None
 
 
 def _with_mask(store: Store, cell: Cell, result: Pruned, more: Mapping[str, Any]) -> dict[str, Any]:

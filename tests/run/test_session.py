@@ -297,3 +297,15 @@ def test_what_resumes_a_run_repeats_the_options_that_were_given_and_no_others():
         "pabench run 'my suite.yaml' --only seed=0 --only criterion=snip -o out -j 2 --retry failed"
     )
     assert Options(suite="quickstart").command() == "pabench run quickstart"
+
+
+def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
+    """They take longer to import than all else; a fresh interpreter, because the tests have imported them."""
+    code = (
+        "import sys; from pabench.run.session import load_suite; load_suite('quickstart');"
+        "print([name for name in ('timm', 'torchvision', 'torch._dynamo') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

@@ -26,7 +26,6 @@ def context(**changes):
         "call": network.call,
         "batches": ((x, torch.tensor([0])), (x, torch.tensor([1]))),
         "input_shape": (2,),
-        "noise": {},
     }
     return ScoreContext(**(given | changes))
 

@@ -81,3 +81,29 @@ def test_layer_allocations_choose_within_each_layer():
 
     assert select(both, 2).masks["b"].tolist() == [False, False]
     assert select(both, 2, allocation="balanced").masks["b"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sorted_scores_choose_what_a_partition_chooses(dtype):
+    """Both ways on 600 scores of 20 values, at every count: the same masks and the same ties."""
+    scores = {
+        n: torch.randint(-10, 10, (30, 10), generator=torch.Generator().manual_seed(i)).to(dtype)
+        for i, n in enumerate("ab")
+    }
+    ordered = selection.Scores(scores)
+
+    for kept in range(0, 601, 7):
+        once, anew = selection.select(ordered, kept), selection.select(scores, kept)
+        assert all(torch.equal(once.masks[n], anew.masks[n]) for n in scores)
+        assert (once.tied, once.kept_of_tied) == (anew.tied, anew.kept_of_tied)
+        assert sum(int(m.sum()) for m in once.masks.values()) == kept
+
+
+def test_several_densities_sort_once(monkeypatch):
+    sorted_ = []
+    order = selection.Scores.order.func
+    monkeypatch.setattr(selection.Scores.order, "func", lambda self: sorted_.append(1) or order(self))
+    ordered = selection.Scores({"a": torch.arange(10.0)})
+
+    assert [int(selection.select(ordered, k).masks["a"].nonzero()[0]) for k in (1, 5)] == [9, 5]
+    assert len(sorted_) == 1

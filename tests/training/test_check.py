@@ -255,3 +255,17 @@ def test_a_check_that_fails_does_not_stop_the_study_and_is_tried_again(tmp_path,
     }
     known = [c for c in Store(tmp_path / "out").records("checks").values() if c["status"] == "ok"]
     assert [c["labels"]["criterion"] for c in known] == ["random"]
+
+
+def test_a_healthy_ranking_of_one_round_is_scored_once_for_check_and_study(tmp_path, scorings):
+    """Two sparsities and two seeds: one pass a seed, and the first is the check; with 5 rounds a check of its own."""
+    text = SUITE.replace("zero_head_of_the_check", "lenet_300_100").replace("steps: 5", "steps: 1")
+
+    study = opened(tmp_path, text)
+    carry_out(study)
+
+    assert len(scorings) == 2
+    findings = study.store.records("checks").values()
+    assert [found["finding"]["verdict"] for found in findings] == ["healthy"] * 2
+    # LeNet-300-100 on 8 x 8 images: 64 * 300 + 300 * 100 + 100 * 10
+    assert {found["finding"]["total"] for found in findings} == {50200}

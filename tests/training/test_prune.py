@@ -11,7 +11,9 @@ from pabench import registry
 from pabench.cli.running import carry_out
 from pabench.report.status import counts
 from pabench.scoring.masks import unpack
+from pabench.scoring.pruning import gradient_norm
 from pabench.store.store import VOLATILE, Store
+from pabench.training import prune as stage
 
 from .conftest import SUITE, named, session
 
@@ -191,3 +193,34 @@ def test_a_mask_of_other_weights_is_not_shuffled(tmp_path):
 
     found = named(tmp_path / "out")
     assert "other weights or images" in found["snip", 0.9, "shuffle"]["message"]
+
+
+def test_the_norm_of_the_dense_network_is_measured_once_a_block(tmp_path, monkeypatch):
+    """Two criteria at two sparsities: four masks and one dense network, which is also the dense cell's own figure."""
+    measured = []
+
+    def counted(network, batches, masks=None):
+        measured.append(str(network.dtype) if masks else f"dense {network.dtype}")
+        return gradient_norm(network, batches, masks)
+
+    monkeypatch.setattr(stage, "gradient_norm", counted)
+    monkeypatch.setattr("pabench.diagnostics.metrics.gradient_norm.gradient_norm", counted)
+    text = SUITE.replace("ablations: [shuffle, reinit, invert, random_labels, shuffled_pixels]\n", "")
+
+    carry_out(session(tmp_path, text))
+
+    assert sorted(measured) == ["dense torch.float32", *["torch.float32"] * 4]
+
+
+def test_a_skipped_gradient_norm_is_not_computed_and_all_else_stays(tmp_path):
+    text = SUITE.replace("ablations: [shuffle, reinit, invert, random_labels, shuffled_pixels]\n", "")
+
+    carry_out(session(tmp_path, text + "skip_metrics: [gradient_norm]\n"))
+
+    record = named(tmp_path / "out")["snip", 0.9, ""]
+    assert record["receipt"]["gradient_norm"] is None
+    assert "gradient_seconds" not in record["cost"]
+    files = Store(tmp_path / "out").records("metrics").values()
+    measured = {entry["metric"] for data in files for entry in data["entries"]}
+    assert "gradient_norm" not in measured
+    assert "effective_density" in measured

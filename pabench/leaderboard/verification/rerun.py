@@ -121,7 +121,7 @@ def rerun(
         # first, so that nothing of his has run, and written into the store, before it is there
         for imported in sorted({*code.values()}):
             chosen, first = ([own[c.key] for c in some if code[c.key] == imported] for some in (cells, checked))
-            findings = tasks.checks(store, first, into=store, device=device, plugins=imported)
+            findings = tasks.checks(store, tasks.unchecked(store, first), into=store, device=device, plugins=imported)
             plan = tasks.plan(store, chosen, device=device, plugins=imported)
             todo = [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]
             outcomes = engine.run(todo, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())

@@ -1,8 +1,14 @@
-"""The papers' own networks, registered with timm on import: LeNet, the ResNets and VGGs for 32 x 32 images.
+"""The papers' own networks: LeNet, the ResNets and VGGs for 32 x 32 images. Everything else comes from timm.
 
-Everything else comes from timm; how a network is made to fit a data set is said in `networks.models`.
+They are built without timm, which takes seconds to import; where it is there, or is needed, it knows them, too.
+How a network is made to fit a data set is said in `networks.models`.
 """
 
-from pabench.networks.zoo import lenet, resnet_cifar, vgg_cifar
+import sys
 
-NAMES = tuple(sorted([*resnet_cifar.default_cfgs, *vgg_cifar.default_cfgs, *lenet.default_cfgs]))
+from pabench.networks.zoo import lenet as lenet, resnet_cifar as resnet_cifar, vgg_cifar as vgg_cifar
+from pabench.networks.zoo.classifier import NETWORKS
+
+NAMES = tuple(sorted(NETWORKS))
+if "timm" in sys.modules:
+    from pabench.networks.zoo import registered as registered

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 CIFAR_CFG: dict[str, Any] = {"input_size": (3, 32, 32), "num_classes": 10, "classifier": "fc"}
@@ -15,6 +16,8 @@ class Classifier(nn.Module):
 
     A network calls `reset_classifier` after its other layers, so that `fc` is also the last in module order.
     """
+
+    pretrained_cfg: dict[str, Any]
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -39,14 +42,38 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
-def register(cls: type[Classifier], name: str, fixed: dict[str, Any], **defaults: Any) -> None:
-    """Let `timm.create_model(name)` build `cls` with arguments that are fixed and some that a caller may change."""
+@dataclass(frozen=True)
+class Known:
+    """A network of a paper: a class with arguments that are `fixed` and `defaults` that a caller may change.
 
-    def entrypoint(pretrained: bool = False, **kwargs: Any) -> Classifier:
-        return build_model_with_cfg(cls, name, pretrained, **fixed, **{**defaults, **kwargs})
+    `cfg` is what timm wants to know of it.
+    """
 
-    entrypoint.__name__, entrypoint.__module__ = name, cls.__module__
-    register_model(entrypoint)
+    cls: type[Classifier]
+    cfg: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    def build(self, **arguments: Any) -> Classifier:
+        """As `timm.create_model` does."""
+        channels, *size = self.cfg["input_size"]
+        usual = {"num_classes": self.cfg["num_classes"], "in_chans": channels}
+        usual |= {"img_size": tuple(size)} if self.cfg.get("fixed_input_size") else {}
+        given = {name: value for name, value in arguments.items() if value is not None}
+        model = self.cls(**self.fixed, **{**usual, **self.defaults, **given})
+        model.pretrained_cfg = dict(self.cfg)
+        return model
+
+
+NETWORKS: dict[str, Known] = {}
+"""The networks of the papers by name."""
+
+
+def register(
+    cls: type[Classifier], name: str, fixed: Mapping[str, Any], cfg: Mapping[str, Any], **defaults: Any
+) -> None:
+    """Make a network known by a name."""
+    NETWORKS[name] = Known(cls, cfg, fixed, defaults)
 
 
 def initialise(module: nn.Module, init: str) -> None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 
 from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
 MNIST_CFG: dict[str, Any] = {**CIFAR_CFG, "input_size": (1, 28, 28), "fixed_input_size": True}
-default_cfgs = generate_default_cfgs(
-    {"lenet_300_100": {**MNIST_CFG, "first_conv": None}, "lenet_5": {**MNIST_CFG, "first_conv": "conv1"}}
-)
 
 
 class LeNet300100(Classifier):
@@ -75,5 +71,5 @@ class LeNet5(Classifier):
         return self.relu(self.fc1(x.flatten(1)))
 
 
-register(LeNet300100, "lenet_300_100", {})  # 266,610 parameters on 28x28 grey images
-register(LeNet5, "lenet_5", {})  # 431,080
+register(LeNet300100, "lenet_300_100", {}, {**MNIST_CFG, "first_conv": None})  # 266,610 parameters on 28x28 grey images
+register(LeNet5, "lenet_5", {}, {**MNIST_CFG, "first_conv": "conv1"})  # 431,080

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
-NAMES = ("resnet8", "resnet20", "resnet32", "resnet56", "wide_resnet32")
-default_cfgs = generate_default_cfgs({name: {**CIFAR_CFG, "first_conv": "conv1"} for name in NAMES})
+CFG = {**CIFAR_CFG, "first_conv": "conv1"}
 
 
 class CifarResNet(Classifier):
@@ -85,8 +83,8 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: str) -
     return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1, shortcut) for _ in range(blocks - 1)))
 
 
-register(CifarResNet, "resnet8", {"depth": 8})  # for tiny images: 78,042 parameters for 10 classes
-register(CifarResNet, "resnet20", {"depth": 20})  # 272,474, or 269,722 with identity shortcuts
-register(CifarResNet, "resnet32", {"depth": 32})  # 466,906, or 464,154
-register(CifarResNet, "resnet56", {"depth": 56})  # 855,770, or 853,018
-register(CifarResNet, "wide_resnet32", {"depth": 32}, width=32, init="grasp")  # GraSP's "ResNet32": 1,860,522
+register(CifarResNet, "resnet8", {"depth": 8}, CFG)  # for tiny images: 78,042 parameters for 10 classes
+register(CifarResNet, "resnet20", {"depth": 20}, CFG)  # 272,474, or 269,722 with identity shortcuts
+register(CifarResNet, "resnet32", {"depth": 32}, CFG)  # 466,906, or 464,154
+register(CifarResNet, "resnet56", {"depth": 56}, CFG)  # 855,770, or 853,018
+register(CifarResNet, "wide_resnet32", {"depth": 32}, CFG, width=32, init="grasp")  # GraSP's "ResNet32": 1,860,522

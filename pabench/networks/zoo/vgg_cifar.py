@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from timm.models import generate_default_cfgs
 from torch import Tensor, nn
 
 from pabench.networks.zoo.classifier import CIFAR_CFG, Classifier, initialise, register
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of the five groups, in units of `width`."""
-default_cfgs = generate_default_cfgs(
-    {name: {**CIFAR_CFG, "first_conv": "features.0"} for name in ("vgg11_cifar", "vgg16_cifar", "vgg19_cifar")}
-)
+CFG = {**CIFAR_CFG, "first_conv": "features.0"}
 
 
 class CifarVGG(Classifier):
@@ -49,6 +46,6 @@ class CifarVGG(Classifier):
         return self.features(x)
 
 
-register(CifarVGG, "vgg11_cifar", {"groups": (1, 1, 2, 2, 2)})  # of SynFlow: 9,228,362 parameters for 10 classes
-register(CifarVGG, "vgg16_cifar", {"groups": (2, 2, 3, 3, 3)})  # of SynFlow, Frankle et al. 2021: 14,724,042
-register(CifarVGG, "vgg19_cifar", {"groups": (2, 2, 4, 4, 4)}, init="grasp")  # of GraSP: 20,035,018
+register(CifarVGG, "vgg11_cifar", {"groups": (1, 1, 2, 2, 2)}, CFG)  # of SynFlow: 9,228,362 parameters for 10 classes
+register(CifarVGG, "vgg16_cifar", {"groups": (2, 2, 3, 3, 3)}, CFG)  # of SynFlow, Frankle et al. 2021: 14,724,042
+register(CifarVGG, "vgg19_cifar", {"groups": (2, 2, 4, 4, 4)}, CFG, init="grasp")  # of GraSP: 20,035,018
