@@ -26,7 +26,7 @@ from pabench.suite.specs import MetricSpec
 from pabench.suite.suite import Suite, draft, find
 from pabench.training import check
 from pabench.training.block import Block
-from pabench.training.environment import cores, environment, pick_device
+from pabench.training.environment import cores, environment, pick_device, threads
 
 MANY = 10_000
 """More cells than this are rather a slip of the pen than a study."""
@@ -128,7 +128,7 @@ class Session:
 
     @property
     def threads(self) -> int:
-        return max(1, cores() // self.workers)
+        return threads(self.workers)
 
     def begin(self) -> dict[str, Any]:
         """Write down the study; returns this machine's environment. RefusedError: it was begun in another one."""
