@@ -199,6 +199,7 @@ def _carried_out(given: Given, output: Path, overrides: Sequence[str]) -> tuple[
         told = list(session.check_criteria(plan, into=session.store, stop=never))
         told += [outcome.reason for outcome in session.run(plan, survey, here, lambda _: None, never) if outcome.lost]
     found = [(cell, session.store.get("records", cell.key)) for cell in session.chosen]
+    told += [f"{cell.title}: {record['message']}" for cell, record in found if record and record["status"] != "ok"]
     if any(not record or record["status"] != "ok" for _, record in found):
         raise DataError(f"{options.suite}: not every cell has a result; {'; '.join(told)}")
     return session.store, found

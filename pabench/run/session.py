@@ -93,7 +93,7 @@ class Session:
             raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
         device = pick_device(options.device)
         plugins = _load_plugins(path, suite, options)
-        resolver = Resolver(device)
+        resolver = Resolver(device, _decided(_store(options, path)))
         everything = list(grid.cells(suite, resolver))
         chosen = grid.select(everything, options.only) if options.only else everything
         asked = {cell.dataset.label for cell in chosen}
@@ -113,7 +113,7 @@ class Session:
 
     @property
     def store(self) -> Store:
-        return Store(self.options.output or Path("results") / self.path.stem)
+        return _store(self.options, self.path)
 
     @property
     def workers(self) -> int:
@@ -205,6 +205,20 @@ class Session:
                 f"{self.store.folder}: begun elsewhere ({'; '.join(drift)}); its numbers may not compare: "
                 "choose another folder with -o, or go on with --allow-env-drift, which the report will show"
             )
+
+
+def _store(options: Options, path: Path) -> Store:
+    return Store(options.output or Path("results") / path.stem)
+
+
+def _decided(store: Store) -> dict[str, str]:
+    """The precision of each dataset's cells in a study that has begun: whoever goes on with it, on whatever device,
+    makes the same cells. Empty where there is none, or none that can be read."""
+    try:
+        cells = [Cell.from_json(entry) for entry in store.manifest()["cells"]]
+    except (MissingError, DataError):
+        return {}
+    return {cell.dataset.label: cell.recipe.precision for cell in cells}
 
 
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
