@@ -185,7 +185,7 @@ class RecipeEntry(BaseModel):
         Annotated[Literal["auto", "none"], Tag("<word>")] | Annotated[AugmentEntry, Tag("<mapping>")],
         Discriminator(_mapping_or_word),
     ] = Field(default="auto", description="auto (the data set's own), none, or {crop: 4, flip: true, cutout: 0}")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: by device, once a study")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto depends on the device")
     channels_last: bool = _DEFAULT.channels_last
     compile: bool = _DEFAULT.compile
 
