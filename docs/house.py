@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("cli", "commands, and what they print"),
+    ("bench", "pabench raced against a plain loop"),
     ("leaderboard", "submit, verify, bank, boards, site"),
     ("run", "a study carried out: tasks, engines, session"),
     ("training", "one cell: block, prune, train, evaluate"),

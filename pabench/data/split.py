@@ -64,8 +64,8 @@ class Images:
         if moving:
             # drawn for the whole split: what happens to an image does not depend on its batch
             shifts, flips = moving.shifts(len(self)).to(device), moving.flips(len(self)).to(device)
-        for batch in indices:
-            batch = batch.to(device)
+        # one copy for the whole epoch: a copy of pageable memory in every step would wait for the device
+        for batch in torch.cat(list(indices)).to(device).split([len(batch) for batch in indices]):
             pixels, labels = held.pick(batch)
             if moving:
                 pixels = crop_and_flip(pixels, shifts[batch], flips[batch], moving.augment.crop)

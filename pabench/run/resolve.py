@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from pabench.scoring.donor import nature
 from pabench.source import source_digest
 from pabench.suite.entries import CriterionEntry, DatasetEntry, MetricEntry, ModelEntry, RecipeEntry
 from pabench.suite.specs import CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe
+from pabench.training.precision import automatic
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Resolver:
     the cells of the others can run. `notes` have what the user should know of those that are."""
 
     device: torch.device
+    decided: Mapping[str, str] = field(default_factory=dict)
+    """What a study that has begun computes in, by the label of a dataset: its `precision: auto` is decided for good."""
     missing: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
@@ -83,5 +86,8 @@ class Resolver:
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe:
         cls = registry.plugin("datasets", dataset.name)
         standard = self._datasets[dataset.label].augment if dataset.label in self._datasets else cls.augment  # type: ignore[attr-defined]
-        fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return recipe.build(augment=standard, precision="bfloat16" if fast else "float32")
+        there = self._datasets.get(dataset.label)
+        pixels = max(there.shape[1:]) if there else 0
+        return recipe.build(
+            augment=standard, precision=self.decided.get(dataset.label) or automatic(self.device, pixels)
+        )

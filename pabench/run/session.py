@@ -26,7 +26,7 @@ from pabench.suite.specs import MetricSpec
 from pabench.suite.suite import Suite, draft, find
 from pabench.training import check
 from pabench.training.block import Block
-from pabench.training.environment import cores, environment, pick_device
+from pabench.training.environment import cores, environment, pick_device, threads
 
 MANY = 10_000
 """More cells than this are rather a slip of the pen than a study."""
@@ -93,8 +93,8 @@ class Session:
             raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
         device = pick_device(options.device)
         plugins = _load_plugins(path, suite, options)
-        resolver = Resolver(device)
         store = _store(options, path)
+        resolver = Resolver(device, _decided(store))
         everything = [check.settled([store], cell) for cell in grid.cells(suite, resolver)]
         chosen = grid.select(everything, options.only) if options.only else everything
         asked = {cell.dataset.label for cell in chosen}
@@ -129,7 +129,7 @@ class Session:
 
     @property
     def threads(self) -> int:
-        return max(1, cores() // self.workers)
+        return threads(self.workers)
 
     def begin(self) -> dict[str, Any]:
         """Write down the study; returns this machine's environment. RefusedError: it was begun in another one."""
@@ -238,6 +238,16 @@ class Session:
 
 def _store(options: Options, path: Path) -> Store:
     return Store(options.output or Path("results") / path.stem)
+
+
+def _decided(store: Store) -> dict[str, str]:
+    """The precision of each dataset's cells in a study that has begun: whoever goes on with it, on whatever device,
+    makes the same cells. Empty where there is none, or none that can be read."""
+    try:
+        cells = [Cell.from_json(entry) for entry in store.manifest()["cells"]]
+    except (MissingError, DataError):
+        return {}
+    return {cell.dataset.label: cell.recipe.precision for cell in cells}
 
 
 def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:

@@ -44,6 +44,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads(workers: int) -> int:
+    """Threads of each of so many workers: the cores shared out, and no more than $OMP_NUM_THREADS where that is set.
+
+    On a busy machine more threads than it grants wait for one another, and burn the time that they wait.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # a list is for nested regions
+    share = max(1, cores() // workers)
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+
+
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
     """Where a number came from: versions, hardware, threads."""
     return {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
@@ -86,31 +87,53 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
-    for epoch in range(first_epoch, recipe.epochs):
-        masked = pruned if epoch >= dense_epochs else []
-        if masked and epoch == max(first_epoch, dense_epochs):
-            zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
-        batches = loader(
-            split,
-            batch_size=recipe.batch_size,
-            mean=source.mean,
-            std=source.std,
-            device=device,
-            order_seed=order_seed,
-            augment=recipe.augment,
-            augment_seed=augment_seed,
-            epoch=epoch,
-            channels_last=nhwc,
-            workers=_readers(),
-        )
-        loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
-        if not math.isfinite(loss):
-            last = curve["loss"][-1] if curve["loss"] else None
-            raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-        for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
-            curve[name].append(value)
-        report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
+    with _uncounted(model, scheduler):
+        for epoch in range(first_epoch, recipe.epochs):
+            masked = pruned if epoch >= dense_epochs else []
+            if masked and epoch == max(first_epoch, dense_epochs):
+                zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
+            batches = loader(
+                split,
+                batch_size=recipe.batch_size,
+                mean=source.mean,
+                std=source.std,
+                device=device,
+                order_seed=order_seed,
+                augment=recipe.augment,
+                augment_seed=augment_seed,
+                epoch=epoch,
+                channels_last=nhwc,
+                workers=_readers(),
+            )
+            loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
+            if not math.isfinite(loss):
+                last = curve["loss"][-1] if curve["loss"] else None
+                raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
+            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
+                curve[name].append(value)
+            report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
     return curve
+
+
+@contextmanager
+def _uncounted(model: nn.Module, scheduler: torch.optim.lr_scheduler.LRScheduler) -> Iterator[None]:
+    """Inside, BatchNorm counts no batches; afterwards its counters have gone on by the steps that were made.
+
+    Counting is a launch for each layer and step, and the number is read only where statistics are plain averages
+    (momentum None): those layers go on counting.
+    """
+    counting = [
+        (layer, layer.num_batches_tracked)
+        for layer in model.modules()
+        if isinstance(layer, _BatchNorm) and layer.momentum is not None and layer.num_batches_tracked is not None
+    ]
+    for layer, _ in counting:
+        layer.num_batches_tracked = None
+    try:
+        yield
+    finally:
+        for layer, counted in counting:
+            layer.num_batches_tracked = counted + scheduler.last_epoch
 
 
 def _epoch(
@@ -124,9 +147,9 @@ def _epoch(
     device: torch.device,
 ) -> tuple[float, float, float]:
     """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
-    total = _sum(device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    seen = 0
+    # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
+    losses: list[Tensor] = []
+    right: list[Tensor] = []
     for x, y in batches:
         with precision(recipe, device):
             logits = forward(x)
@@ -138,26 +161,21 @@ def _epoch(
             zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
         lr = float(scheduler.get_last_lr()[0])
         scheduler.step()
-        total += loss.detach() * len(y)
-        correct += (logits.detach().argmax(1) == y).sum()
-        seen += len(y)
-    return float(total) / seen, 100 * float(correct) / seen, lr
+        losses.append(loss.detach() * len(y))
+        right.append(logits.detach().argmax(1) == y)
+    answers = torch.cat(right)
+    return sum(torch.stack(losses).tolist()) / len(answers), 100 * float(answers.sum()) / len(answers), lr
 
 
-def _sum(device: torch.device) -> Tensor:
-    """A sum that stays on the device, where reading one would wait for it at every step; Metal has no float64."""
-    return torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
-
-
-@torch.no_grad()
+@torch.inference_mode()
 def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.device) -> Evaluation:
     """Accuracy and loss on a whole split, without augmentation, in eval mode; the device is waited for at the end."""
     model.eval()
-    total = _sum(device)
-    first, among, given, lowest, highest = [], [], [], [], []
+    given, lowest, highest, hits, losses = [], [], [], [], []
     for x, y in loader(
         source.split,
-        batch_size=max(recipe.batch_size, 256),
+        # a GPU is filled by no fewer; a CPU's caches hold no more
+        batch_size=max(recipe.batch_size, 1024 if device.type == "cuda" else 256),
         mean=source.mean,
         std=source.std,
         device=device,
@@ -172,15 +190,15 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
         given.append(torch.zeros_like(logits[0], dtype=torch.bool).index_fill_(0, ranked[:, 0], True))
         lowest.append(logits.amin(0))
         highest.append(logits.amax(0))
-        first.append(best[:, 0])
-        among.append(best.any(1))
-        total += F.cross_entropy(logits, y, reduction="sum")
-    n, right, loss = len(source.split), torch.cat(first).cpu(), float(total)
+        hits.append(best)
+        losses.append(F.cross_entropy(logits, y, reduction="sum"))
+    n, best = len(source.split), torch.cat(hits).cpu()
+    loss = sum(torch.stack(losses).tolist())
     if not math.isfinite(loss):
         raise DivergedError(f"the test loss is {loss / n} after the last epoch")
     classes = int(torch.stack(given).any(0).sum())
     spread = _spread(torch.stack(lowest).amin(0), torch.stack(highest).amax(0)) if n > 1 else None
-    return Evaluation(right, 100 * int(torch.cat(among).sum()) / n, loss / n, classes, spread)
+    return Evaluation(best[:, 0], 100 * int(best.any(1).sum()) / n, loss / n, classes, spread)
 
 
 def _spread(lowest: Tensor, highest: Tensor) -> float | None:

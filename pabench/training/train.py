@@ -25,6 +25,7 @@ from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
 from pabench.training.environment import environment
 from pabench.training.loop import Report, evaluate
+from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import resumed
 from pabench.training.stage import failure, load_plugins, without_weights
@@ -38,7 +39,7 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     earlier = store.get("records", cell.key)
     if earlier is not None and earlier["status"] != "failed":
         return  # another run on this folder has computed it
-    record = blank_record(cell, environment(device, cell.recipe.precision))
+    record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
     try:
         load_plugins(payload)
         with Meter(device) as wall:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pabench.errors import SuiteError
+from pabench.run import resolve
 from pabench.run.session import Options, Session
 
 from .conftest import FOUR, ONE_SEED, SUITE, run, write
@@ -55,3 +56,19 @@ def test_parameter_errors_name_the_line_of_the_suite(tmp_path):
     assert "study.yaml:5:" in lines[0]
     assert "did you mean 'snip'?" in str(error.value)
     assert "did you mean 'steps'?" in str(error.value)
+
+
+def test_a_study_that_has_begun_keeps_the_precision_that_auto_meant_then(tmp_path, monkeypatch):
+    """Somebody goes on with it on a machine where `auto` means bfloat16: the same cells, and no others."""
+    suite = str(write(tmp_path, SUITE))
+
+    def opened(folder):
+        return Session.open(Options(suite=suite, device="cpu", output=tmp_path / folder, allow_env_drift=True))
+
+    first = opened("out")
+    first.begin()
+    monkeypatch.setattr(resolve, "automatic", lambda device, pixels: "bfloat16")
+
+    assert {c.recipe.precision for c in first.cells} == {"float32"}
+    assert [c.key for c in opened("out").cells] == [c.key for c in first.cells]
+    assert {c.recipe.precision for c in opened("another").cells} == {"bfloat16"}

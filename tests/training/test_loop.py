@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import math
 import time
@@ -10,8 +11,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pabench.data.dataset import loader
 from pabench.data.split import Images
 from pabench.errors import DivergedError
 from pabench.networks import models as models
@@ -321,6 +324,71 @@ def test_training_that_begins_with_a_later_epoch_has_its_learning_rate_order_and
     masked = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     train(masked, masks, source, recipe, device=CPU, order_seed=1, augment_seed=2, first_epoch=3)
     assert int((masked[1].weight == 0).sum()) == 48
+
+
+def test_an_epoch_is_what_a_plain_loop_makes_of_it_in_float64(source):
+    """Three epochs with momentum, decay and masks as factors in the forward pass, batch by batch from the loader."""
+    recipe = replace(RECIPE, epochs=3, augment=Augment(crop=1, flip=True), weight_decay=0.01)
+    module = network().double()
+    masks = half(module)
+    plain = copy.deepcopy(module)
+    module.register_forward_pre_hook(lambda module, given: (given[0].double(),))
+    curve = run(module, masks, source, recipe)
+
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    losses, right = [], []
+    for epoch in range(3):
+        batches = loader(
+            source.split,
+            batch_size=8,
+            mean=source.mean,
+            std=source.std,
+            order_seed=0,
+            augment=recipe.augment,
+            augment_seed=0,
+            epoch=epoch,
+        )
+        total, correct = 0.0, 0
+        for x, y in batches:
+            tensors = {n: p * masks[n] if n in masks else p for n, p in plain.named_parameters()}
+            logits = functional_call(plain, tensors, (x.double(),))
+            loss = nn.functional.cross_entropy(logits, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+            correct += int((logits.argmax(1) == y).sum())
+        losses.append(total / 40)
+        right.append(100 * correct / 40)
+
+    assert curve["loss"] == pytest.approx(losses, rel=1e-12)
+    assert curve["top1"] == right
+
+
+def test_batchnorm_has_counted_the_steps_when_training_ends(source):
+    """2 epochs of 5 steps; a layer that averages plainly counts itself, and divides by its count."""
+    module = network()
+    average = nn.BatchNorm2d(8, momentum=None)
+    module.insert(2, average)
+    masks = {"0.weight": torch.ones(8, 3, 3, 3, dtype=torch.bool)}
+
+    run(module, masks, source, RECIPE)
+
+    assert module[1].num_batches_tracked.item() == average.num_batches_tracked.item() == 10
+    assert "1.num_batches_tracked" in module.state_dict()
+
+
+def test_evaluation_in_several_batches_counts_each_image_once(source):
+    """40 images in one batch, and the same images 10 times in two: equal means."""
+    module = network()
+    tenfold = Source(
+        Images(source.split.pixels.repeat(10, 1, 1, 1), source.split.labels.repeat(10)), source.mean, source.std
+    )
+
+    once, often = (evaluate(module, some, RECIPE, device=CPU) for some in (source, tenfold))
+
+    assert (often.top1, often.top5) == (once.top1, once.top5)
+    assert often.loss == pytest.approx(once.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "last"), [(16, True), (5, False), (1, True)])

@@ -1,0 +1,73 @@
+"""What is raced: every work proves that both sides do the same, and a proof fails where they do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pabench.bench import baseline
+from pabench.bench.material import Material, Sizes
+from pabench.bench.race import race
+from pabench.bench.works import WORKS
+from pabench.suite.specs import ModelSpec
+
+CPU = torch.device("cpu")
+TINY = Sizes(
+    small=ModelSpec("resnet8", {"width": 4}),
+    large=ModelSpec("vgg11_cifar", {"width": 4}),
+    scored=2,
+    trained=2,
+    tested=1,
+    suite=10,
+    batch_size=8,
+    rounds={"small": 3, "large": 2},
+)
+
+
+@pytest.fixture(scope="module")
+def material():
+    return Material.of(TINY, CPU)
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp", "synflow", "sweep", "magnitude", "training", "evaluation"])
+def test_both_sides_do_the_same(name, material):
+    """Equal masks and losses in float64: a later change of either side that breaks this ends the comparison."""
+    told = [(contest.work, contest.proof()) for contest in WORKS[name](material)]
+
+    assert [(work, proof.told) for work, proof in told if not proof.holds] == []
+
+
+def test_another_score_is_not_the_same_work(material, monkeypatch):
+    monkeypatch.setitem(baseline.SCORES, "snip", baseline.weight_size)
+
+    rows = [row for contest in WORKS["snip"](material) for row in race(contest, CPU, repeats=1)]
+
+    assert [(row.proof.holds, row.ratios) for row in rows] == [(False, [])] * 4
+
+
+def test_another_training_is_not_the_same_work(material, monkeypatch):
+    """A plain loop that forgets its momentum."""
+    plain = torch.optim.SGD
+
+    def forgetful(parameters, *, lr, momentum, weight_decay, fused=None, nesterov=False):
+        return plain(parameters, lr=lr, momentum=0.0 if fused is None else momentum, weight_decay=weight_decay)
+
+    monkeypatch.setattr(torch.optim, "SGD", forgetful)
+    contest = next(WORKS["training"](material))
+
+    assert not contest.proof().holds
+
+
+def test_images_are_of_cifars_shape_and_all_classes_alike(material):
+    assert material.train.shape == (3, 32, 32)
+    assert torch.bincount(material.train.labels).tolist() == [10] * 10
+    # a pixel of the digits is a square of 4 x 4, grey in three channels
+    assert torch.equal(material.train.pixels[:, 0, ::4, ::4], material.train.pixels[:, 2, 3::4, 3::4])
+
+
+@pytest.mark.slow
+def test_a_suite_has_the_masks_and_accuracies_of_the_plain_loop(material):
+    proofs = [contest.proof() for contest in WORKS["suite"](material)]
+
+    assert [proof.holds for proof in proofs] == [True] * 4
+    assert proofs[0].told.startswith("masks differ in 0 of 9 cells")
