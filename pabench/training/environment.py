@@ -64,16 +64,9 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "device": f"{device.type}: {torch.cuda.get_device_name(device) if device.type == 'cuda' else _cpu()}",
         "threads": torch.get_num_threads(),
-        "precision": f"{precision}, convolutions in TF32" if precision == "float32" and _tf32(device) else precision,
+        "precision": precision,
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _tf32(device: torch.device) -> bool:
-    """Whether float32 convolutions are computed in TensorFloat-32, as torch lets cuDNN do; scoring switches it off."""
-    if device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
-        return False
-    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu() -> str:
