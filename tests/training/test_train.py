@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from pabench.report.status import counts
 from pabench.store.store import Store, outcome
 from pabench.store.verdict import DEAD
 from pabench.suite.ablations import ABLATIONS
+from pabench.suite.specs import Recipe
 from pabench.training.block import Block
+from pabench.training.train import _compacted
 
 from .conftest import CPU, SUITE, named, session, undrawn
 
@@ -159,3 +162,13 @@ def test_a_cell_is_trained_without_the_channels_that_its_mask_leaves_without_use
     assert last[0] == 10
     assert record["compaction"]["flops"] == sum(2 * rows * columns for rows, columns in (first, second, last))
     assert record["result"]["loss"] == pytest.approx(off["random", 0.98, ""]["result"]["loss"], rel=1e-3)
+
+
+def test_masks_that_take_hold_after_dense_epochs_are_trained_whole():
+    module, masks = torch.nn.Linear(4, 3), {"weight": torch.zeros(3, 4, dtype=torch.bool)}
+    block = SimpleNamespace(cell=SimpleNamespace(recipe=Recipe(compact=True)), shape=(4,))
+
+    said = {"compaction": {"declined": "not compacted: the masks take hold after epoch 2"}}
+    assert _compacted(block, module, masks, 2) == (module, masks, said)
+    (reason,) = _compacted(block, module, masks, 0)[2]["compaction"].values()
+    assert reason.startswith("Linear is not compacted: all channels are in use")
