@@ -45,7 +45,9 @@ def trained(module, masks, optimizer, shape=(3, 8, 8), steps=6):
         zero()
         losses.append(loss.item())
     with torch.no_grad():
-        return torch.tensor(losses), module.eval()(torch.randn(4, *shape, dtype=torch.float64, generator=g))
+        return torch.tensor(losses, dtype=torch.float64), module.eval()(
+            torch.randn(4, *shape, dtype=torch.float64, generator=g)
+        )
 
 
 def same(one, other):
@@ -231,13 +233,7 @@ def test_a_network_that_does_not_run_is_declined_in_one_sentence():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "most"),
-    [
-        *(("resnet18", 0.5), ("resnet50", 0.6), ("resnext50_32x4d", 0.9), ("mobilenetv2_100", 0.6)),
-        *(("efficientnet_b0", 0.9), ("convnext_atto", 0.9), ("densenet121", 0.6), ("vit_tiny_patch16_224", 0.9)),
-    ],
-)
+@pytest.mark.parametrize(("name", "most"), [("densenet121", 0.6), ("vit_tiny_patch16_224", 0.9)])
 def test_networks_of_timm_train_to_the_same_numbers(name, most):
     """Half of the rows and half of the columns of each weight matrix pruned; `most`: parameters left, in parts."""
     torch.manual_seed(0)
