@@ -23,6 +23,12 @@ class RefusedError(PabenchError):
     exit_code = 4
 
 
+class DeclinedError(PabenchError):
+    """What was asked for cannot be done for this network, which stays as it is."""
+
+    exit_code = 4
+
+
 class MissingError(PabenchError):
     """Something the run needs is not there: a dataset, a device, a plugin."""
 

@@ -19,11 +19,13 @@ import pabench
 ENGINE = Path(pabench.__file__).parent
 CRITERIA = Path(pabench_criteria.__file__).parent
 PUBLIC = {
+    "DeclinedError",
     "DegenerateWarning",
     "DenseWarning",
     "Masks",
     "__version__",
     "apply",
+    "compact",
     "load",
     "load_suite",
     "measure",

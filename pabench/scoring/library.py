@@ -1,7 +1,8 @@
-"""`pabench.score` and `pabench.prune`: the library for people with their own training loop."""
+"""`pabench.score`, `pabench.prune` and `pabench.compact`: the library for people with their own training loop."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from pabench import registry
 from pabench.errors import PluginError, SuiteError
+from pabench.networks.compact import Compacted, compacted
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.scoring import degenerate, dense
+from pabench.scoring.apply import apply, remove
 from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
 from pabench.scoring.context import Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
@@ -119,6 +122,22 @@ def prune(
     dense.warn(network.name, pruned.receipt["dense"], pruned.receipt["total"], include)
     device = next(model.parameters()).device
     return Masks({n: m.to(device) for n, m in pruned.masks.items()}, pruned.receipt, pruned.flags)
+
+
+def compact(model: nn.Module, masks: Mapping[str, Tensor], *, input_shape: Sequence[int] | None = None) -> Compacted:
+    """A smaller network that gives the same as `model` under `masks`, before, in and after training.
+
+    It is `.module`: a copy without the channels that are 0 for good or that no output depends on, with its own `.masks`
+    applied (as `apply` does). `.restore(model)` writes its weights, trained or not, into a network of full size, under
+    their old names. The model stays as it is. `input_shape` (C, H, W) is needed where the model does not say it.
+
+    pabench.DeclinedError: there is no such copy, or it would be no smaller; the message says why. SuiteError: masks
+    that do not fit.
+    """
+    bare = remove(apply(copy.deepcopy(model), masks))
+    found = compacted(bare, masks, shape_of_input(model, [], input_shape))
+    apply(found.module, found.masks)
+    return found
 
 
 def _needed(

@@ -166,6 +166,15 @@ class Fit(Part):
     images: Annotated[int, Field(ge=1, le=2**53)]
 
 
+class Compaction(Part):
+    """What was trained in place of a masked network: forward FLOPs of one image, and the shapes of the tensors that
+    shrank, before and after; or why the masked network itself was."""
+
+    flops: Positive | None = None
+    layers: dict[str, Annotated[list[list[Count]], Field(min_length=2, max_length=2)]] = {}
+    declined: str = ""
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
@@ -202,6 +211,7 @@ class Record(Outcome):
     result: Result | None
     logits: Logits | None = None
     training_images: Fit | None = None
+    compaction: Compaction | None = None
     bank: Bank | None = None
 
 

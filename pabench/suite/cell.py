@@ -81,7 +81,7 @@ class Cell:
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        data = {**asdict(self), "scoring": self.scoring.to_json()}
+        data = {**asdict(self), "recipe": self.recipe.identity(), "scoring": self.scoring.to_json()}
         return data if self.ablation else {k: v for k, v in data.items() if k != "ablation"}
 
     @classmethod

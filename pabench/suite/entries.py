@@ -188,6 +188,7 @@ class RecipeEntry(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto depends on the device")
     channels_last: bool = _DEFAULT.channels_last
     compile: bool = _DEFAULT.compile
+    compact: bool = Field(default=True, description="Train without the channels that a mask leaves without use")
 
     @field_validator("momentum")
     @classmethod

@@ -106,7 +106,9 @@ class Recipe:
     """How a masked network is trained. All defaults are part of the cell key.
 
     `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
-    the forward and backward pass compute in (`auto` is resolved before the key is taken).
+    the forward and backward pass compute in (`auto` is resolved before the key is taken). `compact`: masked networks
+    are trained without the channels that their masks leave without use (`pabench.networks.compact`). Where it is false
+    it is in no hash: studies of a time before it keep their keys.
     """
 
     epochs: int = 160
@@ -125,9 +127,11 @@ class Recipe:
     precision: str = "auto"  # auto | float32 | bfloat16
     channels_last: bool = True
     compile: bool = False
+    compact: bool = False
 
     def identity(self) -> dict[str, Any]:
-        return {**vars(self), "augment": vars(self.augment)}
+        told = {**vars(self), "augment": vars(self.augment)}
+        return told if self.compact else {key: value for key, value in told.items() if key != "compact"}
 
 
 AUTO = "auto"

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pabench.errors import Aborted, DataError, PluginError
+from pabench.errors import Aborted, DataError, DeclinedError, PluginError
+from pabench.networks.compact import compacted
 from pabench.networks.liveness import effective
 from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, scoring_mode
@@ -87,10 +88,10 @@ def _trained(
     first = made.get("resumes_at")
     if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
         module = resumed(block, made, report)
+    dense_epochs = made.get("dense_epochs", 0)
     with Meter(device) as training:
-        curve = block.fit(
-            module, masks, dense_epochs=made.get("dense_epochs", 0), first_epoch=first or 0, report=report
-        )
+        module, left, compaction = _compacted(block, module, masks, dense_epochs)
+        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, report=report)
     test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)
@@ -116,6 +117,7 @@ def _trained(
         },
         "logits": logits,
         **fit,
+        **compaction,
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,
@@ -123,6 +125,22 @@ def _trained(
             "evaluation_seconds": testing.seconds,
         },
     }
+
+
+def _compacted(
+    block: Block, module: nn.Module, masks: Tensors, dense_epochs: int
+) -> tuple[nn.Module, Tensors, dict[str, Any]]:
+    """What is trained in place of a network under masks, its own masks, and what the record says of it."""
+    if not masks or not block.cell.recipe.compact:
+        return module, masks, {}
+    try:
+        if dense_epochs:
+            raise DeclinedError(f"not compacted: the masks take hold after epoch {dense_epochs}")
+        small = compacted(module, masks, block.shape)
+    except DeclinedError as error:
+        return module, masks, {"compaction": {"declined": str(error)}}
+    shrank = {"flops": flops(small.module, {}, block.shape)["dense"], "layers": small.layers(module)}
+    return small.module, small.masks, {"compaction": shrank}
 
 
 def _fit(block: Block, module: nn.Module) -> dict[str, Any]:

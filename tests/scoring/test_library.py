@@ -228,3 +228,32 @@ def test_the_library_says_what_trained_weights_are_needed_for():
     assert masks["weight"].tolist() == [[False, True], [True, False]]
     scores = pabench.score(module, LATE, trained=trained)["weight"]
     assert scores.flatten().tolist() == pytest.approx([0.1, 4.0, 3.0, 0.2], abs=1e-6)
+
+
+def test_a_compacted_network_keeps_its_masks_in_anybodys_loop_and_goes_back_into_the_model():
+    """Of 4 channels nothing uses the first; the model is masked itself, and stays as it is."""
+    model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).double()
+    masks = {"0.weight": torch.ones(4, 2, 1, 1, dtype=torch.bool), "3.weight": torch.ones(3, 16, dtype=torch.bool)}
+    masks["3.weight"][:, :4], masks["3.weight"][1, 5] = False, False
+    pabench.apply(model, masks)
+    before = copy.deepcopy(model.state_dict())
+
+    small = pabench.compact(model, masks, input_shape=(2, 2, 2))
+
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    assert small.module[3].weight.shape == (3, 12)
+    optimizer = torch.optim.SGD(small.module.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        small.module(torch.ones(2, 2, 2, 2, dtype=torch.float64)).square().sum().backward()
+        optimizer.step()
+    assert small.module[3].weight[1, 1] == 0
+    assert not torch.equal(small.module[0].weight, before["0.weight"][1:])
+    small.restore(model)
+    x = torch.randn(5, 2, 2, 2, dtype=torch.float64)
+    assert (model(x) - small.module(x)).abs().max() < 1e-12
+    assert torch.equal(model[0].weight[0], before["0.weight"][0])
+
+
+def test_a_model_that_is_in_use_everywhere_is_not_compacted():
+    with pytest.raises(pabench.DeclinedError, match="Linear is not compacted: all channels are in use"):
+        pabench.compact(nn.Linear(4, 3), {"weight": torch.ones(3, 4, dtype=torch.bool)})

@@ -35,6 +35,7 @@ OTHERS = {
     "sparsity": replace(CELL, sparsity=0.8),
     "seed": replace(CELL, seed=2),
     "recipe.lr": replace(CELL, recipe=Recipe(lr=0.2)),
+    "recipe.compact": replace(CELL, recipe=Recipe(compact=True)),
     "recipe.milestones": replace(CELL, recipe=Recipe(milestones=(80,))),
     "scoring.dtype": replace(CELL, scoring=Scoring("float32")),
     "scoring.degenerate": replace(CELL, scoring=Scoring(degenerate="refuse")),
@@ -159,3 +160,13 @@ def test_re_drawn_weights_have_the_masks_of_their_parent_and_the_others_their_ow
 
     assert keys["reinit"] == plain.pruning_key
     assert len({plain.pruning_key, *keys.values()}) == 5
+
+
+def test_a_cell_that_is_not_compacted_says_nothing_of_it():
+    """As cells of a time before compaction do, whose keys are the same."""
+    plain, compact = CELL, OTHERS["recipe.compact"]
+
+    assert "compact" not in plain.to_json()["recipe"]
+    assert not Cell.from_json(plain.to_json()).recipe.compact
+    assert Cell.from_json(compact.to_json()).key == compact.key
+    assert compact.pruning_key == plain.pruning_key  # masks do not depend on how they are trained

@@ -42,6 +42,7 @@ def test_builds_the_recipe_of_a_cell():
         gamma=0.5,
         augment=Augment(crop=4, flip=True),
         precision="bfloat16",
+        compact=True,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +21,9 @@ from pabench.store.imagebits import unpacked
 from pabench.store.store import Store, outcome
 from pabench.store.verdict import DEAD
 from pabench.suite.ablations import ABLATIONS
+from pabench.suite.specs import Recipe
 from pabench.training.block import Block
+from pabench.training.train import _compacted
 
 from .conftest import CPU, SUITE, named, session, undrawn
 
@@ -172,3 +175,36 @@ def test_a_record_names_its_parent(study):
     for (criterion, sparsity, name), record in records.items():
         assert record["parent"] == (records[criterion, sparsity, ""]["key"] if name else "")
         assert record["labels"].get("ablation", "") == name
+
+
+def test_a_cell_is_trained_without_the_channels_that_its_mask_leaves_without_use(tmp_path):
+    """The record has the shapes of what was trained and its FLOPs; `compact: false` trains the masked network."""
+    suite = COLLAPSING.replace("ablations: [reinit]", "ablations: []")
+    folders = tmp_path / "on", tmp_path / "off"
+    with undrawn():
+        for folder, text in zip(folders, (suite, suite.replace("augment", "compact: false, augment")), strict=True):
+            folder.mkdir()
+            carry_out(session(folder, text))
+
+    on, off = (named(folder / "out") for folder in folders)
+    assert "compaction" not in on["dense", 0.0, ""]
+    assert not any("compaction" in record or "compact" in record["cell"]["recipe"] for record in off.values())
+    record = on["random", 0.98, ""]
+    shapes = {name: after for name, (_, after) in record["compaction"]["layers"].items()}
+    first, second, last = (shapes[f"{name}.weight"] for name in ("fc1", "fc2", "fc"))
+    assert (first[0], second[0]) == (second[1], last[1])
+    assert first[0] < 300
+    assert second[0] < 100
+    assert last[0] == 10
+    assert record["compaction"]["flops"] == sum(2 * rows * columns for rows, columns in (first, second, last))
+    assert record["result"]["loss"] == pytest.approx(off["random", 0.98, ""]["result"]["loss"], rel=1e-3)
+
+
+def test_masks_that_take_hold_after_dense_epochs_are_trained_whole():
+    module, masks = torch.nn.Linear(4, 3), {"weight": torch.zeros(3, 4, dtype=torch.bool)}
+    block = SimpleNamespace(cell=SimpleNamespace(recipe=Recipe(compact=True)), shape=(4,))
+
+    said = {"compaction": {"declined": "not compacted: the masks take hold after epoch 2"}}
+    assert _compacted(block, module, masks, 2) == (module, masks, said)
+    (reason,) = _compacted(block, module, masks, 0)[2]["compaction"].values()
+    assert reason.startswith("Linear is not compacted: all channels are in use")

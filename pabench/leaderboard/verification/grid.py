@@ -98,7 +98,7 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     for recipe in {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values():
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
-        yield from ((f"recipe.{key}", expected[key], value) for key, value in recipe.identity().items())
+        yield from ((f"recipe.{key}", expected.get(key), value) for key, value in recipe.identity().items())
     if suite.scoring.dtype != AUTO:  # older studies said nothing, and meant float64
         yield "scoring.dtype", {suite.scoring.dtype}, {cell.scoring.asked for cell in cells}
     yield "protocol", {suite.protocol}, {cell.protocol for cell in cells}
