@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,6 +29,8 @@ from pabench.bench.race import Contest, Proof
 from pabench.data.dataset import loader
 from pabench.data.split import Images
 from pabench.errors import DataError
+from pabench.run import tasks
+from pabench.run.engine import Outcome
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
@@ -186,6 +188,10 @@ def _session(given: Given) -> Callable[[], list[float]]:
     return lambda: [record["result"]["top1"] for _, record in _carried_out(given, output, [])[1]]
 
 
+def _lost(outcomes: Iterable[Outcome]) -> list[str]:
+    return [outcome.reason for outcome in outcomes if outcome.lost]
+
+
 def _carried_out(given: Given, output: Path, overrides: Sequence[str]) -> tuple[Store, list[tuple[Cell, Any]]]:
     """The suite carried out in this process, as `pabench run` does it before the page: each cell with its record."""
     options = Options(
@@ -196,8 +202,11 @@ def _carried_out(given: Given, output: Path, overrides: Sequence[str]) -> tuple[
         session = Session.open(options)
         here, plan = session.begin(), session.plan()
         survey = session.survey(plan)
-        told = list(session.check_criteria(plan, into=session.store, stop=never))
-        told += [outcome.reason for outcome in session.run(plan, survey, here, lambda _: None, never) if outcome.lost]
+        first = session.unchecked(plan)
+        ahead, rest = tasks.ahead(plan, first)
+        told = _lost(session.run(ahead, plan, survey, here, lambda _: None, never))
+        told += session.check_criteria(plan, first, into=session.store, stop=never)
+        told += _lost(session.run([*rest.tasks, *survey.tasks], plan, survey, here, lambda _: None, never))
     found = [(cell, session.store.get("records", cell.key)) for cell in session.chosen]
     told += [f"{cell.title}: {record['message']}" for cell, record in found if record and record["status"] != "ok"]
     if any(not record or record["status"] != "ok" for _, record in found):
