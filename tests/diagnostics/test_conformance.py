@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from pabench.cli import conformance as testimony
-from pabench.cli.main import app
 from pabench.diagnostics import conformance
 from pabench.diagnostics.conformance import MaskOverlap, examine, names, overlap, overlaps
 from pabench.diagnostics.laws import LAWS, purity, robustness
@@ -24,16 +17,6 @@ from pabench.errors import SuiteError
 from ..broken_criteria import ChangesTheDefaultType, ChangesTheThreads, SignReversed, Sound, every
 from ..conftest import REFERENCE
 
-PLUGIN = """
-import torch
-from pabench.plugins import ScoreContext, ScoreCriterion
-
-class Mine(ScoreCriterion):
-    name = "mine"
-
-    def score(self, ctx):
-        return {n: w.abs() * torch.linspace(1, 2, w.numel()).view_as(w).to(w) for n, w in ctx.kept.items()}
-"""
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
@@ -168,66 +151,6 @@ def test_overlaps_of_random_masks_are_what_chance_gives():
     # 160 of 1,600 weights each: by chance 0.1 / 1.9 = 0.053 for equal densities, with a spread of 0.02
     assert found.found == pytest.approx(found.chance, abs=0.05)
     assert 0.03 < found.chance < 0.06
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(testimony) == (0, 4)
-
-
-def test_the_command_examines_a_plugin_and_says_by_its_exit_code_what_came_of_it(tmp_path, monkeypatch, fresh_registry):
-    """Plain lines where there is no terminal; 3: a check failed."""
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    monkeypatch.chdir(tmp_path)
-
-    done = CliRunner().invoke(app, ["conformance", "mine", "--plugin", "mine.py"])
-
-    assert done.exit_code == 3, done.output
-    lines = {line[:20].strip(): line[20:].split(maxsplit=1) for line in done.stdout.splitlines()[3:]}
-    assert [name for name, (result, *_) in lines.items() if result == "FAIL"] == ["channels"]
-    assert "\x1b" not in done.stdout
-    assert done.stdout.splitlines()[0].startswith("mine: ")
-
-
-def test_the_command_gives_json_for_programs(capsys):
-    assert testimony.one("random", None, as_json=True) == 0
-
-    found = json.loads(capsys.readouterr().out)
-    assert (found["criterion"], found["passed"]) == ("random", True)
-    assert {"check": "batch order", "verdict": "does not apply", "figure": "", "reason": "data-free"} in found["checks"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["snp"], "no criterion named 'snp'; did you mean 'snip'"),
-        (["grasp@offical"], "grasp has no variant 'offical'; did you mean 'official'"),
-        ([], "name one criterion, or give --all"),
-        (["snip", "--all"], "name one criterion, or give --all"),
-    ],
-)
-def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, message):
-    result = CliRunner().invoke(app, ["conformance", *arguments])
-
-    assert isinstance(result.exception, SuiteError)
-    assert result.exception.exit_code == 2
-    assert message in str(result.exception)
-    assert "\n" not in str(result.exception)
-
-
-@pytest.mark.slow
-def test_all_of_them_are_examined_and_their_masks_compared(tmp_path):
-    """Two minutes on one core at most."""
-    began = os.times().children_user
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pabench", "conformance", "--all"], cwd=tmp_path, capture_output=True, text=True
-    )
-
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stderr
-    assert [line.partition(":")[0] for line in lines if " passed, 0 failed" in line] == names()
-    assert sum(line.startswith("overlap of masks at 90 % sparsity") for line in lines) == 2
-    assert os.times().children_user - began < 120
 
 
 def test_the_page_of_the_documentation_explains_every_check():
