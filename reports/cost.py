@@ -67,8 +67,8 @@ class ScoringCost(Section):
 def passes(rows: pd.DataFrame) -> pd.Series:
     """Scoring time over the time of one forward and one backward pass of as many images; NaN where it was not timed.
 
-    The pass is timed beside each scoring, on the same network, in the same precision. A criterion that looks at no
-    images is compared to the pass as it was timed.
+    The pass is timed beside each scoring, on the same network, in float32 (older records: in the precision of the
+    scoring). A criterion that looks at no images is compared to the pass as it was timed.
     """
     images = rows["scoring_images"].where(rows["scoring_images"] > 0, rows["gradient_images"])
     return rows["scoring_seconds"] / (rows["gradient_seconds"] * images / rows["gradient_images"])
