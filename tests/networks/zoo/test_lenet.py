@@ -6,6 +6,8 @@ import pytest
 import timm
 import torch
 
+import pabench.networks.zoo.registered  # noqa: F401 - timm knows them by it
+
 
 @pytest.mark.parametrize(
     ("name", "expected"),

@@ -7,6 +7,8 @@ import timm
 import torch
 from torch import nn
 
+import pabench.networks.zoo.registered  # noqa: F401 - timm knows them by it
+
 
 def network(name: str, **args: object) -> nn.Module:
     torch.manual_seed(0)

@@ -7,6 +7,8 @@ import timm
 import torch
 from torch import nn
 
+import pabench.networks.zoo.registered  # noqa: F401 - timm knows them by it
+
 
 @pytest.mark.parametrize(
     ("name", "expected"),
