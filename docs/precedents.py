@@ -120,7 +120,7 @@ def _trained(figure: Quoted) -> bool:
     """
     if not figure.std or not figure.seeds or figure.seeds < 2 or figure.reading == "drop":
         return False
-    chance = chance_bound(CLASSES[DATASETS.get(figure.dataset, figure.dataset)], 10_000)
+    chance = chance_bound(100 / CLASSES[DATASETS.get(figure.dataset, figure.dataset)], 10_000)
     n = figure.seeds
     return figure.std < (figure.mean - chance) * n**0.5 / (n - 1)
 

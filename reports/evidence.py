@@ -110,7 +110,7 @@ def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[st
     detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:
         return [], []
-    at_best = f"{count(seeds, 'seed')} can detect a difference of {number(detectable)} points at best"
+    at_best = f"{count(seeds, 'seed')} can detect a difference of {number(detectable)} points at best, by one test"
     return [f"{at_best}, and dense minus {where} is {number(mean)}"], []
 
 

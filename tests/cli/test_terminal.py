@@ -31,6 +31,7 @@ COMMANDS = {
     "conformance": ["conformance", "größe"],
     "doctor": ["doctor", "lenet_300_100", "-c", "random"],
     "metrics": ["metrics"],
+    "bench": ["bench", "--quick", "--only", "magnitude", "--repeats", "1"],
     "criteria": ["criteria"],
 }
 OTHERS = [["status", "größe/nirgends"], ["validate", "größe"], ["score", "größe", "-c", "random"], ["--help"], ["-V"]]

@@ -78,7 +78,7 @@ def test_seeds_that_can_detect_less_than_what_random_costs_are_no_ground():
     (found,) = reasons(study(spread=10.0))
 
     assert found.startswith("3 seeds can detect a difference of 23.")
-    assert found.endswith("at best, and dense minus random at 80 % is 3.00")
+    assert found.endswith("at best, by one test, and dense minus random at 80 % is 3.00")
 
 
 def test_one_seed_can_detect_nothing():

@@ -34,7 +34,7 @@ def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path
 
     run(write(tmp_path, text), tmp_path / "out")
 
-    assert calls.count(1) == 1 + 1  # the check, and one pass for the two sparsities
+    assert calls.count(1) == 1  # one pass for the two sparsities, which is the check, too
     assert calls.count(3) == 1 + 6  # the check, and three rounds for each
 
 
