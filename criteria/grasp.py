@@ -30,6 +30,7 @@ class Grasp(ScoreCriterion):
     name = "grasp"
     paper = "arXiv:2002.07376"
     precision = "float32"
+    second_order = True
     variants = {
         "official": {"bn": "train", "batch_split": "class-halves"},
         "official-redrawn": {"bn": "train", "batch_split": "class-halves", "redraw_linear": True},

@@ -27,6 +27,7 @@ class Hutchinson(ScoreCriterion):
     name = "hutchinson"
     paper = "arXiv:2502.11450"
     precision = "float32"
+    second_order = True
     variants = {"official": {"temperature": 200.0}}
     quick = {"probes": 1}
     bn: Literal["train", "eval"] = "eval"

@@ -25,16 +25,18 @@ INSTALLED = ("site-packages", "dist-packages")
 """Folders in which neighbours have nothing to do with each other."""
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What reading a file may raise that is no Python, or, from a stranger, nested beyond all measure."""
+ASIDE: Mapping[str, tuple[object, ...]] = {"precision": ("float32", "float64"), "second_order": (True, False)}
+"""Of a criterion's class: a key has the type that scores are computed in, and the layout of images moves rounding."""
 
 
 @cache
 def source_digest(cls: type) -> str:
     """Hash of the code that defines a class, part of every key: an edited criterion is another one.
 
-    Docstrings, comments, layout, imports of pabench and the `precision` that a class asks for (a key has the type that
-    scores are computed in) do not count, and every Python gives the same hash. All else
-    in the class's file does, in the files of its own that it imports, and in those of the classes it extends. "" for a
-    class that is in no file (typed into a notebook): the library takes it, a suite cannot name it.
+    Docstrings, comments, layout, imports of pabench and what a class says of how it is computed (`ASIDE`) do not count,
+    and every Python gives the same hash. All else in the class's file does, in the files of its own that it imports,
+    and in those of the classes it extends. "" for a class that is in no file (typed into a notebook): the library takes
+    it, a suite cannot name it.
     """
     return _together(code_digest, source_files(cls))
 
@@ -150,7 +152,7 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, ast.Constant):
         return ["Constant", type(value.value).__name__, _constant(value.value)]
     if isinstance(value, ast.ClassDef):
-        value.body = [part for part in value.body if not _is_precision(part)]
+        value.body = [part for part in value.body if not _is_aside(part)]
     if isinstance(value, ast.JoinedStr):
         return ["JoinedStr", _canonical(_joined(value.values))]
     if isinstance(value, ast.AST):
@@ -172,16 +174,16 @@ def _is_silent(node: Any) -> bool:
     return isinstance(node, ast.alias) and _is_ours(node.name)
 
 
-def _is_precision(node: ast.stmt) -> bool:
-    """Whether a line of a class body says what scores are computed in (`Criterion.precision`)."""
+def _is_aside(node: ast.stmt) -> bool:
+    """Whether a line of a class body says how scores are computed, and not what they are."""
     if isinstance(node, ast.Assign):
         targets, value = node.targets, node.value
     elif isinstance(node, ast.AnnAssign) and node.value:
         targets, value = [node.target], node.value
     else:
         return False
-    named = [target.id for target in targets if isinstance(target, ast.Name)] == ["precision"]
-    return named and _text(value) in ("float32", "float64")
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return len(names) == 1 and isinstance(value, ast.Constant) and value.value in ASIDE.get(names[0], ())
 
 
 def _is_ours(module: str) -> bool:

@@ -50,6 +50,7 @@ def test_the_hash_of_code_is_the_same_on_every_python():
         (b'"steep"', b"'steep'"),
         (b"    factor", b'    precision = "float32"\n    factor'),
         (b"    factor", b'    precision: str = "float64"\n    factor'),
+        (b"    factor", b"    second_order = True\n    factor"),
     ],
 )
 def test_words_layout_and_imports_of_pabench_do_not_count(old, new):
@@ -70,6 +71,7 @@ def test_words_layout_and_imports_of_pabench_do_not_count(old, new):
         (b"1 << 70", b"True << 70"),
         (b"import math", b'import math\nprecision = "float32"'),
         (b"    factor", b'    precision = "float16"\n    factor'),
+        (b"    factor", b"    second_order = 2\n    factor"),
         (b"    factor", b'    precisions = "float32"\n    factor'),
     ],
 )

@@ -49,11 +49,14 @@ def shape_of_input(model: nn.Module, batches: Sequence[Batch], given: Sequence[i
     return (first.in_features,) if isinstance(first, nn.Linear) else ()
 
 
-def on_network(batch: Batch, network: Network) -> Batch:
-    """A batch on the network's device; images in its dtype, tokens and other integers as they are."""
+def on_network(batch: Batch, network: Network, *, channels_last: bool = True) -> Batch:
+    """A batch on the network's device; images in its dtype, tokens and other integers as they are.
+
+    Images lie `channels_last` where the network likes that.
+    """
     x, y = batch
     x = x.to(network.device, dtype_like(x, network.dtype))
-    if network.likes_channels_last and x.dim() == 4 and _runs_channels_last(network, x[:2]):
+    if channels_last and network.likes_channels_last and x.dim() == 4 and _runs_channels_last(network, x[:2]):
         x = x.contiguous(memory_format=torch.channels_last)
     return x, y.to(network.device)
 
@@ -69,7 +72,7 @@ def _runs_channels_last(network: Network, x: Tensor) -> bool:
 def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], seed: int) -> None:
     """SuiteError where the network's outputs for two images are no logits, or labels lie outside of its classes."""
     for images, labels in batches:
-        x, y = on_network((images[:2], labels), network)
+        x, y = on_network((images[:2], labels), network, channels_last=False)
         out = _tried(network, model, (x, y), seed)
         name, classes = type(model).__name__, out.shape[1] if out.dim() > 1 else 0
         expected = (len(x), classes, *y.shape[1:])

@@ -39,6 +39,8 @@ class Criterion(ABC):
     """Why reports show it beside the criteria without ranking it; "" for a criterion that prunes at initialization."""
     precision: ClassVar[Precision] = "float64"
     """What scores are computed in where nobody says: float32 where it gives float64's masks (`docs/conformance.md`)."""
+    second_order: ClassVar[bool] = False
+    """Whether it derives gradients once more: second derivatives of convolutions are slower channels last on a CPU."""
     laws: ClassVar[tuple[str, ...]] = ()
     """What `pabench conformance` checks besides what holds for all: `homogeneous` (scores of c L are those of L times a
     constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""

@@ -75,7 +75,7 @@ def context(
     """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
-    prepared = [on_network(batch, network) for batch in batches]
+    prepared = [on_network(batch, network, channels_last=not rule.second_order) for batch in batches]
     if rule.batch_split == "class-halves" and len(prepared) == 1:
         prepared = class_halves(prepared[0])
     return ScoreContext(

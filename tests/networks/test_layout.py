@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 import pabench
+from pabench import registry
 from pabench.networks.network import Network
 from pabench.scoring.batch import on_network
+from pabench.scoring.pruning import context
 
 
 class Views(nn.Module):
@@ -57,3 +59,13 @@ def test_scores_are_those_of_float64_within_rounding(model):
 
     for n, s in exact.items():
         assert fast[n].double().sub(s).abs().max() < 1e-5 * s.max()
+
+
+@pytest.mark.parametrize(("criterion", "last"), [("snip", True), ("grasp", False), ("hutchinson", False)])
+def test_what_derives_a_gradient_once_more_sees_images_as_they_come(criterion, last):
+    """Second derivatives of convolutions are slower channels last."""
+    network = Network(convolutional(), dtype=torch.float32)
+
+    ctx = context(network, registry.criterion(criterion), [(X, Y)], seed=0, input_shape=X.shape[1:])
+
+    assert ctx.batches[0][0].is_contiguous(memory_format=torch.channels_last) == last

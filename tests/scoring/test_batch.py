@@ -31,7 +31,6 @@ def loaded(n):
         (X, Y.int()),
         (X, Y.to(torch.uint8)),
         (X.double(), Y),
-        (X.half().float(), Y),
     ],
     ids=lambda batch: type(batch).__name__,
 )
@@ -40,8 +39,7 @@ def test_a_pair_in_any_form_is_that_pair(batch):
     expected = pabench.prune(MODEL, "snip", sparsity=0.5, batch=(X, Y))
 
     assert masks.receipt["kept"] == 270
-    agree = sum(int((masks[n] == expected[n]).sum()) for n in masks)
-    assert agree == 540 or batch[0].dtype != torch.float32
+    assert all(torch.equal(masks[n], expected[n]) for n in masks)
 
 
 def test_two_images_in_a_list_are_one_batch_and_no_list_of_pairs():
