@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves
 
 from pabench.errors import DeclinedError
 from pabench.networks.compact.dead import dead_units
-from pabench.networks.compact.trace import Layer, Trace, follow
+from pabench.networks.compact.follow import follow
+from pabench.networks.compact.trace import Layer, Trace
 from pabench.networks.network import Tensors, scoring_mode
 
 STEP = 8
