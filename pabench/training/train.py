@@ -25,21 +25,22 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
 from pabench.training.environment import environment
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import resumed
-from pabench.training.stage import failure, load_plugins, without_weights
+from pabench.training.stage import device_of, failure, load_plugins, without_weights
 
 
 def train(payload: Mapping[str, Any], report: Report) -> None:
     """One record: the outcome of a cell, whatever it is."""
     store = Store(payload["store"])
     cell = Cell.from_json(payload["cell"])
-    device = torch.device(payload["device"])
     earlier = store.get("records", cell.key)
     if earlier is not None and earlier["status"] != "failed":
         return  # another run on this folder has computed it
+    device = device_of(payload)
     record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
     try:
         load_plugins(payload)
@@ -49,7 +50,8 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     except Aborted:
         raise
     except BaseException as error:  # a plugin may raise SystemExit as well: its cell fails, and the study goes on
-        record |= failure(error)
+        raise_if_crowded(error, payload)
+        record |= failure(error, device)
     record["created"] = now()
     store.commit("records", cell.key, record, replace_failed=True)
     if record["result"]:
