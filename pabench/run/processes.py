@@ -24,6 +24,8 @@ from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
 PRELOAD = ("torch", "pabench.run.worker", "pabench.training.train")
+OF_OPTIMIZERS = "torch._dynamo"
+"""More than a second to import: torch does it when the first optimizer is made, which each training does anew."""
 DEAR = ("torchvision", "timm")
 """Seconds to import, and not needed by every study: preloaded where the runner, which has built the networks and found
 the data of all tasks, has imported them."""
@@ -40,7 +42,7 @@ class Processes:
     torch's.
     """
 
-    preload: tuple[str, ...] = field(default_factory=lambda: (*filter(sys.modules.__contains__, DEAR), *PRELOAD))
+    preload: tuple[str, ...] = field(default_factory=lambda: preloads(training=True))
     attempts: int = 3
     grace: float = 10.0
 
@@ -80,6 +82,11 @@ class Processes:
                 child.kill()
             for child in children:
                 child.close(stopped=True)
+
+
+def preloads(*, training: bool) -> tuple[str, ...]:
+    """What a server imports for its children; `training`: some of them will make an optimizer."""
+    return (*filter(sys.modules.__contains__, DEAR), *PRELOAD, *([OF_OPTIMIZERS] if training else []))
 
 
 class Child:

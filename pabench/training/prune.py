@@ -6,6 +6,7 @@ line that prunes nothing, the network that is trained instead.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -42,6 +43,7 @@ OF_WEIGHTS = ("gradient_norm",)
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
     """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
+    began = time.perf_counter()
     store = Store(payload["store"])
     cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
     cells = [c for c in cells if not refused(store, c)]
@@ -53,7 +55,9 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
         block = Block(cells[0], device_of(payload))
         norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
         for cell, receipt in _receipts(store, cells, block, norms, report):
-            _commit(store, cell, receipt)
+            now = clock(device)
+            _commit(store, cell, {**receipt, "cost": {**receipt.get("cost", {}), "pruning_seconds": now - began}})
+            began = now
     except Aborted:
         raise
     except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, and the study goes on
