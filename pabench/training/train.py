@@ -92,9 +92,15 @@ def _trained(
     if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
         module = resumed(block, made, report)
     dense_epochs = made.get("dense_epochs", 0)
+    graphs: dict[str, Any] = {}
+
+    def news(event: dict[str, Any]) -> None:
+        graphs.update({key: value for key, value in event.items() if key == "cuda_graphs"})
+        report(event)
+
     with Meter(device) as training:
         module, left, compaction = _compacted(block, module, masks, dense_epochs)
-        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, report=report)
+        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, report=news)
     test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)
@@ -121,6 +127,7 @@ def _trained(
         "logits": logits,
         **fit,
         **compaction,
+        **graphs,
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,

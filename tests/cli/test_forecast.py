@@ -35,10 +35,7 @@ def test_a_dry_run_shows_grid_progress_and_estimate_and_writes_nothing(finished)
     assert said.returncode == 0
     assert "cells: 3; done: 2 ok; to do: 1" in said.stdout
     assert "scorings: 1" in said.stdout
-    assert (
-        f"in all, from the records in {folder / 'out'}" in said.stdout
-        or "in all, from the records in out" in said.stdout
-    )
+    assert "in all, from the records in out (" in said.stdout
     assert sorted(folder.rglob("*")) == before
 
 

@@ -13,7 +13,7 @@ from pabench.run import clock as module
 from pabench.run.clock import Clock
 from pabench.run.measurements import Survey
 from pabench.run.session import Options, Session
-from pabench.run.tasks import Plan, training_kind
+from pabench.run.tasks import Plan, task, training_kind
 from pabench.store.figures import entry, file
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
@@ -126,10 +126,8 @@ def test_the_seconds_of_pairs_are_shared_by_their_figures(tmp_path):
     assert known.measuring(Plan([a, b, c], {}), [(pairs[0], spec) for spec in both]) == pytest.approx(2)
 
 
-@pytest.mark.usefixtures("hourly")
 def test_without_records_a_scoring_is_guessed_from_a_training_image_by_image(tmp_path, monkeypatch):
-    """An epoch of 100 images takes an hour. snip scores 100 images, once; three norms of 100 are taken for two masks."""
-    monkeypatch.undo()
+    """An epoch of 100 images takes an hour. snip scores 100 images, once; two masks take three norms, of 100 each."""
     monkeypatch.setattr(module, "_calibrated", lambda *_: HOUR)
     (tmp_path / "some.yaml").write_text(
         "protocol: pai-v1\ndatasets: [{name: digits, train_per_class: 10}]\nmodels: [resnet8]\nseeds: 1\n"
@@ -146,8 +144,6 @@ def test_without_records_a_scoring_is_guessed_from_a_training_image_by_image(tmp
 def test_tasks_are_told_by_their_kind(tmp_path):
     _, *masks = block(ROUNDS)
     known = clock(tmp_path, masks, [{"pruning_seconds": 2.0, "wall_seconds": 7.0}])
-    from pabench.run.tasks import task
-
     named = {"p": masks[:2], "t": masks[:1]}
     seconds = known.of(Plan(masks, {}, by_task=named), Survey(Store(tmp_path)))
 
