@@ -34,7 +34,6 @@ def dry_run(session: Session) -> int:
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken)
     work, clock = Workload.of(plan, session.survey(plan)), Clock(session.store, session.device)
-    seconds = work.seconds(clock, session.workers)
     for axis, found in _axes(session.chosen):
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
     finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"
@@ -43,6 +42,7 @@ def dry_run(session: Session) -> int:
     for line in of_banks(banks, taken, everything.open):
         _row("bank", line)
     _row("scorings", f"{work.scorings}")
+    seconds = work.seconds(clock, session.workers)
     if work.measurements:
         unknown = sorted(clock.unknown.intersection(work.metrics))
         left_out = f"; the time of {', '.join(unknown)} is in no estimate yet" if unknown else ""

@@ -52,10 +52,11 @@ class Clock:
 
     def of(self, plan: Plan, survey: Survey) -> Callable[[Task], float]:
         """Seconds of each task of a plan and of its survey. Checks are scorings of a few images, and count nothing."""
+        networks = _networks(plan.cells) if survey.wanted else {}
 
         def seconds(task: Task) -> float:
             if task.key in survey.wanted:
-                return self.measuring(plan, survey.wanted[task.key])
+                return self.measuring(networks, survey.wanted[task.key])
             if task.kind == "prune":
                 return self.pruning(plan.by_task[task.key])
             return self.training(plan.by_task[task.key][0]) if task.kind == "train" else 0.0
@@ -81,11 +82,10 @@ class Clock:
         scoring = 0.0 if cell.ablation == "shuffle" else self._scoring(cells)
         return scoring + (self._dense(cell) if prunes_trained(cell) else 0.0)
 
-    def measuring(self, plan: Plan, wanted: Iterable[tuple[Of, MetricSpec]]) -> float:
-        """What a task of a survey is to measure."""
-        kinds = {key: _network(cell) for cell in plan.cells for key in (cell.pruning_key, cell.key)}
-        asked = [(kinds[of[0]], spec.name) for of, spec in wanted if of[0] in kinds]
-        self.unknown |= {name for kind, name in asked if (kind, name) not in self._figures}
+    def measuring(self, networks: Mapping[str, str], wanted: Iterable[tuple[Of, MetricSpec]]) -> float:
+        """What a task of a survey is to measure, of these networks by keys of cells and prunings."""
+        asked = [(networks[of[0]], spec.name) for of, spec in wanted]
+        self.unknown |= {name for network, name in asked if (network, name) not in self._figures}
         return sum(self._figures.get(of, 0.0) for of in asked)
 
     def source(self, folder: Path) -> str:
@@ -198,12 +198,12 @@ def _figures(store: Store) -> dict[tuple[str, str], float]:
         cells = [Cell.from_json(entry) for entry in store.manifest()["cells"]]
     except (DataError, MissingError):
         return {}
-    kinds = {key: _network(cell) for cell in cells for key in (cell.pruning_key, cell.key)}
+    networks = _networks(cells)
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     count: dict[tuple[str, str], int] = defaultdict(int)
     for file in store.records("metrics").values():
         names = [entry["metric"] for entry in file["entries"]]
-        network = next(filter(None, (kinds.get(key) for entry in file["entries"] for key in entry["of"])), None)
+        network = next(filter(None, (networks.get(key) for entry in file["entries"] for key in entry["of"])), None)
         if network is None:
             continue
         for name in set(names):
@@ -211,6 +211,11 @@ def _figures(store: Store) -> dict[tuple[str, str], float]:
             seconds[network, name] += file["cost"].get(name, share * file["cost"].get("pairs", 0.0))
             count[network, name] += names.count(name)
     return {of: seconds[of] / count[of] for of in seconds}
+
+
+def _networks(cells: Iterable[Cell]) -> dict[str, str]:
+    """Network and dataset by all keys that figures are of."""
+    return {key: network for cell in cells for network in [_network(cell)] for key in (cell.pruning_key, cell.key)}
 
 
 def _network(cell: Cell) -> str:

@@ -42,9 +42,10 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     earlier = store.get("records", cell.key)
     if earlier is not None and earlier["status"] != "failed":
         return  # another run on this folder has computed it
-    device = device_of(payload)
+    device = torch.device(payload["device"])
     record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
     try:
+        device_of(payload)
         load_plugins(payload)
         record |= _outcome(store, cell, device, report)
         record["cost"] = {**record["cost"], "wall_seconds": clock(device) - began}

@@ -105,11 +105,11 @@ def test_figures_take_their_mean_and_those_that_nobody_measured_are_named(tmp_pa
         data = file([entry((cell.pruning_key,), METRIC, {"spectrum": 1.0})], {"spectrum": seconds})
         Store(tmp_path).commit("metrics", data["key"], data)
     store = Clock(Store(tmp_path), CPU)
-    plan, wanted = Plan(masks, {}), [((cell.pruning_key,), METRIC) for cell in masks]
+    networks, wanted = module._networks(masks), [((cell.pruning_key,), METRIC) for cell in masks]
 
-    assert store.measuring(plan, wanted) == 6
+    assert store.measuring(networks, wanted) == 6
     assert store.unknown == set()
-    assert store.measuring(plan, [(wanted[0][0], MetricSpec("ntk"))]) == 0
+    assert store.measuring(networks, [(wanted[0][0], MetricSpec("ntk"))]) == 0
     assert store.unknown == {"ntk"}
 
 
@@ -123,7 +123,7 @@ def test_the_seconds_of_pairs_are_shared_by_their_figures(tmp_path):
     Store(tmp_path).commit("metrics", data["key"], data)
     known = Clock(Store(tmp_path), CPU)
 
-    assert known.measuring(Plan([a, b, c], {}), [(pairs[0], spec) for spec in both]) == pytest.approx(2)
+    assert known.measuring(module._networks([a, b, c]), [(pairs[0], spec) for spec in both]) == pytest.approx(2)
 
 
 def test_without_records_a_scoring_is_guessed_from_a_training_image_by_image(tmp_path, monkeypatch):
