@@ -42,7 +42,7 @@ MAX_MASK_BYTES = 2**30
 
 
 # What may differ between two executions of one cell. Everything else must not.
-VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images"})
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images", "cuda_graphs"})
 # Entries of a result that older records lack; where top-1 and loss are the same, these are.
 LATER = frozenset({"compared_by", "test", "right"})
 
