@@ -22,7 +22,7 @@ def test_re_drawn_weights_come_from_the_same_distribution(study):
 
 def test_the_scoring_batch_of_an_ablation_is_the_block_s_own_permuted(study):
     of = {c.ablation: Block(c, CPU).scoring_batches(10, 1)[0] for c in study[2] if c.criterion}
-    (x, y), labels, pixels = of[""], of["random_labels"], of["shuffled_pixels"]
+    (x, y), labels, pixels = ((given[:], y) for given, y in map(of.get, ("", "random_labels", "shuffled_pixels")))
 
     assert torch.equal(labels[0], x)
     assert labels[1].bincount().tolist() == y.bincount().tolist() == [10] * 10
