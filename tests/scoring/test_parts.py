@@ -181,6 +181,12 @@ def test_batches_are_also_there_whole_and_in_slices():
     assert (some.shape, len(some), some[1:].flatten().tolist()) == ((3, 1), 3, [1.0, 3.0])
 
 
+def test_steps_of_sgd_are_taken_on_whole_batches(model, batch):
+    whole, stated = (pabench.score(model, "prospr", batch=batch, **more) for more in ({}, {"at_once": 4}))
+
+    assert largest_difference(stated, whole) == 0
+
+
 def test_the_receipt_says_how_many_images_were_looked_at_at_once(model, batch):
     rule = registry.criterion("snip")
 
