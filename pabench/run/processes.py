@@ -24,6 +24,8 @@ from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
 PRELOAD = ("torch", "pabench.run.worker", "pabench.training.train")
+OF_OPTIMIZERS = "torch._dynamo"
+"""More than a second to import: torch does it when the first optimizer is made, which each training does anew."""
 DEAR = ("torchvision", "timm")
 """Seconds to import, and not needed by every study: preloaded where the runner, which has built the networks and found
 the data of all tasks, has imported them."""
@@ -33,13 +35,14 @@ the data of all tasks, has imported them."""
 class Processes:
     """One child process per task, forked from a server that has the modules of `preload` imported.
 
-    A child that dies without saying that it is done is tried again, `attempts` times in all. A child that must end
+    A child that dies without saying that it is done is tried again, `attempts` times in all. One that memory was too
+    short for is tried again once, alone, unless it was alone. A child that must end
     (timeout, stop) gets SIGTERM, and after `grace` seconds SIGKILL with all that it started. The server starts with
     the first task of the process and keeps its modules and its thread count; later engines can only lower or raise
     torch's.
     """
 
-    preload: tuple[str, ...] = field(default_factory=lambda: (*filter(sys.modules.__contains__, DEAR), *PRELOAD))
+    preload: tuple[str, ...] = field(default_factory=lambda: preloads(training=True))
     attempts: int = 3
     grace: float = 10.0
 
@@ -50,10 +53,13 @@ class Processes:
         children: list[Child] = []
         try:
             while True:
-                while not stop.is_set() and len(children) < workers and (task := schedule.next()):
+                while not stop.is_set() and _room(children, workers):
+                    if (task := schedule.next(idle=not children)) is None:
+                        break
                     attempts[task.key] += 1
                     on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
-                    children.append(Child(task, attempts[task.key], threads, self.preload))
+                    alone = workers == 1 or schedule.alone(task)
+                    children.append(Child(task, attempts[task.key], threads, self.preload, alone=alone))
                 if not children:
                     return
                 wait(list(chain.from_iterable(child.ends for child in children)), POLL_SECONDS)
@@ -63,10 +69,11 @@ class Processes:
                         continue
                     children.remove(child)
                     outcome = child.close(stopped=stop.is_set())
-                    if outcome.kind in {"crash", "oom"} and outcome.attempts < self.attempts:
-                        again = {"attempt": outcome.attempts, "message": outcome.message}
+                    crowded = outcome.kind == "oom" and not child.alone
+                    if crowded or (outcome.kind == "crash" and outcome.attempts < self.attempts):
+                        again = {"attempt": outcome.attempts, "message": outcome.reason}
                         on_event(Event(outcome.key, "crashed", again))
-                        schedule.again(outcome.key)
+                        (schedule.again_alone if crowded else schedule.again)(outcome.key)
                     else:
                         schedule.ended(outcome.key)
                         yield outcome
@@ -77,13 +84,19 @@ class Processes:
                 child.close(stopped=True)
 
 
+def preloads(*, training: bool) -> tuple[str, ...]:
+    """What a server imports for its children; `training`: some of them will make an optimizer."""
+    return (*filter(sys.modules.__contains__, DEAR), *PRELOAD, *([OF_OPTIMIZERS] if training else []))
+
+
 class Child:
     """A running task: its process, the pipe on which it reports, and why it is being ended, if it is."""
 
-    def __init__(self, task: Task, attempt: int, threads: int, preload: tuple[str, ...]) -> None:
+    def __init__(self, task: Task, attempt: int, threads: int, preload: tuple[str, ...], *, alone: bool) -> None:
         self.task = task
         self.attempt = attempt
-        self.reason: Literal["", "timeout", "error", "stopped"] = ""
+        self.alone = alone
+        self.reason: Literal["", "timeout", "error", "oom", "stopped"] = ""
         self.message = ""
         self.done = False
         self.kill_at: float | None = None
@@ -91,8 +104,9 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(preload))
         self.pipe, childs_end = context.Pipe(duplex=False)
+        payload = {**task.payload, "alone": alone}
         self.process = context.Process(
-            target=worker.main, args=(task.function, task.payload, threads, childs_end), name=task.title
+            target=worker.main, args=(task.function, payload, threads, childs_end), name=task.title
         )
         self.started = time.monotonic()
         try:
@@ -123,7 +137,7 @@ class Child:
                 elif "done" in message:
                     self.done = True
                 elif not self.reason:
-                    self.reason, self.message = "error", message["error"]
+                    self.reason, self.message = message["kind"], message["error"]
         except (EOFError, OSError, ValueError, KeyError, TypeError):  # it died in mid-message, or a plugin wrote there
             self.pipe.close()
         return ended
@@ -175,6 +189,11 @@ class Child:
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+def _room(children: list[Child], workers: int) -> bool:
+    """Whether one more task may run beside these."""
+    return len(children) < workers and not (children and children[-1].alone)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -15,7 +15,7 @@ from pabench.errors import DataError, MissingError, PluginError, RefusedError, S
 from pabench.run import tasks
 from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
-from pabench.run.processes import Processes
+from pabench.run.processes import Processes, preloads
 from pabench.run.resolve import Resolver
 from pabench.store import files
 from pabench.store.record import ENVIRONMENT, now
@@ -37,7 +37,7 @@ ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `run`. What has a flag is repeated when a run is resumed."""
+    """The command line of `run`. What has a flag is repeated when a run is resumed. A dry run trains nothing."""
 
     suite: str
     overrides: Sequence[str] | None = field(default=None, metadata={"flag": "--set"})
@@ -51,6 +51,7 @@ class Options:
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
     engine: str = "processes"
     yes: bool = False
+    dry_run: bool = False
 
     def command(self) -> str:
         """The command line that runs, or resumes, the same."""
@@ -205,6 +206,8 @@ class Session:
 
     def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
         engine = ENGINES[self.options.engine]()
+        if self.options.dry_run and isinstance(engine, Processes):
+            engine = Processes(preload=preloads(training=False))
         return engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:

@@ -176,6 +176,13 @@ class Compaction(Part):
     declined: str = ""
 
 
+class Recording(Part):
+    """How many shapes of batch there were CUDA graphs of, or why there were none."""
+
+    shapes: Count | None = None
+    declined: str = ""
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
@@ -213,6 +220,7 @@ class Record(Outcome):
     logits: Logits | None = None
     training_images: Fit | None = None
     compaction: Compaction | None = None
+    cuda_graphs: Recording | None = None
     bank: Bank | None = None
 
 

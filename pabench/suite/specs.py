@@ -107,8 +107,9 @@ class Recipe:
 
     `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
     the forward and backward pass compute in (`auto` is resolved before the key is taken). `compact`: masked networks
-    are trained without the channels that their masks leave without use (`pabench.networks.compact`). Where it is false
-    it is in no hash: studies of a time before it keep their keys.
+    are trained without the channels that their masks leave without use (`pabench.networks.compact`). `cuda_graphs`:
+    steps are recorded (`pabench.training.graphs`). Where these two are false they are in no hash: studies of a time
+    before them keep their keys.
     """
 
     epochs: int = 160
@@ -128,10 +129,11 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
     compact: bool = False
+    cuda_graphs: bool = False
 
     def identity(self) -> dict[str, Any]:
         told = {**vars(self), "augment": vars(self.augment)}
-        return told if self.compact else {key: value for key, value in told.items() if key != "compact"}
+        return {key: value for key, value in told.items() if value or key not in ("compact", "cuda_graphs")}
 
 
 AUTO = "auto"

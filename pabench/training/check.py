@@ -21,8 +21,9 @@ from pabench.store.store import Store
 from pabench.store.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
-from pabench.training.stage import described, load_plugins
+from pabench.training.stage import described, device_of, load_plugins
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
@@ -36,10 +37,11 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
     try:
         load_plugins(payload)
-        data |= {"status": "ok", **_checked(cell, torch.device(payload["device"]))}
+        data |= {"status": "ok", **_checked(cell, device_of(payload))}
     except Aborted:
         raise
     except BaseException as error:
+        raise_if_crowded(error, payload)
         data |= described(error)
     store.commit("checks", cell.check_key, data, replace_failed=True)
 

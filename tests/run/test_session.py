@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import pabench
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.report.status import counts
+from pabench.run.processes import OF_OPTIMIZERS, Processes
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import VOLATILE, Store
@@ -309,3 +311,28 @@ def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_training_finds_all_that_its_optimizer_needs_loaded():
+    """What torch imports when the first optimizer is made takes a second, in every process that trains."""
+    code = (
+        "import importlib, sys; from pabench.run.processes import preloads\n"
+        "for name in preloads(training=True): importlib.import_module(name)\n"
+        "import torch; before = set(sys.modules); w = torch.nn.Parameter(torch.ones(2)); w.sum().backward()\n"
+        "torch.optim.SGD([w], lr=0.1, fused=True).step(); print(len(set(sys.modules) - before))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_dry_run_trains_nothing_and_its_workers_load_no_more(tmp_path, monkeypatch, dry):
+    loaded = []
+    monkeypatch.setattr(Processes, "run", lambda self, *_, **__: loaded.append(self.preload) or iter(()))
+    session = Session.open(Options(suite=str(write(tmp_path)), output=tmp_path / "out", device="cpu", dry_run=dry))
+
+    list(session.check_criteria(session.plan(), [], into=session.store, stop=threading.Event()))
+
+    assert [OF_OPTIMIZERS in names for names in loaded] == [not dry]
