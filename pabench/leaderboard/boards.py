@@ -278,6 +278,7 @@ def _facts(board: Comparable) -> dict[str, Any]:
     }
     content = board.cell.dataset.fingerprint[:12]
     found["prunable besides"] = ", ".join(board.cell.scoring.include)
+    found["scoring images at once"] = board.cell.scoring.batch or ""
     return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
 
 

@@ -92,6 +92,7 @@ class Receipt(Part):
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None
     donor: dict[str, Any] = {}
+    at_once: Count | None = None
     model: dict[str, Any] = {}
     left: Count = 0
     parameters_instead: Count = 0

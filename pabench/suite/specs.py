@@ -148,12 +148,15 @@ class Scoring:
     criterion decides; `network`: float32 does for the criterion, and the check found that it does not hold its scores
     on this network; `dense`: nothing is scored. It is in no hash.
     `include` names in alphabetical order what is prunable besides convolutions and linear layers (attention,
-    recurrent). Where it is empty it is in no hash and in no record.
+    recurrent). `batch`: so many images are in one graph at most; with BatchNorm in train mode they are normalised by
+    their own statistics, and losses are added up (0: a whole scoring batch). Where nothing is included, or no such
+    number is given, it is in no hash and in no record.
     """
 
     dtype: str = "float64"
     degenerate: str = "mark"
     include: tuple[str, ...] = ()
+    batch: int = 0
     because: str = ""
 
     @property
@@ -164,7 +167,8 @@ class Scoring:
     @property
     def scores(self) -> dict[str, Any]:
         """What of it can change a score."""
-        return {"dtype": self.dtype, **({"include": list(self.include)} if self.include else {})}
+        told = {"include": list(self.include), "batch": self.batch}
+        return {"dtype": self.dtype, **{key: value for key, value in told.items() if value}}
 
     def identity(self) -> dict[str, Any]:
         return {**self.scores, "degenerate": self.degenerate}

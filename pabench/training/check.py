@@ -82,6 +82,7 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         dtype=getattr(torch, cell.scoring.dtype),
         device=device,
         include=cell.scoring.include,
+        at_once=cell.scoring.batch,
     )
     as_it_is = Treatment(cell.criterion.name, cell.criterion.given, cell.model)
     ill = patient.examined(as_it_is)

@@ -31,7 +31,8 @@ FAULTS = (
             "CUDNN_STATUS_ALLOC_FAILED",
             "ALLOCATION_FAILED",  # cuDNN 9: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED, ..._HOST_...
         ),
-        "it takes fewer images or a smaller network, fewer cells at once (-j 1), or more memory",
+        "it takes fewer images at once (scoring: {batch: N}, the recipe's batch_size), a smaller network, fewer cells "
+        "side by side (-j 1), or more memory",
     ),
     Fault(
         "device-busy",

@@ -146,6 +146,7 @@ class _Setting:
             input_shape=self.block.shape,
             sources=self.sources,
             invert=invert,
+            at_once=self.block.cell.scoring.batch,
         )
 
 
