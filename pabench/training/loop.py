@@ -20,6 +20,7 @@ from pabench.errors import DivergedError
 from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
+from pabench.training.optimizer import Optimizer, build_optimizer
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -83,11 +84,14 @@ def train(
     kept = [multiplier(m, weights[n]) for n, m in masks.items()]
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
-    optimizer = build_optimizer(model, recipe, device)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(recipe, first_epoch + step / steps))
+
+    def lr(step: int) -> float:
+        return recipe.lr * lr_factor(recipe, first_epoch + step / steps)
+
+    optimizer = build_optimizer(model.parameters(), recipe, lr, device)
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
-    with _uncounted(model, scheduler):
+    with _uncounted(model, optimizer):
         for epoch in range(first_epoch, recipe.epochs):
             masked = pruned if epoch >= dense_epochs else []
             if masked and epoch == max(first_epoch, dense_epochs):
@@ -105,18 +109,18 @@ def train(
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1, lr = _epoch(forward, batches, optimizer, scheduler, masked, kept, recipe, device)
+            loss, top1, last_lr = _epoch(forward, batches, optimizer, masked, kept, recipe, device)
             if not math.isfinite(loss):
                 last = curve["loss"][-1] if curve["loss"] else None
                 raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
+            for name, value in (("loss", loss), ("top1", top1), ("lr", last_lr)):
                 curve[name].append(value)
             report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
     return curve
 
 
 @contextmanager
-def _uncounted(model: nn.Module, scheduler: torch.optim.lr_scheduler.LRScheduler) -> Iterator[None]:
+def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
     """Inside, BatchNorm counts no batches; afterwards its counters have gone on by the steps that were made.
 
     Counting is a launch for each layer and step, and the number is read only where statistics are plain averages
@@ -133,14 +137,13 @@ def _uncounted(model: nn.Module, scheduler: torch.optim.lr_scheduler.LRScheduler
         yield
     finally:
         for layer, counted in counting:
-            layer.num_batches_tracked = counted + scheduler.last_epoch
+            layer.num_batches_tracked = counted + optimizer.steps
 
 
 def _epoch(
     forward: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    optimizer: Optimizer,
     pruned: Sequence[Tensor],
     kept: Sequence[Tensor],
     recipe: Recipe,
@@ -154,13 +157,11 @@ def _epoch(
         with precision(recipe, device):
             logits = forward(x)
             loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.forget()
         loss.backward()
-        optimizer.step()
+        lr = optimizer.step()
         if pruned:
             zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
-        lr = float(scheduler.get_last_lr()[0])
-        scheduler.step()
         losses.append(loss.detach() * len(y))
         right.append(logits.detach().argmax(1) == y)
     answers = torch.cat(right)
@@ -211,21 +212,6 @@ def _spread(lowest: Tensor, highest: Tensor) -> float | None:
 def channels_last(model: nn.Module, recipe: Recipe, device: torch.device) -> bool:
     """Whether images and weights lie channels last: as the recipe says, but where a CPU would go beyond its buffers."""
     return recipe.channels_last and not (device.type == "cpu" and overruns(model))
-
-
-def build_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """SGD or AdamW over all parameters; weight decay on all of them, as the PaI papers' code has it."""
-    fused = True if device.type in ("cpu", "cuda") else None
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=fused,
-    )
 
 
 def lr_factor(recipe: Recipe, epoch: float) -> float:

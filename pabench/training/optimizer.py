@@ -1,0 +1,109 @@
+"""SGD and AdamW as a recipe has them, by the functions under `torch.optim`.
+
+Its classes are not used: the first one that is made imports torch's compiler, which takes longer than many a short
+training, in every process that trains.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+from pabench.suite.specs import Recipe
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""torch's defaults, those of the paper of Adam (Kingma & Ba 2014, arXiv:1412.6980)."""
+
+
+class Optimizer(ABC):
+    """Moves all parameters by their gradients; one without a gradient stays as it is.
+
+    `lr` is the learning rate of a step, which are counted from 0; `steps` were made so far.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], recipe: Recipe, lr: Callable[[int], float], device: torch.device
+    ) -> None:
+        self.steps = 0
+        self._parameters = list(parameters)
+        self._recipe = recipe
+        self._lr = lr
+        self._state: dict[Tensor, Any] = {}
+        self._fused = True if device.type in ("cpu", "cuda") else None
+
+    def forget(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> float:
+        """Returns the learning rate that it was made with."""
+        moved, lr = [p for p in self._parameters if p.grad is not None], self._lr(self.steps)
+        self._move([*moved], [p.grad for p in moved if p.grad is not None], lr)
+        self.steps += 1
+        return lr
+
+    @abstractmethod
+    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None: ...
+
+
+class Sgd(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov's where the recipe says so."""
+
+    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+        momenta = [self._state.get(p) for p in moved]
+        sgd(
+            moved,
+            gradients,
+            momenta,  # filled in place
+            fused=self._fused,
+            weight_decay=self._recipe.weight_decay,
+            momentum=self._recipe.momentum,
+            lr=lr,
+            dampening=0,
+            nesterov=self._recipe.nesterov,
+            maximize=False,
+        )
+        self._state.update(zip(moved, momenta, strict=True))
+
+
+class AdamW(Optimizer):
+    """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+
+    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+        for p in moved:
+            if p not in self._state:
+                steps = torch.zeros((), device=p.device if self._fused else None)
+                self._state[p] = torch.zeros_like(p), torch.zeros_like(p), steps
+        first, second, steps = (list(of_all) for of_all in zip(*map(self._state.__getitem__, moved), strict=True))
+        adamw(
+            moved,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            fused=self._fused,
+            has_complex=any(map(torch.is_complex, moved)),
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=lr,
+            weight_decay=self._recipe.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter], recipe: Recipe, lr: Callable[[int], float], device: torch.device
+) -> Optimizer:
+    """The recipe's own; weight decay is on all parameters, as the code of the papers has it."""
+    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, lr, device)
