@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,13 +15,15 @@ from pabench.cli.running import of_banks, tell_data
 from pabench.cli.terminal import say
 from pabench.leaderboard import bank
 from pabench.run.estimate import Clock, Workload
-from pabench.run.outlook import Detection, Outlook, Reach, Wish
 from pabench.run.session import Session
 from pabench.run.tasks import Plan
-from pabench.statistics.spread import Spread
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, number, plain
+
+if TYPE_CHECKING:  # scipy and pandas, of which a dry run needs nothing
+    from pabench.run.outlook import Detection, Outlook, Reach, Wish
+    from pabench.statistics.spread import Spread
 
 
 def dry_run(session: Session) -> int:
