@@ -32,7 +32,7 @@ def dry_run(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
-    plan = session.plan(taken)
+    plan = session.plan(taken) if taken else everything
     work = Workload.of(plan, session.survey(plan))
     for axis, found in _axes(session.chosen):
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
