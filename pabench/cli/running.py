@@ -33,6 +33,7 @@ def carry_out(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)
+    session.read_data()
     if banks:
         _draw(session, banks, here)
     plan = session.plan()

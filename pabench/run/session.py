@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -137,6 +138,15 @@ class Session:
         self._refuse_drift(here)
         self.store.open_study(self._manifest(here))
         return here
+
+    def read_data(self) -> None:
+        """Decode and hash the built-in data sets of the cells: once for all tasks, which look only whether a file has
+        been touched since. The code of other data sets runs in tasks alone."""
+        for cell in {cell.dataset.label: cell for cell in self.chosen}.values():
+            block = Block(cell, self.device)
+            if registry.plugin("datasets", cell.dataset.name).__module__.startswith("pabench.data."):
+                with contextlib.suppress(DataError, MissingError, OSError):  # its cells will say what is wrong
+                    _ = block.train, block.test
 
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pabench import registry
+from pabench.data.cache import trust
 from pabench.data.dataset import steps_per_epoch
 from pabench.diagnostics.measure import complete, measured, prepared
 from pabench.diagnostics.metric import CurveMetric, MaskMetric, MetricContext, Numbers, PairMetric, Training, checked
@@ -94,6 +95,7 @@ class _Work:
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         self.store = Store(payload["store"])
         self.cells = [Cell.from_json(c) for c in payload["cells"]]
         self.metrics = [MetricSpec(**m) for m in payload["metrics"]]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pabench.data.cache import trust
 from pabench.errors import Aborted, DataError, DeclinedError, PluginError
 from pabench.networks.compact import compacted
 from pabench.networks.liveness import effective
@@ -43,6 +44,7 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
     try:
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         with Meter(device) as wall:
             record |= _outcome(store, cell, device, report)
         record["cost"] = {**record["cost"], "wall_seconds": wall.seconds}
