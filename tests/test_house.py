@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pabench_criteria
+import pabench_reports
 import pytest
 
 import pabench
@@ -94,3 +95,18 @@ def test_the_engine_knows_no_criterion_by_name():
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 strings.add(node.value)
         assert not strings & names, path
+
+
+def test_every_module_has_a_test_file_of_its_name():
+    """`tests/ROOM/test_MODULE.py` for `pabench/ROOM/MODULE.py`; criteria and sections likewise."""
+    tests = Path(__file__).parent
+    rooms = {ENGINE: tests, CRITERIA: tests / "criteria", Path(pabench_reports.__file__).parent: tests / "reports"}
+    modules = [
+        (file, folder / file.relative_to(home).parent / f"test_{file.stem.lstrip('_')}.py")
+        for home, folder in rooms.items()
+        for file in home.rglob("*.py")
+        if not file.stem.startswith("__")
+    ]
+
+    assert len(modules) > 150
+    assert [file.name for file, test in modules if not test.is_file()] == []

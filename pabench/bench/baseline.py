@@ -196,7 +196,7 @@ def evaluate(network: nn.Module, batches: Iterable[Batch], device: torch.device)
     for x, y in _on(device, batches):
         logits = network(x)
         total += F.cross_entropy(logits, y).item() * len(y)
-        correct += int((logits.topk(5).indices[:, :1] == y[:, None]).sum().item())
+        correct += int((logits.topk(min(5, logits.shape[1])).indices[:, :1] == y[:, None]).sum().item())
         seen += len(y)
     return 100 * correct / seen, total / seen
 

@@ -6,27 +6,10 @@ import pytest
 import torch
 
 from pabench.bench import baseline
-from pabench.bench.material import Material, Sizes
 from pabench.bench.race import race
 from pabench.bench.works import WORKS
-from pabench.suite.specs import ModelSpec
 
 CPU = torch.device("cpu")
-TINY = Sizes(
-    small=ModelSpec("resnet8", {"width": 4}),
-    large=ModelSpec("vgg11_cifar", {"width": 4}),
-    scored=2,
-    trained=2,
-    tested=1,
-    suite=10,
-    batch_size=8,
-    rounds={"small": 3, "large": 2},
-)
-
-
-@pytest.fixture(scope="module")
-def material():
-    return Material.of(TINY, CPU)
 
 
 @pytest.mark.parametrize("name", ["snip", "grasp", "synflow", "sweep", "magnitude", "training", "evaluation"])
@@ -56,13 +39,6 @@ def test_another_training_is_not_the_same_work(material, monkeypatch):
     contest = next(WORKS["training"](material))
 
     assert not contest.proof().holds
-
-
-def test_images_are_of_cifars_shape_and_all_classes_alike(material):
-    assert material.train.shape == (3, 32, 32)
-    assert torch.bincount(material.train.labels).tolist() == [10] * 10
-    # a pixel of the digits is a square of 4 x 4, grey in three channels
-    assert torch.equal(material.train.pixels[:, 0, ::4, ::4], material.train.pixels[:, 2, 3::4, 3::4])
 
 
 @pytest.mark.slow
