@@ -46,7 +46,8 @@ class Optimizer(ABC):
     def step(self) -> float:
         """Returns the learning rate that it was made with."""
         moved, lr = [p for p in self._parameters if p.grad is not None], self._lr(self.steps)
-        self._move([*moved], [p.grad for p in moved if p.grad is not None], lr)
+        if moved:
+            self._move([*moved], [p.grad for p in moved if p.grad is not None], lr)
         self.steps += 1
         return lr
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pabench.bench import baseline
+from pabench.bench import baseline, works
 from pabench.bench.race import race
 from pabench.bench.works import WORKS
+from pabench.networks.compact.compact import compacted
 
 CPU = torch.device("cpu")
 
@@ -32,8 +33,8 @@ def test_another_training_is_not_the_same_work(material, monkeypatch):
     """A plain loop that forgets its momentum."""
     plain = torch.optim.SGD
 
-    def forgetful(parameters, *, lr, momentum, weight_decay, fused=None, nesterov=False):
-        return plain(parameters, lr=lr, momentum=0.0 if fused is None else momentum, weight_decay=weight_decay)
+    def forgetful(parameters, *, lr, momentum, weight_decay):
+        return plain(parameters, lr=lr, momentum=0.0, weight_decay=weight_decay)
 
     monkeypatch.setattr(torch.optim, "SGD", forgetful)
     contest = next(WORKS["training"](material))
@@ -47,3 +48,15 @@ def test_a_suite_has_the_masks_and_accuracies_of_the_plain_loop(material):
 
     assert [proof.holds for proof in proofs] == [True] * 4
     assert proofs[0].told.startswith("masks differ in 0 of 9 cells")
+
+
+def test_a_compacted_network_that_computes_something_else_is_not_the_same_work(material, monkeypatch):
+    def other(network, masks, shape):
+        small = compacted(network, masks, shape)
+        with torch.no_grad():
+            next(small.module.parameters()).mul_(2)
+        return small
+
+    monkeypatch.setattr(works, "compacted", other)
+
+    assert not next(WORKS["training"](material)).proof().holds

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pabench
+from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.report.status import counts
 from pabench.run.session import Options, Session
@@ -309,3 +310,32 @@ def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_study_of_our_own_networks_imports_no_compiler_either(tmp_path):
+    """Every process that scores or trains would import it anew, which takes longer than many a cell."""
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "snip, grasp").replace("[lenet_300_100]", "[resnet8]"))
+    code = (
+        "import sys; from pathlib import Path; from pabench.cli.running import carry_out;"
+        "from pabench.run.session import Options, Session;"
+        "options = Options(sys.argv[1], output=Path(sys.argv[2]), device='cpu', engine='inline');"
+        "code = carry_out(Session.open(options));"
+        "print(code, [name for name in ('timm', 'torchvision', 'torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code, suite, tmp_path / "out"], capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr
+
+
+def test_tasks_are_told_what_the_runner_has_hashed(tmp_path, monkeypatch):
+    """So that none of them reads the images twice."""
+    monkeypatch.setattr(cache, "_hashed", {})
+    session = Session.open(Options(str(write(tmp_path)), output=tmp_path / "out", device="cpu"))
+
+    session.read_data()
+
+    plan = session.plan()
+    told = {file for task in [*plan.tasks, *session.survey(plan).tasks] for file in task.payload["hashed"]}
+    assert told == {str(digits.FILE)}
+    assert all(task.payload["hashed"] for task in plan.tasks)
