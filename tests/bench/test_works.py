@@ -51,12 +51,19 @@ def test_a_suite_has_the_masks_and_accuracies_of_the_plain_loop(material):
 
 
 def test_a_compacted_network_that_computes_something_else_is_not_the_same_work(material, monkeypatch):
+    """Where there is one: of so small a network not every mask leaves channels without use."""
+    made = []
+
     def other(network, masks, shape):
         small = compacted(network, masks, shape)
+        made.append(small)
         with torch.no_grad():
-            next(small.module.parameters()).mul_(2)
+            last = [*small.module.parameters()][-1]  # biases of ten classes
+            last += torch.arange(len(last))
         return small
 
     monkeypatch.setattr(works, "compacted", other)
 
-    assert not next(WORKS["training"](material)).proof().holds
+    failed = [contest.work for contest in WORKS["training"](material) if not contest.proof().holds]
+
+    assert len(failed) == len(made) > 0

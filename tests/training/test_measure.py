@@ -59,7 +59,7 @@ SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.cli.running.write", lambda folder: folder)
+        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 
 
