@@ -83,7 +83,7 @@ def plugin(kind: str, name: str) -> type:
 def installed() -> EntryPoints:
     """What all installed distributions offer, read once per process: each has a file of its own, and nothing of it is
     imported."""
-    return entry_points()
+    return entry_points()  # type: ignore[return-value]  # Python 3.11 has another class for it, with the same `select`
 
 
 @cache

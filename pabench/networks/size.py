@@ -36,7 +36,7 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
     network = private_copy(module).cpu().requires_grad_(False)
     weights = {n: p for n, p in network.named_parameters() if n in masks}
     counter = _Counter()
-    uses, layers = _Uses(weights, counter), _of_owners(network, weights, counter)
+    uses, owners = _Uses(weights, counter), _of_owners(network, weights, counter)
     # torch has formulas neither for fused attention on the CPU nor for what recurrent layers are there.
     parts = (sdpa_kernel(SDPBackend.MATH), counter, uses, Rewired(PARTS))
     with torch.no_grad(), torch.random.fork_rng(devices=[]), ExitStack() as stack:
@@ -44,7 +44,7 @@ def flops(module: nn.Module, masks: Mapping[str, torch.Tensor], shape: tuple[int
             stack.enter_context(part)
         network(torch.zeros(1, *shape))
     dense = counter.taken
-    layers = {n: uses.taken[n] or layers[n] for n in weights}
+    layers = {n: uses.taken[n] or owners[n] for n in weights}
     saved = sum(taken * (1 - float(masks[name].float().mean())) for name, taken in layers.items())
     return {"dense": dense, "pruned": round(dense - saved), **({"layers": layers} if layers else {})}
 
