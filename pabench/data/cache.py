@@ -63,9 +63,11 @@ def sha256_of(path: Path) -> str:
 
 
 def hashed() -> dict[str, tuple[list[int], str]]:
-    """What this process has read: the stamp and hash of each file, as plain data. Those written just before are left
-    out."""
-    return {name: (list(known.stamp), known.sha) for name, known in _hashed.items() if known.settled}
+    """What this process has read: stamp and hash of the `MOST` largest files, as plain data. Those written just before
+    are left out."""
+    settled = [(name, known) for name, known in _hashed.items() if known.settled]
+    settled.sort(key=lambda entry: entry[1].size, reverse=True)
+    return {name: (list(known.stamp), known.sha) for name, known in settled[:MOST]}
 
 
 def trust(found: Mapping[str, tuple[Sequence[int], str]]) -> None:
@@ -78,6 +80,8 @@ def trust(found: Mapping[str, tuple[Sequence[int], str]]) -> None:
         _hashed[name] = _Hashed(tuple(stamp), sha, settled=True)
 
 
+MOST = 100
+"""Data sets in few files have fewer; of a folder of pictures every process reads the small ones anew."""
 SETTLED = 2_000_000_000
 """Nanoseconds after which a file's time tells one change from the next on every usual file system."""
 
@@ -87,6 +91,10 @@ class _Hashed:
     stamp: tuple[int, ...]
     sha: str
     settled: bool
+
+    @property
+    def size(self) -> int:
+        return self.stamp[2]
 
 
 _hashed: dict[str, _Hashed] = {}

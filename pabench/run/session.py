@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pabench import registry
+from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, PluginError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
 from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
@@ -140,13 +141,15 @@ class Session:
         return here
 
     def read_data(self) -> None:
-        """Decode and hash the built-in data sets of the cells: once for all tasks, which look only whether a file has
-        been touched since. The code of other data sets runs in tasks alone."""
+        """Decode and hash the built-in data sets that are held in memory: once for all tasks, which look only whether a
+        file has been touched since. The code of other data sets runs in tasks alone."""
         for cell in {cell.dataset.label: cell for cell in self.chosen}.values():
-            block = Block(cell, self.device)
-            if registry.plugin("datasets", cell.dataset.name).__module__.startswith("pabench.data."):
+            cls = registry.plugin("datasets", cell.dataset.name)
+            if issubclass(cls, InMemory) and cls.__module__.startswith("pabench.data."):
                 with contextlib.suppress(DataError, MissingError, OSError):  # its cells will say what is wrong
-                    _ = block.train, block.test
+                    dataset = Block(cell, self.device).dataset
+                    dataset.train()
+                    dataset.test()
 
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""

@@ -131,3 +131,14 @@ def test_a_file_that_was_written_just_before_is_for_every_process_to_read(file: 
     sha256_of(file)
 
     assert hashed() == {}
+
+
+def test_of_many_files_the_largest_are_told(file: Path, monkeypatch):
+    """A task is told of few: there may be a hundred thousand pictures."""
+    monkeypatch.setattr(cache, "MOST", 1)
+    large = file.with_name("large")
+    large.write_bytes(b"01234")
+    sha256_of(large)
+    sha256_of(file)
+
+    assert list(hashed()) == [str(large)]
