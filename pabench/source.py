@@ -107,7 +107,6 @@ def _own_imports(file: Path) -> list[Path]:
 def _meant(node: ast.AST, file: Path) -> Iterator[Path]:
     """Files that an import may mean, of a module or of a name in one, and what a string names that ends in `.py`."""
     names: list[list[str]] = []
-    folder = _root(file)
     if isinstance(node, ast.ImportFrom):
         module = node.module.split(".") if node.module else []
         names = [module, *([*module, alias.name] for alias in node.names)]
@@ -119,6 +118,7 @@ def _meant(node: ast.AST, file: Path) -> Iterator[Path]:
         folder = file.parents[node.level - 1]
     else:
         names = [name for name in names if _is_own(name[0], file)]
+        folder = _root(file) if names else file.parent  # most nodes of a file import nothing, and finding it takes long
     for name in names:
         path = folder.joinpath(*name)
         yield from (path.with_suffix(".py"), path / "__init__.py") if name else (path / "__init__.py",)

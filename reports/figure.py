@@ -141,10 +141,11 @@ def svg(paint: Callable[[Figure], None], *, width: float, height: float, name: s
     """
     with mpl.rc_context(sns.axes_style("ticks") | RC):
         figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         paint(figure)
         buffer = BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # not `savefig`, which draws a figure with a layout twice: once for the places of things, once to be seen
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return Markup(_inline(buffer.getvalue(), re.sub(r"[^a-z0-9]+", "-", name.lower()), label))
 
 

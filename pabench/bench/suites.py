@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pabench import registry
 from pabench.bench import baseline
 from pabench.bench.cells import GIVEN, IMAGES, plain, trained
 from pabench.bench.material import Material
@@ -85,7 +86,7 @@ class Given:
 
 def suite(material: Material) -> Iterator[Contest]:
     """Three criteria at three densities, scored, trained for one short epoch and tested: from the command to the page,
-    and in a process that has started already, without the page."""
+    and in a process that has started already, without the page; there also without what pabench measures besides."""
     with tempfile.TemporaryDirectory(prefix="pabench-bench-") as folder:
         for size, spec in material.sizes.networks().items():
             given = _prepared(Path(folder) / size, material, spec, material.sizes.rounds[size])
@@ -97,7 +98,10 @@ def suite(material: Material) -> Iterator[Contest]:
             )
             yield Contest(
                 f"suite of 3 x 3 cells without start and page, {spec.label}",
-                {"as it comes": partial(_session, given)},
+                {
+                    "as it comes": partial(_session, given, []),
+                    "without metrics": partial(_session, given, [f"skip_metrics=[{', '.join(_measured())}]"]),
+                },
                 partial(_plain_session, given),
             )
 
@@ -182,10 +186,16 @@ def _plain_session(given: Given) -> Callable[[], list[float]]:
     return partial(plain, str(given.folder))
 
 
-def _session(given: Given) -> Callable[[], list[float]]:
+def _session(given: Given, overrides: Sequence[str]) -> Callable[[], list[float]]:
     """Gives the test accuracies, in percent, of all cells."""
     output = given.fresh()
-    return lambda: [record["result"]["top1"] for _, record in _carried_out(given, output, [])[1]]
+    return lambda: [record["result"]["top1"] for _, record in _carried_out(given, output, overrides)[1]]
+
+
+def _measured() -> list[str]:
+    """What pabench measures of every mask and training unless told not to, and the plain loop does not."""
+    classes: dict[str, Any] = registry.group("metrics").classes
+    return [name for name, cls in classes.items() if cls.cost == "cheap"]
 
 
 def _lost(outcomes: Iterable[Outcome]) -> list[str]:

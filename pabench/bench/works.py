@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,13 @@ from pabench.bench.material import Material
 from pabench.bench.race import Contest, Proof, Side
 from pabench.bench.suites import start, suite
 from pabench.data.dataset import loader
+from pabench.errors import DeclinedError
+from pabench.networks.compact.compact import compacted
 from pabench.networks.network import Network, Tensors
 from pabench.scoring.library import prune
 from pabench.scoring.pruning import prune_all
 from pabench.training.loop import evaluate, train
+from pabench.training.precision import automatic
 
 DENSITY = 0.05
 SWEEP = (0.2, 0.1, 0.05, 0.02, 0.01)
@@ -117,14 +120,22 @@ def _same_masks(
 
 
 def training(material: Material) -> Iterator[Contest]:
-    """One epoch under masks of density 0.01: pabench in float32 and in bfloat16, the plain loop in float32."""
+    """One epoch under masks of density 0.01: the plain loop in float32; pabench as `run` trains by default, with the
+    making of the compacted network and without it, as in every epoch but the first; and stated, not compacted."""
+    automatic_one = automatic(material.device, max(material.train.shape[1:]))
     for spec in material.sizes.networks().values():
         for criterion in ("snip", "synflow"):
             network = material.network(spec)
             masks = _trained_masks(material, network, criterion)
+            ours = partial(_our_epoch, material, network, masks)
             yield Contest(
                 f"training at density {TRAINED_DENSITY:g} by {criterion}, {spec.label}",
-                {how: partial(_our_epoch, material, network, masks, how) for how in ("float32", "bfloat16")},
+                {
+                    "as it comes": partial(ours, automatic_one, compact="in the epoch"),
+                    "as it comes, later epochs": partial(ours, automatic_one, compact="before"),
+                    "float32, whole": partial(ours, "float32"),
+                    "bfloat16, whole": partial(ours, "bfloat16"),
+                },
                 partial(_plain_epoch, material, network, masks),
                 partial(_same_losses, material, network, masks),
             )
@@ -148,9 +159,30 @@ def _trained_masks(material: Material, network: nn.Module, criterion: str) -> Te
     return dict(prune(network, criterion, sparsity=sparsity, batch=material.batch, dtype=torch.float32, **parameters))
 
 
-def _our_epoch(material: Material, network: nn.Module, masks: Tensors, precision: str) -> Callable[[], object]:
-    own, source, recipe = copy.deepcopy(network), material.source(material.trained), material.recipe(precision)
-    return lambda: train(own, masks, source, recipe, device=material.device, order_seed=0, augment_seed=0)
+def _our_epoch(
+    material: Material,
+    network: nn.Module,
+    masks: Tensors,
+    precision: str,
+    compact: Literal["", "before", "in the epoch"] = "",
+) -> Callable[[], object]:
+    source, recipe = material.source(material.trained), material.recipe(precision)
+
+    def epoch(own: nn.Module, left: Tensors) -> object:
+        return train(own, left, source, recipe, device=material.device, order_seed=0, augment_seed=0)
+
+    if compact == "in the epoch":
+        return lambda: epoch(*_compacted(material, network, masks))
+    return partial(epoch, *(_compacted(material, network, masks) if compact else (copy.deepcopy(network), masks)))
+
+
+def _compacted(material: Material, network: nn.Module, masks: Tensors) -> tuple[nn.Module, Tensors]:
+    """What is trained in place of a network under masks: a copy of it, where it cannot be made smaller."""
+    try:
+        small = compacted(network, masks, material.train.shape)
+    except DeclinedError:
+        return copy.deepcopy(network), masks
+    return small.module, small.masks
 
 
 def _plain_epoch(material: Material, network: nn.Module, masks: Tensors) -> Callable[[], object]:
@@ -168,7 +200,8 @@ def _plain_optimizer(own: nn.Module, material: Material) -> torch.optim.Optimize
 
 
 def _same_losses(material: Material, network: nn.Module, masks: Tensors) -> Proof:
-    """Whether two epochs of both sides have the same losses in float64, on the same batches in the same order."""
+    """Whether two epochs of the plain loop, of the whole and of the compacted network have the same losses in float64,
+    on the same batches in the same order."""
     source, recipe = (
         material.source(material.train.subset(torch.arange(16))),
         material.recipe("float32", epochs=2, batch_size=8),
@@ -190,9 +223,12 @@ def _same_losses(material: Material, network: nn.Module, masks: Tensors) -> Proo
             augment_seed=0,
         )
         losses.append(baseline.train_epoch(theirs, ((x.double(), y) for x, y in batches), optimizer, material.device))
-    double.register_forward_pre_hook(lambda module, images: (images[0].double(),))
-    found = train(double, masks, source, recipe, device=material.device, order_seed=0, augment_seed=0)["loss"]
-    largest = max(abs(a - b) for a, b in zip(losses, found, strict=True))
+    largest = 0.0
+    sides = (_compacted(material, double, masks), (double, masks))
+    for own, left in sides:
+        own.register_forward_pre_hook(lambda module, images: (images[0].double(),))
+        found = train(own, left, source, recipe, device=material.device, order_seed=0, augment_seed=0)["loss"]
+        largest = max(largest, *(abs(a - b) for a, b in zip(losses, found, strict=True)))
     return Proof(largest <= SAME, f"losses of two epochs differ by {largest:.0e} in float64")
 
 

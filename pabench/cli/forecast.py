@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,13 +17,15 @@ from pabench.cli.terminal import say
 from pabench.leaderboard import bank
 from pabench.run.clock import Clock
 from pabench.run.estimate import AROUND, Workload
-from pabench.run.outlook import Detection, Outlook, Reach, Wish
 from pabench.run.session import Session
 from pabench.run.tasks import Plan
-from pabench.statistics.spread import Spread
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, number, plain
+
+if TYPE_CHECKING:  # scipy and pandas, of which a dry run needs nothing
+    from pabench.run.outlook import Detection, Outlook, Reach, Wish
+    from pabench.statistics.spread import Spread
 
 
 def dry_run(session: Session) -> int:
@@ -32,7 +35,7 @@ def dry_run(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
-    plan = session.plan(taken)
+    plan = session.plan(taken) if taken else everything
     work, clock = Workload.of(plan, session.survey(plan)), Clock(session.store, session.device)
     for axis, found in _axes(session.chosen):
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))

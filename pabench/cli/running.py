@@ -15,9 +15,6 @@ from pabench.cli.terminal import say
 from pabench.errors import MissingError
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
-from pabench.report.detection import could_detect
-from pabench.report.folders import read
-from pabench.report.page import write
 from pabench.run import tasks
 from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
@@ -36,6 +33,7 @@ def carry_out(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)
+    session.read_data()
     if banks:
         _draw(session, banks, here)
     plan = session.plan()
@@ -83,15 +81,21 @@ def _watch(
 
 def _finish(session: Session, plan: tasks.Plan) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
+    # as heavy as all else but torch, and a dry run needs nothing of it
+    from pabench.report.detection import could_detect
+    from pabench.report.folders import read
+    from pabench.report.page import NAME, write_study
+
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
     flagged = _flagged(session)
     told = [*(f"{n} {status}" for status, n in sorted(statuses.items())), *([str(flagged)] if flagged else [])]
     say(f"cells: {', '.join(told)}")
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
-    if found := could_detect(read(session.store.folder).plain):
+    study = read(session.store.folder)
+    if found := could_detect(study.plain):
         say(f"detects: {found}")
-    say(f"report: {write(session.store.folder)}")
+    say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
 
 

@@ -55,7 +55,6 @@ def run(
         yes=yes,
         allow_env_drift=allow_env_drift,
         banks=bank,
-        dry_run=dry_run,
     )
     session = Session.open(options)
     raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))

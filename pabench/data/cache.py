@@ -13,8 +13,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +50,59 @@ def cache_folder() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes; read once per process as long as size and modification time stay."""
-    stat = path.stat()
-    return _sha256(str(path), stat.st_mtime_ns, stat.st_size)
+    """SHA-256 of a file's bytes; read once per process, or per study (`trust`), as long as nobody has touched it."""
+    name, stamp = str(path), _stamp(path.stat())
+    if name not in _hashed or _hashed[name].stamp != stamp:
+        began = time.time_ns()
+        with open(path, "rb") as file:
+            sha = hashlib.file_digest(file, "sha256").hexdigest()
+        # clocks of file systems are coarse: a file could change in the tick after it was read, and look the same
+        settled = began - max(stamp[-2:]) > SETTLED
+        _hashed[name] = _Hashed(stamp, sha, settled)
+    return _hashed[name].sha
 
 
-@cache
-def _sha256(path: str, _mtime_ns: int, _size: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def hashed() -> dict[str, tuple[list[int], str]]:
+    """What this process has read: stamp and hash of the `MOST` largest files, as plain data. Those written just before
+    are left out."""
+    settled = [(name, known) for name, known in _hashed.items() if known.settled]
+    settled.sort(key=lambda entry: entry[1].size, reverse=True)
+    return {name: (list(known.stamp), known.sha) for name, known in settled[:MOST]}
+
+
+def trust(found: Mapping[str, tuple[Sequence[int], str]]) -> None:
+    """Take over what another process of the same study has read (`hashed`).
+
+    A file of another stamp is read again: one that was written to, replaced or copied, whatever its time was set to
+    afterwards, and any file on another machine.
+    """
+    for name, (stamp, sha) in found.items():
+        _hashed[name] = _Hashed(tuple(stamp), sha, settled=True)
+
+
+MOST = 100
+"""Data sets in few files have fewer; of a folder of pictures every process reads the small ones anew."""
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's time tells one change from the next on every usual file system."""
+
+
+@dataclass(frozen=True)
+class _Hashed:
+    stamp: tuple[int, ...]
+    sha: str
+    settled: bool
+
+    @property
+    def size(self) -> int:
+        return self.stamp[2]
+
+
+_hashed: dict[str, _Hashed] = {}
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    """Where a file lies, its size and its times. The last, of its inode, can be set by nobody."""
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def _open(folder: Path) -> Arrays | None:

@@ -43,7 +43,7 @@ def hessian_gradient(function: Function, at: Tensors) -> Tensors:
     with torch.enable_grad():
         leaves = _leaves(at)
         g = _derived(function(leaves), leaves, again=True)
-        return _derived(list(g.values()), leaves, along=[t.detach() for t in g.values()])
+        return _derived(_dot(g, g), leaves)
 
 
 def hessian_product(function: Function, at: Tensors, along: Tensors) -> Tensors:
@@ -57,22 +57,23 @@ def hessian_product(function: Function, at: Tensors, along: Tensors) -> Tensors:
     with torch.enable_grad():
         leaves = _leaves(at)
         g = _derived(function(leaves), leaves, again=True)
-        return _derived(list(g.values()), leaves, along=[along[n] for n in g])
+        return _derived(_dot(along, g), leaves)
+
+
+def _dot(vector: Tensors, moving: Tensors) -> Tensor:
+    """Their inner product, whose derivative by `moving` is the vector to the last bit: `torch.autograd.grad` with
+    vectors imports sympy, half a second."""
+    return torch.stack([(vector[n].detach() * t).sum() for n, t in moving.items()]).sum()
 
 
 def _leaves(at: Tensors) -> Tensors:
     return {n: t.detach().requires_grad_() for n, t in at.items()}
 
 
-def _derived(
-    of: Tensor | list[Tensor], leaves: Tensors, *, along: list[Tensor] | None = None, again: bool = False
-) -> Tensors:
-    outputs, vectors = [of] if isinstance(of, Tensor) else of, along or [None]
-    moving = [(o, v) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad]
-    if not moving:
+def _derived(of: Tensor, leaves: Tensors, *, again: bool = False) -> Tensors:
+    if not of.requires_grad:
         return {n: torch.zeros_like(t) for n, t in leaves.items()}
-    outputs, vectors = [o for o, _ in moving], [v for _, v in moving]
     found = torch.autograd.grad(
-        outputs, list(leaves.values()), vectors, create_graph=again, allow_unused=True, materialize_grads=True
+        of, list(leaves.values()), create_graph=again, allow_unused=True, materialize_grads=True
     )
     return dict(zip(leaves, found, strict=True))

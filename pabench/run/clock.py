@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections import defaultdict
@@ -19,7 +18,6 @@ from pabench.data.split import Images
 from pabench.errors import DataError, MissingError
 from pabench.run.engine import Task
 from pabench.run.measurements import Survey
-from pabench.run.processes import OF_OPTIMIZERS
 from pabench.run.tasks import Plan, training_kind
 from pabench.store.figures import Of
 from pabench.store.store import Store
@@ -246,7 +244,6 @@ def _one_shot(cell: Cell) -> bool:
 def _calibrated(cell: Cell, device: torch.device) -> float:
     """Seconds of a whole training, from epochs of one and of a few steps on the first images, with what starting costs:
     setting up the block, and the first step."""
-    importlib.import_module(OF_OPTIMIZERS)  # as workers have it
     began = time.perf_counter()
     block = Block(cell, device)
     size = cell.recipe.batch_size

@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -23,12 +24,10 @@ from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task
 
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
-PRELOAD = ("torch", "pabench.run.worker", "pabench.training.train")
-OF_OPTIMIZERS = "torch._dynamo"
-"""More than a second to import: torch does it when the first optimizer is made, which each training does anew."""
-DEAR = ("torchvision", "timm")
-"""Seconds to import, and not needed by every study: preloaded where the runner, which has built the networks and found
-the data of all tasks, has imported them."""
+PRELOAD = ("torch", "numpy.random", "pabench.run.warm")
+AS_IN_RUNNER = re.compile(r"(torchvision|timm|pabench\.(data|diagnostics)\..*|pabench_criteria\..*)")
+"""What not every study needs, and takes long to import, or long enough where every child does it: preloaded where the
+runner, which has built the networks and found the data and plugins of all tasks, has imported it. No code of others."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Processes:
     torch's.
     """
 
-    preload: tuple[str, ...] = field(default_factory=lambda: preloads(training=True))
+    preload: tuple[str, ...] = field(default_factory=lambda: (*filter(AS_IN_RUNNER.fullmatch, sys.modules), *PRELOAD))
     attempts: int = 3
     grace: float = 10.0
 
@@ -82,11 +81,6 @@ class Processes:
                 child.kill()
             for child in children:
                 child.close(stopped=True)
-
-
-def preloads(*, training: bool) -> tuple[str, ...]:
-    """What a server imports for its children; `training`: some of them will make an optimizer."""
-    return (*filter(sys.modules.__contains__, DEAR), *PRELOAD, *([OF_OPTIMIZERS] if training else []))
 
 
 class Child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -11,11 +12,12 @@ from typing import Any
 import torch
 
 from pabench import registry
+from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, PluginError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
 from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
 from pabench.run.measurements import Survey
-from pabench.run.processes import Processes, preloads
+from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
 from pabench.store import files
 from pabench.store.record import ENVIRONMENT, now
@@ -37,7 +39,7 @@ ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `run`. What has a flag is repeated when a run is resumed. A dry run trains nothing."""
+    """The command line of `run`. What has a flag is repeated when a run is resumed."""
 
     suite: str
     overrides: Sequence[str] | None = field(default=None, metadata={"flag": "--set"})
@@ -51,7 +53,6 @@ class Options:
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
     engine: str = "processes"
     yes: bool = False
-    dry_run: bool = False
 
     def command(self) -> str:
         """The command line that runs, or resumes, the same."""
@@ -139,6 +140,17 @@ class Session:
         self.store.open_study(self._manifest(here))
         return here
 
+    def read_data(self) -> None:
+        """Decode and hash the built-in data sets that are held in memory: once for all tasks, which look only whether a
+        file has been touched since. The code of other data sets runs in tasks alone."""
+        for cell in {cell.dataset.label: cell for cell in self.chosen}.values():
+            cls = registry.plugin("datasets", cell.dataset.name)
+            if issubclass(cls, InMemory) and cls.__module__.startswith("pabench.data."):
+                with contextlib.suppress(DataError, MissingError, OSError):  # its cells will say what is wrong
+                    dataset = Block(cell, self.device).dataset
+                    dataset.train()
+                    dataset.test()
+
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
@@ -206,8 +218,6 @@ class Session:
 
     def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
         engine = ENGINES[self.options.engine]()
-        if self.options.dry_run and isinstance(engine, Processes):
-            engine = Processes(preload=preloads(training=False))
         return engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:

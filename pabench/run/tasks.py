@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
@@ -103,7 +104,8 @@ def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = 
 
 def payload(store: Store, device: str, plugins: Iterable[Path]) -> Payload:
     """What the payloads of all tasks of a run have in common."""
-    return {"store": str(store.folder), "device": device, "plugins": [str(path) for path in plugins]}
+    paths = [str(path) for path in plugins]
+    return {"store": str(store.folder), "device": device, "plugins": paths, "hashed": hashed()}
 
 
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pabench.data.cache import trust
 from pabench.diagnostics.remedy import Patient, Treatment
 from pabench.errors import Aborted
 from pabench.scoring.context import Batch
@@ -37,6 +38,7 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
     try:
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         data |= {"status": "ok", **_checked(cell, device_of(payload))}
     except Aborted:
         raise

@@ -22,6 +22,7 @@ from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
 from pabench.training import graphs
+from pabench.training.optimizer import Optimizer, build_optimizer
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -87,12 +88,15 @@ def train(
     steps = steps_per_epoch(len(split), recipe.batch_size)
     declined = graphs.declines(recipe, device) if recipe.cuda_graphs else ""
     recording = recipe.cuda_graphs and not declined
-    optimizer = build_optimizer(model, recipe, device, recorded=recording)
-    rate = _Rate(optimizer, lambda step: recipe.lr * lr_factor(recipe, first_epoch + step / steps))
+
+    def lr(step: int) -> float:
+        return recipe.lr * lr_factor(recipe, first_epoch + step / steps)
+
+    optimizer = build_optimizer(model.parameters(), recipe, lr, device, recorded=recording)
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     made: list[graphs.Recorded] = []
-    with _uncounted(model, rate):
+    with _uncounted(model, optimizer):
         for epoch in range(first_epoch, recipe.epochs):
             masked = pruned if epoch >= dense_epochs else []
             if masked and epoch == max(first_epoch, dense_epochs):
@@ -115,11 +119,11 @@ def train(
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1, lr = _epoch(batches, step, rate)
+            loss, top1, last_lr = _epoch(batches, step, optimizer)
             if not math.isfinite(loss):
                 last = curve["loss"][-1] if curve["loss"] else None
                 raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
+            for name, value in (("loss", loss), ("top1", top1), ("lr", last_lr)):
                 curve[name].append(value)
             report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
     if recipe.cuda_graphs:
@@ -129,7 +133,7 @@ def train(
 
 
 @contextmanager
-def _uncounted(model: nn.Module, rate: _Rate) -> Iterator[None]:
+def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
     """Inside, BatchNorm counts no batches; afterwards its counters have gone on by the steps that were made.
 
     Counting is a launch for each layer and step, and the number is read only where statistics are plain averages
@@ -146,31 +150,12 @@ def _uncounted(model: nn.Module, rate: _Rate) -> Iterator[None]:
         yield
     finally:
         for layer, counted in counting:
-            layer.num_batches_tracked = counted + rate.steps
-
-
-class _Rate:
-    """The learning rate of each step, by the number of `steps` that were made."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, of: Callable[[int], float]) -> None:
-        self._optimizer, self._of = optimizer, of
-        self.steps = 0
-
-    def set(self) -> float:
-        """Give the next step its learning rate."""
-        lr = self._of(self.steps)
-        self.steps += 1
-        for group in self._optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
-        return lr
+            layer.num_batches_tracked = counted + optimizer.steps
 
 
 def _step(
     forward: Callable[[Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     pruned: Sequence[Tensor],
     kept: Sequence[Tensor],
     recipe: Recipe,
@@ -182,7 +167,7 @@ def _step(
     with precision(recipe, device):
         logits = forward(x)
         loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.forget()
     loss.backward()
     optimizer.step()
     if pruned:
@@ -190,13 +175,15 @@ def _step(
     return loss.detach() * len(y), logits.detach().argmax(1) == y
 
 
-def _epoch(batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, rate: _Rate) -> tuple[float, float, float]:
+def _epoch(
+    batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, optimizer: Optimizer
+) -> tuple[float, float, float]:
     """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
     # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
     losses: list[Tensor] = []
     right: list[Tensor] = []
     for x, y in batches:
-        lr = rate.set()
+        lr = optimizer.advance()
         loss, answers = step(x, y)
         losses.append(loss)
         right.append(answers)
@@ -248,30 +235,6 @@ def _spread(lowest: Tensor, highest: Tensor) -> float | None:
 def channels_last(model: nn.Module, recipe: Recipe, device: torch.device) -> bool:
     """Whether images and weights lie channels last: as the recipe says, but where a CPU would go beyond its buffers."""
     return recipe.channels_last and not (device.type == "cpu" and overruns(model))
-
-
-def build_optimizer(
-    model: nn.Module, recipe: Recipe, device: torch.device, *, recorded: bool = False
-) -> torch.optim.Optimizer:
-    """SGD or AdamW over all parameters; weight decay on all of them, as the PaI papers' code has it.
-
-    For steps that are `recorded` the learning rate is a tensor, in float32, as the fused kernels take it.
-    """
-    fused = True if device.type in ("cpu", "cuda") else None
-    lr = torch.tensor(recipe.lr, device=device) if recorded else recipe.lr
-    if recipe.optimizer == "adamw":
-        capturable = recorded and device.type == "cuda"
-        return torch.optim.AdamW(
-            model.parameters(), lr=lr, weight_decay=recipe.weight_decay, fused=fused, capturable=capturable
-        )
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=fused,
-    )
 
 
 def lr_factor(recipe: Recipe, epoch: float) -> float:

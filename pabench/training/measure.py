@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pabench import registry
+from pabench.data.cache import trust
 from pabench.data.dataset import steps_per_epoch
 from pabench.diagnostics.measure import complete, measured, prepared
 from pabench.diagnostics.metric import CurveMetric, MaskMetric, MetricContext, Numbers, PairMetric, Training, checked
@@ -83,6 +84,7 @@ class _Work:
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         self._payload = payload
         self.store = Store(payload["store"])
         self.cells = [Cell.from_json(c) for c in payload["cells"]]

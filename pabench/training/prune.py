@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pabench.data.cache import trust
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.networks.network import Network, Tensors
 from pabench.scoring.context import Batch, Sources
@@ -52,6 +53,7 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
     device = torch.device(payload["device"])
     try:
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         block = Block(cells[0], device_of(payload))
         norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
         for cell, receipt in _receipts(store, cells, block, norms, report):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pabench.data.cache import trust
 from pabench.errors import Aborted, DataError, DeclinedError, PluginError
 from pabench.networks.compact import compacted
 from pabench.networks.liveness import effective
@@ -47,6 +48,7 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     try:
         device_of(payload)
         load_plugins(payload)
+        trust(payload.get("hashed", {}))
         record |= _outcome(store, cell, device, report)
         record["cost"] = {**record["cost"], "wall_seconds": clock(device) - began}
     except Aborted:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pabench.bench import baseline
+from pabench.bench import baseline, works
 from pabench.bench.race import race
 from pabench.bench.works import WORKS
+from pabench.networks.compact.compact import compacted
 
 CPU = torch.device("cpu")
 
@@ -32,8 +33,8 @@ def test_another_training_is_not_the_same_work(material, monkeypatch):
     """A plain loop that forgets its momentum."""
     plain = torch.optim.SGD
 
-    def forgetful(parameters, *, lr, momentum, weight_decay, fused=None, nesterov=False):
-        return plain(parameters, lr=lr, momentum=0.0 if fused is None else momentum, weight_decay=weight_decay)
+    def forgetful(parameters, *, lr, momentum, weight_decay):
+        return plain(parameters, lr=lr, momentum=0.0, weight_decay=weight_decay)
 
     monkeypatch.setattr(torch.optim, "SGD", forgetful)
     contest = next(WORKS["training"](material))
@@ -47,3 +48,22 @@ def test_a_suite_has_the_masks_and_accuracies_of_the_plain_loop(material):
 
     assert [proof.holds for proof in proofs] == [True] * 4
     assert proofs[0].told.startswith("masks differ in 0 of 9 cells")
+
+
+def test_a_compacted_network_that_computes_something_else_is_not_the_same_work(material, monkeypatch):
+    """Where there is one: of so small a network not every mask leaves channels without use."""
+    made = []
+
+    def other(network, masks, shape):
+        small = compacted(network, masks, shape)
+        made.append(small)
+        with torch.no_grad():
+            last = [*small.module.parameters()][-1]  # biases of ten classes
+            last += torch.arange(len(last))
+        return small
+
+    monkeypatch.setattr(works, "compacted", other)
+
+    failed = [contest.work for contest in WORKS["training"](material) if not contest.proof().holds]
+
+    assert len(failed) == len(made) > 0

@@ -42,7 +42,7 @@ def quick_reports():
     """A study's page takes seconds, and is tested in tests/report/test_page.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pabench.leaderboard.site.render", lambda study: "")
-        patch.setattr("pabench.cli.running.write", lambda folder: folder / "report.html")
+        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 
 

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from pabench.networks import size
+from pabench.networks import models as models, size
+from pabench.suite.specs import ModelSpec
 
 
 def network() -> nn.Module:
@@ -175,3 +178,13 @@ def test_a_recurrent_layer_takes_the_flops_of_every_step(kind: type[nn.Module], 
     layers = {names[0]: 2 * gates * 6 * 5, names[1]: 2 * gates * 4 * 5}
     kept = {n: 2 * 5 * (gates * size // 4) for n, size in zip(names, (6, 4), strict=True)}
     assert found == {"dense": sum(layers.values()), "pruned": sum(kept.values()), "layers": layers}
+
+
+@pytest.mark.parametrize("name", ["resnet20", "test_vit", "mobilenetv3_small_050"])
+def test_flops_are_those_of_torchs_own_counter(name):
+    """Which imports the compiler: a second in every process that trains."""
+    net = models.build(models.resolve(ModelSpec(name), 10, (3, 32, 32)), 10, (3, 32, 32), seed=0).eval()
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, 32, 32))
+
+    assert size.flops(net, {}, (3, 32, 32))["dense"] == counter.get_total_flops() > 0

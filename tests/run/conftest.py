@@ -62,7 +62,7 @@ def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
     """Exit code and records by (criterion, sparsity, seed)."""
     options = {"engine": "inline", "device": "cpu"} | options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.cli.running.write", lambda folder: folder)  # the page has tests of its own
+        patch.setattr("pabench.report.page.write_study", lambda study, out: out)  # the page has tests of its own
         code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
     return code, named(output)
 

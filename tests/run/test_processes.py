@@ -9,9 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
+
+from pabench import registry
+from pabench.run.processes import Processes
 
 from .conftest import HERE
 from .test_engine import PROCESSES, Run, toy
@@ -156,3 +160,17 @@ def test_the_runners_script_is_run_once(tmp_path):
     with start_runner(tmp_path, "leave_a_thread") as runner:
         lines = runner.stdout.read().splitlines()
     assert sorted(lines) == ["0 True", "1 True", "script", "started ", "started "]
+
+
+def test_the_server_imports_what_is_ours_and_no_plugin_of_others(monkeypatch):
+    registry.group("criteria")
+    for name in ("pabench_plugin_mine_0123", "their_criteria", "pabench_criteria_of_others"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+
+    preload = Processes().preload
+
+    assert {"torch", "pabench_criteria.snip"} <= set(preload)
+    assert {name.partition(".")[0] for name in preload} <= {
+        *("torch", "numpy", "torchvision", "timm"),
+        *("pabench", "pabench_criteria"),
+    }

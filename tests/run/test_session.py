@@ -7,16 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import pabench
+from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.report.status import counts
-from pabench.run.processes import OF_OPTIMIZERS, Processes
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import VOLATILE, Store
@@ -313,26 +312,30 @@ def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_training_finds_all_that_its_optimizer_needs_loaded():
-    """What torch imports when the first optimizer is made takes a second, in every process that trains."""
+def test_a_study_of_our_own_networks_imports_no_compiler_either(tmp_path):
+    """Every process that scores or trains would import it anew, which takes longer than many a cell."""
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "snip, grasp").replace("[lenet_300_100]", "[resnet8]"))
     code = (
-        "import importlib, sys; from pabench.run.processes import preloads\n"
-        "for name in preloads(training=True): importlib.import_module(name)\n"
-        "import torch; before = set(sys.modules); w = torch.nn.Parameter(torch.ones(2)); w.sum().backward()\n"
-        "torch.optim.SGD([w], lr=0.1, fused=True).step(); print(len(set(sys.modules) - before))"
+        "import sys; from pathlib import Path; from pabench.cli.running import carry_out;"
+        "from pabench.run.session import Options, Session;"
+        "options = Options(sys.argv[1], output=Path(sys.argv[2]), device='cpu', engine='inline');"
+        "code = carry_out(Session.open(options));"
+        "print(code, [name for name in ('timm', 'torchvision', 'torch._dynamo', 'sympy') if name in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, suite, tmp_path / "out"], capture_output=True, text=True)
 
-    assert done.stdout == "0\n"
+    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stderr
 
 
-@pytest.mark.parametrize("dry", [False, True])
-def test_a_dry_run_trains_nothing_and_its_workers_load_no_more(tmp_path, monkeypatch, dry):
-    loaded = []
-    monkeypatch.setattr(Processes, "run", lambda self, *_, **__: loaded.append(self.preload) or iter(()))
-    session = Session.open(Options(suite=str(write(tmp_path)), output=tmp_path / "out", device="cpu", dry_run=dry))
+def test_tasks_are_told_what_the_runner_has_hashed(tmp_path, monkeypatch):
+    """So that none of them reads the images twice."""
+    monkeypatch.setattr(cache, "_hashed", {})
+    session = Session.open(Options(str(write(tmp_path)), output=tmp_path / "out", device="cpu"))
 
-    list(session.check_criteria(session.plan(), [], into=session.store, stop=threading.Event()))
+    session.read_data()
 
-    assert [OF_OPTIMIZERS in names for names in loaded] == [not dry]
+    plan = session.plan()
+    told = {file for task in [*plan.tasks, *session.survey(plan).tasks] for file in task.payload["hashed"]}
+    assert told == {str(digits.FILE)}
+    assert all(task.payload["hashed"] for task in plan.tasks)

@@ -43,7 +43,7 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
 def undrawn() -> Iterator[None]:
     """Runs without a page: drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.cli.running.write", lambda folder: folder)
+        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 
 

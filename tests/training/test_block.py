@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
+
 import pytest
 import torch
 from PIL import Image
 
+from pabench.data import cache, digits
 from pabench.data.split import Streamed
+from pabench.errors import DataError
 from pabench.training.block import Block
 
 from .conftest import CPU
@@ -67,3 +72,28 @@ def test_the_training_sample_is_class_balanced_bounded_and_the_same_for_a_block(
     train = Block(dense, CPU).train.split
     found = (train.pixels[None] == of.pixels[:, None]).flatten(2).all(2)
     assert found.any(1).all()  # training images, as they are
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_images_that_change_in_mid_study_are_found_though_they_were_hashed_by_the_runner(
+    study, tmp_path, monkeypatch, changed
+):
+    """The file keeps its size and its time."""
+    copied = tmp_path / "digits.npz"
+    copied.write_bytes(digits.FILE.read_bytes())
+    monkeypatch.setattr(digits, "FILE", copied)
+    monkeypatch.setattr(cache, "_hashed", {})
+    monkeypatch.setattr(cache, "SETTLED", -1)
+    cache.sha256_of(copied)
+    told = cache.hashed()
+    before, content = copied.stat(), bytearray(copied.read_bytes())
+    if changed:
+        content[-1] ^= 1
+        copied.write_bytes(content)
+        os.utime(copied, ns=(before.st_atime_ns, before.st_mtime_ns))
+    monkeypatch.setattr(cache, "_hashed", {})
+
+    cache.trust(told)
+
+    with pytest.raises(DataError, match="has changed since the run began") if changed else nullcontext():
+        assert Block(study[2][0], CPU).dataset.classes == 10

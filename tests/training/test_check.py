@@ -62,7 +62,7 @@ def opened(folder: Path, text: str = SUITE, **options) -> Session:
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
     """No page: drawing it would be three quarters of the time, and nothing here looks at it."""
-    monkeypatch.setattr("pabench.cli.running.write", lambda folder: folder / "report.html")
+    monkeypatch.setattr("pabench.report.page.write_study", lambda study, out: out)
 
 
 @pytest.fixture

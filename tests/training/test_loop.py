@@ -20,7 +20,7 @@ from pabench.networks import models as models
 from pabench.networks.network import prunable_weights
 from pabench.suite.specs import Augment, ModelSpec, Recipe
 from pabench.training import loop
-from pabench.training.loop import Source, build_optimizer, channels_last, evaluate, lr_factor, train
+from pabench.training.loop import Source, channels_last, evaluate, lr_factor, train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.1, momentum=0.9, weight_decay=0.1, precision="float32")
@@ -170,26 +170,6 @@ def test_label_smoothing_is_in_the_loss(source):
 
     # the least possible loss with smoothing 0.2 on two classes is the entropy of (0.9, 0.1) = 0.325
     assert smooth["loss"][-1] > 0.325 > plain["loss"][-1]
-
-
-@pytest.mark.parametrize(
-    ("recipe", "kind", "settings"),
-    [
-        (
-            Recipe(lr=0.2, momentum=0.8, nesterov=True, weight_decay=5e-4),
-            torch.optim.SGD,
-            {"momentum": 0.8, "nesterov": True},
-        ),
-        (Recipe(optimizer="adamw", lr=0.2, weight_decay=5e-4), torch.optim.AdamW, {}),
-    ],
-)
-def test_the_optimizer_is_the_one_the_recipe_names(recipe, kind, settings):
-    optimizer = build_optimizer(network(), recipe, CPU)
-
-    assert type(optimizer) is kind
-    (group,) = optimizer.param_groups
-    assert {k: group[k] for k in settings} == settings
-    assert (group["lr"], group["weight_decay"]) == (0.2, 5e-4)
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_its_epoch(source):

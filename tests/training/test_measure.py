@@ -59,7 +59,7 @@ SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").
 def no_report():
     """Drawing it takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.cli.running.write", lambda folder: folder)
+        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 
 
@@ -204,7 +204,7 @@ def test_metrics_that_raise_fail_no_cell_and_say_why(tmp_path):
     entries = [e for f in files(tmp_path).values() for e in f["entries"] if e["metric"] in RAISING]
     assert len(entries) == 8
     assert all(e["error"].endswith(RAISING[e["metric"]][1].strip()) for e in entries)
-    html = page.write(tmp_path / "out").read_text()
+    html = page.render(read(tmp_path / "out"))
     assert re.search(r"their error: missing 2 times: \S+\.py:\d+ in \w+: ValueError: no luck", html)
 
 

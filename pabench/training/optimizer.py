@@ -1,0 +1,130 @@
+"""SGD and AdamW as a recipe has them, by the functions under `torch.optim`.
+
+Its classes are not used: the first one that is made imports torch's compiler, which takes longer than many a short
+training, in every process that trains.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+from pabench.suite.specs import Recipe
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""torch's defaults, those of the paper of Adam (Kingma & Ba 2014, arXiv:1412.6980)."""
+
+
+class Optimizer(ABC):
+    """Moves all parameters by their gradients; one without a gradient stays as it is.
+
+    `lr` is the learning rate of a step, which are counted from 0; `steps` were made so far. For steps that are
+    `recorded` it is a tensor, which a recording reads anew each time.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        recipe: Recipe,
+        lr: Callable[[int], float],
+        device: torch.device,
+        *,
+        recorded: bool = False,
+    ) -> None:
+        self.steps = 0
+        self._parameters = list(parameters)
+        self._recipe = recipe
+        self._lr_of = lr
+        self._lr: float | Tensor = torch.zeros((), device=device) if recorded else 0.0
+        self._state: dict[Tensor, Any] = {}
+        self._fused = True if device.type in ("cpu", "cuda") else None
+
+    def forget(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def advance(self) -> float:
+        """Give the next step its learning rate, which is returned."""
+        lr = self._lr_of(self.steps)
+        self.steps += 1
+        if isinstance(self._lr, Tensor):
+            self._lr.fill_(lr)
+        else:
+            self._lr = lr
+        return lr
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the parameters, at the learning rate that `advance` gave."""
+        if moved := [p for p in self._parameters if p.grad is not None]:
+            self._move([*moved], [p.grad for p in moved if p.grad is not None])
+
+    @abstractmethod
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None: ...
+
+
+class Sgd(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov's where the recipe says so."""
+
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
+        momenta = [self._state.get(p) for p in moved]
+        sgd(
+            moved,
+            gradients,
+            momenta,  # filled in place
+            fused=self._fused,
+            weight_decay=self._recipe.weight_decay,
+            momentum=self._recipe.momentum,
+            lr=self._lr,  # type: ignore[arg-type]  # the fused kernels take a tensor
+            dampening=0,
+            nesterov=self._recipe.nesterov,
+            maximize=False,
+        )
+        self._state.update(zip(moved, momenta, strict=True))
+
+
+class AdamW(Optimizer):
+    """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
+        for p in moved:
+            if p not in self._state:
+                steps = torch.zeros((), device=p.device if self._fused else None)
+                self._state[p] = torch.zeros_like(p), torch.zeros_like(p), steps
+        first, second, steps = (list(of_all) for of_all in zip(*map(self._state.__getitem__, moved), strict=True))
+        adamw(
+            moved,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            fused=self._fused,
+            has_complex=any(map(torch.is_complex, moved)),
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self._lr,  # type: ignore[arg-type]  # the fused kernels take a tensor
+            weight_decay=self._recipe.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter],
+    recipe: Recipe,
+    lr: Callable[[int], float],
+    device: torch.device,
+    *,
+    recorded: bool = False,
+) -> Optimizer:
+    """The recipe's own; weight decay is on all parameters, as the code of the papers has it."""
+    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, lr, device, recorded=recorded)

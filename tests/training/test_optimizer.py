@@ -1,0 +1,98 @@
+"""Steps of the recipe's optimizer are those of torch's class of that name, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pabench.suite.specs import Recipe
+from pabench.training.optimizer import build_optimizer
+
+CPU, STEPS = torch.device("cpu"), 4
+RECIPES = {
+    "plain": Recipe(lr=0.01, momentum=0.0, weight_decay=0.0),
+    "momentum": Recipe(lr=0.01, momentum=0.9, weight_decay=1e-2),
+    "nesterov": Recipe(lr=0.01, momentum=0.8, nesterov=True, weight_decay=5e-4),
+    "adamw": Recipe(optimizer="adamw", lr=0.01, weight_decay=1e-2),
+}
+
+
+def falling(step: int) -> float:
+    return 0.01 / (1 + step)
+
+
+def torchs_own(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=recipe.weight_decay, fused=True)
+    settings = {"momentum": recipe.momentum, "nesterov": recipe.nesterov, "weight_decay": recipe.weight_decay}
+    return torch.optim.SGD(module.parameters(), lr=0.01, **settings, fused=True)
+
+
+def network() -> nn.Module:
+    """Its last layer gets no gradient before the third step."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2), nn.Linear(2, 2)
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "nesterov", "momentum", "adamw"])
+def test_steps_and_learning_rates_are_those_of_torchs_class(name):
+    recipe, whole = RECIPES[name], name in ("plain", "adamw")  # torch's fused momentum wants all gradients at once
+    wanted = network()
+    found = copy.deepcopy(wanted)
+    theirs, ours = torchs_own(wanted, recipe), build_optimizer(found.parameters(), recipe, falling, CPU)
+    schedule = torch.optim.lr_scheduler.LambdaLR(theirs, lambda step: 1 / (1 + step))
+    rates = []
+    for step in range(STEPS):
+        x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+        theirs.zero_grad()
+        ours.forget()
+        for module in (wanted, found):
+            (module if whole and step > 1 else module[:5])(x).square().sum().backward()
+        theirs.step()
+        schedule.step()
+        rates.append(ours.advance())
+        ours.step()
+
+    assert all(
+        torch.equal(a, b) for a, b in zip(wanted.state_dict().values(), found.state_dict().values(), strict=True)
+    )
+    assert rates == pytest.approx([0.01, 0.005, 0.01 / 3, 0.0025])
+    assert ours.steps == STEPS
+    assert not torch.equal(found[0].weight, network()[0].weight)
+
+
+def test_a_forgotten_gradient_moves_nothing():
+    module = nn.Linear(2, 1)
+    optimizer = build_optimizer(module.parameters(), RECIPES["plain"], falling, CPU)
+    module(torch.ones(1, 2)).sum().backward()
+    before = module.weight.clone()
+
+    optimizer.forget()
+    optimizer.advance()
+    optimizer.step()
+
+    assert torch.equal(module.weight, before)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "adamw"])
+def test_the_rate_of_recorded_steps_is_a_tensor_that_moves_alike(name):
+    """A recording would go on with a number that it was made with."""
+    wanted = network()
+    found = copy.deepcopy(wanted)
+    plain = build_optimizer(wanted.parameters(), RECIPES[name], falling, CPU)
+    recorded = build_optimizer(found.parameters(), RECIPES[name], falling, CPU, recorded=True)
+    for step in range(STEPS):
+        x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+        for module, optimizer in ((wanted, plain), (found, recorded)):
+            optimizer.forget()
+            module(x).square().sum().backward()
+            optimizer.advance()
+            optimizer.step()
+
+    for a, b in zip(wanted.state_dict().values(), found.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b)
