@@ -25,5 +25,5 @@ class FreshBatches(ScoreCriterion):
 
     def of_round(self, ctx: ScoreContext) -> ScoreContext:
         """The context with the batches that this round looks at."""
-        own = ctx.batches[ctx.round % len(ctx.batches)]
-        return replace(ctx, batches=(own,)) if self.fresh_batches else ctx
+        own = ctx.round % len(ctx.batches)
+        return replace(ctx, batches=ctx.batches[own : own + 1]) if self.fresh_batches else ctx

@@ -43,10 +43,11 @@ class Fisher(ScoreCriterion):
 
         total = {n: torch.zeros_like(v) for n, v in w.items()}
         at_once = max(1, ELEMENTS // sum(v.numel() for v in w.values()))
-        for x, y in ctx.batches:
+        for part in ctx.parts():
+            ((x, y),) = part.batches
             for images, labels in zip(x.split(at_once), y.split(at_once), strict=True):
                 found = _each(squares, images, labels)
-                total = {n: t + found[n].sum(0) / len(y) for n, t in total.items()}
+                total = {n: t + found[n].sum(0) / len(y) * part.share for n, t in total.items()}
         return {n: w[n].square() * total[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

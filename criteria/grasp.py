@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from pabench.plugins import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors, hessian_gradient
+from pabench.plugins import PositiveFloat, PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Grasp(ScoreCriterion):
 
     def score(self, ctx: ScoreContext) -> Tensors:
         w = self._scored(ctx)
-        hg = hessian_gradient(lambda v: ctx.loss(v, self.temperature), w)
+        hg = ctx.hessian_gradient(w, self.temperature)
         return {n: w[n] * hg[n] for n in w}
 
     def quantity(self, ctx: ScoreContext) -> Tensor:

@@ -36,13 +36,15 @@ class Hutchinson(ScoreCriterion):
     temperature: PositiveFloat = 1.0
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        w, generator = ctx.kept, ctx.generator("signs")
-        _, pullback = vjp(grad(lambda v: ctx.loss(v, self.temperature)), w)
+        w = ctx.kept
         h = {n: torch.zeros_like(v) for n, v in w.items()}
-        for _ in range(self.probes):
-            z = {n: _signs(v, generator) for n, v in w.items()}
-            (hz,) = pullback(z)
-            h = {n: h[n] + z[n] * hz[n] / self.probes for n in w}
+        for part in ctx.parts():
+            generator = ctx.generator("signs")  # the same signs for all parts
+            _, pullback = vjp(grad(lambda v, part=part: part.loss(v, self.temperature)), w)
+            for _ in range(self.probes):
+                z = {n: _signs(v, generator) for n, v in w.items()}
+                (hz,) = pullback(z)
+                h = {n: h[n] + z[n] * hz[n] / self.probes for n in w}
         return {n: w[n].square() * h[n] for n in w}
 
 

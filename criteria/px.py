@@ -54,7 +54,7 @@ class Px(ScoreCriterion):
         met: list[str] = []
         noted = {name: _noting(name, met) for name in UNDEFINED}
         with torch.no_grad(), Rewired(noted):
-            ctx.logits(ctx.kept, ctx.batches[0][0][:1])
+            ctx.logits(ctx.kept, next(ctx.parts()).batches[0][0][:1])
         return f"paths are gated by ReLUs, and the network applies {met[0]}" if met else ""
 
     def doubts(self, ctx: ScoreContext) -> str:
@@ -75,8 +75,12 @@ class Px(ScoreCriterion):
             return _of_batch(ctx)
         total = {n: torch.zeros_like(w) for n, w in ctx.weights.items()}
         v = {n: w.square() for n, w in ctx.kept.items()}
-        for x, _ in ctx.batches:
-            j = open_paths(ctx, x).sum(0)
+        for alone in ctx.singly():
+            opened = []
+            for part in alone.parts():
+                ((x, _),) = part.batches
+                opened.append(open_paths(ctx, x).sum(0))
+            j = torch.stack(opened).sum(0)
             g = grad(lambda v, j=j, x=x: (j * path_products(ctx, v, x[:1])).sum())(v)
             total = {n: total[n] + (g[n].square() if self.squared else g[n]) for n in total}
         return {n: v[n] * total[n] for n in total}

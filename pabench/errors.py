@@ -53,6 +53,10 @@ class DivergedError(PabenchError):
     exit_code = 3
 
 
+class ExhaustedError(PabenchError):
+    """Memory ran out while other tasks ran beside this one: an engine tries it once more, alone."""
+
+
 class DegenerateWarning(UserWarning):
     """Scores of which most are 0, tied, infinite or no number: their ranking means little."""
 

@@ -44,9 +44,9 @@ def answers(study: Study) -> Iterator[Answer]:
     yield _strays(study)
 
 
-def _records(study: Study) -> list[Mapping[str, Any]]:
-    """Records of expected cells."""
-    return [study.records[key] for key in study.frame["key"] if key in study.records]
+def _environments(study: Study) -> list[Mapping[str, Any]]:
+    """Those of expected cells."""
+    return [study.told[key].environment for key in study.frame["key"] if key in study.told]
 
 
 def _recipes(study: Study) -> Answer:
@@ -66,13 +66,13 @@ def _recipes(study: Study) -> Answer:
 
 def _versions(study: Study) -> Answer:
     question = "Are all cells computed by the same libraries?"
-    found = [environment_text(VERSIONS, record.get("environment", {})) for record in _records(study)]
+    found = [environment_text(VERSIONS, one) for one in _environments(study)]
     return _one_of(question, BLALOCK, found)
 
 
 def _hardware(study: Study) -> Answer:
     question = "Are all cells computed on the same kind of hardware?"
-    found = [plain(record.get("environment", {}).get("device", "unknown")) for record in _records(study)]
+    found = [plain(one.get("device", "unknown")) for one in _environments(study)]
     return _one_of(question, BLALOCK, found)
 
 
@@ -196,7 +196,7 @@ def _sources(study: Study) -> Answer:
 def _precision(study: Study) -> Answer:
     question = "Is one floating-point precision used for scoring, or what each criterion needs, and one for training?"
     scoring = {plain(x) for x in study.frame["dtype"] if x}
-    training = {plain(record.get("environment", {}).get("precision") or "") for record in _records(study)} - {""}
+    training = {plain(one.get("precision") or "") for one in _environments(study)} - {""}
     if not scoring and not training:
         return answer(question, OWN, "no cell has been run", None)
     told = [", ".join(sorted(found)) or "no recorded precision" for found in (scoring, training)]
@@ -209,11 +209,10 @@ def _precision(study: Study) -> Answer:
 def _masks(study: Study) -> Answer:
     question = "Does every pruned cell name its mask by a hash, so that anybody can check it?"
     rows = _finished_masks(study.frame)
-    receipts = [study.records[key].get("receipt") or {} for key in rows["key"]]
-    masked = [receipt for receipt in receipts if "model" not in receipt]
+    masked = [told for told in map(study.told.__getitem__, rows["key"]) if not told.other_network]
     if not masked:
         return answer(question, OWN, "no pruned cell is finished", None)
-    named = sum(bool(receipt.get("mask")) for receipt in masked)
+    named = sum(bool(told.mask) for told in masked)
     text = f"{named} of {count(len(masked), 'finished cell')} name theirs by its SHA-256"
     return answer(question, OWN, text, named == len(masked))
 

@@ -82,7 +82,7 @@ def _warnings(study: Study) -> list[str]:
     for name, rows in frame[frame["source"] != ""].groupby("criterion", sort=False):
         if rows["source"].nunique() > 1:
             found.append(f"{name}: masks come from {rows['source'].nunique()} versions of the criterion's source file.")
-    versions = {tuple(str(r.get("environment", {}).get(v)) for v in SOFTWARE) for r in study.records.values()}
+    versions = {tuple(str(told.environment.get(v)) for v in SOFTWARE) for told in study.told.values()}
     if len(versions) > 1:
         found.append("Cells were computed with different software versions.")
     if frame.loc[frame["device"] != "", "device"].nunique() > 1:

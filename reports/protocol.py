@@ -55,6 +55,7 @@ class Protocol(Section):
             recipes=recipes(cells),
             dtypes=precisions(cells),
             include=sorted({plain(kind) for cell in cells for kind in cell["scoring"].get("include", ())}),
+            at_once=sorted({batch for cell in cells if (batch := cell["scoring"].get("batch"))}),
             pairing=pairing(study),
         )
 

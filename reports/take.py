@@ -12,6 +12,7 @@ from pabench.report.frame import pruned
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.source import declared
+from pabench.store.envelope import digest_of
 from pabench.suite.digest import digest
 from pabench.words import count, plain
 
@@ -64,7 +65,7 @@ def identity(study: Study) -> list[tuple[str, str]]:
         ("Study", plain(manifest["name"])),
         ("Suite", suite_digest(manifest)),
         ("Cells", f"{digest(keys)} ({count(len(keys), 'cell')})"),
-        ("Records", f"{digest([[k, study.records[k]] for k in expected])} ({len(expected)} of {len(keys)})"),
+        ("Records", f"{digest_of(study.records, expected)} ({len(expected)} of {len(keys)})"),
         ("Created", plain(manifest.get("created", ""))),
         ("Software", f"pabench {plain(manifest.get('pabench', '?'))}{', ' if versions else ''}{versions}"),
     ]

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from pabench.errors import ExhaustedError
+
 
 def touch(payload, report):
     """Leaves a file, the result of a toy."""
@@ -33,6 +35,15 @@ def kill_itself(payload, report):
 
 def exit_at_once(payload, report):
     os._exit(payload["code"])
+
+
+def need_all_memory(payload, report):
+    """Says when it runs and whether it is alone; the first time it is not, memory is out."""
+    report({"alone": payload["alone"], "began": time.monotonic()})
+    time.sleep(0.2)
+    if not payload["alone"]:
+        raise ExhaustedError("CUDA out of memory")
+    report({"ended": time.monotonic()})
 
 
 def fail(payload, report):

@@ -258,6 +258,6 @@ def _plain_cell(given: Given, cell: Cell) -> tuple[list[Tensor], float]:
         network = block.network().to(block.device)
     double = baseline.masked(copy.deepcopy(network).double())
     score, rounds = baseline.SCORES[cell.criterion.name], int(cell.criterion.args["steps"])
-    batch = x.to(block.device).double(), y.to(block.device)
+    batch = x[:].to(block.device).double(), y.to(block.device)
     masks = baseline.prune(double, score, batch, 1 - cell.sparsity, rounds)
     return masks, trained(baseline.under(network, masks), order, test, LR, block.device)

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
 from pabench.run.engine import Event, Outcome
-from pabench.words import plain
+from pabench.words import one_line, plain
 
 
 class Screen(Console):
@@ -50,7 +50,7 @@ class Lines:
 
     def event(self, event: Event) -> None:
         if event.kind == "crashed":
-            say(f"  a process died and is tried again: {event.data}")
+            say(f"  tried again: {self._titles[event.key]}: {one_line(event.data['message'])}")
 
     def ended(self, outcome: Outcome, line: str) -> None:
         """A task ended; the line of a cell, or "" where it was none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,7 +15,8 @@ import torch
 from pabench.cli.running import of_banks, tell_data
 from pabench.cli.terminal import say
 from pabench.leaderboard import bank
-from pabench.run.estimate import Clock, Workload
+from pabench.run.clock import Clock
+from pabench.run.estimate import AROUND, Workload
 from pabench.run.session import Session
 from pabench.run.tasks import Plan
 from pabench.store.store import Store
@@ -28,12 +30,13 @@ if TYPE_CHECKING:  # scipy and pandas, of which a dry run needs nothing
 
 def dry_run(session: Session) -> int:
     """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code."""
+    start = time.process_time()
     torch.set_num_threads(session.threads)
     banks = bank.open_banks(session.options.banks or ())
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken) if taken else everything
-    work = Workload.of(plan, session.survey(plan))
+    work, clock = Workload.of(plan, session.survey(plan)), Clock(session.store, session.device)
     for axis, found in _axes(session.chosen):
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
     finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"
@@ -42,12 +45,15 @@ def dry_run(session: Session) -> int:
     for line in of_banks(banks, taken, everything.open):
         _row("bank", line)
     _row("scorings", f"{work.scorings}")
+    seconds = work.seconds(clock, session.workers)
     if work.measurements:
-        _row("measured", f"{work.measurements} of {', '.join(work.metrics)}, whose time is in no estimate")
+        unknown = sorted(clock.unknown.intersection(work.metrics))
+        left_out = f"; the time of {', '.join(unknown)} is in no estimate yet" if unknown else ""
+        _row("measured", f"{work.measurements} of {', '.join(work.metrics)}{left_out}")
     with tempfile.TemporaryDirectory() as folder:  # a dry run writes nothing into the study
         for line in _checked(session, plan, Store(folder)):
             _row("check", line)
-    _row("estimate", _estimate(session, work))
+    _row("estimate", _estimate(session, work, clock, seconds + AROUND * start))
     _row("folder", f"{session.store.folder}")
     return tell_data(session)
 
@@ -71,11 +77,10 @@ def _axes(cells: list[Cell]) -> Iterator[tuple[str, Counter[str]]]:
         yield "ablations", Counter(c.ablation or "none" for c in cells)
 
 
-def _estimate(session: Session, work: Workload) -> str:
-    seconds = Clock(session.store, session.device).together(work.trainings, session.workers)
-    how = f"{session.workers} at once on {session.device}, {session.threads} threads each"
+def _estimate(session: Session, work: Workload, clock: Clock, seconds: float) -> str:
+    how = f"{session.workers} at once on {session.device}, {count(session.threads, 'thread')} each"
     again = f"; {count(len(work.dense), 'dense training')} for reference lines included" if work.dense else ""
-    return f"{timedelta(seconds=round(seconds))} of training, scoring not included ({how}{again})"
+    return f"{timedelta(seconds=round(seconds))} in all, {clock.source(session.store.folder)} ({how}{again})"
 
 
 def describe(found: Outlook) -> str:

@@ -20,8 +20,6 @@ TEMPLATE = '''"""{title}: say what it keeps, and cite where it comes from."""
 from dataclasses import dataclass
 from typing import Literal
 
-from torch.func import grad
-
 from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
 
 
@@ -36,9 +34,8 @@ class {title}(ScoreCriterion):
     examples_per_class: PositiveInt = 10  # for a data-free criterion: Literal[0] = 0
 
     def score(self, ctx: ScoreContext) -> Tensors:
-        w = ctx.kept
-        g = grad(ctx.loss)(w)
-        return {{n: g[n].abs() for n in w}}
+        g = ctx.gradient(ctx.kept)
+        return {{n: t.abs() for n, t in g.items()}}
 '''
 
 criteria_app = typer.Typer(help="Criteria that are installed.", invoke_without_command=True, rich_markup_mode=None)

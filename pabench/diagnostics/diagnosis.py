@@ -38,6 +38,7 @@ def diagnose(
     seed: int,
     input_shape: Sequence[int],
     sources: Sources | None = None,
+    at_once: int = 0,
 ) -> Finding:
     """One scoring pass of the dense network, judged; whatever goes wrong is in the finding.
 
@@ -46,7 +47,7 @@ def diagnose(
     began = clock(network.device)
     try:
         with scoring_mode(network.device, seed):
-            ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
+            ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
             found = _found(rule, ctx)
     except Exception as error:  # a plugin's own, or torch's: either way the criterion cannot score this network
         found = Finding(reason=_reason(error))
@@ -63,6 +64,7 @@ def rounds_seen(
     seed: int,
     input_shape: Sequence[int],
     sources: Sources | None = None,
+    at_once: int = 0,
     seconds: float,
 ) -> Finding:
     """The finding of a first round, with what the later ones to density 0.1 add, as far as the `seconds` last.
@@ -76,7 +78,7 @@ def rounds_seen(
     began, seen, where = clock(network.device), 0, f"of {rule.steps} to sparsity {1 - TRIED_DENSITY:g}"
     try:
         with scoring_mode(network.device):
-            ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
+            ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
             for each in rule.rounds(ctx, TRIED_DENSITY):
                 seen += 1
                 if infinite := sum(int((~s.isfinite()).sum()) for s in each.scores.values()):

@@ -52,8 +52,8 @@ class Treatment:
 class Patient:
     """Networks of some classes and image shape (C, H, W), on which criteria are examined.
 
-    `batches(rule)` gives the images that a criterion scores with, `include` what is prunable besides convolutions and
-    linear layers. Networks are built once.
+    `batches(rule)` gives the images that a criterion scores with, `at_once` so many at most (0: all); `include` is what
+    is prunable besides convolutions and linear layers. Networks are built once.
     """
 
     classes: int
@@ -64,6 +64,7 @@ class Patient:
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     include: Sequence[str] = ()
+    at_once: int = 0
     _modules: dict[str, nn.Module] = field(default_factory=dict)
 
     def module(self, spec: ModelSpec) -> nn.Module:
@@ -97,7 +98,8 @@ class Patient:
             other = Network(module, bn=rule.bn, dtype=self._dtype(treatment), include=self.include)
             return {**other.rest, **other.weights}
 
-        return {"seed": self.seed, "input_shape": self.shape, "sources": Sources(redraw=redraw)}
+        sources = Sources(redraw=redraw)
+        return {"seed": self.seed, "input_shape": self.shape, "sources": sources, "at_once": self.at_once}
 
     def _dtype(self, treatment: Treatment) -> torch.dtype:
         return getattr(torch, treatment.dtype) if treatment.dtype else self.dtype

@@ -245,7 +245,7 @@ def _compare_environments(board: Comparable, study: Published) -> None:
 
 def ran_with(studies: Sequence[Published]) -> str:
     """Which torch on which devices: a sentence tells less than `store.record.ENVIRONMENT`, a study's page has all."""
-    environments = [record["environment"] for study in studies for record in study.study.records.values()]
+    environments = [one for study in studies for one in study.study.environments]
     told = {f"torch {plain(one.get('torch', '?'))}, {plain(one.get('device', '?'))}" for one in environments}
     return "; ".join(sorted(told))
 
@@ -278,6 +278,7 @@ def _facts(board: Comparable) -> dict[str, Any]:
     }
     content = board.cell.dataset.fingerprint[:12]
     found["prunable besides"] = ", ".join(board.cell.scoring.include)
+    found["scoring images at once"] = board.cell.scoring.batch or ""
     return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
 
 

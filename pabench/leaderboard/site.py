@@ -163,6 +163,7 @@ def _facts(shown: Comparable) -> list[tuple[str, str]]:
     facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
     facts += [("model", cell.model.label), ("scores in", cell.scoring.asked), ("recipe", recipe)]
     facts += [("prunable besides", ", ".join(cell.scoring.include))] if cell.scoring.include else []
+    facts += [("scoring images at once", str(cell.scoring.batch))] if cell.scoring.batch else []
     seeds = sorted({int(seed) for seed in shown.frame["seed"]})
     facts += [("sparsities", ", ".join(f"{s:g}" for s in shown.sparsities)), ("seeds", ", ".join(map(str, seeds)))]
     return [(name, plain(value)) for name, value in facts]

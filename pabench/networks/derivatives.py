@@ -47,6 +47,20 @@ def hessian_gradient(function: Function, at: Tensors) -> Tensors:
         return _derived(torch.stack([(t.detach() * t).sum() for t in g.values()]).sum(), leaves)
 
 
+def hessian_product(function: Function, at: Tensors, along: Tensors) -> Tensors:
+    """H v, the product of the Hessian of a scalar `function` with the vector `along`, by name.
+
+    >>> hessian_product(lambda w: (w["a"] ** 3).sum(), {"a": torch.tensor([1.0, 2.0])}, {"a": torch.ones(2)})
+    {'a': tensor([ 6., 12.])}
+    """
+    if transformed():
+        return vjp(grad(function), at)[1](along)[0]  # type: ignore[no-any-return]
+    with torch.enable_grad():
+        leaves = _leaves(at)
+        g = _derived(function(leaves), leaves, again=True)
+        return _derived(list(g.values()), leaves, along=[along[n] for n in g])
+
+
 def _leaves(at: Tensors) -> Tensors:
     return {n: t.detach().requires_grad_() for n, t in at.items()}
 

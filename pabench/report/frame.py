@@ -67,15 +67,21 @@ def study(
     ablated = any(cell.ablation for cell in cells)
     metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
     measured = Measurements(measurements)
-    rows, of_metric = [], {spec.name: set[str]() for spec in metrics}
+    of_metric = {spec.name: set[str]() for spec in metrics}
+    table: dict[str, list[Any]] = {name: [] for name in (*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun")}
+    numbers = []
     for cell in cells:
-        one = row(cell, records.get(cell.key, {}), manifest, ablated=ablated)
-        for name, numbers in _measured(cell, metrics, measured):
-            one |= numbers
-            of_metric[name] |= numbers.keys()
-        rows.append(one)
+        # a list a column: a dict a row takes more memory than the records
+        for column, value in row(cell, records.get(cell.key, {}), manifest, ablated=ablated).items():
+            table[column].append(value)
+        found: dict[str, float | None] = {}
+        for name, of_cell in _measured(cell, metrics, measured):
+            found |= of_cell
+            of_metric[name] |= of_cell.keys()
+        numbers.append(found)
     columns = [column for found in of_metric.values() for column in sorted(found)]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
+    table |= {column: [found.get(column) for found in numbers] for column in columns}
+    frame = pd.DataFrame(table, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
     frame = frame.assign(**_outcomes(cells, frame, records))
     strays = tuple(sorted(set(records) - set(frame["key"])))
@@ -209,7 +215,9 @@ def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     """The value at a path, None where the path ends early."""
     value: Any = record
     for part in path:
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if type(value) is not dict and not isinstance(value, Mapping):  # the first look takes a tenth of the second
+            return None
+        value = value.get(part)
     return value
 
 
@@ -228,12 +236,12 @@ def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: boo
     }
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])
-    words = [*_base(command, suite), *(word for key, value in only.items() for word in ("--only", f"{key}={value}"))]
-    return plain(shlex.join([*words, *(["--retry", "failed"] if failed else [])]))
+    words = [f"--only {shlex.quote(f'{key}={value}')}" for key, value in only.items()]
+    return plain(" ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])]))
 
 
 @lru_cache(maxsize=64)
-def _base(command: str, suite: str) -> tuple[str, ...]:
+def _base(command: str, suite: str) -> str:
     """The study's own command, all options that made its cells included, without what picked some of them."""
     try:
         words = shlex.split(command)
@@ -246,4 +254,4 @@ def _base(command: str, suite: str) -> tuple[str, ...]:
             skip = not skip
         else:
             kept.append(word)
-    return tuple(kept)
+    return shlex.join(kept)

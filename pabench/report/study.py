@@ -15,6 +15,7 @@ from pabench.store.figures import Measurements
 from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell
+from pabench.suite.digest import canonical
 from pabench.suite.specs import MetricSpec
 
 
@@ -37,6 +38,22 @@ class Shared:
     @property
     def proven(self) -> bool:
         return len(self.hashes) == 1 and not self.nameless and not self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What many sections ask of each record: where it was computed, its pairing, and its mask's name ("" for none).
+
+    `other_network`: another one was trained in place of the pruned one.
+    """
+
+    environment: Mapping[str, Any]
+    pairing: Mapping[str, str]
+    mask: str
+    other_network: bool
+
+
+NOTHING = Told({}, {}, "", False)
 
 
 @dataclass(frozen=True)
@@ -64,11 +81,23 @@ class Study:
         """By key, in the order of the frame; what an older schema does not have is at its default."""
         return {cell.key: cell for cell in map(Cell.from_json, self.manifest["cells"])}
 
+    @cached_property
+    def told(self) -> dict[str, Told]:
+        """By key of every record; equal environments are one object. Reading all records takes time, so it is done
+        once."""
+        known: dict[str, Mapping[str, Any]] = {}
+        found = {}
+        for key, record in self.records.items():
+            environment, receipt = record.get("environment") or {}, record.get("receipt") or {}
+            environment = known.setdefault(canonical(environment), environment)
+            mask, other_network = str(receipt.get("mask") or ""), "model" in receipt
+            found[key] = Told(environment, record.get("pairing") or {}, mask, other_network)
+        return found
+
     @property
     def environments(self) -> list[Mapping[str, Any]]:
         """Those of the records; the study's own where there are none."""
-        found = [record.get("environment") or {} for record in self.records.values()]
-        return found or [self.manifest.get("environment") or {}]
+        return [told.environment for told in self.told.values()] or [self.manifest.get("environment") or {}]
 
     @cached_property
     def pairing(self) -> pd.DataFrame:
@@ -79,7 +108,7 @@ class Study:
         """
         rows: list[tuple[str, ...]] = []
         for key, block, ablation in self.frame[["key", "block", "ablation"]].itertuples(index=False):
-            hashes = self.records.get(key, {}).get("pairing") or {}
+            hashes = self.told.get(key, NOTHING).pairing
             rows += [(key, block, part, alike(ablation, part), value) for part, value in hashes.items() if value]
         return pd.DataFrame(rows, columns=["key", "block", "part", "like", "hash"])
 
@@ -93,12 +122,11 @@ class Study:
         hashes: dict[tuple[str, str, int, str], list[str]] = defaultdict(list)
         columns = ["key", "block", "ablation", "status", "batch"]
         for key, block, ablation, status, images in self.frame[columns].itertuples(index=False):
-            record = self.records.get(key, {})
-            other_network = "model" in (record.get("receipt") or {})
+            told = self.told.get(key, NOTHING)
             for part in PARTS:
-                value = (record.get("pairing") or {}).get(part, "")
+                value = told.pairing.get(part, "")
                 scored = part == "scoring_batch"
-                if (scored and not images) or (part == "weights" and other_network):
+                if (scored and not images) or (part == "weights" and told.other_network):
                     continue
                 if value or status == "ok":
                     hashes[part, block, images if scored else 0, alike(ablation, part)].append(value)

@@ -29,7 +29,9 @@ class Task:
 
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
     tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
-    seconds. `kind` is for whoever made the tasks, and nothing to an engine.
+    seconds. `kind` is for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need
+    about the same memory: where one has run out of it, all of them run alone. The payload that its function gets says
+    so: `alone` is whether no other task runs beside it.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Task:
     after: tuple[str, ...] = ()
     timeout: float | None = None
     kind: str = ""
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Event:
 class Outcome:
     """How a task ended. `kind` is "" if `ok`, otherwise
 
-    crash (it died `attempts` times), oom (as crash, by the kernel's out-of-memory killer), timeout,
+    crash (it died `attempts` times), oom (memory ran out, and again when it ran alone), timeout,
     error (its function raised; `message` is the traceback), stopped (it was running when the run was stopped).
     """
 
@@ -101,7 +104,7 @@ class Engine(Protocol):
 
 
 class Schedule:
-    """Which task is next: the first of the given order whose predecessors have ended."""
+    """Which task is next: the first of the given order whose predecessors have ended, and last those that run alone."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._tasks: dict[str, Task] = {}
@@ -118,15 +121,31 @@ class Schedule:
         except CycleError as error:
             raise ValueError(f"tasks wait for each other: {' -> '.join(error.args[1])}") from None
         self._ready: list[tuple[int, str]] = []
+        self._waiting: list[tuple[int, str]] = []  # until nothing else runs
+        self._alone: set[str] = set()
         self._admit()
 
-    def next(self) -> Task | None:
-        """Take the next task out; None while there is none that may start."""
-        return self._tasks[heapq.heappop(self._ready)[1]] if self._ready else None
+    def next(self, *, idle: bool = True) -> Task | None:
+        """Take the next task out; None while there is none that may start. `idle`: no other task is running."""
+        while self._ready:
+            rank, key = heapq.heappop(self._ready)
+            if not self.alone(self._tasks[key]):
+                return self._tasks[key]
+            heapq.heappush(self._waiting, (rank, key))
+        return self._tasks[heapq.heappop(self._waiting)[1]] if idle and self._waiting else None
+
+    def alone(self, task: Task) -> bool:
+        """Whether no other task may run beside it."""
+        return (task.like or task.key) in self._alone
 
     def again(self, key: str) -> None:
         """Put a task back that was taken out."""
         heapq.heappush(self._ready, (self._rank[key], key))
+
+    def again_alone(self, key: str) -> None:
+        """Put a task back for which memory was short; those like it run alone from now on."""
+        self._alone.add(self._tasks[key].like or key)
+        self.again(key)
 
     def ended(self, key: str) -> None:
         self._graph.done(key)
@@ -151,7 +170,7 @@ class Inline:
             report = _reporter(task.key, on_event)
             start, error = time.monotonic(), ""
             try:
-                resolve_name(task.function)(task.payload, report)
+                resolve_name(task.function)({**task.payload, "alone": True}, report)
             except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
                 error = traceback.format_exc()
             schedule.ended(task.key)

@@ -1,33 +1,27 @@
-"""What the open cells of a plan will cost: trainings, scorings and measurements counted, trainings timed.
+"""What the open cells of a plan will cost: trainings, scorings and measurements counted, and how long they take.
 
-Times are those of the records there are, else of a few steps that are run here.
+Tasks are taken in the order and side by side as an engine takes them.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from statistics import median
-
-import torch
 
 from pabench import registry
-from pabench.data.dataset import steps_per_epoch
-from pabench.data.split import Images
+from pabench.run.clock import Clock, prunes_trained, resumes
+from pabench.run.engine import Schedule, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import Plan
-from pabench.store.store import Store
-from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
-from pabench.suite.digest import digest
-from pabench.training.block import Block
-from pabench.training.loop import Source, train
 
-STEPS = 3
+AROUND = 4
+"""A whole run takes so many times what the runner took until its suite was open: it starts itself, then its workers'
+server, and in the end writes a page, which takes about as long as both (`docs/performance.md`)."""
+EACH = 0.05
+"""Seconds of starting and ending a process of a task."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,8 @@ class Workload:
     `measurements` of the `metrics` that only a suite asks for (dear ones) come on top, and the cheap ones of all cells.
     """
 
+    plan: Plan
+    survey: Survey
     cells: tuple[Cell, ...]
     dense: tuple[Cell, ...]
     scorings: int
@@ -52,8 +48,10 @@ class Workload:
         wanted = [spec.name for _, spec in chain.from_iterable(survey.wanted.values())]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
         return cls(
+            plan=plan,
+            survey=survey,
             cells=tuple(plan.open),
-            dense=tuple(cell.dense() for cell in [*filter(_trains, prunings), *filter(_resumes, plan.open)]),
+            dense=tuple(cell.dense() for cell in [*filter(prunes_trained, prunings), *filter(resumes, plan.open)]),
             scorings=sum(cell.ablation != "shuffle" for cell in prunings),
             measurements=len(dear),
             metrics=tuple(sorted(set(dear))),
@@ -63,73 +61,20 @@ class Workload:
     def trainings(self) -> tuple[Cell, ...]:
         return self.cells + self.dense
 
-
-class Clock:
-    """Seconds of a cell's training: the median of the records of its dataset, model and recipe, else timed here.
-
-    `recorded` and `timed` count the cells that were asked about, by where their time came from.
-    """
-
-    def __init__(self, store: Store, device: torch.device) -> None:
-        known = defaultdict(list)
-        for record in store.records().values():
-            if seconds := record["cost"].get("training_seconds"):
-                known[_kind(Cell.from_json(record["cell"]))].append(seconds)
-        self._recorded = {kind: median(seconds) for kind, seconds in known.items()}
-        self._timed: dict[str, float] = {}
-        self._device = device
-        self.recorded = self.timed = 0
-
-    def seconds(self, cell: Cell) -> float:
-        kind = _kind(cell)
-        if kind in self._recorded:
-            self.recorded += 1
-            return self._recorded[kind]
-        if kind not in self._timed:
-            self._timed[kind] = _calibrated(cell, self._device)
-        self.timed += 1
-        return self._timed[kind]
-
-    def together(self, cells: Iterable[Cell], workers: int) -> float:
-        """Seconds until all are trained, `workers` at a time; scoring comes on top."""
-        return sum(map(self.seconds, cells)) / workers
+    def seconds(self, clock: Clock, workers: int) -> float:
+        """Until all of it is done, `workers` at a time; starting and the page come on top."""
+        took = clock.of(self.plan, self.survey)
+        return together([*self.plan.tasks, *self.survey.tasks], lambda task: EACH + took(task), workers)
 
 
-def _trains(cell: Cell) -> bool:
-    """Whether making the masks takes a dense training: once for all sparsities, and not for a mask that is shuffled or
-    an ablation of images that are not looked at."""
-    if cell.criterion is None or not cell.criterion.trains or cell.ablation == "shuffle":
-        return False
-    return not (cell.ablation in IN_BATCH and not cell.criterion.args.get("examples_per_class"))
-
-
-def _resumes(cell: Cell) -> bool:
-    """Whether its training goes on from the trained weights of the dense network, which is trained for it again."""
-    if cell.criterion is None or not cell.criterion.trains or cell.ablation == "reinit":
-        return False
-    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
-    return rule.resumes_at() is not None
-
-
-def _kind(cell: Cell) -> str:
-    """The same for a cell of a suite and for one of a record, whose parameters have been through JSON."""
-    return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
-
-
-def _calibrated(cell: Cell, device: torch.device) -> float:
-    """Seconds of a whole training, from epochs of one and of a few steps on the first images."""
-    block = Block(cell, device)
-    size = cell.recipe.batch_size
-    steps = steps_per_epoch(len(block.train.split), size)
-    seconds = []
-    for count in (1, 1 + STEPS):  # the first is the warm-up and what starting costs
-        few = torch.arange(min(count * size, len(block.train.split)))
-        pixels, labels = block.train.split.pick(few)
-        source = Source(Images(pixels, labels), block.train.mean, block.train.std)
-        recipe = replace(cell.recipe, epochs=1, milestones=(), warmup=0.0)
-        began = time.perf_counter()
-        train(block.network(), {}, source, recipe, device=device, order_seed=0, augment_seed=0)
-        seconds.append(time.perf_counter() - began)
-    # a warm-up that took longer than the rest would make a step free: it takes half of its share at least
-    step = max(seconds[1] - seconds[0], seconds[1] / (1 + STEPS) / 2) / STEPS
-    return math.ceil(steps) * step * cell.recipe.epochs
+def together(tasks: Sequence[Task], seconds: Callable[[Task], float], workers: int) -> float:
+    """Seconds until all tasks have ended, in the order in which an engine with so many workers takes them."""
+    schedule, now = Schedule(tasks), 0.0
+    running: list[tuple[float, str]] = []
+    while True:
+        while len(running) < workers and (task := schedule.next()):
+            heapq.heappush(running, (now + seconds(task), task.key))
+        if not running:
+            return now
+        now, key = heapq.heappop(running)
+        schedule.ended(key)

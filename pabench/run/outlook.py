@@ -13,7 +13,8 @@ import torch
 
 from pabench.errors import MissingError, SuiteError
 from pabench.report.folders import read
-from pabench.run.estimate import Clock, Workload
+from pabench.run.clock import Clock
+from pabench.run.estimate import Workload
 from pabench.run.session import Session
 from pabench.statistics.power import Comparison
 from pabench.statistics.precedents import Setting, expected, together, training_images
@@ -110,8 +111,8 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
     hours = per_seed = None
     seeds = len(session.suite.seed_values)
     if not session.gaps:
-        hours = clock.together(left.trainings, session.workers) / 3600
-        per_seed = clock.together(whole.trainings, session.workers) / 3600 / seeds
+        hours = left.seconds(clock, session.workers) / 3600
+        per_seed = whole.seconds(clock, session.workers) / 3600 / seeds
 
     def reach(models: int, pairs: int) -> Reach:
         def detection(sd: float) -> Detection:
@@ -215,9 +216,4 @@ def _detection(comparison: Comparison, wish: Wish, seeds: int, trainings: int, p
 def _source(session: Session, clock: Clock, records: Path | None) -> str:
     if session.gaps:
         return "the data is missing, nothing can be timed"
-    how = f"{session.workers} at once on {session.device}; training alone, scoring and measuring come on top"
-    if clock.recorded and not clock.timed:
-        return f"from the records in {records or session.store.folder}; {how}"
-    if clock.recorded:
-        return f"partly from records, partly from a few steps timed here; {how}"
-    return f"from a few steps timed here; {how}"
+    return f"{clock.source(records or session.store.folder)}; {session.workers} at once on {session.device}"

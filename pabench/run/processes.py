@@ -34,7 +34,8 @@ runner, which has built the networks and found the data and plugins of all tasks
 class Processes:
     """One child process per task, forked from a server that has the modules of `preload` imported.
 
-    A child that dies without saying that it is done is tried again, `attempts` times in all. A child that must end
+    A child that dies without saying that it is done is tried again, `attempts` times in all. One that memory was too
+    short for is tried again once, alone, unless it was alone. A child that must end
     (timeout, stop) gets SIGTERM, and after `grace` seconds SIGKILL with all that it started. The server starts with
     the first task of the process and keeps its modules and its thread count; later engines can only lower or raise
     torch's.
@@ -51,10 +52,13 @@ class Processes:
         children: list[Child] = []
         try:
             while True:
-                while not stop.is_set() and len(children) < workers and (task := schedule.next()):
+                while not stop.is_set() and _room(children, workers):
+                    if (task := schedule.next(idle=not children)) is None:
+                        break
                     attempts[task.key] += 1
                     on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
-                    children.append(Child(task, attempts[task.key], threads, self.preload))
+                    alone = workers == 1 or schedule.alone(task)
+                    children.append(Child(task, attempts[task.key], threads, self.preload, alone=alone))
                 if not children:
                     return
                 wait(list(chain.from_iterable(child.ends for child in children)), POLL_SECONDS)
@@ -64,10 +68,11 @@ class Processes:
                         continue
                     children.remove(child)
                     outcome = child.close(stopped=stop.is_set())
-                    if outcome.kind in {"crash", "oom"} and outcome.attempts < self.attempts:
-                        again = {"attempt": outcome.attempts, "message": outcome.message}
+                    crowded = outcome.kind == "oom" and not child.alone
+                    if crowded or (outcome.kind == "crash" and outcome.attempts < self.attempts):
+                        again = {"attempt": outcome.attempts, "message": outcome.reason}
                         on_event(Event(outcome.key, "crashed", again))
-                        schedule.again(outcome.key)
+                        (schedule.again_alone if crowded else schedule.again)(outcome.key)
                     else:
                         schedule.ended(outcome.key)
                         yield outcome
@@ -81,10 +86,11 @@ class Processes:
 class Child:
     """A running task: its process, the pipe on which it reports, and why it is being ended, if it is."""
 
-    def __init__(self, task: Task, attempt: int, threads: int, preload: tuple[str, ...]) -> None:
+    def __init__(self, task: Task, attempt: int, threads: int, preload: tuple[str, ...], *, alone: bool) -> None:
         self.task = task
         self.attempt = attempt
-        self.reason: Literal["", "timeout", "error", "stopped"] = ""
+        self.alone = alone
+        self.reason: Literal["", "timeout", "error", "oom", "stopped"] = ""
         self.message = ""
         self.done = False
         self.kill_at: float | None = None
@@ -92,8 +98,9 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(preload))
         self.pipe, childs_end = context.Pipe(duplex=False)
+        payload = {**task.payload, "alone": alone}
         self.process = context.Process(
-            target=worker.main, args=(task.function, task.payload, threads, childs_end), name=task.title
+            target=worker.main, args=(task.function, payload, threads, childs_end), name=task.title
         )
         self.started = time.monotonic()
         try:
@@ -124,7 +131,7 @@ class Child:
                 elif "done" in message:
                     self.done = True
                 elif not self.reason:
-                    self.reason, self.message = "error", message["error"]
+                    self.reason, self.message = message["kind"], message["error"]
         except (EOFError, OSError, ValueError, KeyError, TypeError):  # it died in mid-message, or a plugin wrote there
             self.pipe.close()
         return ended
@@ -176,6 +183,11 @@ class Child:
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+def _room(children: list[Child], workers: int) -> bool:
+    """Whether one more task may run beside these."""
+    return len(children) < workers and not (children and children[-1].alone)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -39,7 +39,7 @@ ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `run`. What has a flag is repeated when a run is resumed."""
+    """The command line of `run`. What has a flag is repeated when a run is resumed. A dry run trains nothing."""
 
     suite: str
     overrides: Sequence[str] | None = field(default=None, metadata={"flag": "--set"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,22 @@ def plan(
                 group = groups[name]
                 what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
                 what["block"] = in_block.get(group[0].block, [])
-                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after)
+                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after, like=cell.check_key)
             after = (name,)
         if cell.key not in found.done:
-            tasks[cell.key] = task("train", cell.key, cell.title, {**shared, "cell": cell.to_json()}, after)
+            what = {**shared, "cell": cell.to_json()}
+            like = digest([training_kind(cell), cell.sparsity])  # a smaller network needs less memory
+            tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
     found.tasks.extend(tasks.values())
     found.by_task.update(groups)
     found.by_task.update({cell.key: [cell] for cell in found.open})
     return found
+
+
+def training_kind(cell: Cell) -> str:
+    """The same for cells that train one network by one recipe on the same images, of a suite or of a record, whose
+    parameters have been through JSON."""
+    return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
 
 
 def prunings_by_block(cells: Iterable[Cell]) -> dict[str, list[str]]:
@@ -89,9 +97,9 @@ def prunings_by_block(cells: Iterable[Cell]) -> dict[str, list[str]]:
     return {block: list(keys) for block, keys in found.items()}
 
 
-def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = ()) -> Task:
+def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
     """A task of one kind; `what` is its payload."""
-    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind)
+    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like)
 
 
 def payload(store: Store, device: str, plugins: Iterable[Path]) -> Payload:

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pabench import registry
+from pabench.data.split import Images, Streamed
 from pabench.errors import MissingError, PabenchError, SuiteError
 from pabench.networks import models as models
 from pabench.run.resolve import Resolver
-from pabench.scoring.context import Batch
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import precision
 from pabench.scoring.masks import Masks
+from pabench.scoring.parts import Given
 from pabench.scoring.receipt import Pruned
 from pabench.suite.cell import Cell
 from pabench.suite.entries import DatasetEntry
@@ -87,9 +88,10 @@ class Trial(Block):
         ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
         return pruned, int(cost["scoring_peak_bytes"])
 
-    def _images(self, indices: Tensor) -> Batch:
+    def _given(self, split: Images | Streamed, indices: Tensor) -> Given:
         """Bilinear, one channel repeated."""
-        x, y = super()._images(indices)
+        images, y = super()._given(split, indices)
+        x = images[:]
         if x.shape[1:] != self.shape:
             x = F.interpolate(x, size=self.shape[1:], mode="bilinear", align_corners=False)
             x = x.expand(-1, self.shape[0], -1, -1)

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pkgutil import resolve_name
 from typing import Any
 
+from pabench.errors import ExhaustedError
 from pabench.run.engine import Payload, limit_threads
 
 MAX_MESSAGE = 64 * 1024
@@ -24,15 +25,17 @@ MAX_MESSAGE = 64 * 1024
 def main(function: str, payload: Payload, threads: int, runner: Connection) -> None:
     """Call the task's function in a session of its own, then exit at once, whatever threads it left running.
 
-    Messages are JSON objects: {"progress": ...} any number of times, then {"done": true} or {"error": traceback}.
+    Messages are JSON objects: {"progress": ...} any number of times, then {"done": true} or {"error": traceback,
+    "kind": that of the outcome}.
     """
     os.setsid()
     _die_with_runner()
     limit_threads(threads)
     try:
         resolve_name(function)(payload, lambda data: _send(runner, progress=data))
-    except BaseException:  # SystemExit and KeyboardInterrupt of a plugin too
-        _send(runner, error=traceback.format_exc()[-MAX_MESSAGE:])
+    except BaseException as error:  # SystemExit and KeyboardInterrupt of a plugin too
+        kind = "oom" if isinstance(error, ExhaustedError) else "error"
+        _send(runner, error=traceback.format_exc()[-MAX_MESSAGE:], kind=kind)
     else:
         _send(runner, done=True)
     with contextlib.suppress(OSError, ValueError):

@@ -15,12 +15,10 @@ from pabench.errors import PabenchError, PluginError, SuiteError
 from pabench.networks.network import Network, scoring_mode
 from pabench.networks.private import explained
 from pabench.networks.rewire import dtype_like
-from pabench.scoring.context import Batch
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.parts import IGNORED, Batch, Given
 
 Batches = Batch | Sequence[Batch]
-IGNORED = -100
-"""The label that cross-entropy passes over, by torch's default."""
 FORM = "batch is (x, y) or a list of such pairs"
 
 
@@ -49,20 +47,23 @@ def shape_of_input(model: nn.Module, batches: Sequence[Batch], given: Sequence[i
     return (first.in_features,) if isinstance(first, nn.Linear) else ()
 
 
-def on_network(batch: Batch, network: Network, *, channels_last: bool = True) -> Batch:
+def on_network(batch: Given, network: Network, *, channels_last: bool | None = None) -> Batch:
     """A batch on the network's device; images in its dtype, tokens and other integers as they are.
 
-    Images lie `channels_last` where the network likes that.
+    Whether images lie `channels_last`; None: where the network likes that.
     """
-    x, y = batch
+    images, y = batch
+    x = images[:]
     x = x.to(network.device, dtype_like(x, network.dtype))
-    if channels_last and network.likes_channels_last and x.dim() == 4 and _runs_channels_last(network, x[:2]):
+    if takes_channels_last(network, x[:2]) if channels_last is None else channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     return x, y.to(network.device)
 
 
-def _runs_channels_last(network: Network, x: Tensor) -> bool:
-    """Whether its forward() takes such images: a `view` of feature maps does not."""
+def takes_channels_last(network: Network, x: Tensor) -> bool:
+    """Whether it likes such images, and its forward() takes them: a `view` of feature maps does not."""
+    if not network.likes_channels_last or x.dim() != 4:
+        return False
     with scoring_mode(network.device), torch.no_grad(), suppress(Exception):  # what else is wrong is told later on
         network.call({**network.rest, **network.weights}, x.contiguous(memory_format=torch.channels_last))
         return True

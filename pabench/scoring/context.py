@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pabench.errors import SuiteError
-from pabench.networks.derivatives import gradient
+from pabench.networks.derivatives import gradient, hessian_gradient, hessian_product
 from pabench.networks.network import Tensors
+from pabench.scoring.parts import Batch as Batch, Parted
 from pabench.suite.digest import derive_seed
-
-Batch = tuple[Tensor, Tensor]
 
 
 def permuted(tensor: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,21 +46,23 @@ class ScoreContext:
     `weights` are the prunable weights at initialization by parameter name, in the order of the network; `mask` has
     their names and shapes, 1 kept and 0 pruned; `rest` holds all other parameters and buffers. `call(tensors, x)` is
     the network as a pure function: `tensors` are weights and rest together, `x` is (N, C, H, W), the logits (N, K).
-    Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion. `noise` and
-    `generator` are the only randomness allowed. `round` counts from 0.
-    `sources` hold what few criteria ask for; `buffers` name what training leaves alone in `rest`.
+    Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion; where images
+    are to be taken a few at a time, `parts` gives them. `noise` and `generator` are the only randomness allowed.
+    `round` counts from 0. `sources` hold what few criteria ask for; `buffers` name what training leaves alone in
+    `rest`. `share` is what the loss of a part counts in that of the whole.
     """
 
     weights: Tensors
     mask: Tensors
     rest: Tensors
     call: Callable[[Tensors, Tensor], Tensor]
-    batches: tuple[Batch, ...]
+    batches: Sequence[Batch]
     input_shape: tuple[int, ...]
     seed: int = 0
     round: int = 0
     sources: Sources = field(default_factory=Sources)
     buffers: frozenset[str] = frozenset()
+    share: float = 1.0
 
     @cached_property
     def noise(self) -> Tensors:
@@ -108,16 +110,54 @@ class ScoreContext:
         """Outputs (N, K) of the network with these prunable weights and everything else as initialized."""
         return self.call({**self.rest, **weights}, x)
 
+    def singly(self) -> Iterator[Self]:
+        """The context with each of its batches alone, one after another."""
+        return (replace(self, batches=self.batches[i : i + 1]) for i in range(len(self.batches)))
+
+    def parts(self) -> Iterator[Self]:
+        """Contexts with one batch each, whose losses add up to this one's.
+
+        Where few images are to be taken at once (`at_once` of the library, `scoring.batch` of a suite), it is a part
+        of one.
+        """
+        if not isinstance(self.batches, Parted):
+            return self.singly()
+        return (replace(self, batches=(batch,), share=share) for batch, share in self.batches.parts())
+
     def loss(self, weights: Tensors, temperature: float = 1.0) -> Tensor:
-        """Cross-entropy of logits / temperature, the mean of each batch, summed over batches."""
-        losses = [F.cross_entropy(self.logits(weights, x) / temperature, y) for x, y in self.batches]
+        """Cross-entropy of logits / temperature, the mean of each batch, summed over batches.
+
+        With BatchNorm in train mode each part of a batch (`parts`) counts as a batch, with statistics of its own.
+        """
+        losses = [part._mean(weights, temperature) for part in self.parts()]
         return sum(losses[1:], losses[0])
 
+    def _mean(self, weights: Tensors, temperature: float) -> Tensor:
+        ((x, y),) = self.batches
+        loss = F.cross_entropy(self.logits(weights, x) / temperature, y)
+        return loss if self.share == 1 else self.share * loss
+
     def gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:
-        """dL/dw of this loss. The batches are passed one after another: it takes the memory of one."""
-        total: Tensors = {}
-        for batch in self.batches:
-            alone = replace(self, batches=(batch,))
-            g = gradient(lambda w, alone=alone: alone.loss(w, temperature), weights)  # type: ignore[misc]
-            total = {n: total[n] + g[n] for n in g} if total else g
-        return total
+        """dL/dw of this loss. Batches and their parts are passed one after another: it takes the memory of one."""
+        return _sum(gradient(lambda w, part=part: part.loss(w, temperature), weights) for part in self.parts())  # type: ignore[misc]
+
+    def hessian_gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:
+        """H g of this loss, the product of its Hessian with its gradient.
+
+        In parts it takes the memory of one, and the gradient of all of them first.
+        """
+        if not isinstance(self.batches, Parted):
+            return hessian_gradient(lambda w: self.loss(w, temperature), weights)
+        g = self.gradient(weights, temperature)
+        return _sum(
+            hessian_product(lambda w, part=part: part.loss(w, temperature), weights, g)  # type: ignore[misc]
+            for part in self.parts()
+        )
+
+
+def _sum(terms: Iterable[Tensors]) -> Tensors:
+    """By name. Each term is freed as it is added: of a large network they are what there is no room for."""
+    total: Tensors = {}
+    for term in terms:
+        total = {n: total[n] + term.pop(n) for n in list(term)} if total else term
+    return total

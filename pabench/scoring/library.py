@@ -37,6 +37,7 @@ def score(
     dtype: torch.dtype | None = None,
     trained: Mapping[str, Tensor] | None = None,
     include: Sequence[str] = (),
+    at_once: int | None = None,
     strict: bool = False,
     **parameters: Any,
 ) -> Tensors:
@@ -50,6 +51,10 @@ def score(
     `state_dict()` of the model after training, for a criterion that looks at trained weights. `include` adds weights of
     `attention` (`nn.MultiheadAttention`) and `recurrent` layers to those of convolutions and linear layers.
 
+    `at_once` bounds the memory: so many images are in one graph at most. With BatchNorm in eval mode the scores are the
+    same up to rounding; in train mode each part of a batch, class-balanced, has statistics of its own, and the losses
+    of the parts are added up.
+
     DenseWarning: much of the network stays dense. DegenerateWarning: most scores are 0, or some are infinite; with
     `strict` it is a SuiteError. SuiteError: unknown criterion or parameter, a batch that does not fit, a network that
     cannot be scored as it is. PluginError: the criterion broke its contract.
@@ -58,6 +63,7 @@ def score(
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
     batches = as_batches(batch)
+    _refuse_none(at_once)
     shape = shape_of_input(model, batches, input_shape)
 
     def scored(dtype: torch.dtype) -> tuple[Network, Tensors, list[str]]:
@@ -66,7 +72,7 @@ def score(
             refuse_misfit(network, model, batches, seed)
         with told(model, batches, rule), scoring_mode(network.device, seed):
             sources = _sources(network, trained)
-            ctx = context(network, rule, batches, seed=seed, input_shape=shape, sources=sources)
+            ctx = context(network, rule, batches, seed=seed, input_shape=shape, sources=sources, at_once=at_once or 0)
             refuse(rule, ctx)
             scores = checked(rule.score(ctx), ctx.weights, rule.name)
         return network, scores, degenerate.of_scores(scores)
@@ -88,6 +94,7 @@ def prune(
     dtype: torch.dtype | None = None,
     trained: Mapping[str, Tensor] | None = None,
     include: Sequence[str] = (),
+    at_once: int | None = None,
     strict: bool = False,
     **parameters: Any,
 ) -> Masks:
@@ -101,6 +108,7 @@ def prune(
         raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
     rule = _criterion(criterion, parameters)
     batches = as_batches(batch)
+    _refuse_none(at_once)
     shape = shape_of_input(model, batches, input_shape)
 
     def pruned_by(rule: Criterion, density: float, dtype: torch.dtype, **more: Any) -> tuple[Network, Pruned]:
@@ -109,7 +117,16 @@ def prune(
             refuse_misfit(network, model, batches, seed)
         sources = replace(_sources(network, trained), **more)
         with told(model, batches, rule):
-            found = prune_all(network, rule, [density], batches=batches, seed=seed, input_shape=shape, sources=sources)
+            found = prune_all(
+                network,
+                rule,
+                [density],
+                batches=batches,
+                seed=seed,
+                input_shape=shape,
+                sources=sources,
+                at_once=at_once or 0,
+            )
         return network, found[0]
 
     def pruned_in(dtype: torch.dtype) -> tuple[Network, Pruned, list[str]]:
@@ -156,6 +173,11 @@ def _needed(
         return scored(torch.float64)
     network, _, found = made
     return scored(torch.float64) if found and network.dtype != torch.float64 else made
+
+
+def _refuse_none(at_once: int | None) -> None:
+    if at_once is not None and at_once < 1:
+        raise SuiteError(f"at_once: {at_once} images; expected 1 or more, or None for all of a batch")
 
 
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:

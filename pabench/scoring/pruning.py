@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.scoring import dense
-from pabench.scoring.batch import on_network
+from pabench.scoring.batch import on_network, takes_channels_last
 from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
 from pabench.scoring.meter import clock
+from pabench.scoring.parts import Given, Parted, Some
 from pabench.scoring.receipt import Pruned, receipted
 from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.suite.ablations import INAPPLICABLE
@@ -36,19 +38,21 @@ def prune_all(
     rule: Criterion,
     densities: Sequence[float],
     *,
-    batches: tuple[Batch, ...],
+    batches: Sequence[Given],
     seed: int,
     input_shape: Sequence[int],
     sources: Sources | None = None,
     invert: bool = False,
+    at_once: int = 0,
 ) -> list[Pruned]:
     """Masks at several densities; a one-shot criterion scores once for all of them.
 
+    `at_once` as in `context`.
     `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
     """
     rule = _inverted(rule) if invert else rule
     with scoring_mode(network.device, seed):
-        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources)
+        ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
         refuse(rule, ctx)
         doubts = rule.doubts(ctx)
         began = clock(network.device)
@@ -66,24 +70,27 @@ def prune_all(
 def context(
     network: Network,
     rule: Criterion,
-    batches: Sequence[Batch],
+    batches: Sequence[Given],
     *,
     seed: int,
     input_shape: Sequence[int],
     sources: Sources | None = None,
+    at_once: int = 0,
 ) -> ScoreContext:
-    """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed."""
+    """What `rule` may look at: the dense network, its batches in the network's dtype, noise from the seed.
+
+    Where there are more images than `at_once`, they are taken in parts (`ScoreContext.parts`); 0: never.
+    """
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
-    prepared = [on_network(batch, network, channels_last=not rule.second_order) for batch in batches]
-    if rule.batch_split == "class-halves" and len(prepared) == 1:
-        prepared = class_halves(prepared[0])
+    if rule.batch_split == "class-halves" and len(batches) == 1:
+        batches = class_halves(batches[0])
     return ScoreContext(
         weights=dict(network.weights),
         mask={n: torch.ones_like(w) for n, w in network.weights.items()},
         rest=dict(network.rest),
         call=network.call,
-        batches=tuple(prepared) if rule.examples_per_class else (),
+        batches=_looked_at(network, rule, batches, at_once) if rule.examples_per_class else (),
         input_shape=tuple(input_shape),
         seed=seed,
         sources=sources or Sources(),
@@ -91,15 +98,26 @@ def context(
     )
 
 
-def class_halves(batch: Batch) -> list[Batch]:
+def _looked_at(network: Network, rule: Criterion, batches: Sequence[Given], at_once: int) -> Sequence[Batch]:
+    """The batches on the network, or on their way to it a part at a time."""
+    last = False if rule.second_order else None
+    if not at_once or sum(len(y) for _, y in batches) <= at_once:
+        return tuple(on_network(batch, network, channels_last=last) for batch in batches)
+    if last is None:  # found out once, and not for each part
+        x, y = batches[0]
+        last = takes_channels_last(network, on_network((x[:2], y[:2]), network, channels_last=False)[0])
+    return Parted(tuple(batches), at_once, rule.bn == "train", partial(on_network, network=network, channels_last=last))
+
+
+def class_halves(batch: Given) -> list[Given]:
     """The batch in two: the images of the lower half of the classes present, then those of the upper half."""
     x, y = batch
     classes = y.unique()
     lower = torch.isin(y, classes[: len(classes) // 2])
-    return [(x[part], y[part]) for part in (lower, ~lower) if part.any()]
+    return [(Some(x, part.cpu().nonzero().flatten()), y[part]) for part in (lower, ~lower) if part.any()]
 
 
-def gradient_norm(network: Network, batches: Sequence[Batch], masks: Tensors | None = None) -> float | None:
+def gradient_norm(network: Network, batches: Sequence[Given], masks: Tensors | None = None) -> float | None:
     """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve.
 
     L is the mean of the batches' losses; they are computed one after another. None where the norm is not finite.

@@ -15,6 +15,7 @@ from pabench.networks.network import Tensors
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
+from pabench.scoring.parts import Parted
 from pabench.scoring.selection import Scores, Selection
 from pabench.source import source_digest
 from pabench.store.verdict import flags
@@ -74,6 +75,8 @@ def receipted(
         "scores": _quantiles(finite),
         "score_histogram": histogram(finite) if scores else {},
     }
+    if isinstance(ctx.batches, Parted):
+        receipt["at_once"] = ctx.batches.at_once
     if taken_over := donor_identity(rule):
         receipt["donor"] = taken_over
     doubtful = [{"flag": "doubtful", "detail": doubts}] if doubts else []

@@ -55,10 +55,10 @@ def _labels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
 
 def _pixels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     """The positions of each image (N, C, H, W) permuted, one permutation an image, the same for its channels."""
-    n, channels = x.shape[:2]
-    flat = x.flatten(2)
-    order = torch.stack([torch.randperm(flat.shape[2], generator=generator) for _ in range(n)]).to(x.device)
-    return flat.gather(2, order[:, None].expand(-1, channels, -1)).view_as(x), y
+    moved = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for before, after in zip(x.flatten(2), moved.flatten(2), strict=True):  # one by one: an order is 8 bytes a pixel
+        after.copy_(before[:, torch.randperm(before.shape[1], generator=generator).to(x.device)])
+    return moved, y
 
 
 _SCRAMBLES = {"random_labels": _labels, "shuffled_pixels": _pixels}

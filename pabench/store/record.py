@@ -22,7 +22,7 @@ RECORDED = (*SOFTWARE, "numpy", "device", "threads", "precision", "system")
 """All that an environment says (`pabench.training.environment`), in the order in which differences are told."""
 PARTS = ("weights", "order", "augmentation", "scoring_batch")
 """What all plain cells of a block share, by the hashes in their `pairing`: only then are their criteria compared."""
-MACHINE = ("data", "oom", "io", "timeout")
+MACHINE = ("data", "oom", "device-busy", "device-ecc", "io", "timeout")
 """Kinds of failures that are of a machine and a moment, and say nothing of what was run. A crash is not among them: the
 code that was run may have brought it about."""
 STATISTICS = ("scores", "score_histogram", "gradient_norm")

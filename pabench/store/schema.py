@@ -92,6 +92,7 @@ class Receipt(Part):
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None
     donor: dict[str, Any] = {}
+    at_once: Count | None = None
     model: dict[str, Any] = {}
     left: Count = 0
     parameters_instead: Count = 0
@@ -175,6 +176,13 @@ class Compaction(Part):
     declined: str = ""
 
 
+class Recording(Part):
+    """How many shapes of batch there were CUDA graphs of, or why there were none."""
+
+    shapes: Count | None = None
+    declined: str = ""
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
@@ -212,6 +220,7 @@ class Record(Outcome):
     logits: Logits | None = None
     training_images: Fit | None = None
     compaction: Compaction | None = None
+    cuda_graphs: Recording | None = None
     bank: Bank | None = None
 
 

@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files
-from pabench.store.envelope import MAX_BYTES, parse, seal, unseal
+from pabench.store.envelope import MAX_BYTES, Sealed, parse, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
@@ -42,7 +42,7 @@ MAX_MASK_BYTES = 2**30
 
 
 # What may differ between two executions of one cell. Everything else must not.
-VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images"})
+VOLATILE = frozenset({"cost", "environment", "created", "attempt", "bank", "logits", "training_images", "cuda_graphs"})
 # Entries of a result that older records lack; where top-1 and loss are the same, these are.
 LATER = frozenset({"compared_by", "test", "right"})
 
@@ -117,14 +117,16 @@ class Store:
         """The record of this key, or None. A broken file is moved to quarantine/ and counts as absent."""
         return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
-    def records(self, kind: Kind = "records") -> dict[str, dict[str, Any]]:
-        """All valid records by key, in the order of keys."""
+    def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
+        """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
+        nothing."""
         try:
-            stems = sorted(name.removesuffix(".json") for name in os.listdir(self.folder / kind))
+            names = sorted(name.removesuffix(".json") for name in os.listdir(self.folder / kind))
         except FileNotFoundError:
             return {}
-        found = ((key, self.get(kind, key)) for key in stems if SHA256.fullmatch(key))
-        return {key: record for key, record in found if record is not None}
+        stems = [name for name in names if SHA256.fullmatch(name)]
+        read = ((key, self._read(self._path(kind, key), partial(_valid, key), MAX_BYTES)) for key in stems)
+        return Sealed((key, data) for key, data in read if data is not None)
 
     def statuses(self, keys: Iterable[str]) -> dict[str, str]:
         """ok, failed, skipped or missing, by key in the given order."""
@@ -249,6 +251,12 @@ def _record(key: str, data: bytes) -> dict[str, Any]:
     if not isinstance(record.get("status"), str):
         raise DataError("has no status")
     return record
+
+
+def _valid(key: str, data: bytes) -> bytes:
+    """The bytes of a file that holds the record of this key."""
+    _record(key, data)
+    return data
 
 
 def _mask(sha: str, data: bytes) -> bytes:

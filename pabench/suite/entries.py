@@ -189,6 +189,7 @@ class RecipeEntry(BaseModel):
     channels_last: bool = _DEFAULT.channels_last
     compile: bool = _DEFAULT.compile
     compact: bool = Field(default=True, description="Train without the channels that a mask leaves without use")
+    cuda_graphs: bool = Field(default=False, description="On a GPU record a step and replay it: not timed yet")
 
     @field_validator("momentum")
     @classmethod

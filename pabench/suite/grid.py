@@ -117,7 +117,8 @@ def _expanded(
     suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
 ) -> Iterator[Cell]:
     asked = suite.scoring
-    stated = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=tuple(sorted(asked.include)))
+    include = tuple(sorted(asked.include))
+    stated = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=include, batch=asked.batch)
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
     dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
     variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]

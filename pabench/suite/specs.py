@@ -107,8 +107,9 @@ class Recipe:
 
     `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
     the forward and backward pass compute in (`auto` is resolved before the key is taken). `compact`: masked networks
-    are trained without the channels that their masks leave without use (`pabench.networks.compact`). Where it is false
-    it is in no hash: studies of a time before it keep their keys.
+    are trained without the channels that their masks leave without use (`pabench.networks.compact`). `cuda_graphs`:
+    steps are recorded (`pabench.training.graphs`). Where these two are false they are in no hash: studies of a time
+    before them keep their keys.
     """
 
     epochs: int = 160
@@ -128,10 +129,11 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
     compact: bool = False
+    cuda_graphs: bool = False
 
     def identity(self) -> dict[str, Any]:
         told = {**vars(self), "augment": vars(self.augment)}
-        return told if self.compact else {key: value for key, value in told.items() if key != "compact"}
+        return {key: value for key, value in told.items() if value or key not in ("compact", "cuda_graphs")}
 
 
 AUTO = "auto"
@@ -146,12 +148,15 @@ class Scoring:
     criterion decides; `network`: float32 does for the criterion, and the check found that it does not hold its scores
     on this network; `dense`: nothing is scored. It is in no hash.
     `include` names in alphabetical order what is prunable besides convolutions and linear layers (attention,
-    recurrent). Where it is empty it is in no hash and in no record.
+    recurrent). `batch`: so many images are in one graph at most; with BatchNorm in train mode they are normalised by
+    their own statistics, and losses are added up (0: a whole scoring batch). Where nothing is included, or no such
+    number is given, it is in no hash and in no record.
     """
 
     dtype: str = "float64"
     degenerate: str = "mark"
     include: tuple[str, ...] = ()
+    batch: int = 0
     because: str = ""
 
     @property
@@ -162,7 +167,8 @@ class Scoring:
     @property
     def scores(self) -> dict[str, Any]:
         """What of it can change a score."""
-        return {"dtype": self.dtype, **({"include": list(self.include)} if self.include else {})}
+        told = {"include": list(self.include), "batch": self.batch}
+        return {"dtype": self.dtype, **{key: value for key, value in told.items() if value}}
 
     def identity(self) -> dict[str, Any]:
         return {**self.scores, "degenerate": self.degenerate}

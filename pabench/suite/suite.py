@@ -76,6 +76,9 @@ class ScoringEntry(BaseModel):
     include: Annotated[tuple[Kind, ...], Field(strict=False), AfterValidator(_each_once)] = Field(
         default=(), description="Weights that are prunable besides those of convolutions and linear layers"
     )
+    batch: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Images in one graph at most, which bounds the memory; 0: all images of a scoring batch"
+    )
 
 
 class Suite(BaseModel):

@@ -1,8 +1,8 @@
 """YAML text to a `Tree`: plain values that remember where in a file they stand, and what is wrong with them.
 
 A safe part of YAML 1.2 is read, once: `1e-3` is a number and `no` is a string. Tags, anchors, aliases, directives,
-further documents, duplicate keys, keys that are not text, numbers that are not finite, more than 1 MiB and more than 32
-levels are findings.
+further documents, duplicate keys, keys that are not text, numbers that are not finite, more than 1 MiB, more than 32
+levels and more than 50,000 values are findings.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pabench.errors import SuiteError
 # Bounds of what a hostile file costs: no suite is near them.
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_EVENTS = 50_000  # values, keys, beginnings and ends: what takes some seconds to read
 MAX_DIGITS = 18  # what 64 bits with a sign hold, as readers of JSON and numpy do
 Path = tuple[str | int, ...]
 
@@ -155,8 +156,8 @@ def read(text: str, tree: Tree) -> None:
         _Reader(text, tree).read()
 
 
-class _TooDeep(Exception):
-    """Reading stops: the document is deeper than anything a suite needs."""
+class _TooMuch(Exception):
+    """Reading stops: the document is deeper or longer than anything a suite needs, as the message says."""
 
 
 class _Reader:
@@ -171,8 +172,8 @@ class _Reader:
     def read(self) -> None:
         try:
             self._documents()
-        except _TooDeep:
-            self.tree.find_at(self.place, (), f"nested deeper than {MAX_DEPTH} levels; write it flatter")
+        except _TooMuch as error:
+            self.tree.find_at(self.place, (), str(error))
         except ReaderError as error:
             problem = f"character U+{ord(self.text[error.position]):04X} is not allowed; remove it"
             self.tree.find_at(_place_in(self.text[: error.position]), (), problem)
@@ -188,8 +189,10 @@ class _Reader:
             self.tree.find_at(self.place, (), f"not YAML: an escape names no character ({error}); remove it")
 
     def _events(self) -> Iterator[Event]:
-        for event in YAML(typ="safe", pure=True).parse(self.text):
+        for number, event in enumerate(YAML(typ="safe", pure=True).parse(self.text)):
             self.place = _place_of(event.start_mark)
+            if number > MAX_EVENTS:
+                raise _TooMuch(f"more than {MAX_EVENTS:,} values; a suite names things, it holds no data")
             yield event
 
     def _documents(self) -> None:
@@ -217,7 +220,7 @@ class _Reader:
         if isinstance(event, ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= MAX_DEPTH:
-            raise _TooDeep
+            raise _TooMuch(f"nested deeper than {MAX_DEPTH} levels; write it flatter")
         return self._list(path) if isinstance(event, SequenceStartEvent) else self._mapping(path)
 
     def _list(self, path: Path) -> list[Any]:

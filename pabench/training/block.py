@@ -11,13 +11,13 @@ from torch import nn
 
 from pabench import registry
 from pabench.data.augment import augment_digest, order_digest
-from pabench.data.dataset import Dataset, identity, take
-from pabench.data.split import scoring_batch, some_per_class
+from pabench.data.dataset import Dataset, Picked, identity
+from pabench.data.split import Images, Streamed, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
 from pabench.networks.network import Tensors
 from pabench.parameters import create
-from pabench.scoring.context import Batch
+from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
@@ -97,24 +97,28 @@ class Block:
             report=report,
         )
 
-    def scoring_batches(self, per_class: int, count: int) -> list[Batch]:
+    def scoring_batches(self, per_class: int, count: int) -> list[Given]:
         """`count` disjoint scoring batches: training images, class-balanced, without augmentation.
 
         A larger batch contains the smaller ones. In an ablation of the batch their labels or pixels are permuted.
         """
         by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
-        batches = [self._images(by_class[:, i].flatten()) for i in range(count)]
+        split, chosen = self.train.split, [by_class[:, i].flatten() for i in range(count)]
         ablation = self.cell.ablation
-        return scrambled(batches, ablation, self.cell.seed_for(ablation)) if ablation in IN_BATCH else batches
+        if ablation not in IN_BATCH:
+            return [self._given(split, indices) for indices in chosen]
+        batches = scrambled([split.pick(indices) for indices in chosen], ablation, self.cell.seed_for(ablation))
+        return [self._given(Images(*batch), torch.arange(len(batch[1]))) for batch in batches]
 
-    def norm_batches(self) -> list[Batch]:
+    def norm_batches(self) -> list[Given]:
         """The images that gradient norms are measured on: ten a class where there are so many, at most about 1,024.
 
-        In class-balanced batches of up to 128: what a whole one of a large dataset needs, few machines have.
+        In class-balanced batches of up to 128, or `scoring.batch`: what a whole one of a large dataset needs, few
+        machines have.
         """
         indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
-        parts = math.ceil(len(indices) / 128)
-        return [self._images(indices[part::parts]) for part in range(parts)]
+        parts = math.ceil(len(indices) / min(128, self.cell.scoring.batch or 128))
+        return [self._given(self.train.split, indices[part::parts]) for part in range(parts)]
 
     def batch_digest(self, per_class: int) -> str:
         """SHA-256 of which images a criterion is given, and of what an ablation does to them."""
@@ -137,8 +141,13 @@ class Block:
         """Ten images a class, or as many as the scarcest class has."""
         return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
 
-    def _images(self, indices: torch.Tensor) -> Batch:
-        return take(self.train.split, indices, mean=self.train.mean, std=self.train.std)
+    def _given(self, split: Images | Streamed, indices: torch.Tensor) -> Given:
+        """Images that are read or copied when they are looked at; where a device scores faster than files are read,
+        they are read once."""
+        if self.device.type != "cpu" and isinstance(split, Streamed):
+            split, indices = Images(*split.pick(indices)), torch.arange(len(indices))
+        picked = Picked(split, indices, self.train.mean, self.train.std)
+        return picked, picked.labels
 
     def _scoring_indices(self, per_class: int) -> torch.Tensor:
         seed = self.cell.seed_for("scoring-batch")

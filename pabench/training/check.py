@@ -22,8 +22,9 @@ from pabench.store.store import Store
 from pabench.store.verdict import DEGENERATE, HEALTHY, Finding, remedy_of
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
-from pabench.training.stage import described, load_plugins
+from pabench.training.stage import described, device_of, load_plugins
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
@@ -38,10 +39,11 @@ def check(payload: Mapping[str, Any], report: Report) -> None:
     try:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
-        data |= {"status": "ok", **_checked(cell, torch.device(payload["device"]))}
+        data |= {"status": "ok", **_checked(cell, device_of(payload))}
     except Aborted:
         raise
     except BaseException as error:
+        raise_if_crowded(error, payload)
         data |= described(error)
     store.commit("checks", cell.check_key, data, replace_failed=True)
 
@@ -82,6 +84,7 @@ def _checked(cell: Cell, device: torch.device) -> dict[str, Any]:
         dtype=getattr(torch, cell.scoring.dtype),
         device=device,
         include=cell.scoring.include,
+        at_once=cell.scoring.batch,
     )
     as_it_is = Treatment(cell.criterion.name, cell.criterion.given, cell.model)
     ill = patient.examined(as_it_is)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from pabench.errors import DivergedError
 from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.suite.specs import Recipe
+from pabench.training import graphs
 from pabench.training.optimizer import Optimizer, build_optimizer
 
 Report = Callable[[dict[str, Any]], None]
@@ -84,18 +86,23 @@ def train(
     kept = [multiplier(m, weights[n]) for n, m in masks.items()]
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
-
-    def lr(step: int) -> float:
-        return recipe.lr * lr_factor(recipe, first_epoch + step / steps)
-
-    optimizer = build_optimizer(model.parameters(), recipe, lr, device)
+    declined = graphs.declines(recipe, device) if recipe.cuda_graphs else ""
+    recording = recipe.cuda_graphs and not declined
+    optimizer = build_optimizer(model.parameters(), recipe, device, recorded=recording)
+    rate = _Rate(optimizer, lambda step: recipe.lr * lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
-    with _uncounted(model, optimizer):
+    made: list[graphs.Recorded] = []
+    with _uncounted(model, rate):
         for epoch in range(first_epoch, recipe.epochs):
             masked = pruned if epoch >= dense_epochs else []
             if masked and epoch == max(first_epoch, dense_epochs):
                 zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
+            if epoch in (first_epoch, dense_epochs):
+                step: graphs.Step = partial(_step, forward, optimizer, masked, kept, recipe, device)
+                if recording:
+                    step = graphs.Recorded(step)
+                    made.append(step)
             batches = loader(
                 split,
                 batch_size=recipe.batch_size,
@@ -109,18 +116,21 @@ def train(
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1, last_lr = _epoch(forward, batches, optimizer, masked, kept, recipe, device)
+            loss, top1, lr = _epoch(batches, step, rate)
             if not math.isfinite(loss):
                 last = curve["loss"][-1] if curve["loss"] else None
                 raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-            for name, value in (("loss", loss), ("top1", top1), ("lr", last_lr)):
+            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
                 curve[name].append(value)
             report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
+    if recipe.cuda_graphs:
+        declined = next((one.declined for one in made if one.declined), declined)
+        report({"cuda_graphs": {"declined": declined} if declined else {"shapes": sum(one.recorded for one in made)}})
     return curve
 
 
 @contextmanager
-def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+def _uncounted(model: nn.Module, rate: _Rate) -> Iterator[None]:
     """Inside, BatchNorm counts no batches; afterwards its counters have gone on by the steps that were made.
 
     Counting is a launch for each layer and step, and the number is read only where statistics are plain averages
@@ -137,35 +147,61 @@ def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
         yield
     finally:
         for layer, counted in counting:
-            layer.num_batches_tracked = counted + optimizer.steps
+            layer.num_batches_tracked = counted + rate.steps
 
 
-def _epoch(
+class _Rate:
+    """The learning rate of each step, by the number of `steps` that were made."""
+
+    def __init__(self, optimizer: Optimizer, of: Callable[[int], float]) -> None:
+        self._optimizer, self._of = optimizer, of
+        self.steps = 0
+
+    def set(self) -> float:
+        """Give the next step its learning rate."""
+        lr = self._of(self.steps)
+        self.steps += 1
+        if isinstance(self._optimizer.lr, Tensor):
+            self._optimizer.lr.fill_(lr)
+        else:
+            self._optimizer.lr = lr
+        return lr
+
+
+def _step(
     forward: Callable[[Tensor], Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: Optimizer,
     pruned: Sequence[Tensor],
     kept: Sequence[Tensor],
     recipe: Recipe,
     device: torch.device,
-) -> tuple[float, float, float]:
+    x: Tensor,
+    y: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """One step of the optimizer: the sum of the losses of its images, and which of them the network got right."""
+    with precision(recipe, device):
+        logits = forward(x)
+        loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+    optimizer.forget()
+    loss.backward()
+    optimizer.step()
+    if pruned:
+        zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
+    return loss.detach() * len(y), logits.detach().argmax(1) == y
+
+
+def _epoch(batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, rate: _Rate) -> tuple[float, float, float]:
     """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
     # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
     losses: list[Tensor] = []
     right: list[Tensor] = []
     for x, y in batches:
-        with precision(recipe, device):
-            logits = forward(x)
-            loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        optimizer.forget()
-        loss.backward()
-        lr = optimizer.step()
-        if pruned:
-            zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
-        losses.append(loss.detach() * len(y))
-        right.append(logits.detach().argmax(1) == y)
-    answers = torch.cat(right)
-    return sum(torch.stack(losses).tolist()) / len(answers), 100 * float(answers.sum()) / len(answers), lr
+        lr = rate.set()
+        loss, answers = step(x, y)
+        losses.append(loss)
+        right.append(answers)
+    given = torch.cat(right)
+    return sum(torch.stack(losses).tolist()) / len(given), 100 * float(given.sum()) / len(given), lr
 
 
 @torch.inference_mode()

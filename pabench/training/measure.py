@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-import torch
-
 from pabench import registry
 from pabench.data.cache import trust
 from pabench.data.dataset import steps_per_epoch
@@ -28,9 +26,10 @@ from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
 from pabench.training.block import Block
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.prune import dense_norm
-from pabench.training.stage import load_plugins
+from pabench.training.stage import device_of, failure, load_plugins
 
 
 def cells(payload: Mapping[str, Any], report: Report) -> None:
@@ -44,9 +43,9 @@ def cells(payload: Mapping[str, Any], report: Report) -> None:
             report({"stage": f"{spec.title} at {cell.sparsity:g}"})
             began = time.perf_counter()
             if spec.stage == "mask" and receipt is not None:
-                entries.append(_entry(of, spec, work.of_mask, cell, receipt))
+                entries.append(work.entry(of, spec, work.of_mask, cell, receipt))
             elif spec.stage == "training" and record is not None and record["status"] == "ok":
-                entries.append(_entry(of, spec, work.of_training, record))
+                entries.append(work.entry(of, spec, work.of_training, record))
             seconds[spec.name] = time.perf_counter() - began
         work.commit(entries, seconds)
 
@@ -63,18 +62,8 @@ def pairs(payload: Mapping[str, Any], report: Report) -> None:
         there = [c for c in work.cells if c.sparsity == sparsity and c.pruning_key in masks]
         began = time.perf_counter()
         lacking = work.lacking(pairs_of(there, work.metrics))
-        entries = [_entry((one, other), spec, _of_pair, masks[one], masks[other]) for (one, other), spec in lacking]
+        entries = [work.entry((one, other), spec, _of_pair, masks[one], masks[other]) for (one, other), spec in lacking]
         work.commit(entries, {"pairs": time.perf_counter() - began})
-
-
-def _entry(of: Of, spec: MetricSpec, measure: Callable[..., Numbers], *what: Any) -> dict[str, Any]:
-    """The figures that `measure(metric, *what)` gives, or why there are none: a metric may raise whatever it likes."""
-    try:
-        return entry(of, spec, checked(measure(rebuilt(spec), *what), spec.name))
-    except Aborted:
-        raise
-    except BaseException as error:
-        return entry(of, spec, {}, registry.complaint(error))
 
 
 def rebuilt(spec: MetricSpec) -> MaskMetric | PairMetric | CurveMetric:
@@ -96,10 +85,11 @@ class _Work:
     def __init__(self, payload: Mapping[str, Any]) -> None:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
+        self._payload = payload
         self.store = Store(payload["store"])
         self.cells = [Cell.from_json(c) for c in payload["cells"]]
         self.metrics = [MetricSpec(**m) for m in payload["metrics"]]
-        self._block = Block(self.cells[0], torch.device(payload["device"]))
+        self._block = Block(self.cells[0], device_of(payload))
         self._known = Measurements(self.store.records("metrics").values())
         self._retry = bool(payload.get("retry"))
         self._in_block = payload.get("block", ())
@@ -107,6 +97,16 @@ class _Work:
         # in float64, in each mode of BatchNorm once for all metrics that use it
         include = self.cells[0].scoring.include  # one for all cells of a suite
         self._network = cache(lambda bn: Network(self._block.network().to(self._block.device), bn=bn, include=include))
+
+    def entry(self, of: Of, spec: MetricSpec, measure: Callable[..., Numbers], *what: Any) -> dict[str, Any]:
+        """What `measure(metric, *what)` gives, or why there are no figures: a metric may raise whatever it likes."""
+        try:
+            return entry(of, spec, checked(measure(rebuilt(spec), *what), spec.name))
+        except Aborted:
+            raise
+        except BaseException as error:
+            raise_if_crowded(error, self._payload)
+            return entry(of, spec, {}, failure(error, self._block.device)["message"])
 
     def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
         return [(of, spec) for of, spec in asked if self._known.lacks(of, spec, retry=self._retry)]

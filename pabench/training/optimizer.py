@@ -7,7 +7,7 @@ training, in every process that trains.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,16 +24,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Optimizer(ABC):
     """Moves all parameters by their gradients; one without a gradient stays as it is.
 
-    `lr` is the learning rate of a step, which are counted from 0; `steps` were made so far.
+    `lr` is the learning rate of the next step. For steps that are `recorded` it is a tensor, in float32, as the fused
+    kernels take it.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], recipe: Recipe, lr: Callable[[int], float], device: torch.device
+        self, parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device, *, recorded: bool
     ) -> None:
-        self.steps = 0
+        self.lr: float | Tensor = torch.tensor(recipe.lr, device=device) if recorded else recipe.lr
         self._parameters = list(parameters)
         self._recipe = recipe
-        self._lr = lr
+        self._capturable = recorded and device.type == "cuda"
         self._state: dict[Tensor, Any] = {}
         self._fused = True if device.type in ("cpu", "cuda") else None
 
@@ -43,22 +44,18 @@ class Optimizer(ABC):
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self) -> float:
-        """Returns the learning rate that it was made with."""
-        moved, lr = [p for p in self._parameters if p.grad is not None], self._lr(self.steps)
-        if moved:
-            self._move([*moved], [p.grad for p in moved if p.grad is not None], lr)
-        self.steps += 1
-        return lr
+    def step(self) -> None:
+        if moved := [p for p in self._parameters if p.grad is not None]:
+            self._move([*moved], [p.grad for p in moved if p.grad is not None])
 
     @abstractmethod
-    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None: ...
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None: ...
 
 
 class Sgd(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov's where the recipe says so."""
 
-    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
         momenta = [self._state.get(p) for p in moved]
         sgd(
             moved,
@@ -67,7 +64,7 @@ class Sgd(Optimizer):
             fused=self._fused,
             weight_decay=self._recipe.weight_decay,
             momentum=self._recipe.momentum,
-            lr=lr,
+            lr=self.lr,
             dampening=0,
             nesterov=self._recipe.nesterov,
             maximize=False,
@@ -78,7 +75,7 @@ class Sgd(Optimizer):
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
-    def _move(self, moved: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
         for p in moved:
             if p not in self._state:
                 steps = torch.zeros((), device=p.device if self._fused else None)
@@ -91,12 +88,13 @@ class AdamW(Optimizer):
             second,
             [],
             steps,
+            capturable=self._capturable,
             fused=self._fused,
             has_complex=any(map(torch.is_complex, moved)),
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=lr,
+            lr=self.lr,
             weight_decay=self._recipe.weight_decay,
             eps=EPSILON,
             maximize=False,
@@ -104,7 +102,7 @@ class AdamW(Optimizer):
 
 
 def build_optimizer(
-    parameters: Iterable[nn.Parameter], recipe: Recipe, lr: Callable[[int], float], device: torch.device
+    parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device, *, recorded: bool = False
 ) -> Optimizer:
     """The recipe's own; weight decay is on all parameters, as the code of the papers has it."""
-    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, lr, device)
+    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, device, recorded=recorded)

@@ -6,6 +6,7 @@ line that prunes nothing, the network that is trained instead.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -32,9 +33,10 @@ from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.reference import budget, replacement, trained, weights_of
-from pabench.training.stage import failure, load_plugins, rebuild, without_weights
+from pabench.training.stage import device_of, failure, load_plugins, rebuild, without_weights
 
 OF_WEIGHTS = ("gradient_norm",)
 """Entries of a receipt that speak of the weights that were scored, and not of a re-drawn network."""
@@ -42,25 +44,30 @@ OF_WEIGHTS = ("gradient_norm",)
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
     """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
+    began = time.perf_counter()
     store = Store(payload["store"])
     cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
     cells = [c for c in cells if not refused(store, c)]
     if not cells:
         return
+    device = torch.device(payload["device"])
     try:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
-        block = Block(cells[0], torch.device(payload["device"]))
+        block = Block(cells[0], device_of(payload))
         norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
         for cell, receipt in _receipts(store, cells, block, norms, report):
-            _commit(store, cell, receipt)
+            now = clock(device)
+            _commit(store, cell, {**receipt, "cost": {**receipt.get("cost", {}), "pruning_seconds": now - began}})
+            began = now
     except Aborted:
         raise
     except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, and the study goes on
+        raise_if_crowded(error, payload)
         for cell in cells:
             earlier = store.get("receipts", cell.pruning_key)
             if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
-                _commit(store, cell, failure(error))
+                _commit(store, cell, failure(error, device))
 
 
 def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
@@ -102,7 +109,7 @@ def _of_control(
         try:
             found = {"receipt": replacement(block, rule, cell, module)}
         except SuiteError as error:
-            found = failure(SkippedError(f"{rule.name} declines this network: {error}"))
+            found = failure(SkippedError(f"{rule.name} declines this network: {error}"), block.device)
         yield cell, {"pairing": pairing, **found}
 
 
@@ -141,6 +148,7 @@ class _Setting:
             input_shape=self.block.shape,
             sources=self.sources,
             invert=invert,
+            at_once=self.block.cell.scoring.batch,
         )
 
 

@@ -15,6 +15,18 @@ from pabench.scoring.donor import donor_identity
 from pabench.scoring.pruning import SkippedError
 from pabench.source import source_digest
 from pabench.suite.cell import Cell
+from pabench.training.faults import fault, remedy
+
+
+def device_of(payload: Mapping[str, Any]) -> torch.device:
+    """The device of a task, which this process then uses wherever none is named.
+
+    Otherwise each worker of another GPU would open a context on the first one, too, and hold memory there.
+    """
+    device = torch.device(payload["device"])
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
 
 
 def load_plugins(payload: Mapping[str, Any]) -> None:
@@ -39,11 +51,14 @@ def without_weights(pairing: Mapping[str, str]) -> dict[str, str]:
     return {part: value for part, value in pairing.items() if part != "weights"}
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """What a record says of an error: its kind, one line, and where it came from."""
+def failure(error: BaseException, device: torch.device) -> dict[str, Any]:
+    """What a record says of an error on a device: its kind, one line, and where it came from."""
     if isinstance(error, SkippedError):
         return {"status": "skipped", "kind": error.kind, "message": str(error)}
-    return {**described(error), "kind": _kind(error), "receipt": None, "result": None}
+    found = {**described(error), "kind": _kind(error), "receipt": None, "result": None}
+    if known := fault(error):
+        found |= {"kind": known.kind, "message": f"{found['message']} ({remedy(known, device)})"}
+    return found
 
 
 def described(error: BaseException) -> dict[str, Any]:
@@ -56,10 +71,6 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 def _kind(error: BaseException) -> str:
-    # torch's allocator on the CPU raises a plain RuntimeError with these words
-    out_of_memory = "can't allocate memory" in str(error) or "out of memory" in str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or out_of_memory:
-        return "oom"
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, (DataError, MissingError)):

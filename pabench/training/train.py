@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.networks.size import flops, parameters
 from pabench.scoring.masks import unpack
-from pabench.scoring.meter import Meter
+from pabench.scoring.meter import Meter, clock
 from pabench.store.imagebits import packed
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
@@ -26,32 +27,35 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
 from pabench.training.environment import environment
+from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import resumed
-from pabench.training.stage import failure, load_plugins, without_weights
+from pabench.training.stage import device_of, failure, load_plugins, without_weights
 
 
 def train(payload: Mapping[str, Any], report: Report) -> None:
     """One record: the outcome of a cell, whatever it is."""
+    began = time.perf_counter()
     store = Store(payload["store"])
     cell = Cell.from_json(payload["cell"])
-    device = torch.device(payload["device"])
     earlier = store.get("records", cell.key)
     if earlier is not None and earlier["status"] != "failed":
         return  # another run on this folder has computed it
+    device = torch.device(payload["device"])
     record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
     try:
+        device_of(payload)
         load_plugins(payload)
         trust(payload.get("hashed", {}))
-        with Meter(device) as wall:
-            record |= _outcome(store, cell, device, report)
-        record["cost"] = {**record["cost"], "wall_seconds": wall.seconds}
+        record |= _outcome(store, cell, device, report)
+        record["cost"] = {**record["cost"], "wall_seconds": clock(device) - began}
     except Aborted:
         raise
     except BaseException as error:  # a plugin may raise SystemExit as well: its cell fails, and the study goes on
-        record |= failure(error)
+        raise_if_crowded(error, payload)
+        record |= failure(error, device)
     record["created"] = now()
     store.commit("records", cell.key, record, replace_failed=True)
     if record["result"]:
@@ -91,9 +95,15 @@ def _trained(
     if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
         module = resumed(block, made, report)
     dense_epochs = made.get("dense_epochs", 0)
+    graphs: dict[str, Any] = {}
+
+    def news(event: dict[str, Any]) -> None:
+        graphs.update({key: value for key, value in event.items() if key == "cuda_graphs"})
+        report(event)
+
     with Meter(device) as training:
         module, left, compaction = _compacted(block, module, masks, dense_epochs)
-        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, report=report)
+        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, report=news)
     test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)
@@ -120,6 +130,7 @@ def _trained(
         "logits": logits,
         **fit,
         **compaction,
+        **graphs,
         "cost": {
             **receipt.get("cost", {}),
             "training_seconds": training.seconds,

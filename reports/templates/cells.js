@@ -1,4 +1,4 @@
-// the cells of the study, unpacked from the page's own data; null on a page without a table of cells
+// the cells of the study, unpacked from the page's own data; null until then, and on a page without a table of cells
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const unpack = (text, top) => (text.match(/../g) || []).map(two => two === ".." ? null : top * (64 * DIGITS.indexOf(two[0]) + DIGITS.indexOf(two[1])) / 4095);
 const percent = s => `${+(s * 100).toFixed(4)} %`;
@@ -51,4 +51,10 @@ const load = data => {
   for (const column of columns) column.show ||= cell => String(cell[column.id]);
   return { data, cells, columns, ablated, fact };
 };
-const study = $("cells-data") ? load(JSON.parse($("cells-data").textContent)) : null;
+let study = null;
+// gzip in base64: rows by columns
+const unzipped = async text => {
+  const zipped = new Blob([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))]);
+  const data = JSON.parse(await new Response(zipped.stream().pipeThrough(new DecompressionStream("gzip"))).text());
+  return { ...data, rows: (data.rows[0] || []).map((_, i) => data.rows.map(column => column[i])) };
+};

@@ -132,4 +132,6 @@ const table = () => {
   }
   if (restore()) $("cells").scrollIntoView();
 };
-if (study) table();
+if ($("cells-data")) unzipped($("cells-data").textContent).then(data => { study = load(data); table(); }).catch(error => {
+  $("matches").textContent = `The table could not be unpacked (${error.message}); browsers from 2023 on can.`;
+});

@@ -11,11 +11,10 @@ import zlib
 from xml.etree import ElementTree
 
 import pytest
-from pabench_reports.cells import Cells, table
+from pabench_reports.cells import Cells, table, zipped
 from playwright.sync_api import expect
 
 from pabench.report import frame, page as report
-from pabench.report.section import script_json
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, failed, manifest, record, study_with_trouble
@@ -369,7 +368,7 @@ def ten_thousand() -> str:
         for row in few["rows"]:
             seed, key = row[4] + 8 * again, hashlib.sha256(f"{again} {row[8]}".encode()).hexdigest()
             rows.append([*row[:4], seed, *row[5:8], key, *row[9:]])
-    html = Cells().fill("cells.html.j2", data=script_json({**few, "rows": rows}), ablated=False, joint=False)
+    html = Cells().fill("cells.html.j2", data=zipped({**few, "rows": rows}), ablated=False, joint=False)
     return report.page("many", [report.Rendered("cells", "All cells", html)])
 
 

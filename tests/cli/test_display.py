@@ -30,9 +30,9 @@ def test_a_line_a_cell_counts_what_was_finished_before(capsys):
 
 
 def test_a_process_that_died_is_told(capsys):
-    Lines({"a": "digits"}, 1, 0, 1).event(Event("a", "crashed", "exit code -9"))
+    Lines({"a": "digits"}, 1, 0, 1).event(Event("a", "crashed", {"attempt": 1, "message": "killed by signal 9"}))
 
-    assert capsys.readouterr().out == "  a process died and is tried again: exit code -9\n"
+    assert capsys.readouterr().out == "  tried again: digits: killed by signal 9\n"
 
 
 def test_there_are_bars_where_a_terminal_can_draw_them(monkeypatch):

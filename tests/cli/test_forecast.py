@@ -35,7 +35,7 @@ def test_a_dry_run_shows_grid_progress_and_estimate_and_writes_nothing(finished)
     assert said.returncode == 0
     assert "cells: 3; done: 2 ok; to do: 1" in said.stdout
     assert "scorings: 1" in said.stdout
-    assert "of training, scoring not included" in said.stdout
+    assert "in all, from the records in out (" in said.stdout
     assert sorted(folder.rglob("*")) == before
 
 
@@ -46,9 +46,9 @@ def test_a_dry_run_counts_them_and_names_the_metrics_that_no_estimate_has(tmp_pa
 
     said = " ".join(ask(tmp_path, "--dry-run", text=text, command=("run",)).stdout.split())
 
-    assert "estimate: 1 day, 0:00:00 of training" in said  # 22 cells and 2 dense trainings
+    assert "estimate: 1 day, 0:00:00 in all" in said  # 22 cells and 2 dense trainings
     assert "2 dense trainings for reference lines included" in said
-    assert "measured: 22 of ntk, whose time is in no estimate" in said  # of every network, the dense ones too
+    assert "measured: 22 of ntk; the time of ntk is in no estimate yet" in said  # of every network, the dense ones too
 
 
 @pytest.mark.usefixtures("hourly")
@@ -119,7 +119,7 @@ def test_doctests_hold():
 
 
 def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pabench.run.estimate.Clock.together", lambda *_: 0.0)
+    monkeypatch.setattr("pabench.run.estimate.Workload.seconds", lambda *_: 0.0)
 
     dry_run(session(tmp_path))
 

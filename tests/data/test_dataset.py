@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pabench.data.dataset import Dataset, InMemory, loader, place, steps_per_epoch, take
+from pabench.data.dataset import Dataset, InMemory, Picked, loader, place, steps_per_epoch, take
 from pabench.data.folder import Folder, Imagenet, TinyImagenet
 from pabench.data.parquet import Parquet
 from pabench.data.split import Images, Streamed
@@ -154,6 +154,29 @@ def test_take_gives_what_the_loader_gives_without_augmentation():
     x, y = take(split, torch.tensor([4, 1]), **PLAIN)
     assert x[:, 0, 0, 0].round().tolist() == [4, 1]
     assert y.tolist() == [0, 1]
+
+
+def test_picked_images_are_those_that_take_gives_wherever_they_are_looked_at():
+    split = numbered(6)
+    chosen = torch.tensor([4, 1, 5])
+
+    picked = Picked(split, chosen, **PLAIN)
+
+    x, y = take(split, chosen, **PLAIN)
+    assert (len(picked), tuple(picked.shape), picked.labels.tolist()) == (3, tuple(x.shape), y.tolist())
+    assert torch.equal(picked[torch.tensor([2, 0])], x[[2, 0]])
+    assert torch.equal(picked[1:], x[1:])
+
+
+def test_of_a_streamed_split_the_files_of_those_looked_at_are_read(tmp_path: Path):
+    split = pictures(tmp_path, 4)
+    Path(split.files[2]).write_bytes(b"no picture")
+
+    picked = Picked(split, torch.arange(4), mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    assert len(picked[:2]) == 2
+    with pytest.raises(DataError, match="cannot be read as a picture"):
+        picked[2:]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,10 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
             lambda c: replace(c, scoring=replace(c.scoring, include=("attention",))),
             "prunable besides none here, attention there",
         ),
+        (
+            lambda c: replace(c, scoring=replace(c.scoring, batch=16)),
+            "scoring images at once none here, 16 there",
+        ),
         (lambda c: replace(c, protocol="pai-v2"), "protocol pai-v1 here, pai-v2 there"),
         (lambda c: replace(c, seed=c.seed + 10), "no seed in common"),
     ],

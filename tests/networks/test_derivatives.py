@@ -9,7 +9,7 @@ import torch
 from torch.func import grad, vmap
 
 from pabench.networks import derivatives
-from pabench.networks.derivatives import gradient, hessian_gradient
+from pabench.networks.derivatives import gradient, hessian_gradient, hessian_product
 
 W = {"a": torch.tensor([1.0, 2.0], dtype=torch.float64), "b": torch.tensor([3.0], dtype=torch.float64)}
 
@@ -35,6 +35,17 @@ def test_the_hessian_meets_the_gradient():
     found = hessian_gradient(cubes, W)
 
     assert {n: h.tolist() for n, h in found.items()} == {"a": [37.0, 144.0], "b": [6.0]}
+
+
+def test_the_hessian_meets_any_vector():
+    """The same H times (1, 2, 3) is 6 + 3, 24, 1."""
+    along = {"a": torch.tensor([1.0, 2.0], dtype=torch.float64), "b": torch.tensor([3.0], dtype=torch.float64)}
+
+    found = hessian_product(cubes, W, along)
+
+    assert {n: h.tolist() for n, h in found.items()} == {"a": [9.0, 24.0], "b": [1.0]}
+    within = vmap(lambda factor: hessian_product(lambda w: factor * cubes(w), W, along)["a"])(torch.tensor([2.0]))
+    assert within.tolist() == [[18.0, 48.0]]
 
 
 def test_a_function_that_depends_on_nothing_has_no_slope():

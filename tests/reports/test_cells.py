@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+
 import pytest
 from pabench_reports import cells as cells_section
-from pabench_reports.cells import DIGITS, STEPS, Cells, table
+from pabench_reports.cells import DIGITS, STEPS, Cells, table, zipped
 
 from pabench.report import frame
 
@@ -47,6 +51,19 @@ def test_a_packed_curve_is_read_back_to_a_part_in_four_thousand():
 
     assert unpacked(cells_section.packed(values, 2.5), 2.5) == pytest.approx(values, abs=2.5 / 4095 / 2)
     assert cells_section.packed([None, float("inf"), 9.0, -1.0], 2.5) == "....//AA"
+
+
+def test_rows_go_to_the_page_by_columns_and_are_small():
+    """At most 250 bytes a cell, half of them its curve: 10,000 cells, with half the points, are a page of 3 MB."""
+    made = table(study_of(cells(seeds=20)))
+    text = zipped(made)
+
+    found = json.loads(gzip.decompress(base64.b64decode(text)))
+    assert list(map(list, zip(*found["rows"], strict=True))) == json.loads(json.dumps(made["rows"]))
+    assert {name: found[name] for name in found if name != "rows"} == json.loads(
+        json.dumps({name: made[name] for name in made if name != "rows"})
+    )
+    assert len(text) / len(made["rows"]) < 250
 
 
 def test_a_row_says_which_mask_and_leads_to_its_plain_cell():

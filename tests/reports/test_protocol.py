@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pabench_reports.protocol import pairing, precisions
+from pabench_reports.protocol import Protocol, pairing, precisions
 
 from pabench.report import frame
 from pabench.suite.specs import CriterionSpec, Scoring
@@ -35,6 +35,16 @@ def test_types_of_scores_are_told_with_their_criteria_where_each_has_its_own():
 
     assert precisions([cell.to_json() for cell in own]) == ["float32 (snip)", "float64 (grasp)"]
     assert precisions([cell.to_json() for cell in (dense, snip, grasp)]) == ["float64"]
+
+
+def test_how_many_scoring_images_were_looked_at_at_once_is_told_where_it_was_stated():
+    found = cells([CRITERIA["snip"]], models=["resnet20"], seeds=1)
+    stated = [replace(cell, scoring=Scoring(batch=16)) for cell in found]
+
+    pages = [Protocol().render(study_of(each)) for each in (found, stated)]
+
+    assert ["at once at most" in page for page in pages] == [False, True]
+    assert "Scoring images are looked at 16 at once at most" in pages[1]
 
 
 def test_a_weight_that_should_be_shared_and_is_not_is_counted():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pabench.cli import forecast
 from pabench.cli.running import carry_out
-from pabench.run import estimate
+from pabench.run import clock, estimate
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
 
@@ -18,8 +19,11 @@ HOUR = 3600.0
 
 @pytest.fixture
 def hourly(monkeypatch):
-    """A training takes an hour, wherever it would be timed."""
-    monkeypatch.setattr(estimate, "_calibrated", lambda *_: HOUR)
+    """A training takes an hour, wherever it would be timed; what is around it nothing."""
+    monkeypatch.setattr(clock, "_calibrated", lambda *_: HOUR)
+    monkeypatch.setattr(clock.Clock, "_scoring", lambda *_: 0.0)
+    monkeypatch.setattr(estimate, "EACH", 0.0)
+    monkeypatch.setattr(forecast, "AROUND", 0.0)
 
 
 @pytest.fixture(scope="module")

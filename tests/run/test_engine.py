@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pabench.run.engine import Inline, Outcome, Task
+from pabench.run.engine import Inline, Outcome, Schedule, Task
 from pabench.run.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("bare_server", "toys")
@@ -39,8 +39,8 @@ class Run:
         return [event.data for event in self.events if (event.key, event.kind) == (key, kind)]
 
 
-def toy(key, name, *, after=(), timeout=None, **payload):
-    return Task(key, f"toy {key}", f"toy_tasks:{name}", payload, tuple(after), timeout)
+def toy(key, name, *, after=(), timeout=None, like="", **payload):
+    return Task(key, f"toy {key}", f"toy_tasks:{name}", payload, tuple(after), timeout, like=like)
 
 
 def test_twenty_tasks_are_all_done(engine, tmp_path):
@@ -91,6 +91,26 @@ def test_tasks_that_wait_for_each_other_are_refused(engine):
 def test_two_tasks_of_one_key_are_refused(engine):
     with pytest.raises(ValueError, match="two tasks have the key a"):
         Run(engine, [toy("a", "fail"), toy("a", "fail")])
+
+
+def test_with_one_worker_a_task_is_alone(engine):
+    assert Run(engine, [toy("a", "need_all_memory")], workers=1).outcomes["a"].ok
+
+
+def test_those_like_one_that_memory_was_short_for_come_last():
+    """a and b are alike, and c waits for b: once a has run out of memory, d goes first and b waits until it is idle."""
+    schedule = Schedule(
+        [toy(key, "fail", like="ab" if key in "ab" else "", after=["b"] * (key == "c")) for key in "abcd"]
+    )
+    first = schedule.next(idle=True)
+    schedule.again_alone(first.key)
+
+    assert schedule.next(idle=True).key == "d"
+    assert schedule.next(idle=False) is None
+    schedule.ended("d")
+    assert [schedule.next(idle=True).key for _ in range(2)] == ["a", "b"]
+    schedule.ended("b")
+    assert schedule.next(idle=True).key == "c"
 
 
 def test_after_a_stop_no_task_starts(engine):

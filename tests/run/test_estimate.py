@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
-from pabench.run import estimate
-from pabench.run.estimate import Clock
+from pabench.run.clock import Clock
+from pabench.run.engine import Task
+from pabench.run.estimate import together
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
-from pabench.suite.cell import Cell
 
 from ..synthetic import cells, record
 from .conftest import HOUR
@@ -28,7 +27,7 @@ def test_what_is_done_is_not_counted_again_and_its_time_is_used(tmp_path):
     cell = session.cells[0]
     good = record(replace(cell))
     session.store.open_study(session._manifest({"pabench": "0"}))
-    session.store.commit("records", cell.key, {**good, "cost": {**good["cost"], "training_seconds": 120.0}})
+    session.store.commit("records", cell.key, {**good, "cost": {**good["cost"], "wall_seconds": 120.0}})
 
     found = figures(tmp_path, "-o", tmp_path / "out")
 
@@ -37,13 +36,14 @@ def test_what_is_done_is_not_counted_again_and_its_time_is_used(tmp_path):
     assert found["time"].startswith("partly from records")
 
 
-def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json():
-    cell = cells()[0]
-    cell = replace(cell, dataset=replace(cell.dataset, args={"mean": (0.5,), "size": 0}))
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 20), (2, 12), (3, 8), (4, 7)])
+def test_tasks_run_side_by_side_as_an_engine_would_take_them(workers, seconds):
+    """b and c wait for a. Two at once: a to 4, d to 5, b from 4 to 7, c from 5 to 8, e from 7 to 12."""
+    took = {"a": 4, "b": 3, "c": 3, "d": 5, "e": 5}
+    after = {"b": ("a",), "c": ("a",)}
+    tasks = [Task(key, key, "", after=after.get(key, ())) for key in took]
 
-    again = Cell.from_json(json.loads(json.dumps({**cell.to_json()}, sort_keys=True)))
-
-    assert estimate._kind(again) == estimate._kind(cell)
+    assert together(tasks, lambda task: took[task.key], workers) == seconds
 
 
 def test_a_clock_counts_what_it_timed_and_what_it_knew(tmp_path):
@@ -51,6 +51,7 @@ def test_a_clock_counts_what_it_timed_and_what_it_knew(tmp_path):
     known = cells(models=["resnet20"])[0]
     clock = Clock(Store(folder), None)
 
-    assert 61.0 <= clock.seconds(known) <= 62.0
-    assert clock.seconds(replace(known, recipe=replace(known.recipe, epochs=3))) == HOUR
+    assert clock.training(known) == 66
+    assert clock.training(replace(known, recipe=replace(known.recipe, epochs=3))) == HOUR
     assert (clock.recorded, clock.timed) == (1, 1)
+    assert clock.source(folder) == "partly from records, partly from a few steps timed here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -60,10 +61,24 @@ def test_a_task_that_always_segfaults_is_a_crash_after_three_attempts_and_the_ot
 
 
 def test_a_kill_by_the_out_of_memory_killer_is_told_from_a_crash(tmp_path, monkeypatch):
+    """It is tried again once, alone, and then given up."""
     kills = iter(range(99))
     monkeypatch.setattr("pabench.run.processes._oom_kills", lambda: next(kills))
     run = Run(PROCESSES, [toy("a", "kill_itself", file=str(tmp_path / "a"), times=99, signal=signal.SIGKILL)])
-    assert run.outcomes["a"].kind == "oom"
+    assert (run.outcomes["a"].kind, run.outcomes["a"].attempts) == ("oom", 2)
+
+
+def test_a_task_out_of_memory_is_tried_again_alone_and_so_are_those_like_it():
+    """Two at once, of three like each other: both run out; then all three run one after another, beside nothing."""
+    tasks = [toy(key, "need_all_memory", like="heavy") for key in "abc"]
+    run = Run(PROCESSES, [*tasks, *(toy(str(n), "progress", epochs=1) for n in range(3))], workers=2)
+    assert {key: outcome.attempts for key, outcome in run.outcomes.items() if outcome.attempts > 1} == {"a": 2, "b": 2}
+    assert all(outcome.ok for outcome in run.outcomes.values())
+    assert run.order[-3:] == ["a", "b", "c"]
+    alone = [[*run.data(key)[-2:]] for key in "abc"]
+    assert [began["alone"] for began, _ in alone] == [True] * 3
+    assert all(before[1]["ended"] < later[0]["began"] for before, later in itertools.pairwise(alone))
+    assert run.data("a", "crashed")[0]["message"].endswith("ExhaustedError: CUDA out of memory")
 
 
 def test_leaving_with_exit_code_0_without_being_done_is_a_crash():

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from pabench.scoring.meter import Meter, clock
+from pabench.scoring.meter import Meter, clock, memory
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -38,6 +38,36 @@ def test_the_peak_is_what_came_on_top_and_is_told_though_it_is_freed():
         )
     assert 90 * MIB < much.peak_bytes < 130 * MIB
     assert little.peak_bytes < 30 * MIB
+
+
+def test_on_cuda_a_peak_counts_though_nothing_was_held_before(monkeypatch):
+    """A training begins with its network on the CPU: its peak was once told as 0, which stands for unknown."""
+    held = iter([0, 0])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(held))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 300 * MIB)
+    with Meter(torch.device("cuda")) as meter:
+        pass
+
+    assert meter.peak_bytes == 300 * MIB
+
+
+def test_what_raises_is_not_hidden_by_a_device_that_has_failed(monkeypatch):
+    waits = iter([None, None])  # at the start; none more
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: next(waits))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+
+    with pytest.raises(RuntimeError, match="ECC"), Meter(torch.device("cuda")):
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the resident set is read from /proc")
+def test_a_process_holds_less_than_the_machine_has():
+    peak, limit = memory(CPU)
+
+    assert 50 * MIB < peak < limit  # torch alone takes more than 50
 
 
 def test_the_clock_goes_forward():

@@ -40,6 +40,7 @@ OTHERS = {
     "scoring.dtype": replace(CELL, scoring=Scoring("float32")),
     "scoring.degenerate": replace(CELL, scoring=Scoring(degenerate="refuse")),
     "scoring.include": replace(CELL, scoring=Scoring(include=("attention",))),
+    "scoring.batch": replace(CELL, scoring=Scoring(batch=64)),
     "ablation": replace(CELL, ablation="shuffle"),
 }
 
@@ -52,8 +53,9 @@ def test_a_cell_of_another_key_differs_in_one_fact_that_has_a_name(name):
     assert CELL.key != OTHERS[name].key
 
 
-def test_what_is_included_is_in_the_keys_of_masks_and_checks():
-    other = OTHERS["scoring.include"]
+@pytest.mark.parametrize("name", ["scoring.include", "scoring.batch"])
+def test_what_is_included_and_how_many_images_count_as_a_batch_is_in_the_keys_of_masks_and_checks(name):
+    other = OTHERS[name]
 
     assert other.pruning_key != CELL.pruning_key
     assert other.check_key != CELL.check_key
@@ -61,7 +63,7 @@ def test_what_is_included_is_in_the_keys_of_masks_and_checks():
     assert Cell.from_json(other.to_json()) == other
 
 
-def test_where_nothing_is_included_keys_and_records_are_those_of_before_there_was_the_option():
+def test_where_neither_is_stated_keys_and_records_are_those_of_before_there_were_the_options():
     network = [CELL.protocol, CELL.dataset.identity(), CELL.model.identity()]
 
     assert CELL.pruning_key == digest(["pruning", CELL.block, SNIP.identity(), 0.9, {"dtype": "float64"}])

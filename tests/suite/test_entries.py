@@ -95,6 +95,7 @@ BAD = {
         GOOD + "scoring: {include: [attention, attention]}\n",
         "13:11: scoring.include: a kind a second time in attention, attention; name each once",
     ),
+    "batch below 0": (GOOD + "scoring: {batch: -1}\n", "13:11: scoring.batch: must be at least 0, not -1"),
     "nothing": (changed(" [0, 0.9]", ""), "10:1: sparsities: expected a list, not nothing"),
     "no list": (changed("[0, 0.9]", "0.9"), "10:1: sparsities: expected a list, not 0.9; put it in [ ]"),
     "empty list": (changed("[0, 0.9]", "[]"), "10:1: sparsities: an empty list; name at least one"),

@@ -120,11 +120,12 @@ def test_only_sparsity_0_leaves_the_baselines():
 
 
 def test_a_cell_carries_the_recipe_and_scoring_of_the_suite():
-    first, *_, last = cells(TEXT + "scoring: {dtype: float32, degenerate: refuse}\n")
+    first, *_, last = cells(TEXT + "scoring: {dtype: float32, degenerate: refuse, batch: 16}\n")
 
     assert first.recipe == Recipe(epochs=3, precision="float32", compact=True)
     assert last.recipe.augment == Augment(flip=True)  # parquet's own
-    assert (last.scoring.dtype, last.scoring.degenerate, last.protocol) == ("float32", "refuse", "pai-v1")
+    assert (last.scoring.dtype, last.scoring.degenerate, last.scoring.batch) == ("float32", "refuse", 16)
+    assert last.protocol == "pai-v1"
 
 
 def test_each_criterion_is_scored_in_what_it_needs_unless_the_suite_says_otherwise():

@@ -52,6 +52,7 @@ MALFORMED = {
     "33 levels": (changed("100", "[" * 33 + "]" * 33), "nested deeper than 32 levels"),
     "5,000 levels": ("a: " + "[" * 5000 + "]" * 5000, "nested deeper than 32 levels"),
     "large": ("# " + "x" * (1 << 20), "1:1: larger than 1 MiB"),
+    "many values": ("[" + "1," * 60_000 + "1]", "more than 50,000 values; a suite names things, it holds no data"),
     "empty": ("", "1:1: the file is empty"),
     "only a comment": ("# nothing\n", "1:1: the file is empty"),
     "a list": ("- a\n", "1:1: expected a mapping, not a list"),

@@ -7,8 +7,10 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from PIL import Image
 
 from pabench.data import cache, digits
+from pabench.data.split import Streamed
 from pabench.errors import DataError
 from pabench.training.block import Block
 
@@ -27,7 +29,7 @@ def test_re_drawn_weights_come_from_the_same_distribution(study):
 
 def test_the_scoring_batch_of_an_ablation_is_the_block_s_own_permuted(study):
     of = {c.ablation: Block(c, CPU).scoring_batches(10, 1)[0] for c in study[2] if c.criterion}
-    (x, y), labels, pixels = of[""], of["random_labels"], of["shuffled_pixels"]
+    (x, y), labels, pixels = ((given[:], y) for given, y in map(of.get, ("", "random_labels", "shuffled_pixels")))
 
     assert torch.equal(labels[0], x)
     assert labels[1].bincount().tolist() == y.bincount().tolist() == [10] * 10
@@ -35,6 +37,28 @@ def test_the_scoring_batch_of_an_ablation_is_the_block_s_own_permuted(study):
     assert torch.equal(pixels[1], y)
     assert torch.equal(pixels[0].flatten(1).sort().values, x.flatten(1).sort().values)
     assert not torch.equal(pixels[0], x)
+
+
+def test_files_are_read_when_they_are_looked_at_and_once_where_a_gpu_scores_faster(study, tmp_path, monkeypatch):
+    """Two grey pictures of 4 x 4 pixels; normalised as the digits are."""
+    files = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for value, file in zip((0, 255), files, strict=True):
+        Image.new("L", (4, 4), value).save(file)
+    split, read = Streamed(tuple(files), torch.tensor([0, 1]), 4, "L"), []
+    real = Streamed.read
+    monkeypatch.setattr(Streamed, "read", lambda self, i, stream: read.append(i) or real(self, i, stream))
+    cell = next(c for c in study[2] if c.criterion)
+
+    counts = {}
+    for device in ("cpu", "cuda"):
+        read.clear()
+        images, y = Block(cell, torch.device(device))._given(split, torch.tensor([1, 0]))
+        counts[device] = [len(read)]
+        for _ in range(2):
+            assert images[0:1].max() > images[1:].max()  # the white one is the first asked for
+            counts[device].append(len(read))
+        assert y.tolist() == [1, 0]
+    assert counts == {"cpu": [0, 2, 4], "cuda": [2, 2, 2]}
 
 
 def test_the_training_sample_is_class_balanced_bounded_and_the_same_for_a_block(study, monkeypatch):

@@ -162,9 +162,7 @@ def test_a_parent_that_failed_fails_its_shuffle_and_says_why(tmp_path, monkeypat
     failed = named(tmp_path / "out")
     assert failed["snip", 0.9, "reinit"]["kind"] == failed["snip", 0.9, ""]["kind"] == "oom"
     told = failed["snip", 0.9, "shuffle"]["message"]
-    assert re.fullmatch(
-        r"DataError: no mask to shuffle: \S+test_prune.py:\d+ in full: MemoryError: out of memory", told
-    )
+    assert re.match(r"DataError: no mask to shuffle: \S+test_prune.py:\d+ in full: MemoryError: out of memory \(", told)
 
     monkeypatch.setattr(snip, "score", score)
 

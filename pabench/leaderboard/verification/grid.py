@@ -9,9 +9,12 @@ from typing import Any
 from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
+from pabench.suite.grid import count
 from pabench.suite.specs import AUTO, labelled
 from pabench.suite.suite import Suite, parse
 
+FAR_MORE = 1000
+"""Times the cells of a study that a suite may have and still be compared seed by seed: a stranger's may have 10^9."""
 Departure = tuple[str, str, str]
 """(what, as in the suite, as in the cells)."""
 
@@ -74,6 +77,9 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[D
         suite = parse(manifest["suite"], "suite", manifest.get("overrides", ()))
     except SuiteError as error:
         yield "suite", "a valid suite", str(error).splitlines()[0]
+        return
+    if (expected_cells := count(suite)) > FAR_MORE * len(cells):
+        yield "cells", f"{expected_cells:,}", f"{len(cells):,}"
         return
     for what, expected, found in _axes(suite, cells):
         if expected != found:

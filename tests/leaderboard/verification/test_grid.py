@@ -57,6 +57,15 @@ def test_what_is_dropped_everywhere_is_still_in_the_suite(forgery, dropped, mess
     assert any(f"level 1: study.json: {message}" in flaw for flaw in flaws(forgery.listing()))
 
 
+def test_a_suite_of_a_thousand_million_cells_is_counted_and_not_made(forgery):
+    forgery.study(lambda s: s.update(overrides=[*s.get("overrides", ()), "seeds=1000000000"]))
+
+    assert any(
+        "level 1: study.json: cells: expected " in flaw and "000,000,000 (the suite's)" in flaw
+        for flaw in flaws(forgery.listing())
+    )
+
+
 def test_a_cell_added_is_of_no_study(forgery):
     path = forgery.record()
     record = unseal(path.read_bytes())
