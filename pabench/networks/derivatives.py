@@ -43,7 +43,7 @@ def hessian_gradient(function: Function, at: Tensors) -> Tensors:
     with torch.enable_grad():
         leaves = _leaves(at)
         g = _derived(function(leaves), leaves, again=True)
-        return _derived(_dot(g, g), leaves)
+        return _derived(_product(g, g), leaves)
 
 
 def hessian_product(function: Function, at: Tensors, along: Tensors) -> Tensors:
@@ -57,17 +57,19 @@ def hessian_product(function: Function, at: Tensors, along: Tensors) -> Tensors:
     with torch.enable_grad():
         leaves = _leaves(at)
         g = _derived(function(leaves), leaves, again=True)
-        return _derived(_dot(along, g), leaves)
-
-
-def _dot(vector: Tensors, moving: Tensors) -> Tensor:
-    """Their inner product, whose derivative by `moving` is the vector to the last bit: `torch.autograd.grad` with
-    vectors imports sympy, half a second."""
-    return torch.stack([(vector[n].detach() * t).sum() for n, t in moving.items()]).sum()
+        return _derived(_product(g, along), leaves)
 
 
 def _leaves(at: Tensors) -> Tensors:
     return {n: t.detach().requires_grad_() for n, t in at.items()}
+
+
+def _product(g: Tensors, along: Tensors) -> Tensor:
+    """A scalar whose derivative by g is `along`, to the last bit.
+
+    torch.autograd.grad takes vectors of its own, and imports sympy for them: half a second in every process.
+    """
+    return torch.stack([(along[n].detach() * t).sum() for n, t in g.items()]).sum()
 
 
 def _derived(of: Tensor, leaves: Tensors, *, again: bool = False) -> Tensors:

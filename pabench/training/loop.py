@@ -88,15 +88,12 @@ def train(
     steps = steps_per_epoch(len(split), recipe.batch_size)
     declined = graphs.declines(recipe, device) if recipe.cuda_graphs else ""
     recording = recipe.cuda_graphs and not declined
-
-    def lr(step: int) -> float:
-        return recipe.lr * lr_factor(recipe, first_epoch + step / steps)
-
-    optimizer = build_optimizer(model.parameters(), recipe, lr, device, recorded=recording)
+    optimizer = build_optimizer(model.parameters(), recipe, device, recorded=recording)
+    rate = _Rate(optimizer, lambda step: recipe.lr * lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
     curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     made: list[graphs.Recorded] = []
-    with _uncounted(model, optimizer):
+    with _uncounted(model, rate):
         for epoch in range(first_epoch, recipe.epochs):
             masked = pruned if epoch >= dense_epochs else []
             if masked and epoch == max(first_epoch, dense_epochs):
@@ -119,11 +116,11 @@ def train(
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1, last_lr = _epoch(batches, step, optimizer)
+            loss, top1, lr = _epoch(batches, step, rate)
             if not math.isfinite(loss):
                 last = curve["loss"][-1] if curve["loss"] else None
                 raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-            for name, value in (("loss", loss), ("top1", top1), ("lr", last_lr)):
+            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
                 curve[name].append(value)
             report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
     if recipe.cuda_graphs:
@@ -133,7 +130,7 @@ def train(
 
 
 @contextmanager
-def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+def _uncounted(model: nn.Module, rate: _Rate) -> Iterator[None]:
     """Inside, BatchNorm counts no batches; afterwards its counters have gone on by the steps that were made.
 
     Counting is a launch for each layer and step, and the number is read only where statistics are plain averages
@@ -150,7 +147,25 @@ def _uncounted(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
         yield
     finally:
         for layer, counted in counting:
-            layer.num_batches_tracked = counted + optimizer.steps
+            layer.num_batches_tracked = counted + rate.steps
+
+
+class _Rate:
+    """The learning rate of each step, by the number of `steps` that were made."""
+
+    def __init__(self, optimizer: Optimizer, of: Callable[[int], float]) -> None:
+        self._optimizer, self._of = optimizer, of
+        self.steps = 0
+
+    def set(self) -> float:
+        """Give the next step its learning rate."""
+        lr = self._of(self.steps)
+        self.steps += 1
+        if isinstance(self._optimizer.lr, Tensor):
+            self._optimizer.lr.fill_(lr)
+        else:
+            self._optimizer.lr = lr
+        return lr
 
 
 def _step(
@@ -175,15 +190,13 @@ def _step(
     return loss.detach() * len(y), logits.detach().argmax(1) == y
 
 
-def _epoch(
-    batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, optimizer: Optimizer
-) -> tuple[float, float, float]:
+def _epoch(batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, rate: _Rate) -> tuple[float, float, float]:
     """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
     # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
     losses: list[Tensor] = []
     right: list[Tensor] = []
     for x, y in batches:
-        lr = optimizer.advance()
+        lr = rate.set()
         loss, answers = step(x, y)
         losses.append(loss)
         right.append(answers)

@@ -7,7 +7,7 @@ training, in every process that trains.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,24 +24,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Optimizer(ABC):
     """Moves all parameters by their gradients; one without a gradient stays as it is.
 
-    `lr` is the learning rate of a step, which are counted from 0; `steps` were made so far. For steps that are
-    `recorded` it is a tensor, which a recording reads anew each time.
+    `lr` is the learning rate of the next step. For steps that are `recorded` it is a tensor, in float32, as the fused
+    kernels take it.
     """
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        recipe: Recipe,
-        lr: Callable[[int], float],
-        device: torch.device,
-        *,
-        recorded: bool = False,
+        self, parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device, *, recorded: bool
     ) -> None:
-        self.steps = 0
+        self.lr: float | Tensor = torch.tensor(recipe.lr, device=device) if recorded else recipe.lr
         self._parameters = list(parameters)
         self._recipe = recipe
-        self._lr_of = lr
-        self._lr: float | Tensor = torch.zeros((), device=device) if recorded else 0.0
+        self._capturable = recorded and device.type == "cuda"
         self._state: dict[Tensor, Any] = {}
         self._fused = True if device.type in ("cpu", "cuda") else None
 
@@ -50,19 +43,8 @@ class Optimizer(ABC):
         for parameter in self._parameters:
             parameter.grad = None
 
-    def advance(self) -> float:
-        """Give the next step its learning rate, which is returned."""
-        lr = self._lr_of(self.steps)
-        self.steps += 1
-        if isinstance(self._lr, Tensor):
-            self._lr.fill_(lr)
-        else:
-            self._lr = lr
-        return lr
-
     @torch.no_grad()
     def step(self) -> None:
-        """Move the parameters, at the learning rate that `advance` gave."""
         if moved := [p for p in self._parameters if p.grad is not None]:
             self._move([*moved], [p.grad for p in moved if p.grad is not None])
 
@@ -82,7 +64,7 @@ class Sgd(Optimizer):
             fused=self._fused,
             weight_decay=self._recipe.weight_decay,
             momentum=self._recipe.momentum,
-            lr=self._lr,  # type: ignore[arg-type]  # the fused kernels take a tensor
+            lr=self.lr,
             dampening=0,
             nesterov=self._recipe.nesterov,
             maximize=False,
@@ -106,12 +88,13 @@ class AdamW(Optimizer):
             second,
             [],
             steps,
+            capturable=self._capturable,
             fused=self._fused,
             has_complex=any(map(torch.is_complex, moved)),
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=self._lr,  # type: ignore[arg-type]  # the fused kernels take a tensor
+            lr=self.lr,
             weight_decay=self._recipe.weight_decay,
             eps=EPSILON,
             maximize=False,
@@ -119,12 +102,7 @@ class AdamW(Optimizer):
 
 
 def build_optimizer(
-    parameters: Iterable[nn.Parameter],
-    recipe: Recipe,
-    lr: Callable[[int], float],
-    device: torch.device,
-    *,
-    recorded: bool = False,
+    parameters: Iterable[nn.Parameter], recipe: Recipe, device: torch.device, *, recorded: bool = False
 ) -> Optimizer:
     """The recipe's own; weight decay is on all parameters, as the code of the papers has it."""
-    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, lr, device, recorded=recorded)
+    return {"sgd": Sgd, "adamw": AdamW}[recipe.optimizer](parameters, recipe, device, recorded=recorded)
