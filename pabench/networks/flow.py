@@ -41,7 +41,6 @@ RISING = (
 """Operations that make numbers >= 0 of such numbers, and larger ones of larger ones."""
 WITH_NUMBERS = frozenset({"add", "pad"}) | ops.PRODUCTS
 """Those that are given numbers, which may be negative."""
-
 WORTH = 0.8
 """A network with more of its weights than this is not copied into a smaller one."""
 
@@ -164,11 +163,11 @@ def _rises(tape: Tape, weights: Tensors, rest: Tensors) -> bool:
     uses = Counter(place.key for step in tape.steps for place in step.places)
     layers = {step.args[1].key for step in tape.steps if _is_layer(step)}
     means = {step.args[1].key for step in tape.steps if step.name == "batch_norm" and step.args[1]}
-    used = [t for n, t in tensors.items() if uses[n] and n not in means and t.is_floating_point()]
+    used = [t for n, t in tensors.items() if uses[n] and n not in means]
     return (
         all(uses[n] == 1 and n in layers for n in weights)
         and all(_step_rises(step, tensors) for step in tape.steps)
-        and all(bool((t >= 0).all()) for t in used)
+        and all(not t.is_complex() and bool((t >= 0).all()) for t in used)
     )
 
 

@@ -20,8 +20,6 @@ from pabench.networks import operations as ops
 from pabench.networks.tape import INPUT, Place, Step, Tape
 
 PIXELWISE = ops.RECTIFIERS | ops.RISING | ops.SATURATING | ops.SUMS | ops.PRODUCTS | {"batch_norm", "clone", "dropout"}
-
-
 TRIED = 16
 """How many sizes of the image are looked at."""
 POOLS = {
@@ -123,8 +121,8 @@ def _both(rows: Side | None, columns: Side | None) -> Sides | None:
 
 def _filter(step: Step, tensors: Mapping[str, Tensor]) -> tuple[tuple[int, int], ...] | None:
     """Size, stride, padding and dilation of a convolution or pooling of maps; None for any other step."""
-    if step.name == "conv2d":
-        stride, padding, dilation = (*step.args[3:6], *(1, 0, 1)[len(step.args[3:6]) :])
+    if step.name == "conv2d" and len(step.args) == 7:
+        _, _, _, stride, padding, dilation, _ = step.args
         size = tuple(tensors[step.args[1].key].shape[2:])
     elif step.name in POOLS:
         given = {**dict(zip(POOLS[step.name], step.args[1:], strict=False)), **step.kwargs}
@@ -134,7 +132,7 @@ def _filter(step: Step, tensors: Mapping[str, Tensor]) -> tuple[tuple[int, int],
             return None
     else:
         return None
-    return tuple(_pair(v) for v in (size, stride, padding, dilation))
+    return tuple(map(_pair, (size, stride, padding, dilation)))
 
 
 def _repeated(rows: Side, columns: Side, x: Tensor) -> Tensor:

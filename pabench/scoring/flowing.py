@@ -33,7 +33,8 @@ def flow_rounds(flow: Flow, counts: Sequence[int]) -> tuple[Scores, Selection] |
         surplus = int(mask.count_nonzero()) - kept
         if surplus:
             mask[(values == threshold).nonzero().flatten()[-surplus:]] = False
-        flow.drop(places(~mask) if live is None else picked(live, ~mask))
+        gone = places(~mask)
+        flow.drop(gone if live is None else live[gone])
         shrunk = counts[-1] < kept <= look and flow.shrink()
         look = OFTEN * kept if kept <= look else look
         live = places(flow.weights) if shrunk else places(mask) if live is None else picked(live, mask)
