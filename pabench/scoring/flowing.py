@@ -34,7 +34,7 @@ def flow_rounds(flow: Flow, counts: Sequence[int]) -> tuple[Scores, Selection] |
         if surplus:
             mask[(values == threshold).nonzero().flatten()[-surplus:]] = False
         gone = places(~mask)
-        flow.drop(gone if live is None else live[gone])
+        flow.drop(gone if live is None else live.index_select(0, gone))
         shrunk = counts[-1] < kept <= look and flow.shrink()
         look = OFTEN * kept if kept <= look else look
         live = places(flow.weights) if shrunk else places(mask) if live is None else picked(live, mask)
