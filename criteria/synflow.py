@@ -10,6 +10,7 @@ from pabench.plugins import (
     UNCLAMPED,
     UNNORMALISED,
     Carried,
+    Flow,
     PositiveInt,
     Rewired,
     ScoreContext,
@@ -53,7 +54,12 @@ class SynFlow(ScoreCriterion):
     def score(self, ctx: ScoreContext) -> Tensors:
         return {n: s.abs() for n, s in self._saliency(ctx).items()}
 
+    def flow(self, ctx: ScoreContext) -> Flow | None:
+        return None if self._modes() else ctx.flow(self.positive)
+
     def doubts(self, ctx: ScoreContext) -> str:
+        if self.flow(ctx):
+            return ""
         negative = [int((s < 0).sum()) for s in self._saliency(ctx).values()]
         if not any(negative):
             return ""

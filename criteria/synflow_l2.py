@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pabench.plugins import ScoreContext, Tensors
+from pabench.plugins import Flow, ScoreContext, Tensors
 
 from .synflow import SynFlow
 
@@ -36,6 +36,9 @@ class SynFlowL2(SynFlow):
         if self.power == 2:
             return scores
         return {n: torch.where(w == 0, 0, scores[n] / w.abs()) for n, w in kept.items()}
+
+    def flow(self, ctx: ScoreContext) -> Flow | None:
+        return super().flow(ctx) if self.power == 2 else None
 
     @property
     def laws(self) -> tuple[str, ...]:  # type: ignore[override]

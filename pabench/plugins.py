@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     )
     from pabench.networks.carried import Carried as Carried
     from pabench.networks.derivatives import gradient as gradient, hessian_gradient as hessian_gradient
+    from pabench.networks.flow import Flow as Flow
     from pabench.networks.kinds import is_recurrent as is_recurrent
     from pabench.networks.network import Network as Network, Tensors as Tensors
     from pabench.networks.operations import (
@@ -59,6 +60,7 @@ _NAMES = {
     "errors": "DataError MissingError PluginError SuiteError",
     "networks.carried": "Carried",
     "networks.derivatives": "gradient hessian_gradient",
+    "networks.flow": "Flow",
     "networks.kinds": "is_recurrent",
     "networks.network": "Network Tensors",
     "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from pabench.errors import SuiteError
 from pabench.networks.derivatives import gradient, hessian_gradient, hessian_product
+from pabench.networks.flow import Flow
 from pabench.networks.network import Tensors
 from pabench.scoring.parts import Batch as Batch, Parted
 from pabench.suite.digest import derive_seed
@@ -100,6 +101,21 @@ class ScoreContext:
         if not self.input_shape:
             raise SuiteError("the shape of the input is not known; give input_shape=(C, H, W)")
         return torch.ones(1, *self.input_shape).to(next(iter(self.weights.values())))
+
+    def flow(self, positive: Callable[[Tensor], Tensor]) -> Flow | None:
+        """The network with each tensor made `positive`, as a flow of ones that is scored and pruned by itself.
+
+        None where it has operations that may make negative numbers of positive ones, or lose what they are given.
+        """
+        if positive not in self._flows:
+            rest = {n: positive(v) if v.is_floating_point() else v for n, v in self.rest.items()}
+            weights = {n: positive(w) for n, w in self.kept.items()}
+            self._flows[positive] = Flow.of(self.call, weights, rest, self.ones())
+        return self._flows[positive]
+
+    @cached_property
+    def _flows(self) -> dict[Callable[[Tensor], Tensor], Flow | None]:
+        return {}
 
     @property
     def kept(self) -> Tensors:

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, Literal, Self, TypeGuard
 from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError, did_you_mean
+from pabench.networks.flow import Flow
 from pabench.networks.network import Tensors
 from pabench.parameters import NonNegativeInt, PositiveInt, create
 from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
+from pabench.scoring.flowing import flow_rounds
 from pabench.scoring.selection import Schedule, Scores, Selection, kept_count, round_densities, select
 
 Precision = Literal["float32", "float64"]
@@ -144,6 +146,23 @@ class ScoreCriterion(Criterion):
             yield Round(target, scores, selection)
             ctx = replace(ctx, mask={n: m.to(ctx.mask[n].dtype) for n, m in selection.masks.items()})
 
+    def flow(self, ctx: ScoreContext) -> Flow | None:
+        """The network as a flow whose products w * dR/dw are the scores, for many rounds; None: there is none."""
+        return None
+
+    def ends(self, ctx: ScoreContext, density: float) -> tuple[Scores, Selection]:
+        """The scores of the first round and what the last one keeps; by the flow, where there is one, in less time."""
+        if self.steps > 1 and _by_scores(self) and (flow := self.flow(ctx)):
+            total = len(flow.weights)
+            counts = [kept_count(d, total) for d in round_densities(density, self.steps, self.schedule)]
+            if found := flow_rounds(flow.copy(), counts):
+                return found
+        rounds = self.rounds(ctx, density)
+        first = last = next(rounds)
+        for each in rounds:  # no list: each round holds the scores and masks of a whole network
+            last = each
+        return first.scores if isinstance(first.scores, Scores) else Scores(first.scores), last.selection
+
     def choose(self, scores: Tensors, mask: Tensors, density: float, ctx: ScoreContext | None = None) -> Selection:
         """The masks of one round, of exactly the asked count. Allocations that look further ask for the context."""
         kept = kept_count(density, sum(s.numel() for s in scores.values()))
@@ -161,8 +180,14 @@ class ScoreCriterion(Criterion):
         return turned
 
     def prune(self, ctx: ScoreContext, density: float) -> Tensors:
-        *_, last = self.rounds(ctx, density)
-        return last.selection.masks
+        return self.ends(ctx, density)[1].masks
+
+
+def _by_scores(rule: ScoreCriterion) -> bool:
+    """Whether its rounds are those of one ranking of what `score` says, and `flow` speaks of that very `score`."""
+    own = {method: next(c for c in type(rule).__mro__ if method in vars(c)) for method in ("score", "flow")}
+    plain = all(getattr(type(rule), m) is getattr(ScoreCriterion, m) for m in ("rounds", "choose"))
+    return plain and issubclass(own["flow"], own["score"]) and rule.allocation == "global" and not rule.lowest
 
 
 def ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:

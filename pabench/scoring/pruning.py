@@ -143,12 +143,7 @@ def _selected(
         return None, _by_masks(rule, ctx, density)
     if shared is not None:
         return shared, rule.choose(shared, ctx.mask, density, ctx)
-    rounds = rule.rounds(ctx, density)
-    first = last = next(rounds)
-    for each in rounds:  # no list: each round holds the scores and masks of a whole network
-        last = each
-    scores = first.scores if isinstance(first.scores, Scores) else Scores(first.scores)
-    return scores, last.selection
+    return rule.ends(ctx, density)
 
 
 def _by_masks(rule: Criterion, ctx: ScoreContext, density: float) -> Selection:

@@ -129,7 +129,7 @@ def _ranked(scores: Tensors, k: int, within: Mapping[str, Tensor] | None) -> Sel
         tied = left - above - int(torch.searchsorted(scores.order, threshold))
     else:
         values = torch.cat([s[live[n]] if within else s.flatten() for n, s in scores.items()])
-        threshold = _kth_highest(values, k)
+        threshold = kth_highest(values, k)
         above, tied = int((values > threshold).count_nonzero()), int((values == threshold).count_nonzero())
     masks = {n: (s >= threshold) & live[n] if within else s >= threshold for n, s in scores.items()}
     if above + tied > k:
@@ -158,9 +158,36 @@ class Scores(Tensors):
         return flat
 
 
-def _kth_highest(values: Tensor, k: int) -> Tensor:
-    """The k-th highest value; on the CPU by numpy's partition, which is several times faster than kthvalue."""
+MANY = 2**20
+"""So many values are looked at in a sample first."""
+SAMPLED = 2**15
+
+
+def kth_highest(values: Tensor, k: int) -> Tensor:
+    """The k-th highest value; on the CPU by numpy's partition, which is several times faster than kthvalue.
+
+    Of many values those are left out that a sample shows to be too high or too low, as long as the counts agree.
+    """
     position = values.numel() - k
-    if values.device.type == "cpu":
-        return torch.as_tensor(np.partition(values.numpy(), position)[position])
-    return values.sort().values[position]  # kthvalue has one block of a GPU at work
+    if values.device.type != "cpu":
+        return values.sort().values[position]  # kthvalue has one block of a GPU at work
+    flat = values.numpy()
+    if values.numel() >= MANY:
+        sample = np.sort(flat[:: values.numel() // SAMPLED])
+        at, margin = position * len(sample) // values.numel(), 4 * math.isqrt(len(sample))
+        low, high = sample[max(0, at - margin)], sample[min(len(sample) - 1, at + margin)]
+        below, near = int(np.count_nonzero(flat < low)), flat[(flat >= low) & (flat <= high)]
+        if below <= position < below + len(near):
+            flat, position = near, position - below
+    return torch.as_tensor(np.partition(flat, position)[position])
+
+
+def picked(values: Tensor, mask: Tensor) -> Tensor:
+    """`values[mask]`; on the CPU by numpy, which is three times faster."""
+    return torch.from_numpy(values.numpy()[mask.numpy()]) if values.device.type == "cpu" else values[mask]
+
+
+def places(values: Tensor) -> Tensor:
+    """Where the values of a flat tensor are not 0."""
+    on_cpu = values.device.type == "cpu"
+    return torch.from_numpy(np.flatnonzero(values.numpy())) if on_cpu else values.nonzero().flatten()

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from pabench.errors import PluginError
 from pabench.scoring import selection
-from pabench.scoring.selection import kept_count, round_densities, select
+from pabench.scoring.selection import kept_count, kth_highest, round_densities, select
 
 
 def test_the_examples_in_the_docstrings_hold():
@@ -107,3 +107,20 @@ def test_several_densities_sort_once(monkeypatch):
 
     assert [int(selection.select(ordered, k).masks["a"].nonzero()[0]) for k in (1, 5)] == [9, 5]
     assert len(sorted_) == 1
+
+
+@pytest.mark.parametrize("kind", ["spread", "tied", "sorted", "periodic"])
+def test_the_kth_highest_of_many_values_is_that_of_all(kind):
+    """A sample decides which values are looked at; where it misleads, all are."""
+    n = 2**20 + 3
+    values = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if kind == "tied":
+        values = (values * 7).floor()
+    elif kind == "sorted":
+        values = values.sort().values
+    elif kind == "periodic":
+        values[:: n // 2**15] = 2.0  # all that is sampled
+    highest = values.sort(descending=True).values
+
+    for k in (1, 2, 1000, n // 2, n - 1, n):
+        assert kth_highest(values, k) == highest[k - 1]

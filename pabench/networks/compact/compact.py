@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -119,9 +120,12 @@ class _Plan:
 def _traced(whole: nn.Module, x: Tensor, careful: bool) -> Trace:
     """In train mode and in eval mode, which may take different ways."""
     trace, network = Trace(), copy.deepcopy(whole)
+    convolutions = [path for path, layer in network.named_modules() if isinstance(layer, _ConvNd)]
+    settable = {f"{path}.weight".lstrip(".") for path in convolutions}  # torch's own: `_tell` sets their groups
     for training in (True, False):
         with scoring_mode(CPU):
-            follow(network.train(training), x.clone(), trace, careful=careful)
+            run = partial(network.train(training), x.clone())
+            follow(run, _tensors(network), trace, settable=settable, careful=careful)
     return trace
 
 

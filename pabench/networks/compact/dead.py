@@ -33,10 +33,12 @@ class _Known:
     still: Tensor
 
 
-def dead_units(trace: Trace, masks: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> set[int]:
+def dead_units(
+    trace: Trace, masks: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, trained: bool = True
+) -> set[int]:
     """The units that can be removed: in every tensor they are zero or unused, and nothing pins them.
 
-    `tensors` are the parameters and buffers at initialization.
+    `tensors` are the parameters and buffers at initialization; where they are not `trained`, a bias of 0 stays 0.
     """
     linked = {step.weight: _linked(step, masks, tensors) for step in trace.steps if isinstance(step, Layer)}
     shifts = {step.bias for step in trace.steps if isinstance(step, Layer | Norm)} - {""}
@@ -44,7 +46,7 @@ def dead_units(trace: Trace, masks: Mapping[str, Tensor], tensors: Mapping[str, 
     while True:
         known = _known(trace, linked, resting, tensors)
         moved = False
-        for step in trace.steps:
+        for step in trace.steps if trained else ():
             if isinstance(step, Layer | Norm) and step.bias:
                 held = resting[step.bias] & known[step.output].still
                 moved |= bool((held != resting[step.bias]).any())

@@ -8,12 +8,11 @@ pinned: they stay, and so does all that the operation sees. Removal is thus decl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,25 +22,32 @@ from pabench.networks.network import ASKING
 from pabench.networks.operations import named
 
 
-def follow(module: nn.Module, x: Tensor, trace: Trace, *, careful: bool = False) -> Any:
-    """Run `module` on `x` in the mode that it is in, and write down how its channels pass; what it gives.
+def follow(
+    run: Callable[[], Any],
+    tensors: Mapping[str, Tensor],
+    trace: Trace,
+    *,
+    settable: Collection[str] = (),
+    careful: bool = False,
+) -> Any:
+    """Run a network, and write down how its channels pass; what it gives.
 
-    `careful`: a reshape that names the number of channels counts as one that only works with this number.
+    `tensors` are its parameters and buffers by name, `settable` the weights of convolutions whose number of groups can
+    be changed. `careful`: a reshape that names the number of channels counts as one that only works with this number.
     """
-    mode = Follower(module, trace, careful)
+    mode = Follower(tensors, trace, settable, careful)
     with torch.no_grad(), mode:
-        out = module(x)
+        out = run()
     mode.end(out)
     return out
 
 
 class Follower(TorchFunctionMode):
-    def __init__(self, module: nn.Module, trace: Trace, careful: bool) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], trace: Trace, settable: Collection[str], careful: bool) -> None:
         super().__init__()
         self.trace, self.careful = trace, careful
-        self._names = {id(t): n for n, t in [*module.named_parameters(), *module.named_buffers()]}
-        layers = [path for path, layer in module.named_modules() if isinstance(layer, _ConvNd)]
-        self._settable = {f"{path}.weight".lstrip(".") for path in layers}
+        self._names = {id(t): n for n, t in tensors.items()}
+        self._settable = settable
         self._known: dict[int, Channels] = {}
         self._kept: list[Tensor] = []  # ids are those of living tensors
         self._sharing: dict[int, list[Tensor]] = {}
@@ -103,7 +109,7 @@ class Follower(TorchFunctionMode):
         self.trace.steps.append(step)
 
     def settable(self, weight: str) -> bool:
-        """Whether it is of one of torch's own layers, which hold their number of groups as an attribute."""
+        """Whether it is of a layer that holds its number of groups as an attribute."""
         return weight in self._settable
 
     def _keep(self, t: Tensor, channels: Channels) -> None:
