@@ -30,6 +30,9 @@ class Task:
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
     tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
     seconds. `kind` is for whoever made the tasks, and nothing to an engine.
+
+    `log` is the file that gets what the task prints, where an engine runs it in a process of its own; without one it
+    is lost. `guarded`: it runs code of others, which may try to outlive it.
     """
 
     key: str
@@ -39,6 +42,8 @@ class Task:
     after: tuple[str, ...] = ()
     timeout: float | None = None
     kind: str = ""
+    log: str = ""
+    guarded: bool = False
 
 
 @dataclass(frozen=True)
