@@ -21,7 +21,7 @@ State = dict[str, dict[str, Any]]
 PARTS = ("modules", "environment", "threads", "settings")
 """Parts of a state that are no namespaces."""
 CODE = "code of "
-GONE = object()
+GONE, INHERITED = object(), object()
 
 
 def snapshot() -> State:
@@ -72,7 +72,7 @@ def told(found: list[str]) -> str:
 
 def _same(old: Any, new: Any) -> bool:
     """Objects by identity, plain values by value, and what a library puts around its own function as that function."""
-    if old is new or getattr(new, "__wrapped__", GONE) is old and _of_one_library(old, new):
+    if old is new or (getattr(new, "__wrapped__", GONE) is old and _of_one_library(old, new)):
         return True
     if isinstance(old, (tuple, list)) and isinstance(new, (tuple, list)):
         return len(old) == len(new) and all(map(_same, old, new))
@@ -80,7 +80,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _of_one_library(old: Any, new: Any) -> bool:
-    """Whether the code of both is of one installed package: torch wraps some of its functions when it first compiles."""
+    """Whether both are code of one library: torch wraps some of its functions when it first compiles."""
     packages = [str(getattr(function, "__globals__", {}).get("__name__")).partition(".")[0] for function in (old, new)]
     return packages[0] == packages[1] != "pabench"
 
@@ -100,7 +100,11 @@ def _namespaces() -> State:
 
 def _attributes(name: str, namespace: Any) -> State:
     own = dict(vars(namespace))
-    functions = {attribute: value for attribute, value in own.items() if isinstance(value, FunctionType)}
+    for base in getattr(namespace, "__mro__", ())[1:]:  # one that a class gets would hide that of its base
+        for attribute in vars(base):
+            own.setdefault(attribute, INHERITED)
+    home = getattr(namespace, "__module__", name)  # a function is told where it is defined
+    functions = {k: value for k, value in own.items() if isinstance(value, FunctionType) and value.__module__ == home}
     return {name: own, f"{CODE}{name}": {attribute: (f, *_inside(f)) for attribute, f in functions.items()}}
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ class Group:
     def _import_installed(self) -> None:
         if not self.complete:
             self.complete = True
-            for source in installed(self.kind):
+            for source in offered(self.kind):
                 loaded = load(source)
                 self.set_aside += loaded.broken
                 if loaded.changed:
@@ -134,6 +134,13 @@ def plugin(kind: str, name: str) -> type:
 
 
 @cache
+def installed() -> EntryPoints:
+    """What all installed distributions offer, read once per process: each has a file of its own, and nothing of it is
+    imported."""
+    return entry_points()
+
+
+@cache
 def group(kind: str) -> Group:
     """The plugins of a kind, found once per process."""
     found = Group(kind)
@@ -156,7 +163,7 @@ def expect(sources: Mapping[str, Mapping[str, str]], *, lenient: bool = False) -
         group(kind).lenient = lenient
 
 
-def installed(kind: str) -> list[str]:
+def offered(kind: str) -> list[str]:
     """The entry points of other distributions, each as a source: `pabench.criteria:mine`."""
     return [f"{entry.group}:{entry.name}" for entry in _entries(kind) if not _is_ours(entry)]
 
@@ -171,7 +178,7 @@ def drop_in(path: str | Path) -> None:
 
 
 def load(source: str) -> Loaded:
-    """What a source gives, imported once per process: a file, or an entry point (`installed`).
+    """What a source gives, imported once per process: a file, or an entry point (`offered`).
 
     PluginError: as for `drop_in`, but for what the import changes, which is told and left to the caller.
     """
@@ -187,9 +194,10 @@ def is_file(source: str) -> bool:
 
 
 def _load_alone(source: str, *, lenient: bool = False) -> None:
+    file = named(source)  # before the import, which may leave the working directory
     loaded = load(source)
     if loaded.changed and not lenient:
-        raise PluginError(f"{named(source)}: {_too_much(loaded.changed)}")
+        raise PluginError(f"{file}: {_too_much(loaded.changed)}")
     if loaded.broken and not loaded.classes:
         raise PluginError(f"{source}: {'; '.join(f'{b.origin}: {b.reason}' for b in loaded.broken)}")
 
@@ -306,7 +314,7 @@ def _is_own(frame: FrameType) -> bool:
 @cache
 def _packages() -> tuple[set[str], set[str]]:
     """The packages that our own plugins come from, and those of others that are installed."""
-    entries = [entry for kind in KINDS for entry in entry_points(group=f"pabench.{kind}")]
+    entries = [entry for kind in KINDS for entry in installed().select(group=f"pabench.{kind}")]
     ours = {"pabench"} | {e.module.partition(".")[0] for e in entries if e.name == "builtin"}
     return ours, {e.module.partition(".")[0] for e in entries} - ours
 
@@ -319,7 +327,7 @@ def named(file: str) -> str:
 
 def _entries(kind: str) -> list[EntryPoint]:
     """The entry points of a kind, our own first."""
-    return sorted(entry_points(group=f"pabench.{kind}"), key=lambda e: (not _is_ours(e), e.name, e.value))
+    return sorted(installed().select(group=f"pabench.{kind}"), key=lambda e: (not _is_ours(e), e.name, e.value))
 
 
 def _is_ours(entry: EntryPoint) -> bool:

@@ -13,7 +13,7 @@ import torch
 from pabench.cli.running import of_banks, tell_data
 from pabench.cli.terminal import say
 from pabench.leaderboard import bank
-from pabench.run.estimate import Clock, Workload
+from pabench.run.estimate import Workload
 from pabench.run.outlook import Detection, Outlook, Reach, Wish
 from pabench.run.session import Session
 from pabench.run.tasks import Plan
@@ -69,7 +69,7 @@ def _axes(cells: list[Cell]) -> Iterator[tuple[str, Counter[str]]]:
 
 
 def _estimate(session: Session, work: Workload) -> str:
-    seconds = Clock(session.store, session.device).together(work.trainings, session.workers)
+    seconds = session.clock().together(work.trainings, session.workers)
     how = f"{session.workers} at once on {session.device}, {session.threads} threads each"
     again = f"; {count(len(work.dense), 'dense training')} for reference lines included" if work.dense else ""
     return f"{timedelta(seconds=round(seconds))} of training, scoring not included ({how}{again})"

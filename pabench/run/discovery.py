@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pabench import registry
 from pabench.effects import told
 from pabench.errors import MissingError, PabenchError, SuiteError, did_you_mean
+from pabench.networks import models
 from pabench.run.engine import Engine, Event, Outcome, Report, Task
 from pabench.suite.cell import NAME
 from pabench.suite.suite import Suite
@@ -119,20 +120,23 @@ class Foreign:
     """The plugins of others that a suite may use: the `files` given, and what is installed.
 
     Nothing is looked at before somebody asks. `listed` are the files that the suite lists, `asked_for` those of
-    `--plugin`.
+    `--plugin`, `models` the networks of the suite.
     """
 
     engine: Engine
     files: Sequence[Path] = ()
     listed: Sequence[Path] = ()
     asked_for: Sequence[Path] = ()
+    models: Sequence[str] = ()
 
     @cached_property
     def found(self) -> Found:
-        sources = [*map(str, dict.fromkeys(self.files)), *(s for kind in KINDS for s in registry.installed(kind))]
+        models.prepare(self.models)  # the fork server, which now starts, loads for good what is loaded here
+        sources = [*map(str, dict.fromkeys(self.files)), *(s for kind in KINDS for s in registry.offered(kind))]
         function = "pabench.run.discovery:look"
-        outcomes, answers = self._run(
-            Task(source, source, function, {"source": source}, timeout=IMPORTING, guarded=True) for source in sources
+        outcomes, answers = _run(
+            self.engine,
+            [Task(source, source, function, {"source": source}, timeout=IMPORTING, guarded=True) for source in sources],
         )
         found = Found()
         for source in sources:
@@ -142,7 +146,7 @@ class Foreign:
     @property
     def wanted(self) -> bool:
         """Whether there may be plugins that a suite uses without naming them: cheap metrics, files to be told of."""
-        return bool(self.files or registry.installed("metrics"))
+        return bool(self.files or registry.offered("metrics"))
 
     @property
     def sources(self) -> dict[str, dict[str, str]]:
@@ -173,12 +177,8 @@ class Foreign:
         raise SuiteError(f"no {registry.KINDS[kind]} named {name!r}; {did_you_mean(name, names)}{aside}")
 
     def ask(self, function: str, what: Mapping[str, Any], about: str) -> dict[str, Any]:
-        """What a function reports, in a process apart, that may import these plugins. SuiteError: it ended that."""
-        payload = {"plugins": self.found.sources, **what}
-        outcomes, answers = self._run([Task("ask", about, function, payload, timeout=ANSWERING, guarded=True)])
-        if not outcomes["ask"].ok or "ask" not in answers:
-            raise SuiteError(f"{about}: its code ended the process that asked it ({one_line(outcomes['ask'].reason)})")
-        return answers["ask"]
+        """As `ask`, of any of these plugins."""
+        return ask(self.engine, function, {"plugins": self.found.sources, **what}, about)
 
     def find(self, suite: Suite) -> None:
         """Tell the suite what is wrong with the files it lists. SuiteError: two plugins have one name."""
@@ -199,16 +199,31 @@ class Foreign:
         found = self.found.changed if self.wanted else {}
         return [f"{shown(source)}: importing it changes {what}" for source, what in found.items()]
 
-    def _run(self, tasks: Iterable[Task]) -> tuple[dict[str, Outcome], dict[str, dict[str, Any]]]:
-        """By key how each task ended, and the last that it reported."""
-        answers: dict[str, dict[str, Any]] = {}
 
-        def listen(event: Event) -> None:
-            if event.kind == "progress":
-                answers[event.key] = event.data
+def ask(engine: Engine, function: str, payload: Mapping[str, Any], about: str, threads: int = 1) -> dict[str, Any]:
+    """What a function reports, in a process apart, which may import the plugins of the payload.
 
-        outcomes = self.engine.run(tasks, workers=cores(), threads=1, on_event=listen, stop=threading.Event())
-        return {outcome.key: outcome for outcome in outcomes}, answers
+    SuiteError: their code ended that process, or kept it from reporting.
+    """
+    task = Task("ask", about, function, dict(payload), timeout=ANSWERING, guarded=True)
+    outcomes, answers = _run(engine, [task], threads)
+    if not outcomes["ask"].ok or "ask" not in answers:
+        raise SuiteError(f"{about}: its code ended the process that asked it ({one_line(outcomes['ask'].reason)})")
+    return answers["ask"]
+
+
+def _run(
+    engine: Engine, tasks: Iterable[Task], threads: int = 1
+) -> tuple[dict[str, Outcome], dict[str, dict[str, Any]]]:
+    """By key how each task ended, and the last that it reported."""
+    answers: dict[str, dict[str, Any]] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind == "progress":
+            answers[event.key] = event.data
+
+    outcomes = engine.run(tasks, workers=cores(), threads=threads, on_event=listen, stop=threading.Event())
+    return {outcome.key: outcome for outcome in outcomes}, answers
 
 
 def shown(source: str) -> str:

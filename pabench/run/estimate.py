@@ -8,18 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from statistics import median
+from typing import Any
 
 import torch
 
 from pabench import registry
 from pabench.data.dataset import steps_per_epoch
 from pabench.data.split import Images
+from pabench.run.discovery import ask
+from pabench.run.engine import Engine, Report
 from pabench.run.measurements import Survey
-from pabench.run.tasks import Plan
+from pabench.run.tasks import NONE, Plan, Sources, needed_of
 from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
@@ -70,14 +73,16 @@ class Clock:
     `recorded` and `timed` count the cells that were asked about, by where their time came from.
     """
 
-    def __init__(self, store: Store, device: torch.device) -> None:
+    def __init__(
+        self, store: Store, device: torch.device, plugins: Sources = NONE, engine: Engine | None = None
+    ) -> None:
         known = defaultdict(list)
         for record in store.records().values():
             if seconds := record["cost"].get("training_seconds"):
                 known[_kind(Cell.from_json(record["cell"]))].append(seconds)
         self._recorded = {kind: median(seconds) for kind, seconds in known.items()}
         self._timed: dict[str, float] = {}
-        self._device = device
+        self._device, self._plugins, self._engine = device, plugins, engine
         self.recorded = self.timed = 0
 
     def seconds(self, cell: Cell) -> float:
@@ -86,9 +91,18 @@ class Clock:
             self.recorded += 1
             return self._recorded[kind]
         if kind not in self._timed:
-            self._timed[kind] = _calibrated(cell, self._device)
+            self._timed[kind] = self._calibrated(cell.dense())
         self.timed += 1
         return self._timed[kind]
+
+    def _calibrated(self, cell: Cell) -> float:
+        """Timed here; in a process apart where the dataset is a plugin."""
+        plugins = needed_of(cell, self._plugins)
+        if not plugins or self._engine is None:
+            return _calibrated(cell, self._device)
+        what = {"cell": cell.to_json(), "device": str(self._device), "plugins": plugins}
+        told = ask(self._engine, "pabench.run.estimate:report_seconds", what, cell.title, torch.get_num_threads())
+        return float(told["seconds"])
 
     def together(self, cells: Iterable[Cell], workers: int) -> float:
         """Seconds until all are trained, `workers` at a time; scoring comes on top."""
@@ -107,13 +121,22 @@ def _resumes(cell: Cell) -> bool:
     """Whether its training goes on from the trained weights of the dense network, which is trained for it again."""
     if cell.criterion is None or not cell.criterion.trains or cell.ablation == "reinit":
         return False
-    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
+    name = cell.criterion.name.partition("@")[0]
+    if name not in registry.group("criteria").known:
+        return True  # a plugin of others is not asked for a forecast; it may
+    rule = registry.criterion(name, cell.criterion.args)
     return rule.resumes_at() is not None
 
 
 def _kind(cell: Cell) -> str:
     """The same for a cell of a suite and for one of a record, whose parameters have been through JSON."""
     return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
+
+
+def report_seconds(payload: Mapping[str, Any], report: Report) -> None:
+    """In a process apart: the seconds of a whole training of a cell."""
+    registry.expect(payload["plugins"])
+    report({"seconds": _calibrated(Cell.from_json(payload["cell"]), torch.device(payload["device"]))})
 
 
 def _calibrated(cell: Cell, device: torch.device) -> float:

@@ -46,7 +46,8 @@ class Survey:
         by_source = defaultdict(list)
         for spec in metrics:
             by_source[plugins.get("metrics", {}).get(spec.name, "")].append(spec)
-        for ((block, kind, criterion), cells), (source, specs) in product(_groups(plan.cells).items(), by_source.items()):
+        groups = _groups(plan.cells).items()
+        for ((block, kind, criterion), cells), (source, specs) in product(groups, by_source.items()):
             lacking = [(of, spec) for of, spec in ASKED[kind](cells, specs) if known.lacks(of, spec, retry=retry)]
             wanted = [(of, spec) for of, spec in lacking if all(map(there, of))]
             if not wanted:

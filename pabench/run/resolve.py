@@ -37,7 +37,7 @@ class Data:
     """A dataset as a study must know it; what is missing (`gap`) has neither classes nor shape."""
 
     spec: DatasetSpec
-    augment: Augment = Augment()
+    augment: Augment = field(default_factory=Augment)
     gap: str = ""
     notes: tuple[str, ...] = ()
     classes: int = 0

@@ -13,8 +13,9 @@ import torch
 from pabench import registry
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
-from pabench.run.discovery import Foreign
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
+from pabench.run.discovery import Foreign, ask
+from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.estimate import Clock
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -68,9 +69,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Session:
-    """A validated suite with all its `cells`, those `chosen` by `--only`, the data that is missing (`gaps`), what is
-    wrong with files of `--plugin` (`broken`), what importing others changes besides defining (`changed`), and `notes` on
-    how the data that is there is read.
+    """A validated suite with all its `cells`, those `chosen` by `--only`, the data that is missing (`gaps`), and
+    `notes` on how the data that is there is read.
+
+    `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
 
     `plugins` says where the plugins of others are, as `registry.expect` takes it.
     """
@@ -193,6 +195,10 @@ class Session:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
+    def clock(self, store: Store | None = None) -> Clock:
+        """Seconds of trainings, by the records of a store (the study's own where none is given)."""
+        return Clock(store or self.store, self.device, self.plugins, engine_apart(self.options.engine))
+
     def run(
         self,
         chosen: Sequence[Task],
@@ -210,6 +216,10 @@ class Session:
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
+        cell = cell.dense()
+        if plugins := tasks.needed_of(cell, self.plugins):
+            what = {"cell": cell.to_json(), "device": str(self.device), "plugins": plugins}
+            return ask(engine_apart(self.options.engine), "pabench.run.session:report_pairing", what, cell.title)
         block = Block(cell, self.device)
         return block.pairing(block.network())
 
@@ -246,6 +256,13 @@ class Session:
             )
 
 
+def report_pairing(payload: Mapping[str, Any], report: Report) -> None:
+    """In a process apart: what `Session.pairing` gives for a cell whose dataset is a plugin."""
+    registry.expect(payload["plugins"])
+    block = Block(Cell.from_json(payload["cell"]), torch.device(payload["device"]))
+    report(block.pairing(block.network()))
+
+
 def _store(options: Options, path: Path) -> Store:
     return Store(options.output or Path("results") / path.stem)
 
@@ -268,10 +285,11 @@ def _plugins(path: Path, suite: Suite, options: Options) -> Foreign:
     listed = [(path.resolve().parent / file).resolve() for file in suite.plugins]
     asked_for = [file.resolve() for file in options.plugins or ()]
     files = [*registry.drop_ins(path, suite.plugins), *asked_for]
-    return Foreign(_engine_apart(options.engine), [file.resolve() for file in files], listed, asked_for)
+    files = [file.resolve() for file in files]
+    return Foreign(engine_apart(options.engine), files, listed, asked_for, [model.name for model in suite.models])
 
 
-def _engine_apart(name: str) -> Engine:
+def engine_apart(name: str) -> Engine:
     """The engine that looks at plugins: a process that ends or hangs is not tried again."""
     return Processes(attempts=1, grace=1.0) if name == "processes" else ENGINES[name]()
 

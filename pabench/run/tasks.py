@@ -119,7 +119,8 @@ def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = 
 
 def payload(store: Store, device: str) -> Payload:
     """What the payloads of all tasks of a run have in common."""
-    return {"store": str(store.folder), "device": device}
+    # a plugin may leave the working directory
+    return {"store": str(store.folder.absolute()), "device": device}
 
 
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:

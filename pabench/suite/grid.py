@@ -54,6 +54,9 @@ def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
     one `SuiteError`. The dense baseline of a
     block (criterion None) is there if the suite lists the sparsity 0.
     """
+    criteria = _resolved(suite.criteria, resolving.criterion)
+    _check_metrics(suite.metrics, resolving)
+    _check_skipped(suite, resolving)
     networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
     datasets = _resolved(suite.datasets, resolving.dataset)
     for dataset in filter(None, datasets):
@@ -65,10 +68,6 @@ def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
             suite.find(str(error), "recipe")
     if not any(datasets):
         _resolved(suite.models, resolving.model, DatasetSpec(""))
-    # after the models: processes that are started for plugins have what those import
-    criteria = _resolved(suite.criteria, resolving.criterion)
-    _check_metrics(suite.metrics, resolving)
-    _check_skipped(suite, resolving)
     if suite.findings:
         for entry, spec in zip(suite.datasets, datasets, strict=True):
             if spec and spec.label in resolving.missing:

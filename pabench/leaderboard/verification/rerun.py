@@ -34,7 +34,6 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import CriterionSpec
 from pabench.training.environment import cores, environment
 
-
 Code = tuple[tuple[str, Path], ...]
 """The submitted files that a criterion needs, each with the name of what it defines."""
 
