@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ class Broken:
 class Group:
     """The plugins of one kind.
 
-    `known` are those that are built in, and those of others that this process has imported; `sources` says by name
+    `known` are those that are `built_in`, and those of others that this process has imported; `sources` says by name
     what to import for one that it may be asked for, and `lenient` that this may change more than it defines. Whoever
     asks for `classes` or `broken` has everything imported that is installed.
     """
@@ -65,6 +65,7 @@ class Group:
     kind: str
     known: dict[str, type] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    built_in: frozenset[str] = frozenset()
     sources: dict[str, str] = field(default_factory=dict)
     set_aside: list[Broken] = field(default_factory=list)
     lenient: bool = False
@@ -134,13 +135,6 @@ def plugin(kind: str, name: str) -> type:
 
 
 @cache
-def installed() -> EntryPoints:
-    """What all installed distributions offer, read once per process: each has a file of its own, and nothing of it is
-    imported."""
-    return entry_points()
-
-
-@cache
 def group(kind: str) -> Group:
     """The plugins of a kind, found once per process."""
     found = Group(kind)
@@ -150,6 +144,7 @@ def group(kind: str) -> Group:
             found.set_aside += loaded.broken
             for cls in loaded.classes:
                 found.add(cls, _origin(entry, cls))
+    found.built_in = frozenset(found.known)
     return found
 
 
@@ -314,7 +309,7 @@ def _is_own(frame: FrameType) -> bool:
 @cache
 def _packages() -> tuple[set[str], set[str]]:
     """The packages that our own plugins come from, and those of others that are installed."""
-    entries = [entry for kind in KINDS for entry in installed().select(group=f"pabench.{kind}")]
+    entries = [entry for kind in KINDS for entry in entry_points(group=f"pabench.{kind}")]
     ours = {"pabench"} | {e.module.partition(".")[0] for e in entries if e.name == "builtin"}
     return ours, {e.module.partition(".")[0] for e in entries} - ours
 
@@ -327,7 +322,7 @@ def named(file: str) -> str:
 
 def _entries(kind: str) -> list[EntryPoint]:
     """The entry points of a kind, our own first."""
-    return sorted(installed().select(group=f"pabench.{kind}"), key=lambda e: (not _is_ours(e), e.name, e.value))
+    return sorted(entry_points(group=f"pabench.{kind}"), key=lambda e: (not _is_ours(e), e.name, e.value))
 
 
 def _is_ours(entry: EntryPoint) -> bool:

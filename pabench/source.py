@@ -92,8 +92,9 @@ def libraries(file: Path) -> list[str]:
     for path in _with_imports([file.resolve()]):
         with suppress(OSError, *UNREADABLE):
             for node in _at_once(ast.parse(path.read_bytes()).body):
-                if not any(isfile(meant) for meant in _meant(node, path)):
-                    found |= dict.fromkeys(_imported(node))
+                for statement, module in _imports(node):
+                    if not any(isfile(meant) for meant in _meant(statement, path)):
+                        found[module] = None
     return list(found)
 
 
@@ -105,11 +106,12 @@ def _at_once(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from _at_once(ast.iter_child_nodes(node))
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _imports(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """The modules that a statement imports from outside its package, each with a statement of its own."""
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
+        yield from ((ast.Import([alias]), alias.name) for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        yield node.module
+        yield node, node.module
 
 
 def _together(digest: Callable[[bytes], str], files: Iterable[Path]) -> str:

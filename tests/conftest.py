@@ -95,7 +95,6 @@ def fresh_registry() -> Iterator[None]:
 
 
 def forget_plugins() -> None:
-    registry.installed.cache_clear()
     registry.group.cache_clear()
     for name in [n for n in sys.modules if n.startswith("pabench_plugin_")]:
         del sys.modules[name]

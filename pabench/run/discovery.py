@@ -154,20 +154,20 @@ class Foreign:
         return self.found.sources if self.wanted or "found" in vars(self) else {}
 
     def source(self, kind: str, name: str) -> str:
-        """What to import for a plugin; "" for one that this process has.
+        """What to import for a plugin; "" for a built-in one, and for one that whoever runs this process has imported.
 
         LeftOutError: a broken file of `--plugin` may define it. SuiteError, MissingError: there is no such plugin.
         """
         known = registry.group(kind)
-        if name in known.known and name not in known.sources:
+        if name in known.built_in:
             return ""
         found = self.found
-        if name in known.known:  # imported here meanwhile, by the engine `inline`
-            return ""
         if (kind, name) in found.clashes:
             raise SuiteError(found.clashes[kind, name])
         if name in found.sources[kind]:
             return found.sources[kind][name]
+        if name in known.known:
+            return ""
         for source, reason in found.broken.items():
             if name in _claimed(source):
                 error = LeftOutError if Path(source) in self.asked_for else MissingError

@@ -62,10 +62,11 @@ def _end_all() -> None:
     """Kill all children until there are none: those of a killed one become the guard's own."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            for child in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            os.wait()
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:  # there are some, and all of them live
+                for child in _children():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+                os.wait()
 
 
 def _children() -> list[int]:

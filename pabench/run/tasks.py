@@ -176,10 +176,12 @@ def _title(cell: Cell) -> str:
 
 def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[str, Any]) -> None:
     """Of a task that ended without its record (a crash, a timeout) each cell gets one that says so."""
+    log = log_of(store.folder, outcome.key)
+    printed = f"; what it printed is in {log.parent.name}/{log.name}" if log.exists() else ""
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": one_line(outcome.reason),
+        "message": f"{one_line(outcome.reason)}{printed}",
         "traceback": plain(outcome.message),
         "attempt": outcome.attempts,
     }
