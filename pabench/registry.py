@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 KINDS = {"criteria": "criterion", "datasets": "dataset", "metrics": "metric", "sections": "section"}
 """Kinds of plugins, with what one of them is called."""
+_OURS = ("pabench", "pabench_criteria", "pabench_reports")
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
@@ -55,51 +56,26 @@ class Broken:
 
 @dataclass
 class Group:
-    """The plugins of one kind.
+    """The plugins of one kind: classes by name, which of them are built in, and what is broken.
 
-    `known` are those that are `built_in`, and those of others that this process has imported; `sources` says by name
-    what to import for one that it may be asked for, and `lenient` that this may change more than it defines. Whoever
-    asks for `classes` or `broken` has everything imported that is installed.
+    `sources` says by name what to import for a plugin of others that this process may be asked for, and `lenient` that
+    this may change more than it defines.
     """
 
-    kind: str
-    known: dict[str, type] = field(default_factory=dict)
+    classes: dict[str, type] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
     built_in: frozenset[str] = frozenset()
     sources: dict[str, str] = field(default_factory=dict)
-    set_aside: list[Broken] = field(default_factory=list)
     lenient: bool = False
-    complete: bool = False
 
     def add(self, cls: type, origin: str) -> None:
         name = cls.name  # type: ignore[attr-defined]
-        if self.known.setdefault(name, cls) is not cls:
+        if self.classes.setdefault(name, cls) is not cls:
             reason = f"{name!r} is already defined by {self.origins[name]}; rename one of the two"
-            self.set_aside.append(Broken(origin, reason))
+            self.broken.append(Broken(origin, reason))
         else:
             self.origins[name] = origin
-
-    @property
-    def classes(self) -> dict[str, type]:
-        """All by name."""
-        self._import_installed()
-        return self.known
-
-    @property
-    def broken(self) -> list[Broken]:
-        """What could not be loaded."""
-        self._import_installed()
-        return self.set_aside
-
-    def _import_installed(self) -> None:
-        if not self.complete:
-            self.complete = True
-            for source in offered(self.kind):
-                loaded = load(source)
-                self.set_aside += loaded.broken
-                if loaded.changed:
-                    self.set_aside.append(Broken(source, _too_much(loaded.changed)))
-                    self.known = {name: cls for name, cls in self.known.items() if cls not in loaded.classes}
 
 
 @dataclass(frozen=True)
@@ -122,30 +98,53 @@ def plugin(kind: str, name: str) -> type:
 
     PluginError: it has to be imported, and its file fails or does more than define.
     """
-    known = group(kind)
+    known = at_hand(kind)
     if name in known.sources:
         _load_alone(known.sources[name], lenient=known.lenient)
-    if name not in known.known and name not in known.classes:
+    if name in known.classes:
+        return known.classes[name]
+    known = group(kind)
+    if name not in known.classes:
         for b in known.broken:
             if Path(b.origin).stem == name or b.origin.endswith(f".{name}"):
                 raise MissingError(f"{kind}: {name!r} could not be loaded: {b.origin}: {b.reason}")
         aside = "".join(f"; set aside: {b.origin}: {b.reason}" for b in known.broken)
         raise SuiteError(f"no {KINDS[kind]} named {name!r}; {did_you_mean(name, known.classes)}{aside}")
-    return known.known[name]
+    return known.classes[name]
 
 
 @cache
-def group(kind: str) -> Group:
-    """The plugins of a kind, found once per process."""
-    found = Group(kind)
+def group(kind: str, *, everything: bool = True) -> Group:
+    """All plugins of a kind that are installed, found once per process; or, of the same group, what is `at_hand`."""
+    if everything:
+        found = at_hand(kind)
+        for source in offered(kind):
+            _add_installed(found, source)
+        return found
+    found = Group()
     for entry in _entries(kind):
         if _is_ours(entry):
             loaded = _of_entry(entry, kind)
-            found.set_aside += loaded.broken
+            found.broken += loaded.broken
             for cls in loaded.classes:
                 found.add(cls, _origin(entry, cls))
-    found.built_in = frozenset(found.known)
+    found.built_in = frozenset(found.classes)
     return found
+
+
+def at_hand(kind: str) -> Group:
+    """The plugins of a kind that are built in, and those of others that this process has imported."""
+    return group(kind, everything=False)
+
+
+def _add_installed(found: Group, source: str) -> None:
+    """Import what a distribution offers; what does more than define is broken."""
+    loaded = load(source)
+    found.broken += loaded.broken
+    if loaded.changed:
+        found.broken.append(Broken(source, _too_much(loaded.changed)))
+        for name in [name for name, cls in found.classes.items() if cls in loaded.classes]:
+            del found.classes[name]
 
 
 def expect(sources: Mapping[str, Mapping[str, str]], *, lenient: bool = False) -> None:
@@ -154,13 +153,13 @@ def expect(sources: Mapping[str, Mapping[str, str]], *, lenient: bool = False) -
     `lenient`: what an import changes besides defining is no error, since nothing is computed here.
     """
     for kind, by_name in sources.items():
-        group(kind).sources.update(by_name)
-        group(kind).lenient = lenient
+        at_hand(kind).sources.update(by_name)
+        at_hand(kind).lenient = lenient
 
 
 def offered(kind: str) -> list[str]:
-    """The entry points of other distributions, each as a source: `pabench.criteria:mine`."""
-    return [f"{entry.group}:{entry.name}" for entry in _entries(kind) if not _is_ours(entry)]
+    """The entry points of other distributions, each as a source: `pabench.criteria:their_package.criteria`."""
+    return [f"{entry.group}:{entry.value}" for entry in _entries(kind) if not _is_ours(entry)]
 
 
 def drop_in(path: str | Path) -> None:
@@ -179,8 +178,7 @@ def load(source: str) -> Loaded:
     """
     if is_file(source):
         return _load_file(Path(source))
-    kind, _, name = source.removeprefix("pabench.").partition(":")
-    return _load_entry(source, kind, name)
+    return _load_entry(source)
 
 
 def is_file(source: str) -> bool:
@@ -201,20 +199,21 @@ def _too_much(changed: Iterable[str]) -> str:
     return f"importing it changes {told(list(changed))}; a plugin's import may only define"
 
 
-def _load_entry(source: str, kind: str, name: str) -> Loaded:
-    (entry,) = (entry for entry in _entries(kind) if entry.name == name and not _is_ours(entry))
-    known = group(kind)
+def _load_entry(source: str) -> Loaded:
+    kind, _, value = source.removeprefix("pabench.").partition(":")
+    entry = next(entry for entry in _entries(kind) if entry.value == value and not _is_ours(entry))
+    known = at_hand(kind)
     if source in known.origins.values():
-        return Loaded(tuple(cls for taken, cls in known.known.items() if known.origins[taken] == source))
+        return Loaded(tuple(cls for taken, cls in known.classes.items() if known.origins[taken] == source))
     for module in _libraries_of(entry.module):
         _import_quietly(module)
     before = snapshot()
     loaded = _of_entry(entry, kind)
     changed = tuple(changes(before))
-    clashes = len(known.set_aside)
+    clashes = len(known.broken)
     for cls in loaded.classes:
         known.add(cls, source)
-    broken, known.set_aside = [*loaded.broken, *known.set_aside[clashes:]], known.set_aside[:clashes]
+    broken, known.broken[clashes:] = [*loaded.broken, *known.broken[clashes:]], []
     return Loaded(loaded.classes, changed, tuple(broken))
 
 
@@ -255,9 +254,9 @@ def _import_quietly(module: str) -> None:
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> tuple[type, ...]:
-    found = [(group(kind), cls) for kind in ("criteria", "datasets", "metrics") for cls in _classes(module, kind)]
+    found = [(at_hand(kind), cls) for kind in ("criteria", "datasets", "metrics") for cls in _classes(module, kind)]
     for known, cls in found:
-        if (name := cls.name) in known.known:  # type: ignore[attr-defined]
+        if (name := cls.name) in known.classes:  # type: ignore[attr-defined]
             raise TakenError(f"{path}: {name!r} is already defined by {known.origins[name]}; rename one of them")
         known.add(cls, str(path))
     if not found:
@@ -310,8 +309,7 @@ def _is_own(frame: FrameType) -> bool:
 def _packages() -> tuple[set[str], set[str]]:
     """The packages that our own plugins come from, and those of others that are installed."""
     entries = [entry for kind in KINDS for entry in entry_points(group=f"pabench.{kind}")]
-    ours = {"pabench"} | {e.module.partition(".")[0] for e in entries if e.name == "builtin"}
-    return ours, {e.module.partition(".")[0] for e in entries} - ours
+    return {*_OURS}, {e.module.partition(".")[0] for e in entries} - {*_OURS}
 
 
 def named(file: str) -> str:
@@ -326,7 +324,8 @@ def _entries(kind: str) -> list[EntryPoint]:
 
 
 def _is_ours(entry: EntryPoint) -> bool:
-    return entry.name == "builtin"
+    """Whether an entry point is one of pabench itself; anyone may call his `builtin`, too."""
+    return entry.name == "builtin" and entry.module.partition(".")[0] in _OURS
 
 
 def _origin(entry: EntryPoint, cls: type) -> str:

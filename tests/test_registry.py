@@ -120,7 +120,7 @@ def test_an_installed_plugin_is_imported_when_a_name_is_asked_for_that_is_not_bu
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}, check=True
     )
 
-    assert done.stdout.split("\n") == ["snip ['pabench.criteria:mine']", "imported", "theirs", ""]
+    assert done.stdout.split("\n") == ["snip ['pabench.criteria:theirs']", "imported", "theirs", ""]
 
 
 def test_an_import_that_changes_more_than_it_defines_is_an_error_that_names_it(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
 from pabench.run.engine import Event, Outcome
-from pabench.words import plain
+from pabench.words import one_line, plain
 
 
 class Screen(Console):
@@ -108,7 +108,8 @@ def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if "epoch" in data:
         text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {data['top1']:.1f} %"
         return {"description": text, "completed": data["epoch"], "total": data["epochs"]}
-    return {"description": f"{title}: {data['stage']}"} if "stage" in data else {}
+    # a stage may be a title that a plugin gives to its metric
+    return {"description": f"{title}: {one_line(data['stage'])}"} if "stage" in data else {}
 
 
 class Stop:

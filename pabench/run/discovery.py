@@ -158,7 +158,7 @@ class Foreign:
 
         LeftOutError: a broken file of `--plugin` may define it. SuiteError, MissingError: there is no such plugin.
         """
-        known = registry.group(kind)
+        known = registry.at_hand(kind)
         if name in known.built_in:
             return ""
         found = self.found
@@ -166,14 +166,14 @@ class Foreign:
             raise SuiteError(found.clashes[kind, name])
         if name in found.sources[kind]:
             return found.sources[kind][name]
-        if name in known.known:
+        if name in known.classes:
             return ""
         for source, reason in found.broken.items():
             if name in _claimed(source):
                 error = LeftOutError if Path(source) in self.asked_for else MissingError
                 raise error(f"{kind}: {name!r} could not be loaded: {shown(source)}: {reason}")
         aside = "".join(f"; set aside: {shown(source)}: {reason}" for source, reason in found.broken.items())
-        names = [*known.known, *found.sources[kind]]
+        names = [*known.classes, *found.sources[kind]]
         raise SuiteError(f"no {registry.KINDS[kind]} named {name!r}; {did_you_mean(name, names)}{aside}")
 
     def ask(self, function: str, what: Mapping[str, Any], about: str) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def _without_file(source: str, text: str) -> str:
 def _claimed(source: str) -> set[str]:
     """Names that a file which cannot be imported may define: its own, and those that it seems to give to classes."""
     if not registry.is_file(source):
-        return {source.rpartition(":")[2]}
+        return {source.rpartition(".")[2]}
     try:
         text = Path(source).read_text(errors="replace")
     except OSError:

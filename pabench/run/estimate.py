@@ -51,7 +51,7 @@ class Workload:
     def of(cls, plan: Plan, survey: Survey) -> Workload:
         """The work of a plan and of the survey that was made for it."""
         prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.kind == "prune"]
-        classes = registry.group("metrics").known  # what others measure takes a time that nobody knows
+        classes = registry.at_hand("metrics").classes  # what others measure takes a time that nobody knows
         wanted = [spec.name for _, spec in chain.from_iterable(survey.wanted.values())]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
         return cls(
@@ -122,7 +122,7 @@ def _resumes(cell: Cell) -> bool:
     if cell.criterion is None or not cell.criterion.trains or cell.ablation == "reinit":
         return False
     name = cell.criterion.name.partition("@")[0]
-    if name not in registry.group("criteria").known:
+    if name not in registry.at_hand("criteria").classes:
         return True  # a plugin of others is not asked for a forecast; it may
     rule = registry.criterion(name, cell.criterion.args)
     return rule.resumes_at() is not None

@@ -24,6 +24,8 @@ class Log:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._written = self._left_out = 0
         self._end = bytearray()
+        with suppress(OSError):  # of an earlier attempt
+            self._path.unlink(missing_ok=True)
 
     def add(self, data: bytes) -> None:
         if self._written < MOST:

@@ -169,8 +169,9 @@ class Child:
     def close(self, *, stopped: bool) -> Outcome:
         """The outcome of a child that has ended or was killed; whatever it started is killed too."""
         self.process.join(5)  # it has ended, or was sent SIGKILL: longer means uninterruptible sleep
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)
+        if not self.task.guarded:  # a guard has done so
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.group, signal.SIGKILL)
         exitcode = self.process.exitcode
         while not self.output.closed and self.output.poll():
             self._drain()

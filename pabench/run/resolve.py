@@ -193,8 +193,8 @@ class Resolver:
     def metrics(self, entries: Iterable[MetricEntry], skipped: Collection[str] = ()) -> list[MetricSpec]:
         """All cheap metrics that are not skipped, with the suite's parameters where it gives some, and the dear ones it
         lists, by name."""
-        group = registry.group("metrics")
-        built_in: dict[str, Any] = {name: group.known[name] for name in group.built_in}
+        group = registry.at_hand("metrics")
+        built_in: dict[str, Any] = {name: group.classes[name] for name in group.built_in}
         cheap = [name for name, cls in built_in.items() if cls.cost == "cheap"]
         cheap += self.foreign.found.cheap if self.foreign.wanted else []
         wanted = {name: MetricEntry(name=name) for name in cheap if name not in skipped}
