@@ -19,6 +19,7 @@ from pabench.store.store import VOLATILE, Store
 
 from .test_processes import is_running
 
+pytestmark = pytest.mark.timeout(900)  # the run of all of them is half a minute of computing
 SUITE = """
 protocol: pai-v1
 datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
@@ -54,23 +55,11 @@ BROKEN = {
 CHANGED = {
     "dtype": ("torch.set_default_dtype(torch.float64)", "the default dtype"),
     "topk": ("torch.topk = lambda *args, **kwargs: None", "torch.topk"),
-    "tensor": ("torch.Tensor.abs = torch.Tensor.neg", "torch.Tensor.abs"),
-    "functional": ("torch.nn.functional.cross_entropy = print", "torch.nn.functional.cross_entropy"),
-    "layer": ("torch.nn.Linear.forward = lambda self, x: x", "torch.nn.modules.linear.Linear.forward"),
     "accuracy": ("import pabench.training.train as T; T.evaluate = print", "pabench.training.train.evaluate"),
-    "inside": (
-        "import pabench.scoring.selection as S; S.kept_count.__code__ = (lambda density, n: n).__code__",
-        "pabench.scoring.selection.kept_count",
-    ),
     "threads": ("torch.set_num_threads(7)", "the number of threads"),
     "seeds": ("torch.manual_seed(0); numpy.random.seed(0)", "torch's random state, numpy's random state"),
     "moves": ("os.chdir('/')", "the working directory"),
     "environ": ("os.environ['OMP_NUM_THREADS'] = '64'", "the environment variable OMP_NUM_THREADS"),
-    "handler": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "the handler of SIGTERM"),
-    "thread": (
-        "threading.Thread(target=time.sleep, args=(600,), daemon=True, name='idler').start()",
-        "the thread idler",
-    ),
     "modules": ("sys.modules['json'] = torch", "sys.modules['json']"),
 }
 """What the import does, and what is said to be changed: the cells fail."""

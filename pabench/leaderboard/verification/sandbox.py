@@ -69,7 +69,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> None:
     """In the child: import the files and write what their criteria say, or why they say nothing, to `answer`."""
     try:
         for path in payload["plugins"]:
-            registry.drop_in(path)
+            registry.load(path)  # what that changes besides is told where the criterion is run
         answers: list[dict[str, Any]] = [_attempted(**rule) for rule in payload["rules"]]
     except PabenchError as error:
         answers = [{"error": str(error)} for _ in payload["rules"]]
