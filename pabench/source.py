@@ -12,6 +12,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -82,6 +83,35 @@ def _with_imports(waiting: list[Path]) -> tuple[Path, ...]:
             found[file] = None
             waiting += _own_imports(file)
     return tuple(found)
+
+
+def libraries(file: Path) -> list[str]:
+    """Modules that a file, and the files of its own that it imports, import when they are imported themselves, and that
+    are none of its own."""
+    found: dict[str, None] = {}
+    for path in _with_imports([file.resolve()]):
+        with suppress(OSError, *UNREADABLE):
+            for node in _at_once(ast.parse(path.read_bytes()).body):
+                for statement, module in _imports(node):
+                    if not any(isfile(meant) for meant in _meant(statement, path)):
+                        found[module] = None
+    return list(found)
+
+
+def _at_once(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The statements that importing a file runs, those in its functions left out."""
+    for node in body:
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.ExceptHandler, ast.With)):
+            yield from _at_once(ast.iter_child_nodes(node))
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """The modules that a statement imports from outside its package, each with a statement of its own."""
+    if isinstance(node, ast.Import):
+        yield from ((ast.Import([alias]), alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node, node.module
 
 
 def _together(digest: Callable[[bytes], str], files: Iterable[Path]) -> str:

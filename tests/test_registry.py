@@ -104,6 +104,65 @@ def test_a_broken_installed_plugin_leaves_the_others_alone(tmp_path):
     assert done.stdout.strip() == expected
 
 
+def test_an_installed_plugin_is_imported_when_a_name_is_asked_for_that_is_not_built_in(tmp_path):
+    """In a process of its own, with a real distribution that leaves a trace."""
+    (tmp_path / "theirs.py").write_text(f"print('imported')\n{CRITERION.format(name='theirs')}")
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pabench.criteria]\nmine = theirs\n")
+    code = (
+        "from pabench import registry; print(registry.criterion('snip').name, registry.offered('criteria'));"
+        "print(registry.criterion('theirs').name)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}, check=True
+    )
+
+    assert done.stdout.split("\n") == ["snip ['pabench.criteria:theirs']", "imported", "theirs", ""]
+
+
+def test_an_import_that_changes_more_than_it_defines_is_an_error_that_names_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("A_SWITCH", raising=False)
+    text = f"import os\nos.environ['A_SWITCH'] = '1'\n{CRITERION.format(name='mine')}"
+    (tmp_path / "mine.py").write_text(text)
+    told = r"mine.py: importing it changes the environment variable A_SWITCH; a plugin's import may only define"
+
+    for _ in range(2):  # it is imported once
+        with pytest.raises(PluginError, match=told):
+            registry.drop_in(tmp_path / "mine.py")
+    monkeypatch.delenv("A_SWITCH")
+
+
+def test_what_is_expected_is_imported_when_it_is_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text(CRITERION.format(name="mine"))
+    (tmp_path / "other.py").write_text("1 / 0")
+
+    registry.expect({"criteria": {"mine": str(tmp_path / "mine.py"), "other": str(tmp_path / "other.py")}})
+
+    assert registry.criterion("mine").name == "mine"
+    with pytest.raises(PluginError, match=r"other.py:1: ZeroDivisionError"):
+        registry.criterion("other")
+
+
+def test_what_the_libraries_of_a_plugin_change_is_not_its_doing(tmp_path, monkeypatch):
+    """As scikit-learn sets variables of OpenMP."""
+    (tmp_path / "site-packages").mkdir()
+    library = tmp_path / "site-packages" / "a_library.py"
+    library.write_text("import os\nos.environ['A_SWITCH'] = '1'\n")
+    monkeypatch.syspath_prepend(library.parent)
+    monkeypatch.setenv("A_SWITCH", "0")
+    monkeypatch.delitem(sys.modules, "a_library", raising=False)
+    text = CRITERION.format(name="mine")
+    (tmp_path / "mine.py").write_text(f"try:\n    import a_library\nexcept ImportError:\n    pass\n{text}")
+
+    registry.drop_in(tmp_path / "mine.py")
+
+    assert registry.criterion("mine").name == "mine"
+    assert "a_library" in sys.modules
+
+
 RAISING = """
 import helper_of_mine
 

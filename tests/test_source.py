@@ -13,7 +13,7 @@ import pytest
 
 from pabench import registry
 from pabench.scoring.control import Control
-from pabench.source import bytes_digest, code_digest, declared, file_digest, source_digest, source_files
+from pabench.source import bytes_digest, code_digest, declared, file_digest, libraries, source_digest, source_files
 
 CODE = b'''"""What it is."""
 from pabench.plugins import ScoreCriterion
@@ -188,3 +188,14 @@ def test_what_is_read_from_the_files_of_built_in_criteria_is_what_their_classes_
         assert (found.trains, found.reference_line) == (cls.trains, cls.reference_line), name
         assert found.variants == cls.variants, name
         assert found.control == issubclass(cls, Control), name
+
+
+def test_libraries_are_what_a_file_and_its_own_files_import_at_once_from_elsewhere(tmp_path):
+    (tmp_path / "helper.py").write_text("import json\nfrom . import nothing\n")
+    (tmp_path / "mine.py").write_text(
+        "import torch.nn as nn, helper\nfrom pabench.plugins import Round\n"
+        "try:\n    import sklearn\nexcept ImportError:\n    from scipy import stats\n"
+        "def later():\n    import pandas\n"
+    )
+
+    assert libraries(tmp_path / "mine.py") == ["torch.nn", "pabench.plugins", "sklearn", "scipy", "json"]

@@ -95,3 +95,29 @@ def tell_surroundings(payload, report):
             "torch": "torch" in sys.modules,
         }
     )
+
+
+def leave_a_daemon(payload, report):
+    """A grandchild in a session of its own without a file of its parent's; then the task ends as `then` says."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writing, str(os.getpid()).encode())
+            os.closerange(0, 256)
+            time.sleep(600)
+        os._exit(0)
+    report({"pids": [int(os.read(reading, 32)), os.getpid()]})
+    if payload["then"] == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    elif payload["then"] == "exit":
+        os._exit(0)
+    elif payload["then"] == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def speak(payload, report):
+    """On both streams, from Python and from what it starts."""
+    print("from Python", flush=True)
+    subprocess.run(["sh", "-c", "echo from a shell >&2; printf '\\033[31mred\\000'"], check=True)

@@ -108,7 +108,8 @@ def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if "epoch" in data:
         text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {data['top1']:.1f} %"
         return {"description": text, "completed": data["epoch"], "total": data["epochs"]}
-    return {"description": f"{title}: {data['stage']}"} if "stage" in data else {}
+    # a stage may be a title that a plugin gives to its metric
+    return {"description": f"{title}: {one_line(data['stage'])}"} if "stage" in data else {}
 
 
 class Stop:

@@ -36,7 +36,7 @@ def dry_run(session: Session) -> int:
     everything = session.plan()
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken) if taken else everything
-    work, clock = Workload.of(plan, session.survey(plan)), Clock(session.store, session.device)
+    work, clock = Workload.of(plan, session.survey(plan)), session.clock()
     for axis, found in _axes(session.chosen):
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
     finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"

@@ -105,12 +105,16 @@ def _flagged(session: Session) -> Tally:
 
 
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
-    """Print what there is to know of the data, and what of them is missing; returns the exit code."""
+    """Print what there is to know of data and plugins, and what of them is missing; returns the exit code."""
     for note in session.notes:
         say(f"data: {note}", error=True)
+    for line in session.changed:
+        say(f"plugin, whose cells will fail: {line}; a plugin's import may only define", error=True)
     for gap in session.gaps:
         say(f"{words}: {gap}", error=True)
-    return MissingError.exit_code if session.gaps else 0
+    for broken in session.broken:
+        say(f"broken plugin, its cells are left out: {broken}", error=True)
+    return MissingError.exit_code if session.gaps or session.broken else 0
 
 
 def of_banks(banks: Sequence[Bank], taken: Mapping[str, Bank], cells: Sequence[Cell]) -> Iterator[str]:

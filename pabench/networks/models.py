@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
@@ -242,6 +242,12 @@ def _fixed_size(name: str) -> bool:
         return bool(zoo.NETWORKS[name].cfg.get("fixed_input_size"))
     cfg = _timm().get_pretrained_cfg(name)
     return cfg is not None and bool(cfg.fixed_input_size)
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Import what networks of these names will need."""
+    if not set(names) <= set(zoo.NAMES):
+        _timm()
 
 
 def _timm() -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -16,9 +17,11 @@ from pabench import registry
 from pabench.data.dataset import steps_per_epoch
 from pabench.data.split import Images
 from pabench.errors import DataError, MissingError
-from pabench.run.engine import Task
+from pabench.run.discovery import ask
+from pabench.run.engine import Engine, Report, Task
 from pabench.run.measurements import Survey
-from pabench.run.tasks import Plan, training_kind
+from pabench.run.tasks import NONE, Plan, Sources, needed_of, training_kind
+from pabench.scoring.criterion import Criterion
 from pabench.store.figures import Of
 from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
@@ -37,16 +40,19 @@ class Clock:
     """Seconds of tasks on a device: each from its start to the record that it leaves.
 
     `recorded` and `timed` count the trainings that were asked about, by where their time came from; `unknown` are the
-    metrics that no record has measured.
+    metrics that no record has measured. What is timed here and needs `plugins` of others runs apart, on the `engine`.
     """
 
-    def __init__(self, store: Store, device: torch.device) -> None:
+    def __init__(
+        self, store: Store, device: torch.device, plugins: Sources = NONE, engine: Engine | None = None
+    ) -> None:
         records = [r for r in store.records().values() if r["status"] == "ok" and r["cost"].get("training_seconds")]
         known = [(Cell.from_json(record["cell"]), record["cost"]) for record in records]
         self._trainings, self._prunings = _trainings(known), _prunings(known)
         self._figures = _figures(store)
         self._timed: dict[str, float] = {}
-        self._device = device
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._device, self._plugins, self._engine = device, plugins, engine
         self.recorded = self.timed = 0
         self.unknown: set[str] = set()
 
@@ -107,20 +113,37 @@ class Clock:
         """A training of the whole network, timed; a masked one may be smaller."""
         kind = training_kind(cell)
         if kind not in self._timed:
-            self._timed[kind] = _calibrated(cell, self._device)
+            self._timed[kind] = self._apart(_calibrated, cell)
         return self._timed[kind]
+
+    def _size(self, cell: Cell) -> tuple[int, int]:
+        """Training images and classes of its dataset."""
+        if cell.dataset.label not in self._sizes:
+            images, classes = self._apart(_counted, cell)
+            self._sizes[cell.dataset.label] = images, classes
+        return self._sizes[cell.dataset.label]
+
+    def _apart(self, function: Callable[[Cell, torch.device], Any], cell: Cell) -> Any:
+        """What a function says of the dense cell; in a process apart where the dataset is a plugin of others."""
+        cell = cell.dense()
+        plugins = needed_of(cell, self._plugins)
+        if not plugins or self._engine is None:
+            return function(cell, self._device)
+        what = {"cell": cell.to_json(), "device": str(self._device), "plugins": plugins, "name": function.__name__}
+        return ask(self._engine, "pabench.run.clock:answer", what, cell.title, torch.get_num_threads())["said"]
 
     def _scoring(self, cells: Sequence[Cell]) -> float:
         """A guess: an image is passed forward and backward as in training, once in each round, and for each norm."""
         cell = cells[0]
         assert cell.criterion is not None
-        rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
-        dataset = Block(cell, self._device).dataset
-        passes = cell.recipe.epochs * len(dataset.train())
-        images = max(1, rule.examples_per_class * rule.batch_count() * dataset.classes)
+        training, classes = self._size(cell)
+        passes = cell.recipe.epochs * training
+        rule = _built_in(cell)
+        batches = rule.batch_count() if rule else 1
+        images = max(1, int(cell.criterion.args.get("examples_per_class") or 0) * batches * classes)
         rounds = 1 if _one_shot(cell) else cell.criterion.args.get("steps", 1) * len(cells)
         each = DOUBLE if cell.scoring.dtype == "float64" else 1
-        norms = 10 * dataset.classes * (len(cells) + 1)
+        norms = 10 * classes * (len(cells) + 1)
         return self._dense(cell) / passes * (images * rounds * each + norms)
 
 
@@ -136,8 +159,16 @@ def resumes(cell: Cell) -> bool:
     """Whether its training goes on from the trained weights of the dense network, which is trained for it again."""
     if cell.criterion is None or not cell.criterion.trains or cell.ablation == "reinit":
         return False
-    rule = registry.criterion(cell.criterion.name.partition("@")[0], cell.criterion.args)
-    return rule.resumes_at() is not None
+    rule = _built_in(cell)
+    return rule is None or rule.resumes_at() is not None  # a plugin of others is not asked for a forecast; it may
+
+
+def _built_in(cell: Cell) -> Criterion | None:
+    """The cell's criterion; None for a plugin of others, whose code does not run here."""
+    assert cell.criterion is not None
+    name = cell.criterion.name.partition("@")[0]
+    at_hand = name in registry.at_hand("criteria").classes
+    return registry.criterion(name, cell.criterion.args) if at_hand else None
 
 
 def interpolated(points: Mapping[float, float], sparsity: float) -> float:
@@ -239,6 +270,19 @@ def _one_shot(cell: Cell) -> bool:
 
 
 # --- What is timed here -----------------------------------------------------------------------------------------------
+
+
+def answer(payload: Mapping[str, Any], report: Report) -> None:
+    """In a process apart: what a function of those below says of a cell."""
+    registry.expect(payload["plugins"])
+    function = {"_calibrated": _calibrated, "_counted": _counted}[payload["name"]]
+    report({"said": function(Cell.from_json(payload["cell"]), torch.device(payload["device"]))})
+
+
+def _counted(cell: Cell, device: torch.device) -> tuple[int, int]:
+    """Training images and classes."""
+    dataset = Block(cell, device).dataset
+    return len(dataset.train()), dataset.classes
 
 
 def _calibrated(cell: Cell, device: torch.device) -> float:

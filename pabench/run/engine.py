@@ -32,6 +32,9 @@ class Task:
     seconds. `kind` is for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need
     about the same memory: where one has run out of it, all of them run alone. The payload that its function gets says
     so: `alone` is whether no other task runs beside it.
+
+    `log` is the file that gets what the task prints, where an engine runs it in a process of its own; without one it
+    is lost. `guarded`: it runs code of others, which may try to outlive it.
     """
 
     key: str
@@ -42,6 +45,8 @@ class Task:
     timeout: float | None = None
     kind: str = ""
     like: str = ""
+    log: str = ""
+    guarded: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain
-from pathlib import Path
+from itertools import chain, product
 
 from pabench.run.engine import Outcome, Task
-from pabench.run.tasks import Plan, payload, prunings_by_block, task
+from pabench.run.tasks import Plan, Sources, needed_of, payload, prunings_by_block, task
 from pabench.store.figures import Measurements, Of, entry, file, pairs, single
 from pabench.store.state import masked
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
+from pabench.words import one_line
 
 ASKED = {"measure": single, "compare": pairs}
 """What each kind of task can measure of its cells."""
@@ -32,26 +32,33 @@ class Survey:
 
     @classmethod
     def of(
-        cls, store: Store, plan: Plan, metrics: Sequence[MetricSpec], device: str, plugins: Iterable[Path], retry: bool
+        cls, store: Store, plan: Plan, metrics: Sequence[MetricSpec], device: str, plugins: Sources, retry: bool
     ) -> Survey:
-        """A task for each block and criterion, and one for the pairs of each block, that lacks some.
+        """A task for each block and criterion, and one for the pairs of each block, that lacks some; the metrics of
+        each plugin have tasks of their own.
 
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
         known, there = Measurements(store.records("metrics").values()), _measurable(store, plan)
-        before, in_block = _tasks_of(plan), prunings_by_block(plan.cells)
-        shared = {**payload(store, device, plugins), "retry": retry}
-        for (block, kind, criterion), cells in _groups(plan.cells).items():
-            lacking = [(of, spec) for of, spec in ASKED[kind](cells, metrics) if known.lacks(of, spec, retry=retry)]
+        before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
+        shared = {**payload(store, device), "retry": retry}
+        by_source = defaultdict(list)
+        for spec in metrics:
+            by_source[plugins.get("metrics", {}).get(spec.name, "")].append(spec)
+        groups = _groups(plan.cells).items()
+        for ((block, kind, criterion), cells), (source, specs) in product(groups, by_source.items()):
+            lacking = [(of, spec) for of, spec in ASKED[kind](cells, specs) if known.lacks(of, spec, retry=retry)]
             wanted = [(of, spec) for of, spec in lacking if all(map(there, of))]
             if not wanted:
                 continue
             named = {spec.name: spec.to_json() for _, spec in wanted}
             what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
             what["block"] = in_block.get(block, [])
+            # masks are read: no code of the criterion is needed
+            what["plugins"] = needed_of(cells[0].dense(), plugins, named)
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
-            key = digest(["measuring", block, kind, criterion])
+            key = digest(["measuring", block, kind, criterion, *([source] if source else [])])
             found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))
             found.wanted[key] = wanted
         return found
@@ -63,7 +70,7 @@ class Survey:
         known = Measurements(self.store.records("metrics").values())
         for of, spec in self.wanted[outcome.key]:
             if known.lacks(of, spec):
-                data = file([entry(of, spec, {}, f"{outcome.kind}: {outcome.reason}")])
+                data = file([entry(of, spec, {}, one_line(f"{outcome.kind}: {outcome.reason}"))])
                 self.store.commit("metrics", data["key"], data, replace_failed=True)
 
 

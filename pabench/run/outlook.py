@@ -107,7 +107,7 @@ def outlook(session: Session, wish: Wish, records: Path | None = None) -> Outloo
     spread = _spread(session, records)
     everything = replace(session, chosen=session.cells)  # those of missing data are planned, too
     left, whole = _workload(everything), _from_nothing(everything)
-    clock = Clock(Store(records) if records else session.store, session.device)
+    clock = session.clock(Store(records) if records else None)
     hours = per_seed = None
     seeds = len(session.suite.seed_values)
     if not session.gaps:

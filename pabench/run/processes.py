@@ -19,8 +19,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from pabench.errors import PabenchError
-from pabench.run import worker
+from pabench.run import guard, worker
 from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task, thread_variables
+from pabench.run.output import Log
 
 POLL_SECONDS = 0.1
 """How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
@@ -28,6 +29,8 @@ PRELOAD = ("torch", "numpy.random", "pabench.run.warm")
 AS_IN_RUNNER = re.compile(r"(torchvision|timm|pabench\.(data|diagnostics)\..*|pabench_criteria\..*)")
 """What not every study needs, and takes long to import, or long enough where every child does it: preloaded where the
 runner, which has built the networks and found the data and plugins of all tasks, has imported it. No code of others."""
+CHUNK = 2**20
+"""Bytes of what a child printed that are taken at once."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,12 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(preload))
         self.pipe, childs_end = context.Pipe(duplex=False)
-        payload = {**task.payload, "alone": alone}
+        self.output, printing = context.Pipe(duplex=False)
+        self.log = Log(task.log) if task.log else None
         self.process = context.Process(
-            target=worker.main, args=(task.function, payload, threads, childs_end), name=task.title
+            target=guard.main if task.guarded else worker.main,
+            args=(task.function, {**task.payload, "alone": alone}, threads, childs_end, printing),
+            name=task.title,
         )
         self.started = time.monotonic()
         try:
@@ -112,21 +118,25 @@ class Child:
                 "try these imports by hand"
             ) from error
         childs_end.close()
+        printing.close()
         assert self.process.pid is not None  # it has been started
-        self.pid = self.process.pid
+        self.group = self.process.pid  # that of its guard, until the guard says otherwise
 
     @property
     def ends(self) -> list[Connection | int]:
         """What becomes readable when there is news."""
-        return [self.process.sentinel] if self.pipe.closed else [self.process.sentinel, self.pipe]
+        return [self.process.sentinel, *(end for end in (self.pipe, self.output) if not end.closed)]
 
     def receive(self, on_event: OnEvent) -> bool:
         """Take all that the child has sent; True if it has ended, and then there is no more."""
         ended = not self.process.is_alive()
+        self._drain()
         try:
             while not self.pipe.closed and self.pipe.poll():
                 message = json.loads(self.pipe.recv_bytes())
-                if "progress" in message:
+                if "group" in message:
+                    self.group = int(message["group"])
+                elif "progress" in message:
                     on_event(Event(self.task.key, "progress", message["progress"]))
                 elif "done" in message:
                     self.done = True
@@ -135,6 +145,15 @@ class Child:
         except (EOFError, OSError, ValueError, KeyError, TypeError):  # it died in mid-message, or a plugin wrote there
             self.pipe.close()
         return ended
+
+    def _drain(self) -> None:
+        """Take a part of what the child has printed."""
+        if self.output.closed or not self.output.poll():
+            return
+        if not (data := os.read(self.output.fileno(), CHUNK)):
+            self.output.close()
+        elif self.log:
+            self.log.add(data)
 
     def keep_time(self, grace: float, *, stopped: bool) -> None:
         """End the child when it is over time or the run is stopped: SIGTERM first, SIGKILL after the grace."""
@@ -157,9 +176,15 @@ class Child:
     def close(self, *, stopped: bool) -> Outcome:
         """The outcome of a child that has ended or was killed; whatever it started is killed too."""
         self.process.join(5)  # it has ended, or was sent SIGKILL: longer means uninterruptible sleep
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if not self.task.guarded:  # a guard has done so
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.group, signal.SIGKILL)
         exitcode = self.process.exitcode
+        while not self.output.closed and self.output.poll():
+            self._drain()
+        self.output.close()
+        if self.log:
+            self.log.close()
         self.pipe.close()
         with contextlib.suppress(ValueError):  # in uninterruptible sleep even now
             self.process.close()
@@ -179,10 +204,10 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         """To all the child has started, or to it alone as long as it has not made its own session."""
         try:
-            os.killpg(self.pid, number)
+            os.killpg(self.group, number)
         except ProcessLookupError:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+                os.kill(self.group, number)
 
 
 def _room(children: list[Child], workers: int) -> bool:

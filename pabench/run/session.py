@@ -13,9 +13,11 @@ import torch
 
 from pabench import registry
 from pabench.data.dataset import InMemory
-from pabench.errors import DataError, MissingError, PluginError, RefusedError, SuiteError, did_you_mean
+from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, StopFlag, Task
+from pabench.run.clock import Clock
+from pabench.run.discovery import Foreign, ask
+from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -70,16 +72,23 @@ class Options:
 @dataclass(frozen=True)
 class Session:
     """A validated suite with all its `cells`, those `chosen` by `--only`, the data that is missing (`gaps`), and
-    `notes` on how the data that is there is read."""
+    `notes` on how the data that is there is read.
+
+    `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
+
+    `plugins` says where the plugins of others are, as `registry.expect` takes it.
+    """
 
     options: Options
     path: Path
     suite: Suite
     device: torch.device
-    plugins: list[Path]
+    plugins: tasks.Sources
     cells: list[Cell]
     chosen: list[Cell]
     gaps: list[str]
+    broken: list[str]
+    changed: list[str]
     notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
@@ -94,10 +103,11 @@ class Session:
         if options.engine not in ENGINES:
             raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
         device = pick_device(options.device)
-        plugins = _load_plugins(path, suite, options)
+        foreign = _plugins(path, suite, options)
         store = _store(options, path)
-        resolver = Resolver(device, _decided(store))
-        everything = [check.settled([store], cell) for cell in grid.cells(suite, resolver)]
+        resolver = Resolver(device, _decided(store), foreign)
+        everything = [check.settled([store], cell) for cell in _cells(suite, resolver)]
+        metrics = resolver.metrics(suite.metrics, suite.skip_metrics)
         chosen = grid.select(everything, options.only) if options.only else everything
         asked = {cell.dataset.label for cell in chosen}
         return cls(
@@ -105,13 +115,15 @@ class Session:
             path,
             suite,
             device,
-            plugins,
+            foreign.sources,
             cells=everything,
-            chosen=[cell for cell in chosen if cell.dataset.label not in resolver.missing],
+            chosen=[cell for cell in chosen if resolver.has(cell)],
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
+            broken=[*foreign.broken(), *filter(None, resolver.left_out.values())],
+            changed=foreign.changed(),
             notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
             pixels=resolver.pixels,
-            metrics=resolver.metrics(suite.metrics, suite.skip_metrics),
+            metrics=metrics,
         )
 
     @property
@@ -196,6 +208,10 @@ class Session:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
+    def clock(self, store: Store | None = None) -> Clock:
+        """Seconds of trainings, by the records of a store (the study's own where none is given)."""
+        return Clock(store or self.store, self.device, self.plugins, engine_apart(self.options.engine))
+
     def run(
         self,
         chosen: Sequence[Task],
@@ -213,6 +229,10 @@ class Session:
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
+        cell = cell.dense()
+        if plugins := tasks.needed_of(cell, self.plugins):
+            what = {"cell": cell.to_json(), "device": str(self.device), "plugins": plugins}
+            return ask(engine_apart(self.options.engine), "pabench.run.session:report_pairing", what, cell.title)
         block = Block(cell, self.device)
         return block.pairing(block.network())
 
@@ -249,6 +269,13 @@ class Session:
             )
 
 
+def report_pairing(payload: Mapping[str, Any], report: Report) -> None:
+    """In a process apart: what `Session.pairing` gives for a cell whose dataset is a plugin."""
+    registry.expect(payload["plugins"])
+    block = Block(Cell.from_json(payload["cell"]), torch.device(payload["device"]))
+    report(block.pairing(block.network()))
+
+
 def _store(options: Options, path: Path) -> Store:
     return Store(options.output or Path("results") / path.stem)
 
@@ -263,24 +290,34 @@ def _decided(store: Store) -> dict[str, str]:
     return {cell.dataset.label: cell.recipe.precision for cell in cells}
 
 
-def _load_plugins(path: Path, suite: Suite, options: Options) -> list[Path]:
+def _plugins(path: Path, suite: Suite, options: Options) -> Foreign:
     """The files beside the suite, those it lists and those of `--plugin`.
 
-    A broken one matters where it was asked for by its path.
+    A broken one matters where it was asked for by its path, or by the name of what it defines.
     """
-    beside = registry.drop_ins(path, suite.plugins)
+    listed = [(path.resolve().parent / file).resolve() for file in suite.plugins]
     asked_for = [file.resolve() for file in options.plugins or ()]
-    listed = len(beside) - len(suite.plugins)
-    for file in beside[:listed]:
-        registry.try_drop_in(file)
-    for i, file in enumerate(beside[listed:]):
-        try:
-            registry.drop_in(file)
-        except (PluginError, MissingError) as error:
-            suite.find(str(error), "plugins", i)
-    for file in asked_for:
-        registry.drop_in(file)
-    return beside + asked_for
+    files = [*registry.drop_ins(path, suite.plugins), *asked_for]
+    files = [file.resolve() for file in files]
+    return Foreign(engine_apart(options.engine), files, listed, asked_for, [model.name for model in suite.models])
+
+
+def engine_apart(name: str) -> Engine:
+    """The engine that looks at plugins: a process that ends or hangs is not tried again."""
+    return Processes(attempts=1, grace=1.0) if name == "processes" else ENGINES[name]()
+
+
+def _cells(suite: Suite, resolver: Resolver) -> list[Cell]:
+    """The cells of a suite; one SuiteError of all that is wrong with it, the files it lists included."""
+    try:
+        cells = list(grid.cells(suite, resolver))
+    except SuiteError:
+        resolver.foreign.find(suite)
+        suite.raise_findings()
+        raise
+    resolver.foreign.find(suite)
+    suite.raise_findings()
+    return cells
 
 
 def load_suite(suite: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> Session:

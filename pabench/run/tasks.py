@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
-from pabench.store.store import Store
+from pabench.store.store import Store, log_of
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
+from pabench.words import one_line, plain
 
 FUNCTIONS = {
     "check": "pabench.training.check:check",
@@ -25,6 +25,9 @@ FUNCTIONS = {
     "compare": "pabench.training.measure:pairs",
 }
 """What is done to cells: `Task.kind`, and the function that does it."""
+Sources = Mapping[str, Mapping[str, str]]
+"""Where plugins of others are: by kind and name what `registry.load` imports."""
+NONE: Sources = {}
 
 
 @dataclass(frozen=True)
@@ -51,29 +54,30 @@ def plan(
     cells: Sequence[Cell],
     *,
     device: str,
-    plugins: Iterable[Path] = (),
+    plugins: Sources = NONE,
     retry: bool = False,
     norms: bool = True,
 ) -> Plan:
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
     failed. `norms`: receipts say what pruning does to the norm of the gradient."""
     found = _found(store, cells, retry)
-    shared, todo = payload(store, device, plugins), [*found.open, *found.maskless]
+    shared, todo = payload(store, device), [*found.open, *found.maskless]
     needed = {cell.key: _prunings(store, cell) for cell in todo}
     groups = _grouped(needed.values())
     tasks: dict[str, Task] = {}
-    in_block = prunings_by_block(cells)
+    in_block = prunings_by_block(cells, plugins)
     for cell in todo:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
                 group = groups[name]
                 what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
+                what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
                 tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after, like=cell.check_key)
             after = (name,)
         if cell.key not in found.done:
-            what = {**shared, "cell": cell.to_json()}
+            what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
             like = digest([training_kind(cell), cell.sparsity])  # a smaller network needs less memory
             tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
     found.tasks.extend(tasks.values())
@@ -88,24 +92,43 @@ def training_kind(cell: Cell) -> str:
     return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
 
 
-def prunings_by_block(cells: Iterable[Cell]) -> dict[str, list[str]]:
-    """By block the keys of its prunings: what one of them has measured of the dense network holds for all."""
-    found: dict[str, dict[str, None]] = {}
+def prunings_by_block(cells: Iterable[Cell], plugins: Sources) -> dict[str, list[str]]:
+    """By block the keys of its prunings: what one of them has measured of the dense network holds for all.
+
+    A plugin measures in a process that its own code runs in: others take its word only where there is no other.
+    """
+    own: dict[str, dict[str, None]] = {}
+    foreign: dict[str, dict[str, None]] = {}
     for cell in cells:
         if cell.criterion is not None:
+            found = foreign if needed_of(cell, plugins).get("criteria") else own
             found.setdefault(cell.block, {})[cell.pruning_key] = None
-    return {block: list(keys) for block, keys in found.items()}
+    return {block: list(keys) for block, keys in {**foreign, **own}.items()}
+
+
+def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sources:
+    """The part of `plugins` that a cell names: its criterion, the one whose densities that takes over, its dataset;
+    and those of `metrics`."""
+    rule = cell.criterion
+    names = {
+        "criteria": [rule.name.partition("@")[0], str(rule.donor.get("name", ""))] if rule else [],
+        "datasets": [cell.dataset.name],
+        "metrics": list(metrics),
+    }
+    found = {kind: {name: at[name] for name in names[kind] if name in at} for kind, at in plugins.items()}
+    return {kind: at for kind, at in found.items() if at}
 
 
 def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
     """A task of one kind; `what` is its payload."""
-    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like)
+    log, guarded = str(log_of(what["store"], key)), bool(what["plugins"])
+    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like, log=log, guarded=guarded)
 
 
-def payload(store: Store, device: str, plugins: Iterable[Path]) -> Payload:
+def payload(store: Store, device: str) -> Payload:
     """What the payloads of all tasks of a run have in common."""
-    paths = [str(path) for path in plugins]
-    return {"store": str(store.folder), "device": device, "plugins": paths, "hashed": hashed()}
+    # a plugin may leave the working directory
+    return {"store": str(store.folder.absolute()), "device": device, "hashed": hashed()}
 
 
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
@@ -161,11 +184,13 @@ def _title(cell: Cell) -> str:
 
 def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[str, Any]) -> None:
     """Of a task that ended without its record (a crash, a timeout) each cell gets one that says so."""
+    log = log_of(store.folder, outcome.key)
+    printed = f"; what it printed is in {log.parent.name}/{log.name}" if log.exists() else ""
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": outcome.reason,
-        "traceback": outcome.message,
+        "message": f"{one_line(outcome.reason)}{printed}",
+        "traceback": plain(outcome.message),
         "attempt": outcome.attempts,
     }
     for cell in found.by_task.get(outcome.key, ()) if outcome.lost else ():
@@ -205,11 +230,11 @@ def ahead(found: Plan, cells: Sequence[Cell]) -> tuple[list[Task], Plan]:
     return found_ahead, replace(found, tasks=[task for task in found.tasks if task.key not in keys])
 
 
-def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sequence[Path]) -> list[Task]:
+def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sources) -> list[Task]:
     """A task for each of the cells (`unchecked`), whose results go `into`; none where its receipt tells enough."""
-    shared = payload(into, device, plugins)
-    return [
-        task("check", cell.check_key, f"{checked_title(cell)}: check", {**shared, "cell": cell.to_json()})
-        for cell in cells
-        if not check.told_by_receipt(store, cell, into=into)
-    ]
+    found = []
+    for cell in cells:
+        if not check.told_by_receipt(store, cell, into=into):
+            what = {**payload(into, device), "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
+            found.append(task("check", cell.check_key, f"{checked_title(cell)}: check", what))
+    return found

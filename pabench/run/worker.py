@@ -22,29 +22,33 @@ MAX_MESSAGE = 64 * 1024
 """Characters of a traceback that are sent, its end: more than any of a plugin needs, and what a pipe holds."""
 
 
-def main(function: str, payload: Payload, threads: int, runner: Connection) -> None:
+def main(function: str, payload: Payload, threads: int, runner: Connection, output: Connection) -> None:
     """Call the task's function in a session of its own, then exit at once, whatever threads it left running.
 
     Messages are JSON objects: {"progress": ...} any number of times, then {"done": true} or {"error": traceback,
-    "kind": that of the outcome}.
+    "kind": that of the outcome}. What it prints goes to `output`.
     """
     os.setsid()
+    for stream in (1, 2):
+        os.dup2(output.fileno(), stream)
+    output.close()
     _die_with_runner()
     limit_threads(threads)
     try:
-        resolve_name(function)(payload, lambda data: _send(runner, progress=data))
+        resolve_name(function)(payload, lambda data: send(runner, progress=data))
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a plugin too
         kind = "oom" if isinstance(error, ExhaustedError) else "error"
-        _send(runner, error=traceback.format_exc()[-MAX_MESSAGE:], kind=kind)
+        send(runner, error=traceback.format_exc()[-MAX_MESSAGE:], kind=kind)
     else:
-        _send(runner, done=True)
+        send(runner, done=True)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
 
 
-def _send(runner: Connection, **message: Any) -> None:
+def send(runner: Connection, **message: Any) -> None:
+    """A message to the runner."""
     runner.send_bytes(json.dumps(message).encode())
 
 

@@ -5,6 +5,7 @@ records/<key>.json           one finished cell; receipts/<key>.json: one finishe
 metrics/<key>.json           what was measured of masks and trainings (see `figures`)
 checks/<key>.json            what was found on a criterion and a network before training
 masks/<sha256>.safetensors   content-addressed
+logs/<key>.log               what a cell's process printed, where it printed anything
 history/                     failed records that a retry replaced
 quarantine/                  broken files, moved here and treated as absent; never deleted
 log.txt                      what was moved, and second executions that differ from the first
@@ -49,6 +50,11 @@ LATER = frozenset({"compared_by", "test", "right"})
 
 # A study whose manifest differs in these alone was merely started again.
 RESTARTED = frozenset({"created", "command"})
+
+
+def log_of(folder: str | os.PathLike[str], key: str) -> Path:
+    """The file of what the processes of a task print."""
+    return Path(folder) / "logs" / f"{key}.log"
 
 
 class Store:

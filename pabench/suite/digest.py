@@ -8,8 +8,29 @@ from typing import Any
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys, no spaces and no NaN: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    """JSON with sorted keys, no spaces and no NaN: equal values give equal text.
+
+    Half a surrogate pair, which no file can hold, is a question mark: texts of plugins may have some.
+
+    >>> canonical({"b": 1, "a": "\\ud800"})
+    '{"a":"?","b":1}'
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    if "\\ud" not in text:  # nor any whole pair
+        return text
+    whole = json.loads(text, object_pairs_hook=lambda pairs: {_encodable(key): _whole(value) for key, value in pairs})
+    return json.dumps(_whole(whole), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def _whole(value: Any) -> Any:
+    """A value of JSON without half surrogate pairs, the objects in it being so already."""
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return _encodable(value) if isinstance(value, str) else value
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def digest(value: Any) -> str:

@@ -16,6 +16,7 @@ from pabench.scoring.pruning import SkippedError
 from pabench.source import source_digest
 from pabench.suite.cell import Cell
 from pabench.training.faults import fault, remedy
+from pabench.words import plain
 
 
 def device_of(payload: Mapping[str, Any]) -> torch.device:
@@ -30,9 +31,8 @@ def device_of(payload: Mapping[str, Any]) -> torch.device:
 
 
 def load_plugins(payload: Mapping[str, Any]) -> None:
-    """Import the plugin files of a task; one that is broken is told where it is asked for."""
-    for path in payload.get("plugins", ()):
-        registry.try_drop_in(path)
+    """Say where the plugins are that a task may ask for; one is imported, and told if it is broken, when it does."""
+    registry.expect(payload.get("plugins", {}))
 
 
 def rebuild(cell: Cell) -> Criterion:
@@ -54,7 +54,7 @@ def without_weights(pairing: Mapping[str, str]) -> dict[str, str]:
 def failure(error: BaseException, device: torch.device) -> dict[str, Any]:
     """What a record says of an error on a device: its kind, one line, and where it came from."""
     if isinstance(error, SkippedError):
-        return {"status": "skipped", "kind": error.kind, "message": str(error)}
+        return {"status": "skipped", "kind": error.kind, "message": plain(error)}
     found = {**described(error), "kind": _kind(error), "receipt": None, "result": None}
     if known := fault(error):
         found |= {"kind": known.kind, "message": f"{found['message']} ({remedy(known, device)})"}
@@ -66,7 +66,7 @@ def described(error: BaseException) -> dict[str, Any]:
     return {
         "status": "failed",
         "message": registry.complaint(error),
-        "traceback": "".join(traceback.format_exception(error))[-20000:],  # the end names the place
+        "traceback": plain("".join(traceback.format_exception(error)))[-20000:],  # the end names the place
     }
 
 

@@ -16,6 +16,13 @@ def test_the_text_is_sorted_and_tight_and_its_sha256_is_the_digest():
         canonical(float("nan"))
 
 
+def test_half_a_surrogate_pair_is_a_question_mark_and_a_whole_one_a_character():
+    """A file can hold no half, and texts of plugins may have some: nothing that reads records must meet it."""
+    half, whole = {"b\ud800": ["a\udc00b", {"c": "\ud800"}]}, {"b?": ["a?b", {"c": "?"}]}
+    assert canonical(half) == canonical(whole)
+    assert canonical("\U0001f600 \\ud800") == '"\\ud83d\\ude00 \\\\ud800"'
+
+
 def test_a_seed_is_the_first_63_bits_of_the_digest_of_its_parts():
     assert derive_seed("order", 3) == int(hashlib.sha256(b'["order",3]').hexdigest(), 16) >> 193
     assert derive_seed("order", 3) != derive_seed("order3")

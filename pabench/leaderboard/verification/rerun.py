@@ -34,6 +34,9 @@ from pabench.suite.cell import Cell
 from pabench.suite.specs import CriterionSpec
 from pabench.training.environment import cores, environment
 
+Code = tuple[tuple[str, Path], ...]
+"""The submitted files that a criterion needs, each with the name of what it defines."""
+
 
 @dataclass(frozen=True)
 class Where:
@@ -121,8 +124,9 @@ def rerun(
         # first, so that nothing of his has run, and written into the store, before it is there
         for imported in sorted({*code.values()}):
             chosen, first = ([own[c.key] for c in some if code[c.key] == imported] for some in (cells, checked))
-            findings = tasks.checks(store, tasks.unchecked(store, first), into=store, device=device, plugins=imported)
-            plan = tasks.plan(store, chosen, device=device, plugins=imported)
+            theirs = {"criteria": {name: str(path) for name, path in imported}}
+            findings = tasks.checks(store, tasks.unchecked(store, first), into=store, device=device, plugins=theirs)
+            plan = tasks.plan(store, chosen, device=device, plugins=theirs)
             todo = [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]
             outcomes = engine.run(todo, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
             for outcome in outcomes:
@@ -131,21 +135,22 @@ def rerun(
 
 
 def _here(
-    cells: Sequence[Cell], where: Where, code: Mapping[str, tuple[Path, ...]], engine: Engine, folder: Path
+    cells: Sequence[Cell], where: Where, code: Mapping[str, Code], engine: Engine, folder: Path
 ) -> tuple[dict[str, Cell], tuple[str, ...]]:
     """By key the cells as this machine knows them: their dataset's place, and the criterion that is made here; and what
     is to be said of criteria that are others here. `code` is what each imports.
 
     The `given` of such a criterion are all parameters that the label of the submission's means here.
     """
-    rules: dict[tuple[Path, ...], dict[str, CriterionSpec]] = defaultdict(dict)
+    rules: dict[Code, dict[str, CriterionSpec]] = defaultdict(dict)
     for cell in cells:
         if cell.criterion:
             rules[code[cell.key]][cell.criterion.label] = cell.criterion
     found: dict[str, dict[str, Any]] = {}
     # what needs no child comes first: it says at once what is missing
     for number, imported in enumerate(sorted(rules)):
-        found |= descriptions(rules[imported], imported, engine, folder / f"described-{number}.json")
+        files = list(dict.fromkeys(path for _, path in imported))
+        found |= descriptions(rules[imported], files, engine, folder / f"described-{number}.json")
     notes: dict[str, None] = {}
     own = {}
     for cell in cells:
@@ -161,10 +166,10 @@ def _here(
     return own, tuple(notes)
 
 
-def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> tuple[Path, ...]:
+def _files(rule: CriterionSpec | None, files: Mapping[str, Path]) -> Code:
     """The submitted files that a criterion needs: its own, and that of the one whose densities it takes over."""
-    needed = _needed(rule).values() if rule else ()
-    return tuple(files[sha256] for sha256 in dict.fromkeys(needed) if sha256 in files)
+    needed = _needed(rule) if rule else {}
+    return tuple((name, files[sha256]) for name, sha256 in needed.items() if sha256 in files)
 
 
 def _needed(rule: CriterionSpec) -> dict[str, str]:

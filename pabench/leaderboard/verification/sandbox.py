@@ -69,7 +69,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> None:
     """In the child: import the files and write what their criteria say, or why they say nothing, to `answer`."""
     try:
         for path in payload["plugins"]:
-            registry.drop_in(path)
+            registry.load(path)  # what that changes besides is told where the criterion is run
         answers: list[dict[str, Any]] = [_attempted(**rule) for rule in payload["rules"]]
     except PabenchError as error:
         answers = [{"error": str(error)} for _ in payload["rules"]]
@@ -101,7 +101,8 @@ def _of_child(
     """What a process that imports the files says of the criteria, which may be anything."""
     named = ", ".join(rule["name"] for rule in rules)
     payload = {"plugins": [str(file) for file in files], "rules": rules, "answer": str(answer)}
-    task = Task("describe", "describe", "pabench.leaderboard.verification.sandbox:describe", payload, timeout=SECONDS)
+    function = "pabench.leaderboard.verification.sandbox:describe"
+    task = Task("describe", "describe", function, payload, timeout=SECONDS, guarded=True)
     (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
     if not outcome.ok:
         told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {outcome.reason})"
