@@ -27,7 +27,7 @@ def test_a_run_ends_with_what_its_seeds_could_have_detected(tmp_path, capsys):
     run(write(tmp_path, SUITE.replace("[random]", "[random, magnitude]")), tmp_path / "out")
 
     said = "detects: Fewer than two seeds are finished: no difference between two criteria can be told from chance."
-    assert capsys.readouterr().out.splitlines()[-2:] == [said, f"report: {tmp_path / 'out'}"]
+    assert capsys.readouterr().out.splitlines()[-2:] == [said, f"report: {tmp_path / 'out' / 'report.html'}"]
 
 
 @pytest.fixture
