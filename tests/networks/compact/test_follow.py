@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -9,9 +11,15 @@ from pabench.networks.compact.follow import follow
 from pabench.networks.compact.trace import End, Flow, Layer, Norm, Trace
 
 
+def followed(module, x, trace, careful=False):
+    convolutions = {f"{path}.weight" for path, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return follow(partial(module, x), tensors, trace, settable=convolutions, careful=careful)
+
+
 def traced(module, *shape, careful=False):
     trace = Trace()
-    out = follow(module.eval(), torch.randn(2, *shape), trace, careful=careful)
+    out = followed(module.eval(), torch.randn(2, *shape), trace, careful)
     return trace, out
 
 
@@ -29,7 +37,7 @@ def test_it_gives_what_the_network_gives():
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     x = torch.randn(5, 3)
 
-    assert torch.equal(follow(module, x, Trace()), module(x))
+    assert torch.equal(followed(module, x, Trace()), module(x))
 
 
 def test_steps_stand_in_the_order_of_the_run():

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pabench.networks.compact.follow import follow
 from pabench.networks.compact.trace import Flow, Layer, Product, Trace
+
+from .test_follow import followed
 
 
 class Between(nn.Module):
@@ -26,7 +27,7 @@ def passed(operation, *, training=False, conv=True):
     """What is written down of an operation on 4 channels of 6 x 6 pixels (or 4 features)."""
     trace = Trace()
     module = Between(nn.Conv2d(2, 4, 1) if conv else nn.Linear(2, 4), operation).train(training)
-    follow(module, torch.randn(3, 2, 6, 6) if conv else torch.randn(3, 2), trace)
+    followed(module, torch.randn(3, 2, 6, 6) if conv else torch.randn(3, 2), trace)
     return trace
 
 
@@ -140,7 +141,7 @@ def test_a_grouped_convolution_has_inputs_of_its_own():
     """8 rows in 4 groups, each of one input: the weight's second dimension has 1 column, and the layer 4 inputs."""
     module = Between(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 8, 3, groups=4))
     trace = Trace()
-    follow(module, torch.randn(1, 2, 5, 5), trace)
+    followed(module, torch.randn(1, 2, 5, 5), trace)
 
     (layer,) = [s for s in trace.steps if isinstance(s, Layer) and s.groups == 4]
     columns = trace.columns["operation.weight"]
@@ -151,6 +152,6 @@ def test_a_grouped_convolution_has_inputs_of_its_own():
 def test_a_strided_1x1_convolution_is_told():
     module = nn.Sequential(nn.Conv2d(2, 4, 1, stride=2), nn.Conv2d(4, 4, 3, stride=2, padding=1))
     trace = Trace()
-    follow(module, torch.randn(1, 2, 8, 8), trace)
+    followed(module, torch.randn(1, 2, 8, 8), trace)
 
     assert [s.strided for s in trace.steps if isinstance(s, Layer)] == [True, False]
