@@ -121,7 +121,7 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
 
 def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
     """A task of one kind; `what` is its payload."""
-    log, guarded = str(log_of(what["store"], key)), bool(what["plugins"])
+    log, guarded = str(log_of(what["store"], key)) if "store" in what else "", bool(what.get("plugins"))
     return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like, log=log, guarded=guarded)
 
 
