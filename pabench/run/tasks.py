@@ -133,17 +133,16 @@ def payload(store: Store, device: str) -> Payload:
 
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
     """What there is of the cells, without tasks for the rest."""
-    records = {cell.key: record for cell in cells if (record := store.get("records", cell.key))}
     again = ("failed",) if retry else ()
-    done = {
-        key: str(record["status"])
-        for key, record in records.items()
-        if record["status"] in DONE and record["status"] not in again
-    }
-    # by name, without reading them: a study has thousands
-    there = {path.stem for path in (store.folder / "masks").glob("*.safetensors")}
-    masks = {key: (records[key].get("receipt") or {}).get("mask") for key in done}
-    return Plan(list(cells), done, [c for c in cells if masks.get(c.key) and masks[c.key] not in there])
+    done, masks = {}, dict[str, str]()
+    for cell in cells:  # no list of records: a study has thousands
+        record = store.get("records", cell.key)
+        if record and record["status"] in DONE and record["status"] not in again:
+            done[cell.key] = str(record["status"])
+            if mask := (record.get("receipt") or {}).get("mask"):
+                masks[cell.key] = mask
+    there = {mask for mask in set(masks.values()) if store.has_mask(mask)}  # read whole: what is broken goes away
+    return Plan(list(cells), done, [c for c in cells if c.key in masks and masks[c.key] not in there])
 
 
 def _prunings(store: Store, cell: Cell) -> list[Cell]:

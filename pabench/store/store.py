@@ -246,7 +246,10 @@ def outcome(record: Mapping[str, Any]) -> str:
     """
     flags = [flag for flag in record.get("flags", ()) if flag["flag"] != DEAD]
     result = {key: value for key, value in (record.get("result") or {}).items() if key not in LATER}
-    return _text({**record, "flags": flags, "result": result or None}, VOLATILE)
+    told = {**record, "flags": flags, "result": result or None}
+    if isinstance(finding := record.get("finding"), Mapping):  # of a check
+        told["finding"] = {key: value for key, value in finding.items() if key != "seconds"}
+    return _text(told, VOLATILE)
 
 
 def _record(key: str, data: bytes) -> dict[str, Any]:

@@ -72,6 +72,22 @@ def test_lost_masks_are_made_again(tmp_path):
     assert all(store.has_mask(r["receipt"]["mask"]) for r in before.values() if r["receipt"])
 
 
+def test_a_damaged_mask_of_a_finished_cell_is_made_again(tmp_path):
+    """Its content is looked at, and not only whether there is such a file."""
+    text = ONE_SEED.replace(FOUR, "snip")
+    _, before = run(write(tmp_path, text), tmp_path / "out")
+    store = Store(tmp_path / "out")
+    names = {r["receipt"]["mask"] for r in before.values() if r["receipt"]}
+    damaged = store.folder / "masks" / f"{min(names)}.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+
+    code, after = run(write(tmp_path, text), tmp_path / "out")
+
+    assert code == 0
+    assert after == before
+    assert all(store.has_mask(name) for name in names)
+
+
 def test_a_scoring_that_failed_is_tried_again_for_a_new_cell(tmp_path, monkeypatch):
     """An out-of-memory of yesterday says nothing about today's recipe."""
     text = ONE_SEED.replace(FOUR, "snip").replace("[0, 0.5, 0.9]", "[0.9]")

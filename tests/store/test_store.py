@@ -48,6 +48,15 @@ def test_a_second_execution_with_another_result_is_logged(store):
     assert "result.top1 91.5 and 90.25" in log
 
 
+def test_how_long_a_check_took_is_no_difference(store):
+    for seconds in (0.1, 0.2):
+        store.commit("checks", key_of(0), record(finding={"seconds": seconds, "zeros": 0}))
+    assert not (store.folder / "log.txt").exists()
+
+    store.commit("checks", key_of(0), record(finding={"seconds": 0.1, "zeros": 7}))
+    assert "finding.zeros 0 and 7" in (store.folder / "log.txt").read_text()
+
+
 def test_a_retry_replaces_a_failed_record_and_keeps_it_in_history(store):
     failed = record(status="failed", kind="oom")
     store.commit("records", key_of(0), failed)
