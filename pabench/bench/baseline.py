@@ -107,7 +107,13 @@ def weight_size(network: nn.Module, batch: Batch) -> list[Tensor]:
     return [layer.layer.weight.detach().abs() for layer in layers(network)]
 
 
+def drawn(network: nn.Module, batch: Batch) -> list[Tensor]:
+    """Random: a number for each weight."""
+    return [torch.rand_like(layer.layer.weight) for layer in layers(network)]
+
+
 SCORES: dict[str, Score] = {
+    "random": drawn,
     "snip": connection_sensitivity,
     "grasp": gradient_signal,
     "synflow": synaptic_flow,

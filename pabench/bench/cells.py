@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ IMAGES, GIVEN = "images.npz", "plain.json"
 
 
 def plain(folder: str) -> list[float]:
-    """Test accuracies in percent of the suite that a folder describes: by criterion, then by density."""
+    """Test accuracies in percent of the suite that a folder describes: by seed, then by criterion, then by density."""
     given: dict[str, Any] = json.loads((Path(folder) / GIVEN).read_text())
     with np.load(Path(folder) / IMAGES) as stored:
         split = {name: torch.from_numpy(array) for name, array in stored.items()}
@@ -30,20 +31,27 @@ def plain(folder: str) -> list[float]:
     scored = baseline.Pictures(split["scored_pixels"], split["scored_labels"], *normal)
     batch = next(iter(scored.loader(len(scored), shuffle=False)))
     batch = batch[0].to(device), batch[1].to(device)
-    network = models.build(ModelSpec(**given["model"]), given["classes"], tuple(given["shape"]), seed=0).to(device)
+    model, classes, shape = ModelSpec(**given["model"]), given["classes"], tuple(given["shape"])
     found = []
-    for criterion, rounds in given["criteria"]:
-        for density in given["densities"]:
+    for seed in range(given["seeds"]):
+        network = models.build(model, classes, shape, seed=seed).to(device)
+        for (criterion, rounds), density in product(given["criteria"], given["densities"]):
             own = baseline.masked(network)
             baseline.prune(own, baseline.SCORES[criterion], batch, density, rounds)
-            found.append(trained(own, batches, test, given["lr"], device))
+            found.append(trained(own, batches, test, given["lr"], given["epochs"], device))
     return found
 
 
 def trained(
-    own: nn.Module, batches: Iterable[baseline.Batch], test: Iterable[baseline.Batch], lr: float, device: torch.device
+    own: nn.Module,
+    batches: Iterable[baseline.Batch],
+    test: Iterable[baseline.Batch],
+    lr: float,
+    epochs: int,
+    device: torch.device,
 ) -> float:
-    """Test accuracy in percent after one epoch of training in place."""
+    """Test accuracy in percent after some epochs of training in place."""
     optimizer = torch.optim.SGD(own.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
-    baseline.train_epoch(own, batches, optimizer, device)
+    for _ in range(epochs):
+        baseline.train_epoch(own, batches, optimizer, device)
     return baseline.evaluate(own, test, device)[0]

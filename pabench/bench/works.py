@@ -14,7 +14,7 @@ from pabench import registry
 from pabench.bench import baseline
 from pabench.bench.material import Material
 from pabench.bench.race import Contest, Proof, Side
-from pabench.bench.suites import start, suite
+from pabench.bench.suites import start, study, suite
 from pabench.data.dataset import loader
 from pabench.errors import DeclinedError
 from pabench.networks.compact.compact import compacted
@@ -268,6 +268,9 @@ WORKS: dict[str, Callable[[Material], Iterator[Contest]]] = {
     "training": training,
     "evaluation": evaluation,
     "suite": suite,
+    "study": study,
     "start": start,
 }
 """By the name that `--only` takes."""
+ASKED_FOR = {"study"}
+"""Those that take too long to be done unasked."""

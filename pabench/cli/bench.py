@@ -25,7 +25,7 @@ UNLIKE = 3
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="Works, by comma: snip, training, ... Default: all.")] = "",
+    only: Annotated[str, typer.Option(help="Works, by comma: snip, training, ... Default: all but study.")] = "",
     network: Annotated[str, typer.Option(help="resnet20 or vgg16_cifar. Default: both.")] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Turns that count; one more warms up.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="Of each process.")] = 1,
@@ -44,10 +44,10 @@ def bench(
     limit_threads(threads)  # before torch is there: its children read it when they start
     from pabench.bench.material import QUICK, Material, Sizes
     from pabench.bench.race import race
-    from pabench.bench.works import WORKS
+    from pabench.bench.works import ASKED_FOR, WORKS
     from pabench.training.environment import environment, pick_device
 
-    names = [name.strip() for name in only.split(",")] if only else [*WORKS]
+    names = [name.strip() for name in only.split(",")] if only else [name for name in WORKS if name not in ASKED_FOR]
     for name in names:
         if name not in WORKS:
             raise SuiteError(f"--only {name}: no such work; {did_you_mean(name, WORKS)}")

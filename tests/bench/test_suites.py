@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pabench.bench import suites
 from pabench.bench.cells import GIVEN, IMAGES
-from pabench.bench.suites import Given, _prepared
+from pabench.bench.suites import LONG, SHORT, Given, _command, _plain_command, _prepared
 from pabench.data.parquet import Parquet
 from pabench.errors import DataError
 from pabench.suite.suite import load
@@ -18,7 +19,7 @@ from pabench.suite.suite import load
 
 @pytest.fixture
 def given(material, tmp_path):
-    return _prepared(tmp_path / "small", material, material.sizes.small, 3)
+    return _prepared(tmp_path / "small", material, material.sizes.small, 3, SHORT)
 
 
 def test_both_sides_are_told_the_same_suite(given):
@@ -29,6 +30,33 @@ def test_both_sides_are_told_the_same_suite(given):
     assert [c.name for c in suite.criteria] == [name for name, _ in told["criteria"]]
     assert suite.criteria[2].params == {"steps": 3}
     assert (suite.recipe.batch_size, suite.recipe.lr) == (told["batch_size"], told["lr"])
+
+
+def test_a_study_is_five_criteria_at_five_densities_on_two_seeds(material, tmp_path):
+    given = _prepared(tmp_path / "long", material, material.sizes.small, 3, LONG)
+    suite = load(given.folder / "suite.yaml")
+    told = json.loads((given.folder / GIVEN).read_text())
+
+    assert LONG.told == "suite of 5 x 5 x 2 cells"
+    assert [c.name for c in suite.criteria] == ["random", "magnitude", "snip", "grasp", "synflow"]
+    assert (
+        (len(suite.sparsities), suite.seeds, suite.recipe.epochs)
+        == (5, 2, 3)
+        == (
+            len(told["densities"]),
+            told["seeds"],
+            told["epochs"],
+        )
+    )
+
+
+@pytest.mark.slow
+def test_both_sides_carry_a_study_out(material, tmp_path):
+    few = replace(LONG, densities=(0.1,), epochs=1)
+    given = _prepared(tmp_path / "long", material, material.sizes.small, 3, few)
+
+    _command(given)()
+    _plain_command(given)()  # DataError, were one to fail
 
 
 def test_both_sides_see_the_same_images(given, material):
