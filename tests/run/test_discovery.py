@@ -169,6 +169,7 @@ def test_what_left_its_group_and_closed_its_files_ends_with_its_cell(stormy):
     assert records(folder)["daemon"]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_run_again_finds_everything_done_and_says_the_same(stormy):
     folder, first = stormy
     before = records(folder)
