@@ -44,6 +44,7 @@ def test_an_unknown_work_is_named_with_those_that_are_known():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a dozen commands from their start: minutes on a busy machine
 def test_every_work_runs_in_its_short_form(tmp_path):
     said = pabench("bench", "--quick", "--repeats", "1", "--save", tmp_path / "bench.json")
 
