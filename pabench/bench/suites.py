@@ -105,39 +105,35 @@ class Given:
 def suite(material: Material) -> Iterator[Contest]:
     """Three criteria at three densities, scored, trained for one short epoch and tested: from the command to the page,
     and in a process that has started already, without the page; there also without what pabench measures besides."""
-    with tempfile.TemporaryDirectory(prefix="pabench-bench-") as folder:
-        for size, spec in material.sizes.networks().items():
-            given = _prepared(Path(folder) / size, material, spec, material.sizes.rounds[size], SHORT)
-            yield Contest(
-                f"{SHORT.told} with start and page, {spec.label}",
-                {"as it comes": partial(_command, given)},
-                partial(_plain_command, given),
-                partial(_same_cells, given),
-            )
-            yield Contest(
-                f"{SHORT.told} without start and page, {spec.label}",
-                {
-                    "as it comes": partial(_session, given, []),
-                    "without metrics": partial(_session, given, [f"skip_metrics=[{', '.join(_measured())}]"]),
-                },
-                partial(_plain_session, given),
-            )
+    for spec, given in _each(material, SHORT):
+        yield Contest(
+            f"{SHORT.told} with start and page, {spec.label}",
+            {"as it comes": partial(_command, given)},
+            partial(_plain_command, given),
+            partial(_same_cells, given),
+        )
+        yield Contest(
+            f"{SHORT.told} without start and page, {spec.label}",
+            {
+                "as it comes": partial(_session, given, []),
+                "without metrics": partial(_session, given, [f"skip_metrics=[{', '.join(_measured())}]"]),
+            },
+            partial(_plain_session, given),
+        )
 
 
 def study(material: Material) -> Iterator[Contest]:
     """Five criteria at five densities on two seeds, trained for three epochs: from the command to the page.
 
-    Takes a quarter of an hour a turn on one core for the small network. That its cells are the same is proved by those
+    A turn takes seven minutes on one core for the small network. That its cells are the same is proved by those
     of the short suite; masks of `random` are drawn otherwise.
     """
-    with tempfile.TemporaryDirectory(prefix="pabench-bench-") as folder:
-        for size, spec in material.sizes.networks().items():
-            given = _prepared(Path(folder) / size, material, spec, material.sizes.rounds[size], LONG)
-            yield Contest(
-                f"{LONG.told} with start and page, {spec.label}",
-                {"as it comes": partial(_command, given)},
-                partial(_plain_command, given),
-            )
+    for spec, given in _each(material, LONG):
+        yield Contest(
+            f"{LONG.told} with start and page, {spec.label}",
+            {"as it comes": partial(_command, given)},
+            partial(_plain_command, given),
+        )
 
 
 def start(material: Material) -> Iterator[Contest]:
@@ -150,6 +146,13 @@ def start(material: Material) -> Iterator[Contest]:
             {"as it comes": lambda: partial(given.command, *_run(given, "quickstart"), "--dry-run")},
             lambda: partial(given.command, "-c", "import torch, torchvision"),
         )
+
+
+def _each(material: Material, course: Course) -> Iterator[tuple[ModelSpec, Given]]:
+    """Each network with a suite made ready for it; the folder is there until the next one is asked for."""
+    with tempfile.TemporaryDirectory(prefix="pabench-bench-") as folder:
+        for size, spec in material.sizes.networks().items():
+            yield spec, _prepared(Path(folder) / size, material, spec, material.sizes.rounds[size], course)
 
 
 def _prepared(folder: Path, material: Material, spec: ModelSpec, rounds: int, course: Course) -> Given:

@@ -46,8 +46,11 @@ class Clock:
     def __init__(
         self, store: Store, device: torch.device, plugins: Sources = NONE, engine: Engine | None = None
     ) -> None:
-        records = [r for r in store.records().values() if r["status"] == "ok" and r["cost"].get("training_seconds")]
-        known = [(Cell.from_json(record["cell"]), record["cost"]) for record in records]
+        known = [
+            (Cell.from_json(record["cell"]), record["cost"])
+            for record in store.records().values()
+            if record["status"] == "ok" and record["cost"].get("training_seconds")
+        ]
         self._trainings, self._prunings = _trainings(known), _prunings(known)
         self._figures = _figures(store)
         self._timed: dict[str, float] = {}

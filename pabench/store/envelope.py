@@ -26,6 +26,7 @@ MAX_DEPTH = 32
 HEAD = b'{"sha256":"'
 MIDDLE = b'","record":'
 TAIL = b"}\n"
+BODY = slice(len(HEAD) + 64 + len(MIDDLE), -len(TAIL))
 TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
 STEP = dict(zip(b"[{]}", (1, 1, -1, -1), strict=True))
 NO_BRACKETS = bytes(set(range(256)) - set(STEP))
@@ -48,8 +49,7 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 
 def _body(data: bytes) -> bytes:
-    start = len(HEAD) + 64
-    body = data[start + len(MIDDLE) : -len(TAIL)]
+    body = data[BODY]
     if data != HEAD + hashlib.sha256(body).hexdigest().encode() + MIDDLE + body + TAIL:
         raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
     return body
@@ -62,7 +62,7 @@ class Sealed(Mapping[str, dict[str, Any]]):
     """
 
     def __init__(self, envelopes: Iterable[tuple[str, bytes]]) -> None:
-        self._bodies = {key: _body(data) for key, data in envelopes}
+        self._bodies = {key: data[BODY] for key, data in envelopes}
         self._careful = {key for key, body in self._bodies.items() if _needs_care(_without_texts(body))}
 
     def __getitem__(self, key: str) -> dict[str, Any]:
