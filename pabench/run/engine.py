@@ -18,6 +18,8 @@ from graphlib import CycleError, TopologicalSorter
 from pkgutil import resolve_name
 from typing import Any, Literal, Protocol
 
+from pabench.errors import Interrupted
+
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -176,6 +178,12 @@ class Inline:
             start, error = time.monotonic(), ""
             try:
                 resolve_name(task.function)({**task.payload, "alone": True}, report)
+            except Interrupted as interrupted:
+                if not stop.is_set():
+                    raise
+                message = f"was ended by {interrupted}"
+                yield Outcome(task.key, False, "stopped", message, seconds=time.monotonic() - start)
+                return
             except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
                 error = traceback.format_exc()
             schedule.ended(task.key)
