@@ -8,6 +8,7 @@ from typing import Any
 
 from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
+from pabench.run.timeouts import reason
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store, log_of
@@ -15,7 +16,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
-from pabench.words import one_line, plain
+from pabench.words import plain
 
 FUNCTIONS = {
     "check": "pabench.training.check:check",
@@ -188,7 +189,7 @@ def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[s
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": f"{one_line(outcome.reason)}{printed}",
+        "message": f"{reason(outcome)}{printed}",
         "traceback": plain(outcome.message),
         "attempt": outcome.attempts,
     }

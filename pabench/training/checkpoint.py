@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pabench.errors import DataError, Interrupted, RefusedError
 from pabench.store import files
+from pabench.store.store import SHA256, Store, checkpoints_of
 
 KEPT = 2
 """The newest may be broken, by a disk that lied: then the one before it counts."""
@@ -159,6 +160,14 @@ def as_many_threads(folder: Path, most: int) -> Iterator[None]:
 def forget(folder: Path) -> None:
     """Remove the checkpoints of a task."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(store: Store) -> None:
+    """Remove what was left by tasks that were killed between their record and this."""
+    for folder in checkpoints_of(store.folder, "").glob("*"):
+        record = store.get("records", folder.name) if SHA256.fullmatch(folder.name) else None
+        if record is not None and record["status"] != "failed":  # a failed one may be tried again, from there
+            forget(folder)
 
 
 def _stored(folder: Path) -> list[Path]:

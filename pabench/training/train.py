@@ -112,6 +112,7 @@ def _trained(
         curve = block.fit(
             module, left, dense_epochs=dense_epochs, first_epoch=first or 0, checkpoints=checkpoints, report=news
         )
+    earlier = checkpoints.seconds if checkpoints else 0.0
     test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)
@@ -141,7 +142,8 @@ def _trained(
         **graphs,
         "cost": {
             **receipt.get("cost", {}),
-            "training_seconds": training.seconds + (checkpoints.seconds if checkpoints else 0.0),
+            "training_seconds": training.seconds + earlier,
+            **({"resumed_seconds": earlier} if earlier else {}),
             "training_peak_bytes": training.peak_bytes,
             "evaluation_seconds": testing.seconds,
         },
