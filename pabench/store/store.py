@@ -242,7 +242,9 @@ class Store:
         different = list(itertools.islice(_differences(json.loads(outcome(first)), json.loads(outcome(second))), 4))
         if different:
             name = path.relative_to(self.folder)
-            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+            ran = [(data.get("environment") or {}).get("threads") for data in (first, second)]
+            threads = f" (with {ran[0]} and {ran[1]} threads)" if ran[0] != ran[1] else ""
+            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}{threads}")
 
 
 def outcome(record: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from pabench_reports.checklist import answers
 
 import pabench
 from pabench.cli.display import Lines
 from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
+from pabench.report.folders import read
 from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
@@ -269,6 +272,26 @@ def test_a_run_that_is_stopped_in_mid_training_goes_on_from_there(tmp_path, monk
     assert list((folder / "checkpoints").iterdir()) == []
     (record,) = resumed.values()
     assert record["cost"]["resumed_seconds"] > 0
+
+
+def test_going_on_with_another_number_of_threads_is_told(tmp_path, monkeypatch, capsys):
+    """By the run, by the records and by the page's checklist; masks are the same."""
+    suite, folder = write(tmp_path, ONE_SEED.replace(FOUR, "random")), tmp_path / "out"
+    monkeypatch.setattr("pabench.run.session.Session.threads", 2)
+    run(suite, folder, only=["sparsity=0.5"])
+    monkeypatch.setattr("pabench.run.session.Session.threads", 1)
+    capsys.readouterr()
+
+    _, records = run(suite, folder)
+
+    said = capsys.readouterr().out
+    assert "threads: trained so far 1 cell with 2 threads, from now on with 1: on a CPU" in said
+    assert {key[1]: record["environment"]["threads"] for key, record in records.items()} == {0: 1, 0.5: 2, 0.9: 1}
+    (asked,) = [one for one in answers(read(folder)) if "as many threads" in one.question]
+    assert asked.state == "missing"
+    assert re.fullmatch(r"(cpu: .*), 1 thread \(2 cells\); \1, 2 threads \(1 cell\)", asked.text)
+    run(suite, folder)
+    assert "threads:" not in capsys.readouterr().out.replace(said, "")  # nothing is to come
 
 
 def test_a_plugin_that_hangs_is_ended_after_the_time_that_the_suite_gives(tmp_path):
