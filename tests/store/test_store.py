@@ -73,7 +73,7 @@ def test_a_retry_never_replaces_a_good_record(store):
     assert names(store.folder / "history") == []
 
 
-def test_of_two_processes_that_commit_one_key_exactly_one_wins(store):
+def test_of_two_processes_that_commit_one_key_exactly_one_wins(store, record_property):
     rounds, context = 50, multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(2), context.SimpleQueue()
 
@@ -90,9 +90,10 @@ def test_of_two_processes_that_commit_one_key_exactly_one_wins(store):
         process.join()
     assert won == [(n, outcome) for n in range(rounds) for outcome in (False, True)]
     assert len(store.records()) == rounds
+    record_property("injected", rounds)
 
 
-def test_two_retries_of_one_failed_record_replace_it_once(store):
+def test_two_retries_of_one_failed_record_replace_it_once(store, record_property):
     rounds, context = 20, multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(2), context.SimpleQueue()
     for n in range(rounds):
@@ -111,10 +112,11 @@ def test_two_retries_of_one_failed_record_replace_it_once(store):
         process.join()
     assert won == [(n, outcome) for n in range(rounds) for outcome in (False, True)]
     assert len(names(store.folder / "history")) == rounds
+    record_property("injected", rounds)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, damage):
+def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, damage, record_property):
     store.commit("records", key_of(0), record())
     path = file_of(store)
     whole = path.read_bytes()
@@ -124,6 +126,7 @@ def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, 
         assert store.get("records", key_of(0)) is None
         assert not path.exists()
     assert len(names(store.folder / "quarantine")) == len(whole)
+    record_property("injected", len(whole))
     assert "do not match their SHA-256" in (store.folder / "log.txt").read_text()
     assert store.commit("records", key_of(0), record())
 
