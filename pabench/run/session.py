@@ -15,9 +15,10 @@ from pabench import registry
 from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
 from pabench.run import tasks
+from pabench.run.claims import Runner
 from pabench.run.clock import Clock
 from pabench.run.discovery import Foreign, ask
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.engine import ALONE, Claims, Engine, Event, Inline, OnEvent, Outcome, Report, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -199,7 +200,14 @@ class Session:
         """A cell for each network and criterion of a plan that has not been checked."""
         return tasks.unchecked(self.store, plan.open)
 
-    def check_criteria(self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag) -> Iterator[str]:
+    def runner(self) -> Runner:
+        """This run among those that share the study's folder, while the block of its `with` lasts."""
+        command = self.options.command()
+        return Runner(self.store.folder, command=command, workers=self.workers, threads=self.threads)
+
+    def check_criteria(
+        self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag, claims: Claims = ALONE
+    ) -> Iterator[str]:
         """Each criterion on each network once, before training; a line for what is not healthy, with its remedy.
 
         `cells` are the unchecked ones of the plan. Where one has been scored in between, its receipt is looked at.
@@ -208,7 +216,9 @@ class Session:
         found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         # a check has no estimate; it looks at a few images
-        for outcome in self._run(limited(found, self.suite.timeout, lambda: lambda _: 0.0), lambda _: None, stop):
+        for outcome in self._run(
+            limited(found, self.suite.timeout, lambda: lambda _: 0.0), lambda _: None, stop, claims
+        ):
             if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
@@ -225,10 +235,11 @@ class Session:
         here: dict[str, Any],
         on_event: OnEvent,
         stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
         timed = limited(chosen, self.suite.timeout, lambda: self.clock().of(plan, survey))
-        for outcome in self._run(timed, on_event, stop):
+        for outcome in self._run(timed, on_event, stop, claims):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
             yield outcome
@@ -242,9 +253,17 @@ class Session:
         block = Block(cell, self.device)
         return block.pairing(block.network())
 
-    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
+    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag, claims: Claims) -> Iterator[Outcome]:
+        def told(event: Event) -> None:
+            claims.tell(event)
+            on_event(event)
+
         engine = ENGINES[self.options.engine]()
-        return engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+        for outcome in engine.run(
+            chosen, workers=self.workers, threads=self.threads, on_event=told, stop=stop, claims=claims
+        ):
+            yield outcome
+            claims.ended(outcome)  # only now: whoever asked has written down what became of it
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {

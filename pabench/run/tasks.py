@@ -78,7 +78,15 @@ def plan(
                 what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
                 what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
-                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after, like=cell.check_key)
+                tasks[name] = task(
+                    "prune",
+                    name,
+                    f"{_title(group[0])}: masks",
+                    what,
+                    after,
+                    like=cell.check_key,
+                    gives=[c.pruning_key for c in group],
+                )
             after = (name,)
         if cell.key not in found.done:
             what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
@@ -123,10 +131,30 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
     return {kind: at for kind, at in found.items() if at}
 
 
-def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
+def task(
+    kind: str,
+    key: str,
+    title: str,
+    what: Payload,
+    after: Iterable[str] = (),
+    *,
+    like: str = "",
+    gives: Iterable[str] = (),
+) -> Task:
     """A task of one kind; `what` is its payload."""
     log, guarded = str(log_of(what["store"], key)) if "store" in what else "", bool(what.get("plugins"))
-    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like, log=log, guarded=guarded)
+    return Task(
+        key,
+        title,
+        FUNCTIONS[kind],
+        what,
+        tuple(after),
+        kind=kind,
+        like=like,
+        log=log,
+        guarded=guarded,
+        gives=tuple(gives),
+    )
 
 
 def payload(store: Store, device: str) -> Payload:

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
         # a pipe must not block, and what is behind a link is not what was asked for
         return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
 
-    try:
+    def attempt() -> bytes:
         with open(path, "rb", opener=opener) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -72,6 +73,14 @@ def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
             if status.st_size > limit:
                 raise DataError(f"{status.st_size} bytes, more than {limit}")
             return file.read(status.st_size + 1)  # no more than was looked at, should it grow meanwhile
+
+    try:
+        try:
+            return attempt()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            return attempt()  # over NFS: it was replaced just after it was opened
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path}: no such file") from None
     except OSError as error:
@@ -91,6 +100,14 @@ def check_writable(folder: Path) -> float:
     """Try what a commit does; returns the file system's own time, which on a network is not the machine's."""
     with _refusals(folder / "x", 1), _temporary(folder, b"x") as temporary:
         return os.stat(temporary).st_mtime
+
+
+def clock(folder: Path) -> float:
+    """The time by which files of a folder are dated; the machine's own where nothing can be written there."""
+    try:
+        return check_writable(folder)
+    except RefusedError:
+        return time.time()
 
 
 def clear_abandoned(folder: Path, now: float) -> None:

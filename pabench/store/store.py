@@ -7,6 +7,7 @@ checks/<key>.json            what was found on a criterion and a network before 
 masks/<sha256>.safetensors   content-addressed
 logs/<key>.log               what a cell's process printed, where it printed anything
 checkpoints/<key>/           where trainings stand that have not ended
+runners/, claims/            which runs are at work, and on what (see `pabench.run.claims`); empty otherwise
 history/                     failed records that a retry replaced
 quarantine/                  broken files, moved here and treated as absent; never deleted
 log.txt                      what was moved, and second executions that differ from the first
@@ -34,7 +35,7 @@ from pabench.suite.digest import canonical, digest
 
 Kind = Literal["records", "receipts", "checks", "metrics"]
 T = TypeVar("T")
-FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
+FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine", "runners", "claims")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
