@@ -41,8 +41,8 @@ def carry_out(session: Session) -> int:
         plan = session.plan()
         survey = session.survey(plan)
         say(_to_do(session, plan))
-        if other := _other_threads(session, plan):
-            say(other)
+        if mixture := _other_threads(session, plan):
+            say(mixture)
         for other in runner.others:
             say(f"shared with {one_line(other.name)}: what it computes is waited for")
         with stoppable() as stop:
