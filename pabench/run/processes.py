@@ -117,7 +117,7 @@ class Child:
         self.limit = task.timeout
         self.oom_kills = _oom_kills()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(preload))
+        context.set_forkserver_preload(["pabench.run.server", *preload])
         self.pipe, childs_end = context.Pipe(duplex=False)
         self.output, printing = context.Pipe(duplex=False)
         self.log = Log(task.log) if task.log else None

@@ -22,6 +22,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,9 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 # far above what any study writes: a file of a stranger is not read into memory however large it is
 MAX_MANIFEST_BYTES = 256 * 2**20
 MAX_MASK_BYTES = 2**30
+
+AXES = ("dataset", "model", "criterion")
+"""What a study compares, and on what."""
 
 
 # What may differ between two executions of one cell. Everything else must not.
@@ -73,8 +77,9 @@ class Store:
     def open_study(self, manifest: dict[str, Any]) -> None:
         """Make the folder ready for the study `manifest["name"]`, before any compute.
 
-        RefusedError if it cannot be written or holds a study of another name. A changed manifest replaces the old
-        one, which is kept as study-<n>.json; records of cells that are no longer expected stay.
+        RefusedError if it cannot be written or holds another study: one of another name, or of this name that has
+        nothing to do with it (`_stranger`). A changed manifest replaces the old one, which is kept as study-<n>.json;
+        records of cells that are no longer expected stay.
         """
         files.make_folders(self.folder, *(self.folder / name for name in FOLDERS))
         for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
@@ -88,6 +93,12 @@ class Store:
                 )
             if old is not None and _text(old, RESTARTED) == _text(manifest, RESTARTED):
                 return
+            if old is not None and (why := _stranger(old, manifest)):
+                raise RefusedError(
+                    f"{self.folder}: holds another study of the name {manifest['name']!r}: of this one it has no cell, "
+                    f"and {why}; choose another folder with -o (if it is an edit of that study, remove "
+                    f"{self._manifest_path.name} there: the records are kept, and cells that are in both are used)"
+                )
             if old is not None:
                 kept = _free_name(self.folder, "study", ".json")
                 files.write_once(kept, self._manifest_path.read_bytes())
@@ -281,6 +292,35 @@ def _mask(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
         raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
     return data
+
+
+def _stranger(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a manifest is no edit of another one that shares no cell with it; "" where it is, or shares a cell.
+
+    Who edits a suite in mid-study changes a part: another recipe or seed gives other cells everywhere, of the same
+    datasets, models and criteria, and so does another model. Strangers' suites differ in most of their lines, or in
+    what they compare.
+    """
+    expected = {canonical(cell) for cell in new["cells"]}
+    if not expected or not old["cells"] or any(canonical(cell) in expected for cell in old["cells"]):
+        return ""
+    before, after = ({axis: _named(axis, manifest) for axis in AXES} for manifest in (old, new))
+    apart = [axis for axis in AXES if before[axis] != after[axis] and not before[axis] & after[axis]]
+    if len(apart) > 1:
+        return f"no {' and no '.join(apart)}"
+    lines, others = (Counter(filter(None, map(_bare, str(m["suite"]).splitlines()))) for m in (old, new))
+    common, most = (lines & others).total(), max(lines.total(), others.total())
+    return f"{common} of {most} lines of the suite" if 2 * common < most else ""
+
+
+def _named(axis: str, manifest: Mapping[str, Any]) -> set[str]:
+    """The names of the datasets, models or criteria of a study."""
+    return {cell[axis]["name"] for cell in manifest["cells"] if cell[axis]}
+
+
+def _bare(line: str) -> str:
+    """A line of a suite without its comment."""
+    return line.partition(" #")[0].strip() if not line.lstrip().startswith("#") else ""
 
 
 def _no_link(name: str, flags: int) -> int:
