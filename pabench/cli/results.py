@@ -19,7 +19,9 @@ from pabench.words import one_line
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A results folder, or several as one study.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", readable=False, help="A results folder, or several as one study.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html. Several folders need it.")
     ] = None,
@@ -56,8 +58,8 @@ def report(
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="A", readable=False, help="A results folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", readable=False, help="Another one.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, no line left out.")] = False,
 ) -> None:
     """Say what differs between two studies, in which cells, and whether it is beyond noise.

@@ -16,7 +16,9 @@ from pabench.errors import SuiteError
 
 def run(
     suite: SuiteName,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", readable=False, help="Default: results/<suite>.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
@@ -66,7 +68,8 @@ def plan(
     power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
     alpha: Annotated[float, typer.Option(help="The level of the test, two-sided.")] = 0.05,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The study's folder. Default: results/<suite>.")
+        Path | None,
+        typer.Option("-o", "--output", readable=False, help="The study's folder. Default: results/<suite>."),
     ] = None,
     records: Annotated[
         Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")

@@ -20,7 +20,6 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -242,10 +241,8 @@ def runners(folder: Path) -> list[Seen]:
     return sorted(seen, key=lambda one: (not one.alive, one.lease.name))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Of a folder that may not be there, without those that are being written."""
-    with contextlib.suppress(FileNotFoundError):
-        yield from (folder / name for name in sorted(os.listdir(folder)) if not name.startswith(files.TEMPORARY))
+def _files(folder: Path) -> list[Path]:
+    return [folder / name for name in files.names(folder)]
 
 
 def _remove(path: Path) -> None:

@@ -89,6 +89,16 @@ def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
         raise RefusedError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def names(folder: Path) -> list[str]:
+    """What is in a folder, in order, without files that are being written; nothing where there is no such folder."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith(TEMPORARY))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RefusedError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
 def make_folders(*folders: Path) -> None:
     """Create folders with their parents, each entry synced; RefusedError where nothing can be written."""
     for folder in folders:

@@ -144,10 +144,7 @@ class Store:
     def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
         """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
         nothing."""
-        try:
-            names = sorted(name.removesuffix(".json") for name in os.listdir(self.folder / kind))
-        except FileNotFoundError:
-            return {}
+        names = (name.removesuffix(".json") for name in files.names(self.folder / kind))
         stems = [name for name in names if SHA256.fullmatch(name)]
         read = ((key, self._read(self._path(kind, key), partial(_valid, key), MAX_BYTES)) for key in stems)
         return Sealed((key, data) for key, data in read if data is not None)

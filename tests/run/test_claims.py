@@ -20,8 +20,9 @@ from pabench.run.engine import Event, Inline, Outcome, Task
 from pabench.store.store import Store
 
 from ..store.conftest import MANIFEST
-from .conftest import HERE, ONE_SEED, run, write
+from .conftest import HERE, ONE_SEED, named, run, write
 from .test_engine import toy
+from .test_session import lasting
 
 A = Task("a" * 64, "digits / snip", "toy_tasks:touch")
 DONE = Outcome(A.key, ok=True)
@@ -321,3 +322,23 @@ def test_two_runs_of_a_study_compute_it_once(tmp_path, monkeypatch):
     assert max(found.values()) == 1
     assert Counter(Store(tmp_path / "out").statuses(Store(tmp_path / "out").records()).values()) == {"ok": 9}
     assert left(tmp_path / "out") == []
+
+
+@pytest.mark.slow
+def test_a_run_finishes_the_study_of_one_that_is_killed(tmp_path):
+    """kill -9 after its first cell; the other ends with all cells, each with the record of a calm run."""
+    suite, out = write(tmp_path, ONE_SEED), tmp_path / "out"
+    command = [sys.executable, "-m", "pabench", "run", str(suite), "-o", str(out), "--device", "cpu", "-j", "1"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other,
+    ):
+        next(line for line in killed.stdout if line.startswith("[1/9]"))
+        killed.kill()
+        said = other.stdout.read()
+    assert other.returncode == 0
+    assert "cells: 9 ok" in said
+    assert (out / "report.html").exists()
+    assert left(out) == []
+    _, calm = run(suite, tmp_path / "calm", engine="processes", jobs=1)
+    assert {name: lasting(record) for name, record in named(out).items()} == {n: lasting(r) for n, r in calm.items()}
