@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pabench.errors import PabenchError
 from pabench.run import guard, worker
 from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task, thread_variables
+from pabench.run.engines import gpus
 from pabench.run.output import Log
 
 POLL_SECONDS = 0.1
@@ -61,6 +62,7 @@ class Processes:
                     attempts[task.key] += 1
                     on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
                     alone = workers == 1 or schedule.alone(task)
+                    task = gpus.placed(task, [child.task for child in children])
                     children.append(Child(task, attempts[task.key], threads, self.preload, alone=alone))
                 if not children:
                     return
