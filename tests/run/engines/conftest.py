@@ -95,7 +95,7 @@ class Study:
         return {int(line.split()[0]) for file in files for line in file.read_text().splitlines()} & set(self.left())
 
     def left(self) -> list[int]:
-        """Processes of this study that are there; not the agents of a local Ray, which notice its end within a minute."""
+        """Processes of this study that are there; but agents of a local Ray, which end a minute later."""
         mark = f"PABENCH_STUDY={self.folder}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
