@@ -81,7 +81,8 @@ class Cluster(abc.ABC):
                 while not stop.is_set() and len(running) < workers and (task := schedule.next()):
                     tried[task.key] += 1
                     alone = workers == 1 or schedule.alone(task)
-                    running[task.key] = Attempt(task, tried[task.key], threads, alone)
+                    known = replace(task, timeout=task.limit(), longer=None)  # what can be asked here alone
+                    running[task.key] = Attempt(known, tried[task.key], threads, alone)
                     new.append(running[task.key])
                 if not running:
                     return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pabench.run.engine import Event, Outcome
 from pabench.run.engines.cluster import Cluster, Queue
@@ -17,6 +17,7 @@ class Stage(Cluster):
 
     plays: dict = field(default_factory=dict)
     seen: list = field(default_factory=list)
+    limits: list = field(default_factory=list)
 
     def queue(self):
         self.seen.append("opened")
@@ -31,6 +32,7 @@ class StageQueue(Queue):
     def submit(self, attempts):
         self.given += attempts
         self.stage.seen.append([(a.task.key, a.number, a.alone) for a in attempts])
+        self.stage.limits.extend((a.task.timeout, a.task.longer) for a in attempts)
 
     def news(self):
         attempt = self.given.pop(0)
@@ -82,6 +84,13 @@ def test_no_more_are_given_away_than_may_run_and_one_at_a_time_is_alone():
     stage = Stage()
     Run(stage, toys("a"), workers=1)
     assert stage.seen[1] == [("a", 1, True)]
+
+
+def test_how_long_a_task_may_take_is_told_with_it():
+    """The function that estimates it stays here."""
+    stage = Stage()
+    Run(stage, [replace(task, timeout=600.0, longer=lambda: 9000.0) for task in toys("a")])
+    assert stage.limits == [(9000.0, None)]
 
 
 def test_a_cluster_without_a_task_is_not_asked():
