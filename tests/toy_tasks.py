@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from pabench.errors import ExhaustedError
+from pabench.store.store import Store
 
 
 def touch(payload, report):
@@ -136,3 +137,40 @@ def hang_once(payload, report):
         first.touch()
         hang(payload, report)
     touch(payload, report)
+
+
+def cell(payload, report):
+    """A cell of a study: it says that it begins, and whether its record is there already; then it leaves its record.
+
+    `killed` ones are, the first time.
+    """
+    store, key = Store(payload["store"]), payload["key"]
+    began = Path(payload["began"]) / key
+    first = not began.exists()
+    with open(began, "a") as file:
+        file.write(f"{os.getpid()} {'twice' if store.get('records', key) else 'once'}\n")
+    if payload["killed"] and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(payload["seconds"])
+    store.commit("records", key, {"key": key, "status": "ok"})
+
+
+def tell_payload(payload, report):
+    report(payload)
+
+
+def hold_a_gpu(payload, report):
+    """Says which GPU it sees, and from when to when."""
+    began = time.monotonic()
+    time.sleep(0.5)
+    report({"sees": os.environ["CUDA_VISIBLE_DEVICES"], "span": [began, time.monotonic()]})
+
+
+def resume(payload, report):
+    """The first time it is asked to end, and writes a checkpoint; the second time it finds that, and is done."""
+    checkpoint = Path(payload["file"])
+    if checkpoint.exists():
+        return
+    signal.signal(signal.SIGTERM, lambda *_: (checkpoint.write_text("epoch 3"), os._exit(0)))
+    while True:
+        time.sleep(1)

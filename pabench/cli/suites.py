@@ -21,10 +21,17 @@ def run(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
+        typer.Option(
+            "-j", "--jobs", min=1, help="Cells at once. Default: one per core, up to 4 a GPU, all on a cluster."
+        ),
     ] = None,
     device: Device = "auto",
-    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
+    engine: Annotated[
+        str, typer.Option(help="processes, inline for debugging, ray or slurm (docs/cluster.md).")
+    ] = "processes",
+    engine_arg: Annotated[
+        list[str] | None, typer.Option("--engine-arg", help="KEY=VALUE for the engine: partition=gpu, time=2:00:00.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
     overrides: Set = None,
     plugin: Plugin = None,
@@ -50,6 +57,7 @@ def run(
         jobs=jobs,
         device=device,
         engine=engine,
+        engine_args=engine_arg,
         only=only,
         overrides=overrides,
         plugins=plugin,

@@ -32,6 +32,7 @@ from pabench.run.engine import (
     Task,
     thread_variables,
 )
+from pabench.run.engines import gpus
 from pabench.run.output import Log
 
 PRELOAD = ("torch", "numpy.random", "pabench.run.warm")
@@ -77,6 +78,7 @@ class Processes:
                     attempts[task.key] += 1
                     on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
                     alone = workers == 1 or schedule.alone(task)
+                    task = gpus.placed(task, [child.task for child in children])
                     children.append(Child(task, attempts[task.key], threads, self.preload, alone=alone))
                 yield from schedule.elsewhere()
                 if not children and (stop.is_set() or not schedule.waits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -9,14 +10,29 @@ import pytest
 
 from pabench.run import engine as engine_module
 from pabench.run.engine import ALONE, Alone, Inline, Outcome, Schedule, Task
+from pabench.run.engines.ray import Ray
+from pabench.run.engines.slurm import Slurm
 from pabench.run.processes import Processes
+
+from .conftest import HERE
+from .engines.conftest import NEEDS_RAY, NEEDS_SLURM
 
 pytestmark = pytest.mark.usefixtures("bare_server", "toys")
 PROCESSES = Processes(preload=(), grace=1.0)  # toys need no torch
 
 
-@pytest.fixture(params=[Inline(), PROCESSES], ids=lambda engine: type(engine).__name__)
-def engine(request):
+@pytest.fixture(
+    params=[
+        Inline(),
+        PROCESSES,
+        pytest.param(Ray(preload=(), grace=1.0), marks=NEEDS_RAY),
+        pytest.param(Slurm(preload=(), grace=1.0, poll=0.2), marks=NEEDS_SLURM),
+    ],
+    ids=lambda engine: type(engine).__name__,
+)
+def engine(request, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("scripts and logs"))
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)  # other machines import toys, too
     return request.param
 
 
