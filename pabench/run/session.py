@@ -14,10 +14,11 @@ import torch
 from pabench import registry
 from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.events.listeners import Listener
 from pabench.run import tasks
 from pabench.run.clock import Clock
 from pabench.run.discovery import Foreign, ask
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.engine import Engine, Event, Inline, OnEvent, Outcome, Report, StopFlag, Task
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
@@ -53,6 +54,7 @@ class Options:
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
     retry: bool = field(default=False, metadata={"flag": "--retry failed"})
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
+    log: Sequence[str] | None = field(default=None, metadata={"flag": "--log"})
     engine: str = "processes"
     yes: bool = False
 
@@ -76,7 +78,7 @@ class Session:
 
     `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
 
-    `plugins` says where the plugins of others are, as `registry.expect` takes it.
+    `plugins` says where the plugins of others are, as `registry.expect` takes it. `listeners` follow each training.
     """
 
     options: Options
@@ -92,6 +94,7 @@ class Session:
     notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
+    listeners: tuple[Listener, ...] = ()
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -223,10 +226,28 @@ class Session:
         stop: StopFlag,
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
-        for outcome in self._run(chosen, on_event, stop):
+        trained = {key: cells[0] for key, cells in plan.by_task.items() if key == cells[0].key}
+
+        def heard(event: Event) -> None:
+            on_event(event)
+            if event.key in trained:
+                self._tell(trained[event.key], event)
+
+        for outcome in self._run(chosen, heard if self.listeners else on_event, stop):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
+            if outcome.key in trained and outcome.kind != "stopped":
+                for listener in self.listeners:
+                    listener.send("ended", key=outcome.key)
             yield outcome
+
+    def _tell(self, cell: Cell, event: Event) -> None:
+        for listener in self.listeners:
+            if event.kind == "started":
+                listener.send("started", cell=cell.to_json())
+            elif "epoch" in event.data:
+                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
+                listener.send("epoch", key=cell.key, **epoch)
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
