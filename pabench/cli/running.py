@@ -6,6 +6,8 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ import torch
 from pabench.cli.display import Stop, display, stoppable
 from pabench.cli.terminal import say
 from pabench.errors import MissingError
+from pabench.events.listeners import listening
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
 from pabench.run import tasks
@@ -31,6 +34,11 @@ INTERRUPTED, RESUMABLE = 130, 75
 
 def carry_out(session: Session) -> int:
     """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
+    with listening(session.options.log or (), session.store.folder, partial(say, error=True)) as listeners:
+        return _carry_out(replace(session, listeners=listeners))
+
+
+def _carry_out(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)

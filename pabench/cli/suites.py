@@ -39,6 +39,9 @@ def run(
         list[Path] | None, typer.Option("--bank", help="Take finished cells from a results folder, submission or site.")
     ] = None,
     retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
+    log: Annotated[
+        list[str] | None, typer.Option("--log", help="Tell a tracker of each epoch: tensorboard, wandb, mlflow.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
     allow_env_drift: Annotated[
@@ -65,6 +68,7 @@ def run(
         yes=yes,
         allow_env_drift=allow_env_drift,
         banks=bank,
+        log=log,
     )
     session = Session.open(options)
     raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))

@@ -14,6 +14,7 @@ import torch
 from pabench import registry
 from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError
+from pabench.events.listeners import Listener
 from pabench.run import tasks
 from pabench.run.claims import Runner
 from pabench.run.clock import Clock
@@ -55,6 +56,7 @@ class Options:
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
     retry: bool = field(default=False, metadata={"flag": "--retry failed"})
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
+    log: Sequence[str] | None = field(default=None, metadata={"flag": "--log"})
     engine: str = field(default="processes", metadata={"flag": "--engine"})
     engine_args: Sequence[str] | None = field(default=None, metadata={"flag": "--engine-arg"})
     yes: bool = False
@@ -79,7 +81,7 @@ class Session:
 
     `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
 
-    `plugins` says where the plugins of others are, as `registry.expect` takes it.
+    `plugins` says where the plugins of others are, as `registry.expect` takes it. `listeners` follow each training.
     """
 
     options: Options
@@ -96,6 +98,7 @@ class Session:
     notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
+    listeners: tuple[Listener, ...] = ()
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -247,10 +250,28 @@ class Session:
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
         timed = limited(chosen, self.suite.timeout, lambda: self.clock().of(plan, survey))
-        for outcome in self._run(timed, on_event, stop, claims):
+        trained = {key: cells[0] for key, cells in plan.by_task.items() if key == cells[0].key}
+
+        def heard(event: Event) -> None:
+            on_event(event)
+            if event.key in trained:
+                self._tell(trained[event.key], event)
+
+        for outcome in self._run(timed, heard if self.listeners else on_event, stop, claims):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
+            if outcome.key in trained and outcome.kind != "stopped":
+                for listener in self.listeners:
+                    listener.send("ended", key=outcome.key)
             yield outcome
+
+    def _tell(self, cell: Cell, event: Event) -> None:
+        for listener in self.listeners:
+            if event.kind == "started":
+                listener.send("started", cell=cell.to_json())
+            elif "epoch" in event.data:
+                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
+                listener.send("epoch", key=cell.key, **epoch)
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
