@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pabench.errors import DataError, RefusedError
+from pabench.errors import RefusedError
 from pabench.report.frame import study as make_study
+from pabench.report.shape import as_study
 from pabench.report.study import Study
 from pabench.store.store import Store
 from pabench.words import plain
@@ -23,13 +24,8 @@ def read(folder: Path) -> Study:
     """
     store = Store(folder)
     manifest, records, measurements = store.manifest(), store.records(), store.records("metrics").values()
-    try:
+    with as_study(folder):
         study = make_study({**manifest, "name": str(manifest["name"])}, records, measurements)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = plain(f"{type(error).__name__}: {error}")[:160]
-        raise DataError(
-            f"{folder / 'study.json'}: cannot be read as a study ({reason}); was another version of pabench used?"
-        ) from None
     return replace(study, folder=folder, broken=_broken(folder, records))
 
 
