@@ -14,6 +14,7 @@ from pabench.report.frame import study as make_study
 from pabench.report.shape import as_study
 from pabench.report.study import Study
 from pabench.store.store import Store
+from pabench.suite.cell import shared
 from pabench.words import plain
 
 
@@ -23,9 +24,11 @@ def read(folder: Path) -> Study:
     MissingError: there is no study. DataError: its study.json is not one that this pabench can read.
     """
     store = Store(folder)
-    manifest, records, measurements = store.manifest(), store.records(), store.records("metrics").values()
+    manifest = store.manifest()
     with as_study(folder):
-        study = make_study({**manifest, "name": str(manifest["name"])}, records, measurements)
+        manifest |= {"name": str(manifest["name"]), "cells": shared(manifest["cells"])}
+        records, measurements = store.records(), store.records("metrics").values()
+        study = make_study(manifest, records, measurements)
     return replace(study, folder=folder, broken=_broken(folder, records))
 
 
