@@ -83,11 +83,13 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say what became of every cell, and which runs are at work on which."""
-    from pabench.report.status import counts, pairings
+    from pabench.report.status import counts
     from pabench.run.claims import runners
 
     found = {**counts(folder), "runners": [one.to_json() for one in runners(folder)]}
     if pairing:
+        from pabench.report.pairings import pairings
+
         found["pairing"] = pairings(folder)
     say(json.dumps(found, indent=2) if as_json else status_text(found))
     raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
@@ -98,7 +100,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="A .csv, .json or .parquet file.")],
 ) -> None:
     """Write one row per cell as CSV, JSON or Parquet."""
-    from pabench.report.status import export as write
+    from pabench.report.table import export as write
 
     say(f"{write(folder, output)} cells: {output}")
 

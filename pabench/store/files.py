@@ -61,18 +61,18 @@ def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
     FileNotFoundError if absent; DataError for a link, a device, too many.
     """
 
-    def opener(name: str, flags: int) -> int:
-        # a pipe must not block, and what is behind a link is not what was asked for
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-
     def attempt() -> bytes:
-        with open(path, "rb", opener=opener) as file:
-            status = os.fstat(file.fileno())
+        # a pipe must not block, and what is behind a link is not what was asked for
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise DataError("no regular file")
             if status.st_size > limit:
                 raise DataError(f"{status.st_size} bytes, more than {limit}")
-            return file.read(status.st_size + 1)  # no more than was looked at, should it grow meanwhile
+            return _content(handle, status.st_size)
+        finally:
+            os.close(handle)
 
     try:
         try:
@@ -97,6 +97,14 @@ def names(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise RefusedError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def _content(handle: int, size: int) -> bytes:
+    """The bytes of an open file, no more than were looked at and one, should it grow meanwhile."""
+    data = os.read(handle, size + 1)
+    while len(data) <= size and (more := os.read(handle, size + 1 - len(data))):
+        data += more
+    return data
 
 
 def make_folders(*folders: Path) -> None:

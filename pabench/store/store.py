@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files
-from pabench.store.envelope import MAX_BYTES, Sealed, parse, seal, unseal
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, parse, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
@@ -108,8 +108,10 @@ class Store:
     def manifest(self) -> dict[str, Any]:
         """What `open_study` was given last. MissingError without a study; DataError if the file is broken."""
         try:
-            manifest = parse(files.read(self._manifest_path, limit=MAX_MANIFEST_BYTES), limit=MAX_MANIFEST_BYTES)
-            if not isinstance(manifest, dict) or manifest.pop("sha256", None) != digest(manifest):
+            limit = MAX_MANIFEST_BYTES
+            text = files.read(self._manifest_path, limit=limit)
+            manifest = parse(text, limit=limit, values=limit // BYTES_OF_A_VALUE)
+            if not isinstance(manifest, dict) or not _matches(text, manifest, manifest.pop("sha256", None)):
                 raise DataError("does not match its SHA-256 (truncated or altered)")
         except FileNotFoundError:
             raise MissingError(
@@ -142,12 +144,13 @@ class Store:
         return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
     def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
-        """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
-        nothing."""
-        names = (name.removesuffix(".json") for name in files.names(self.folder / kind))
-        stems = [name for name in names if SHA256.fullmatch(name)]
-        read = ((key, self._read(self._path(kind, key), partial(_valid, key), MAX_BYTES)) for key in stems)
-        return Sealed((key, data) for key, data in read if data is not None)
+        """All valid records by key, in the order of keys. Each is parsed anew when it is asked for: changing one
+        changes nothing."""
+        return Sealed(self._each(kind, _valid))
+
+    def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
+        """All valid records in the order of keys, read one at a time: for who wants little of each."""
+        return (record for _, record in self._each(kind, _record))
 
     def statuses(self, keys: Iterable[str]) -> dict[str, str]:
         """ok, failed, skipped or missing, by key in the given order."""
@@ -200,6 +203,13 @@ class Store:
         except DataError as error:
             self._quarantine(self._manifest_path, str(error))
             return None
+
+    def _each(self, kind: Kind, decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
+        for name in files.names(self.folder / kind):
+            if SHA256.fullmatch(key := name.removesuffix(".json")):
+                found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
+                if found is not None:
+                    yield key, found
 
     def _put(self, path: Path, data: bytes, decode: Callable[[bytes], T], limit: int) -> T | None:
         """None if this call gave the file its name, else the valid content that was there."""
@@ -283,6 +293,12 @@ def _valid(key: str, data: bytes) -> bytes:
     """The bytes of a file that holds the record of this key."""
     _record(key, data)
     return data
+
+
+def _matches(text: bytes, manifest: Mapping[str, Any], sha: Any) -> bool:
+    """Whether a manifest has this SHA-256: that of its canonical JSON, which is the file's text without this entry."""
+    without = text.replace(f'"sha256":"{sha}",'.encode(), b"", 1).rstrip(b"\n")
+    return hashlib.sha256(without).hexdigest() == sha or digest(manifest) == sha
 
 
 def _mask(sha: str, data: bytes) -> bytes:
