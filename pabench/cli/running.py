@@ -41,8 +41,10 @@ def carry_out(session: Session) -> int:
         plan = session.plan()
         survey = session.survey(plan)
         say(_to_do(session, plan))
-        for other in runner.others:
-            say(f"shared with {one_line(other.name)}: what it computes is waited for")
+        if other := _other_threads(session, plan):
+            say(other)
+        for one in runner.others:
+            say(f"shared with {one_line(one.name)}: what it computes is waited for")
         with stoppable() as stop:
             rest = _check(session, plan, survey, here, stop, runner)
             settled = session.settled()
@@ -153,6 +155,19 @@ def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any]) -> None
 def _to_do(session: Session, plan: tasks.Plan) -> str:
     again = f", {count(len(plan.maskless), 'mask')} to make again" if plan.maskless else ""
     return f"{session.path.stem}: {len(plan.cells)} cells, {len(plan.done)} done, {len(plan.open)} to do{again}"
+
+
+def _other_threads(session: Session, plan: tasks.Plan) -> str:
+    """What is to be known of cells that were trained with another number of threads than those to come; "" where none
+    was, or where none is to come."""
+    trained = {n: cells for n, cells in sorted(plan.threads.items()) if n != session.threads}
+    if not trained or not plan.open or session.device.type != "cpu":
+        return ""
+    told = " and ".join(f"{count(cells, 'cell')} with {count(n, 'thread')}" for n, cells in trained.items())
+    return (
+        f"threads: trained so far {told}, from now on with {session.threads}: on a CPU the last digits of a training "
+        "depend on it, masks do not; -j changes it"
+    )
 
 
 def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:

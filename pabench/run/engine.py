@@ -18,6 +18,8 @@ from graphlib import CycleError, TopologicalSorter
 from pkgutil import resolve_name
 from typing import Any, Literal, Protocol
 
+from pabench.errors import Interrupted
+
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
 POLL_SECONDS = 0.1
@@ -32,10 +34,11 @@ class Task:
     """One call of `function(payload, report)`; `report(dict)` sends plain progress data to the runner.
 
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
-    tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
-    seconds. `kind` is for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need
-    about the same memory: where one has run out of it, all of them run alone. The payload that its function gets says
-    so: `alone` is whether no other task runs beside it.
+    tasks that must have ended first, however they ended; keys of no task of the run count as ended. It may take
+    `timeout` seconds; `longer`, where given, is asked once they have passed how many it may take altogether. `kind` is
+    for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need about the same memory:
+    where one has run out of it, all of them run alone. The payload that its function gets says so: `alone` is whether
+    no other task runs beside it.
 
     `gives` names what a task gives, where tasks of one key may give more or less: what another runner has ended has
     ended here if it gave all of it.
@@ -50,11 +53,16 @@ class Task:
     payload: Payload = field(default_factory=dict)
     after: tuple[str, ...] = ()
     timeout: float | None = None
+    longer: Callable[[], float] | None = None
     kind: str = ""
     like: str = ""
     log: str = ""
     guarded: bool = False
     gives: tuple[str, ...] = ()
+
+    def limit(self) -> float | None:
+        """The seconds that it may take altogether, for an engine that must know them beforehand."""
+        return self.timeout if self.timeout is None or self.longer is None else max(self.timeout, self.longer())
 
 
 @dataclass(frozen=True)
@@ -277,6 +285,12 @@ class Inline:
             start, error = time.monotonic(), ""
             try:
                 resolve_name(task.function)({**task.payload, "alone": True}, report)
+            except Interrupted as interrupted:
+                if not stop.is_set():
+                    raise
+                message = f"was ended by {interrupted}"
+                yield Outcome(task.key, False, "stopped", message, seconds=time.monotonic() - start)
+                return
             except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
                 error = traceback.format_exc()
             schedule.ended(task.key)

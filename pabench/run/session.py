@@ -22,6 +22,7 @@ from pabench.run.engine import ALONE, Claims, Engine, Event, Inline, OnEvent, Ou
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
+from pabench.run.timeouts import limited
 from pabench.store import files
 from pabench.store.record import ENVIRONMENT, now
 from pabench.store.store import Store
@@ -31,6 +32,7 @@ from pabench.suite.specs import MetricSpec
 from pabench.suite.suite import Suite, draft, find
 from pabench.training import check
 from pabench.training.block import Block
+from pabench.training.checkpoint import sweep
 from pabench.training.environment import cores, environment, pick_device, threads
 
 MANY = 10_000
@@ -151,6 +153,7 @@ class Session:
         here = environment(self.device, "")
         self._refuse_drift(here)
         self.store.open_study(self._manifest(here))
+        sweep(self.store)
         return here
 
     def read_data(self) -> None:
@@ -212,7 +215,9 @@ class Session:
         files.make_folders(into.folder / "checks")
         found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
-        for outcome in self._run(found, lambda _: None, stop, claims):
+        # a check has no estimate; it looks at a few images
+        timed = limited(found, self.suite.timeout, lambda: lambda _: 0.0)
+        for outcome in self._run(timed, lambda _: None, stop, claims):
             if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
@@ -232,7 +237,8 @@ class Session:
         claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
-        for outcome in self._run(chosen, on_event, stop, claims):
+        timed = limited(chosen, self.suite.timeout, lambda: self.clock().of(plan, survey))
+        for outcome in self._run(timed, on_event, stop, claims):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
             yield outcome

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
+from pabench.run.timeouts import reason
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store, log_of
@@ -15,7 +17,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
-from pabench.words import one_line, plain
+from pabench.words import plain
 
 FUNCTIONS = {
     "check": "pabench.training.check:check",
@@ -35,7 +37,8 @@ class Plan:
     """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`.
 
     `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
-    submitted, and their masks are made again. `by_task` has the cells of each task.
+    submitted, and their masks are made again. `by_task` has the cells of each task. `threads` counts the done cells
+    that a CPU has trained, by its threads.
     """
 
     cells: list[Cell]
@@ -43,6 +46,7 @@ class Plan:
     maskless: list[Cell] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     by_task: dict[str, list[Cell]] = field(default_factory=dict)
+    threads: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def open(self) -> list[Cell]:
@@ -162,15 +166,19 @@ def payload(store: Store, device: str) -> Payload:
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
     """What there is of the cells, without tasks for the rest."""
     again = ("failed",) if retry else ()
-    done, masks = {}, dict[str, str]()
+    done, masks, threads = {}, dict[str, str](), Counter[int]()
     for cell in cells:  # no list of records: a study has thousands
         record = store.get("records", cell.key)
         if record and record["status"] in DONE and record["status"] not in again:
             done[cell.key] = str(record["status"])
             if mask := (record.get("receipt") or {}).get("mask"):
                 masks[cell.key] = mask
+            ran = record["environment"]
+            if record["status"] == "ok" and str(ran.get("device")).startswith("cpu") and "threads" in ran:
+                threads[ran["threads"]] += 1
     there = {mask for mask in set(masks.values()) if store.has_mask(mask)}  # read whole: what is broken goes away
-    return Plan(list(cells), done, [c for c in cells if c.key in masks and masks[c.key] not in there])
+    maskless = [c for c in cells if c.key in masks and masks[c.key] not in there]
+    return Plan(list(cells), done, maskless, threads=threads)
 
 
 def _prunings(store: Store, cell: Cell) -> list[Cell]:
@@ -216,7 +224,7 @@ def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[s
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": f"{one_line(outcome.reason)}{printed}",
+        "message": f"{reason(outcome)}{printed}",
         "traceback": plain(outcome.message),
         "attempt": outcome.attempts,
     }

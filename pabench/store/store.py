@@ -6,6 +6,7 @@ metrics/<key>.json           what was measured of masks and trainings (see `figu
 checks/<key>.json            what was found on a criterion and a network before training
 masks/<sha256>.safetensors   content-addressed
 logs/<key>.log               what a cell's process printed, where it printed anything
+checkpoints/<key>/           where trainings stand that have not ended
 runners/, claims/            which runs are at work, and on what (see `pabench.run.claims`); empty otherwise
 history/                     failed records that a retry replaced
 quarantine/                  broken files, moved here and treated as absent; never deleted
@@ -60,6 +61,11 @@ RESTARTED = frozenset({"created", "command"})
 def log_of(folder: str | os.PathLike[str], key: str) -> Path:
     """The file of what the processes of a task print."""
     return Path(folder) / "logs" / f"{key}.log"
+
+
+def checkpoints_of(folder: str | os.PathLike[str], key: str) -> Path:
+    """The folder of what a task keeps of a training on its way."""
+    return Path(folder) / "checkpoints" / key
 
 
 class Store:
@@ -245,7 +251,9 @@ class Store:
         different = list(itertools.islice(_differences(json.loads(outcome(first)), json.loads(outcome(second))), 4))
         if different:
             name = path.relative_to(self.folder)
-            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+            ran = [(data.get("environment") or {}).get("threads") for data in (first, second)]
+            threads = f" (with {ran[0]} and {ran[1]} threads)" if ran[0] != ran[1] else ""
+            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}{threads}")
 
 
 def outcome(record: Mapping[str, Any]) -> str:

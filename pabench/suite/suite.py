@@ -109,6 +109,12 @@ class Suite(BaseModel):
     skip_metrics: Annotated[tuple[PlainName, ...], Field(strict=False)] = Field(
         default=(), description="Metrics that are not computed, cheap ones included", examples=[["gradient_norm"]]
     )
+    timeout: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Seconds that a training, a scoring or a measurement may take before it is ended; without it ten "
+        "times the estimate, at least ten minutes",
+        examples=[7200],
+    )
     plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))
     _text: str = PrivateAttr(default="")

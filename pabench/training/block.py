@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,10 +20,13 @@ from pabench.networks.network import Tensors
 from pabench.parameters import create
 from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
+from pabench.store.record import ENVIRONMENT
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import ModelSpec
+from pabench.training.checkpoint import Checkpoints
+from pabench.training.environment import environment
 from pabench.training.loop import Report as Report, Source, train as train_network
 
 SAMPLE = 2000
@@ -32,10 +36,14 @@ standard error), and of a large dataset it is no pass more."""
 
 @dataclass(frozen=True)
 class Block:
-    """What all cells of a block share, made from the block's seeds and from nothing else."""
+    """What all cells of a block share, made from the block's seeds and from nothing else.
+
+    `kept` is the folder of the checkpoints of its trainings, where a task keeps any.
+    """
 
     cell: Cell
     device: torch.device
+    kept: Path | None = field(default=None, kw_only=True)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -79,6 +87,7 @@ class Block:
         *,
         dense_epochs: int = 0,
         first_epoch: int = 0,
+        checkpoints: Checkpoints | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
@@ -94,8 +103,22 @@ class Block:
             augment_seed=seed("augmentation"),
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
+            checkpoints=checkpoints,
             report=report,
         )
+
+    def checkpoints(self, module: nn.Module, name: str) -> Checkpoints | None:
+        """Those of a training of `module`: of the same engine, kind of machine and shapes of tensors.
+
+        On a CPU the number of threads decides how sums are rounded.
+        """
+        if self.kept is None:
+            return None
+        here = environment(self.device, self.cell.recipe.precision)
+        told = (*ENVIRONMENT, "precision", *(["threads"] if self.device.type == "cpu" else []))
+        named = (*module.named_parameters(), *module.named_buffers())
+        shapes = digest([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in named])
+        return Checkpoints(self.kept / name, {**{what: here[what] for what in told}, "shapes": shapes})
 
     def scoring_batches(self, per_class: int, count: int) -> list[Given]:
         """`count` disjoint scoring batches: training images, class-balanced, without augmentation.

@@ -29,10 +29,13 @@ from pabench.scoring.receipt import Pruned
 from pabench.scoring.shuffling import shuffle
 from pabench.store.record import OF_NETWORK, STATISTICS, blank_receipt
 from pabench.store.state import has_masks, refused
-from pabench.store.store import Store
+from pabench.store.store import Store, checkpoints_of
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 from pabench.training.block import Block
+from pabench.training.checkpoint import as_many_threads, forget
+from pabench.training.environment import cores
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.reference import budget, replacement, trained, weights_of
@@ -51,15 +54,18 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
     if not cells:
         return
     device = torch.device(payload["device"])
+    # of the dense network: the same for all lines of a block that prune by it, whoever trains it first
+    kept = checkpoints_of(store.folder, digest(["pruned", cells[0].dense().key]))
     try:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
-        block = Block(cells[0], device_of(payload))
+        block = Block(cells[0], device_of(payload), kept=kept)
         norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
-        for cell, receipt in _receipts(store, cells, block, norms, report):
-            now = clock(device)
-            _commit(store, cell, {**receipt, "cost": {**receipt.get("cost", {}), "pruning_seconds": now - began}})
-            began = now
+        with as_many_threads(kept, cores()):
+            for cell, receipt in _receipts(store, cells, block, norms, report):
+                now = clock(device)
+                _commit(store, cell, {**receipt, "cost": {**receipt.get("cost", {}), "pruning_seconds": now - began}})
+                began = now
     except Aborted:
         raise
     except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, and the study goes on
@@ -68,6 +74,7 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
             earlier = store.get("receipts", cell.pruning_key)
             if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
                 _commit(store, cell, failure(error, device))
+    forget(kept)
 
 
 def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
@@ -117,7 +124,8 @@ def _of_control(
 
 
 class _Setting:
-    """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
+    """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost, and
+    `before` the seconds that ended processes have spent on it."""
 
     def __init__(self, block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> None:
         include = block.cell.scoring.include
@@ -130,9 +138,10 @@ class _Setting:
         self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
         self.sources = Sources(redraw=redraw)
         self.budget: dict[str, Any] = {}
+        self.before = 0.0
         if rule.trains:
             with self.training:
-                dense = trained(block, rule, report)
+                dense, self.before = trained(block, rule, report)
             weights, self.budget = weights_of(dense, self.network), budget(rule, block.cell.recipe.epochs, dense)
             self.sources = replace(self.sources, trained=lambda: dict(weights))
 
@@ -180,7 +189,7 @@ def scored(
         for result in results:
             result.receipt.update(own.budget)
             # each cell is charged the whole training and scoring, as if it were alone
-            seconds = sum(meter.seconds for meter in trainings) + result.seconds
+            seconds = own.before + sum(meter.seconds for meter in trainings) + result.seconds
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
             found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found

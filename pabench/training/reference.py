@@ -24,8 +24,10 @@ from pabench.training.block import Block
 from pabench.training.loop import Report
 
 
-def trained(block: Block, rule: Criterion, report: Report) -> nn.Module:
-    """The block's dense network after its training. SkippedError: the criterion leaves no epoch to train with masks.
+def trained(block: Block, rule: Criterion, report: Report) -> tuple[nn.Module, float]:
+    """The block's dense network after its training, and the seconds that ended processes have spent on that.
+
+    SkippedError: the criterion leaves no epoch to train with masks.
 
     The training is that of the dense baseline: same weights, order, augmentation and random draws, so on equal hardware
     and threads the result is equal to the bit.
@@ -73,7 +75,7 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
         raise InapplicableError(
             f"{made['criterion']} goes on from trained weights: there are no initial ones to draw anew"
         )
-    module = _dense(block, report)
+    module, _ = _dense(block, report)
     if weights_digest(module) != made["trained_weights"]:
         raise DataError(
             "the trained network is another than the one that was pruned: another machine, another number of threads "
@@ -82,13 +84,14 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
     return module
 
 
-def _dense(block: Block, report: Report) -> nn.Module:
+def _dense(block: Block, report: Report) -> tuple[nn.Module, float]:
     report({"stage": "training the dense network"})
     module = block.network()
+    checkpoints = block.checkpoints(module, "dense")
     cudnn = torch.backends.cudnn
     with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
-        block.fit(module, {}, report=report)
-    return module
+        block.fit(module, {}, checkpoints=checkpoints, report=report)
+    return module, checkpoints.seconds if checkpoints else 0.0
 
 
 def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> dict[str, Any]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from pabench_reports.checklist import answers
 
 import pabench
+from pabench.cli.display import Lines
 from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
+from pabench.report.folders import read
 from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
@@ -22,6 +27,18 @@ from pabench.store.store import VOLATILE, Store
 
 from .conftest import FOUR, ONE_SEED, SUITE, named, run, write
 from .test_resolve import ZERO
+
+HANGS = """
+import time
+from pabench.plugins import ScoreCriterion
+
+class Hangs(ScoreCriterion):
+    \"\"\"Never gives a score.\"\"\"
+    name = "hangs"
+
+    def score(self, ctx):
+        time.sleep(600)
+"""
 
 
 def lasting(record: dict) -> dict:
@@ -203,6 +220,93 @@ def test_a_worker_killed_in_mid_cell_costs_nothing(study, tmp_path):
         rest = process.stdout.read()
     assert process.returncode == 0
     assert "cells: 4 ok" in rest
+
+
+LONG = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [CRITERION]
+sparsities: [0.9]
+seeds: 1
+recipe: {epochs: 30, batch_size: 32, lr: 0.05, augment: {crop: 1}}
+"""
+
+
+class Interrupting(Lines):
+    """Sends this process a signal when the training of a task has come to an epoch, the first time it does."""
+
+    number, epoch = signal.SIGTERM, 7
+    met: ClassVar[set[str]] = set()
+    stages: ClassVar[list[str]] = []
+
+    def event(self, event):
+        super().event(event)
+        self.stages.extend(filter(None, [event.data.get("stage")]))
+        if event.data.get("epoch") == self.epoch and event.key not in self.met:
+            self.met.add(event.key)
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("engine", ["processes", "inline"])
+def test_a_run_that_is_stopped_in_mid_training_goes_on_from_there(tmp_path, monkeypatch, engine):
+    """Twice: in the training of the network that the masks are of, and in that of the pruned one."""
+    suite = write(tmp_path, LONG.replace("CRITERION", "magnitude_after_training"))
+    options = {"engine": engine, "jobs": 2, "only": ["criterion=magnitude_after_training"]}
+    _, whole = run(suite, tmp_path / "calm", **options)
+    monkeypatch.setattr("pabench.cli.running.display", Interrupting)
+    monkeypatch.setattr(Interrupting, "met", set())
+    monkeypatch.setattr(Interrupting, "stages", [])
+    folder = tmp_path / "out"
+
+    for training in ("dense", "masked"):
+        assert run(suite, folder, **options)[0] == 75
+        (kept,) = folder.glob("checkpoints/*/*/*.safetensors")
+        assert kept.parent.name == training
+        assert 7 * 7 <= int(kept.name[:12]) < 30 * 7
+    code, resumed = run(suite, folder, **options)
+
+    assert code == 0
+    assert {k: lasting(r) for k, r in resumed.items()} == {k: lasting(r) for k, r in whole.items()}
+    assert sum(stage.startswith("going on in epoch") for stage in Interrupting.stages) == 2
+    assert list((folder / "checkpoints").iterdir()) == []
+    (record,) = resumed.values()
+    assert record["cost"]["resumed_seconds"] > 0
+
+
+def test_going_on_with_another_number_of_threads_is_told(tmp_path, monkeypatch, capsys):
+    """By the run, by the records and by the page's checklist; masks are the same."""
+    suite, folder = write(tmp_path, ONE_SEED.replace(FOUR, "random")), tmp_path / "out"
+    monkeypatch.setattr("pabench.run.session.Session.threads", 2)
+    run(suite, folder, only=["sparsity=0.5"])
+    monkeypatch.setattr("pabench.run.session.Session.threads", 1)
+    capsys.readouterr()
+
+    _, records = run(suite, folder)
+
+    said = capsys.readouterr().out
+    assert "threads: trained so far 1 cell with 2 threads, from now on with 1: on a CPU" in said
+    assert {key[1]: record["environment"]["threads"] for key, record in records.items()} == {0: 1, 0.5: 2, 0.9: 1}
+    (asked,) = [one for one in answers(read(folder)) if "as many threads" in one.question]
+    assert asked.state == "missing"
+    assert re.fullmatch(r"(cpu: .*), 1 thread \(2 cells\); \1, 2 threads \(1 cell\)", asked.text)
+    run(suite, folder)
+    assert "threads:" not in capsys.readouterr().out.replace(said, "")  # nothing is to come
+
+
+def test_a_plugin_that_hangs_is_ended_after_the_time_that_the_suite_gives(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "hangs, random") + "plugins: [hangs.py]\ntimeout: 4\n")
+
+    code, records = run(suite, tmp_path / "out", engine="processes", jobs=2)
+
+    assert code == 3
+    ended = {name: record for (name, sparsity, _), record in records.items() if sparsity}
+    assert (ended["random"]["status"], ended["hangs"]["status"]) == ("ok", "failed")
+    assert ended["hangs"]["kind"] == "timeout"
+    assert ended["hangs"]["message"].startswith(
+        "ran longer than 4 s; if it needs more, say timeout: SECONDS in the suite"
+    )
 
 
 def children_of_forkserver(runner: int) -> list[int]:
