@@ -227,9 +227,8 @@ class Session:
         found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         # a check has no estimate; it looks at a few images
-        for outcome in self._run(
-            limited(found, self.suite.timeout, lambda: lambda _: 0.0), lambda _: None, stop, claims
-        ):
+        timed = limited(found, self.suite.timeout, lambda: lambda _: 0.0)
+        for outcome in self._run(timed, lambda _: None, stop, claims):
             if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
