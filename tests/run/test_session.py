@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+import torch
 from pabench_reports.checklist import answers
 
 import pabench
@@ -402,6 +405,37 @@ def test_what_resumes_a_run_repeats_the_options_that_were_given_and_no_others():
         "pabench run 'my suite.yaml' --only seed=0 --only criterion=snip -o out -j 2 --retry failed"
     )
     assert Options(suite="quickstart").command() == "pabench run quickstart"
+    on_slurm = Options(suite="quickstart", engine="slurm", engine_args=("partition=gpu", "time=2:00:00"))
+    assert on_slurm.command() == (
+        "pabench run quickstart --engine slurm --engine-arg partition=gpu --engine-arg time=2:00:00"
+    )
+
+
+def test_a_cluster_may_have_gpus_that_this_machine_has_not(tmp_path, monkeypatch):
+    """The manifest says who gives them, since each record says which it was; this machine looks at its CPU."""
+    monkeypatch.setattr("pabench.run.session.devices", lambda: iter(["cpu"]))
+    options = Options(
+        str(write(tmp_path)), output=tmp_path / "out", device="cuda", engine="ray", engine_args=["cpus=3"]
+    )
+    session = Session.open(options)
+
+    assert (str(session.device), session.workers) == ("cuda", 1000)
+    assert {task.payload["device"] for task in session.plan().tasks} == {"cuda"}
+    assert session.begin()["device"] == "cuda: what ray gives"
+    assert session.pairing(session.cells[0]).keys() >= {"weights", "order"}
+    assert Session.open(replace(options, jobs=8)).workers == 8
+
+
+@pytest.mark.parametrize(("device", "workers"), [("cuda", 6), ("cuda:1", 3)])
+def test_a_run_uses_all_gpus_that_it_sees_or_the_one_it_is_told(tmp_path, monkeypatch, device, workers):
+    """Two GPUs of 12 GiB, as far as is told: three cells of 4 GiB on each."""
+    monkeypatch.setattr("pabench.run.session.pick_device", torch.device)
+    monkeypatch.setattr("pabench.run.engines.gpus.count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=12 * 2**30))
+    monkeypatch.setattr("pabench.run.session.cores", lambda: 9)
+    session = Session.open(Options(str(write(tmp_path)), output=tmp_path / "out", device=device))
+
+    assert session.workers == workers
 
 
 def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():

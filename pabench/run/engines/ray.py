@@ -125,6 +125,8 @@ class RayQueue(Queue):
         import ray
 
         message = str(error).strip()
+        if not isinstance(error, ray.exceptions.RayTaskError):  # whose last line tells; of others the first sentence
+            message = message.partition("\n")[0].partition(". ")[0]
         if isinstance(error, ray.exceptions.OutOfMemoryError):
             return Outcome(key, False, "oom", message)
         if self.stopped:
