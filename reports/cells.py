@@ -216,4 +216,8 @@ def packed(values: Sequence[float | None], top: float) -> str:
     >>> packed([0.0, 0.5, 1.0, None], 1.0)
     'AAgA//..'
     """
-    return "".join([PAIRS[round(min(max(x / top, 0.0), 1.0) * STEPS)] if _finite(x) else ".." for x in values])
+    return "".join([".." if x is None or not math.isfinite(x) else PAIRS[_step(x / top)] for x in values])
+
+
+def _step(part: float) -> int:
+    return round(min(max(part, 0.0), 1.0) * STEPS)

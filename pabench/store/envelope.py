@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -162,8 +163,7 @@ def _keys(bare: bytes) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        seen: set[str] = set()
-        again = next(key for key, _ in pairs if key in seen or seen.add(key))
+        again = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"key {again[:80]!r} twice")
     return result
 
