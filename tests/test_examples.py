@@ -29,8 +29,17 @@ def away(tmp_path_factory):
     """A folder outside the tree with the example installed from a copy, and how to run Python there."""
     folder = tmp_path_factory.mktemp("example")
     shutil.copytree(EXAMPLE, folder / "source")
-    install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    install += ["--target", "site", "./source"]
+    install = [
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--target",
+        "site",
+        "./source",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "PABENCH_CACHE": str(folder / "cache")}
 
     def python(*arguments: str) -> str:
