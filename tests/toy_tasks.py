@@ -124,6 +124,21 @@ def speak(payload, report):
     subprocess.run(["sh", "-c", "echo from a shell >&2; printf '\\033[31mred\\000'"], check=True)
 
 
+def sign(payload, report):
+    """A line in a file that many append to, for each time it is run."""
+    with open(payload["file"], "a") as file:
+        file.write(payload["line"] + "\n")
+
+
+def hang_once(payload, report):
+    """The first time it waits for ever; then it leaves its file as `touch` does."""
+    first = Path(payload["file"] + ".begun")
+    if not first.exists():
+        first.touch()
+        hang(payload, report)
+    touch(payload, report)
+
+
 def cell(payload, report):
     """A cell of a study: it says that it begins, and whether its record is there already; then it leaves its record.
 

@@ -30,6 +30,7 @@ from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
 from pabench.training.block import Block
 from pabench.training.loop import Source, train
+from pabench.training.prune import by_criterion
 
 STEPS = 3
 DOUBLE = 4
@@ -67,7 +68,7 @@ class Clock:
             if task.key in survey.wanted:
                 return self.measuring(networks, survey.wanted[task.key])
             if task.kind == "prune":
-                return self.pruning(plan.by_task[task.key])
+                return sum(map(self.pruning, by_criterion(plan.by_task[task.key])))
             return self.training(plan.by_task[task.key][0]) if task.kind == "train" else 0.0
 
         return seconds

@@ -59,7 +59,9 @@ class Survey:
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
             key = digest(["measuring", block, kind, criterion, *([source] if source else [])])
-            found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))
+            # another run that was not told to retry leaves what failed
+            gives = [*(c.key for c in cells), *(spec.identity for spec in specs), *(["retry"] if retry else [])]
+            found.tasks.append(task(kind, key, _title(cells[0], kind), what, after, gives=gives))
             found.wanted[key] = wanted
         return found
 

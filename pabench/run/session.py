@@ -14,10 +14,12 @@ import torch
 from pabench import registry
 from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, RefusedError, SuiteError
+from pabench.events.listeners import Listener
 from pabench.run import tasks
+from pabench.run.claims import Runner
 from pabench.run.clock import Clock
 from pabench.run.discovery import Foreign, ask
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.engine import ALONE, Claims, Engine, Event, Inline, OnEvent, Outcome, Report, StopFlag, Task
 from pabench.run.engines import choice, gpus
 from pabench.run.engines.cluster import AT_ONCE, Cluster
 from pabench.run.measurements import Survey
@@ -54,6 +56,7 @@ class Options:
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
     retry: bool = field(default=False, metadata={"flag": "--retry failed"})
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
+    log: Sequence[str] | None = field(default=None, metadata={"flag": "--log"})
     engine: str = field(default="processes", metadata={"flag": "--engine"})
     engine_args: Sequence[str] | None = field(default=None, metadata={"flag": "--engine-arg"})
     yes: bool = False
@@ -78,7 +81,7 @@ class Session:
 
     `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
 
-    `plugins` says where the plugins of others are, as `registry.expect` takes it.
+    `plugins` says where the plugins of others are, as `registry.expect` takes it. `listeners` follow each training.
     """
 
     options: Options
@@ -95,6 +98,7 @@ class Session:
     notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
+    listeners: tuple[Listener, ...] = ()
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -207,7 +211,14 @@ class Session:
         """A cell for each network and criterion of a plan that has not been checked."""
         return tasks.unchecked(self.store, plan.open)
 
-    def check_criteria(self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag) -> Iterator[str]:
+    def runner(self) -> Runner:
+        """This run among those that share the study's folder, while the block of its `with` lasts."""
+        command = self.options.command()
+        return Runner(self.store.folder, command=command, workers=self.workers, threads=self.threads)
+
+    def check_criteria(
+        self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag, claims: Claims = ALONE
+    ) -> Iterator[str]:
         """Each criterion on each network once, before training; a line for what is not healthy, with its remedy.
 
         `cells` are the unchecked ones of the plan. Where one has been scored in between, its receipt is looked at.
@@ -216,7 +227,9 @@ class Session:
         found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
         # a check has no estimate; it looks at a few images
-        for outcome in self._run(limited(found, self.suite.timeout, lambda: lambda _: 0.0), lambda _: None, stop):
+        for outcome in self._run(
+            limited(found, self.suite.timeout, lambda: lambda _: 0.0), lambda _: None, stop, claims
+        ):
             if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
@@ -233,13 +246,32 @@ class Session:
         here: dict[str, Any],
         on_event: OnEvent,
         stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
         timed = limited(chosen, self.suite.timeout, lambda: self.clock().of(plan, survey))
-        for outcome in self._run(timed, on_event, stop):
+        trained = {key: cells[0] for key, cells in plan.by_task.items() if key == cells[0].key}
+
+        def heard(event: Event) -> None:
+            on_event(event)
+            if event.key in trained:
+                self._tell(trained[event.key], event)
+
+        for outcome in self._run(timed, heard if self.listeners else on_event, stop, claims):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
+            if outcome.key in trained and outcome.kind != "stopped":
+                for listener in self.listeners:
+                    listener.send("ended", key=outcome.key)
             yield outcome
+
+    def _tell(self, cell: Cell, event: Event) -> None:
+        for listener in self.listeners:
+            if event.kind == "started":
+                listener.send("started", cell=cell.to_json())
+            elif "epoch" in event.data:
+                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
+                listener.send("epoch", key=cell.key, **epoch)
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
@@ -264,8 +296,16 @@ class Session:
         """What the engine would submit first; "" where that is no script."""
         return self.engine.script(plan.tasks, threads=self.threads) if isinstance(self.engine, Cluster) else ""
 
-    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
-        return self.engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag, claims: Claims) -> Iterator[Outcome]:
+        def told(event: Event) -> None:
+            claims.tell(event)
+            on_event(event)
+
+        for outcome in self.engine.run(
+            chosen, workers=self.workers, threads=self.threads, on_event=told, stop=stop, claims=claims
+        ):
+            yield outcome
+            claims.ended(outcome)  # only now: whoever asked has written down what became of it
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -17,6 +17,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
+from pabench.training.prune import shares_gradient
 from pabench.words import plain
 
 FUNCTIONS = {
@@ -78,7 +79,15 @@ def plan(
                 what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
                 what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
-                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after, like=cell.check_key)
+                tasks[name] = task(
+                    "prune",
+                    name,
+                    f"{_title(group)}: masks",
+                    what,
+                    after,
+                    like=cell.check_key,
+                    gives=[c.pruning_key for c in group],
+                )
             after = (name,)
         if cell.key not in found.done:
             what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
@@ -123,10 +132,30 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
     return {kind: at for kind, at in found.items() if at}
 
 
-def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
+def task(
+    kind: str,
+    key: str,
+    title: str,
+    what: Payload,
+    after: Iterable[str] = (),
+    *,
+    like: str = "",
+    gives: Iterable[str] = (),
+) -> Task:
     """A task of one kind; `what` is its payload."""
     log, guarded = str(log_of(what["store"], key)) if "store" in what else "", bool(what.get("plugins"))
-    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like, log=log, guarded=guarded)
+    return Task(
+        key,
+        title,
+        FUNCTIONS[kind],
+        what,
+        tuple(after),
+        kind=kind,
+        like=like,
+        log=log,
+        guarded=guarded,
+        gives=tuple(gives),
+    )
 
 
 def payload(store: Store, device: str) -> Payload:
@@ -175,17 +204,21 @@ def _grouped(needed: Iterable[list[Cell]]) -> dict[str, list[Cell]]:
 def _group(cell: Cell) -> str:
     """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity.
 
-    A shuffle scores nothing, and stands alone: it depends on one mask.
+    Criteria that need the same gradient of the same images are scored in one. A shuffle scores nothing, and stands
+    alone: it depends on one mask.
     """
     criterion = cell.criterion.identity() if cell.criterion else None
+    if criterion and shares_gradient(cell):
+        criterion = {name: criterion["args"][name] for name in ("bn", "examples_per_class", "batch_split")}
     ablation = [cell.ablation] if cell.ablation else []
     alone = [cell.sparsity] if cell.ablation == "shuffle" else []
     return digest(["scoring", cell.block, criterion, *cell.scoring.scores.values(), *ablation, *alone])
 
 
-def _title(cell: Cell) -> str:
-    """A cell's title without its sparsity."""
-    what = [cell.criterion.label if cell.criterion else "dense", *([cell.ablation] if cell.ablation else [])]
+def _title(cells: Sequence[Cell]) -> str:
+    """The title of cells that are scored together, without their sparsity."""
+    cell, labels = cells[0], dict.fromkeys(c.criterion.label for c in cells if c.criterion)
+    what = [", ".join(labels) or "dense", *([cell.ablation] if cell.ablation else [])]
     return " / ".join([cell.dataset.label, cell.model.label, *what, f"seed {cell.seed}"])
 
 

@@ -20,8 +20,12 @@ Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=2**20)]
 LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
+
+
+Environment = Annotated[dict[str, str | int | float | bool | None], Field(max_length=1_000)]
 
 
 class Part(BaseModel):
@@ -214,7 +218,7 @@ class Record(Outcome):
     labels: dict[str, str]
     ablation: str = ""
     parent: str = ""
-    environment: dict[str, str | int | float | bool | None]
+    environment: Environment
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     result: Result | None
     logits: Logits | None = None
@@ -255,15 +259,15 @@ class Metric(Part):
 class Study(Part):
     name: str
     title: str = ""
-    suite: str
-    suite_path: str = ""
-    command: str = ""
+    suite: Text
+    suite_path: Text = ""
+    command: Annotated[str, Field(max_length=100_000)] = ""
     created: str = ""
     pabench: str = ""
-    metrics: list[Metric] = []
-    cells: list[dict[str, Any]]
-    overrides: list[str] = []
-    environment: dict[str, str | int | float | bool | None]
+    metrics: Annotated[list[Metric], Field(max_length=1_000)] = []
+    cells: Annotated[list[dict[str, Any]], Field(max_length=100_000)]
+    overrides: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)] = []
+    environment: Environment
 
 
 class Listed(Part):
@@ -277,10 +281,12 @@ class Submission(Part):
     study: str
     digest: Sha256
     incomplete: list[Sha256]
-    files: dict[str, Listed]
+    files: Annotated[dict[str, Listed], Field(max_length=300_000)]
 
 
 _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
+MAX_CELL = 2**16
+"""Characters of a cell, which has some hundreds: its names stand in every line that is said of it."""
 
 
 def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
@@ -298,8 +304,10 @@ def cell(data: Any) -> Cell:
     """The cell of a record; ValueError with one line where it is none."""
     if where := next(_large(data), ""):
         raise ValueError(f"{where}: a whole number below 2**63, not a larger one")
+    if len(text := canonical(data)) > MAX_CELL:
+        raise ValueError(f"{len(text):,} characters, more than {MAX_CELL:,}")
     try:
-        _CELL.validate_json(canonical(data), strict=True)
+        _CELL.validate_json(text, strict=True)
         found = Cell.from_json(data)
     except ValidationError as error:
         where, expected, there = _told(error.errors(include_url=False)[0])

@@ -16,7 +16,7 @@ from pabench.data.dataset import Dataset, Picked, identity
 from pabench.data.split import Images, Streamed, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
-from pabench.networks.network import Tensors
+from pabench.networks.network import Network, Tensors
 from pabench.parameters import create
 from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
@@ -80,6 +80,17 @@ class Block:
         seed = own if seed is None else seed
         return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
 
+    def scored_network(self, bn: str, dtype: torch.dtype) -> Network:
+        """The network as a criterion looks at it: the same for all that look at it alike."""
+        if (bn, dtype) not in self._scored_networks:
+            module, include = self.network().to(self.device), self.cell.scoring.include
+            self._scored_networks[bn, dtype] = Network(module, bn=bn, dtype=dtype, include=include)
+        return self._scored_networks[bn, dtype]
+
+    @cached_property
+    def _scored_networks(self) -> dict[tuple[str, torch.dtype], Network]:
+        return {}
+
     def fit(
         self,
         module: nn.Module,
@@ -124,7 +135,17 @@ class Block:
         """`count` disjoint scoring batches: training images, class-balanced, without augmentation.
 
         A larger batch contains the smaller ones. In an ablation of the batch their labels or pixels are permuted.
+        Whoever asks for the same ones is given the same.
         """
+        if (per_class, count) not in self._scoring_batches:
+            self._scoring_batches[per_class, count] = self._made_batches(per_class, count)
+        return self._scoring_batches[per_class, count]
+
+    @cached_property
+    def _scoring_batches(self) -> dict[tuple[int, int], list[Given]]:
+        return {}
+
+    def _made_batches(self, per_class: int, count: int) -> list[Given]:
         by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
         split, chosen = self.train.split, [by_class[:, i].flatten() for i in range(count)]
         ablation = self.cell.ablation

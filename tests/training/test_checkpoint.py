@@ -94,7 +94,9 @@ def interrupted(source, folder, ended_in, recipe=RECIPE, **more):
     ],
     ids=["sgd", "adamw", "bfloat16", "nesterov"],
 )
-def test_a_training_that_ends_in_any_step_goes_on_to_the_numbers_of_one_that_does_not(source, tmp_path, heard, recipe):
+def test_a_training_that_ends_in_any_step_goes_on_to_the_numbers_of_one_that_does_not(
+    source, tmp_path, heard, recipe, record_property
+):
     whole = Training(source, recipe)
     curve = whole.run()
 
@@ -105,10 +107,11 @@ def test_a_training_that_ends_in_any_step_goes_on_to_the_numbers_of_one_that_doe
         assert rest.run(Checkpoints(folder, {})) == curve
         assert rest.state == whole.state
         assert rest.steps == whole.steps - ended_in
+    record_property("injected", whole.steps)
     assert heard == [signal.SIGTERM] * whole.steps  # who waited for the signal before is told, too
 
 
-def test_one_that_is_ended_in_every_step_gets_there_too(source, tmp_path, heard):
+def test_one_that_is_ended_in_every_step_gets_there_too(source, tmp_path, heard, record_property):
     whole = Training(source)
     curve = whole.run()
 
@@ -118,6 +121,7 @@ def test_one_that_is_ended_in_every_step_gets_there_too(source, tmp_path, heard)
     last = Training(source)
     assert last.run(Checkpoints(tmp_path, {})) == curve
     assert (last.state, last.steps) == (whole.state, 0)
+    record_property("injected", STEPS)
 
 
 def test_masks_that_take_hold_later_do_so_in_what_goes_on(source, tmp_path, heard):

@@ -13,8 +13,9 @@ from pabench.suite.grid import count
 from pabench.suite.specs import AUTO, labelled
 from pabench.suite.suite import Suite, parse
 
-FAR_MORE = 1000
-"""Times the cells of a study that a suite may have and still be compared seed by seed: a stranger's may have 10^9."""
+FAR_MORE = 100_000
+"""Cells more than a study has that its suite may have and still be compared seed by seed: a stranger's may have 10^9.
+"""
 Departure = tuple[str, str, str]
 """(what, as in the suite, as in the cells)."""
 
@@ -78,7 +79,7 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[D
     except SuiteError as error:
         yield "suite", "a valid suite", str(error).splitlines()[0]
         return
-    if (expected_cells := count(suite)) > FAR_MORE * len(cells):
+    if (expected_cells := count(suite)) > len(cells) + FAR_MORE:
         yield "cells", f"{expected_cells:,}", f"{len(cells):,}"
         return
     for what, expected, found in _axes(suite, cells):

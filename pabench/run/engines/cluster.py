@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pabench.parameters import NonNegativeFloat, PositiveInt
-from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task
+from pabench.run.engine import ALONE, POLL_SECONDS, Claims, Event, OnEvent, Outcome, Schedule, StopFlag, Task
 from pabench.run.processes import Processes
 
 AT_ONCE = 1000
@@ -68,9 +69,16 @@ class Cluster(abc.ABC):
         return ""
 
     def run(
-        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: OnEvent,
+        stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
-        schedule, tried = Schedule(tasks), Counter[str]()
+        schedule, tried = Schedule(tasks, claims), Counter[str]()
         running: dict[str, Attempt] = {}
         queue: Queue | None = None
         stopped = False
@@ -84,8 +92,12 @@ class Cluster(abc.ABC):
                     known = replace(task, timeout=task.limit(), longer=None)  # what can be asked here alone
                     running[task.key] = Attempt(known, tried[task.key], threads, alone)
                     new.append(running[task.key])
+                yield from schedule.elsewhere()
                 if not running:
-                    return
+                    if stop.is_set() or not schedule.waits:
+                        return
+                    time.sleep(POLL_SECONDS)
+                    continue
                 queue = queue or self.queue()
                 if new:
                     queue.submit(new)

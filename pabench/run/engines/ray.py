@@ -12,10 +12,10 @@ from typing import Any
 
 from pabench.errors import MissingError, PabenchError
 from pabench.parameters import PositiveFloat
-from pabench.run.engine import Event, Outcome
+from pabench.run.engine import POLL_SECONDS, Event, Outcome
 from pabench.run.engines import gpus
 from pabench.run.engines.cluster import Attempt, Cluster, Queue
-from pabench.run.processes import POLL_SECONDS, Child
+from pabench.run.processes import Child
 
 OBJECTS = 100 * 2**20
 """Bytes of shared memory of a local Ray: results go to the store, and nothing large through Ray."""
