@@ -51,9 +51,8 @@ def _connect(address: str) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a benchmark reports to nobody
     address = address or os.environ.get("RAY_ADDRESS", "")
-    how: dict[str, Any] = (
-        {"address": address} if address else {"include_dashboard": False, "object_store_memory": OBJECTS}
-    )
+    local = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECTS}
+    how: dict[str, Any] = {"address": address} if address else local
     try:
         ray.init(log_to_driver=False, logging_level="error", **how)
     except (ConnectionError, RuntimeError, ValueError) as error:
