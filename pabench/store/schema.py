@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pabench.suite.cell import NAME, Cell
 from pabench.suite.digest import canonical
@@ -25,7 +25,18 @@ LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
 
 
-Environment = Annotated[dict[str, str | int | float | bool | None], Field(max_length=1_000)]
+def _at_most(entries: int) -> BeforeValidator:
+    """Said before any entry of an object is looked at: each that is wrong makes five errors."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > entries:
+            raise ValueError(f"at most {entries:,} entries are taken, not {len(value):,}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Environment = Annotated[dict[str, str | int | float | bool | None], _at_most(1_000)]
 
 
 class Part(BaseModel):
@@ -280,8 +291,8 @@ class Submission(Part):
     kind: Literal["pabench-submission"]
     study: str
     digest: Sha256
-    incomplete: list[Sha256]
-    files: Annotated[dict[str, Listed], Field(max_length=300_000)]
+    incomplete: Annotated[list[Sha256], Field(max_length=50_000)]
+    files: Annotated[dict[str, Listed], _at_most(300_000)]
 
 
 _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
