@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pabench.suite.cell import NAME, Cell
 from pabench.suite.digest import canonical
@@ -25,7 +25,18 @@ LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
 
 
-Environment = Annotated[dict[str, str | int | float | bool | None], Field(max_length=1_000)]
+def _at_most(entries: int) -> BeforeValidator:
+    """Said before any entry of an object is looked at: each that is wrong makes five errors."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > entries:
+            raise ValueError(f"at most {entries:,} entries are taken, not {len(value):,}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Environment = Annotated[dict[str, str | int | float | bool | None], _at_most(1_000)]
 
 
 class Part(BaseModel):
@@ -265,7 +276,7 @@ class Study(Part):
     created: str = ""
     pabench: str = ""
     metrics: Annotated[list[Metric], Field(max_length=1_000)] = []
-    cells: Annotated[list[dict[str, Any]], Field(max_length=100_000)]
+    cells: Annotated[list[dict[str, Any]], Field(max_length=50_000)]
     overrides: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)] = []
     environment: Environment
 
@@ -280,8 +291,8 @@ class Submission(Part):
     kind: Literal["pabench-submission"]
     study: str
     digest: Sha256
-    incomplete: list[Sha256]
-    files: Annotated[dict[str, Listed], Field(max_length=300_000)]
+    incomplete: Annotated[list[Sha256], Field(max_length=50_000)]
+    files: Annotated[dict[str, Listed], _at_most(300_000)]
 
 
 _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
@@ -301,9 +312,7 @@ def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
 
 
 def cell(data: Any) -> Cell:
-    """The cell of a record; ValueError with one line where it is none."""
-    if where := next(_large(data), ""):
-        raise ValueError(f"{where}: a whole number below 2**63, not a larger one")
+    """The cell of a document in which `problems` found none; ValueError with one line where it is no cell."""
     if len(text := canonical(data)) > MAX_CELL:
         raise ValueError(f"{len(text):,} characters, more than {MAX_CELL:,}")
     try:

@@ -24,13 +24,18 @@ def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
     """Names that mean two things, and things with two names: (what, name). A study has neither, whatever its suite."""
     meanings: dict[tuple[str, str], set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
-    for cell in cells:
+    # most cells share all their parts with others
+    for cell in {tuple(map(id, _parts(cell))): cell for cell in cells}.values():
         for what, name, meaning in _named(cell):
             meanings[what, name].add(digest(meaning))
         if cell.criterion:
             labels[digest(cell.criterion.identity())].add(cell.criterion.label)
     yield from (named for named, found in meanings.items() if len(found) > 1)
     yield from (("criterion", " and ".join(sorted(found))) for found in labels.values() if len(found) > 1)
+
+
+def _parts(cell: Cell) -> tuple[Any, ...]:
+    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring
 
 
 def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:

@@ -77,12 +77,15 @@ def _study(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _cells(found: Wellformed, listed: Sequence[Any]) -> Iterator[Flaw]:
+    valid = {}
     for index, data in enumerate(listed):
         try:
-            cell = schema.cell(data)
+            schema.cell(data)
+            valid[index] = data
         except ValueError as error:
             yield Flaw(LEVEL, STUDY, "a cell", str(error), f"cells.{index}")
-            continue
+    # once more and together, so that equal parts are one object
+    for index, cell in zip(valid, Cell.all_from_json(valid.values()), strict=True):
         if cell.key in found.cells:
             yield Flaw(LEVEL, STUDY, "each cell once", "it stands there twice", f"cells.{index}", cell.title)
         found.cells[cell.key] = cell
