@@ -84,6 +84,16 @@ def test_where_nobody_reads_on_a_run_ends_without_a_word_of_its_workers(finished
     assert not list((tmp_path / "tiny" / "runners").iterdir())
 
 
+def test_a_tracker_of_no_such_name_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+
+    done = pabench("run", "tiny.yaml", "--device", "cpu", "--log", "mlflo", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("--log mlflo: no such event hook; did you mean 'mlflow'?")
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.fixture
 def own_pictures(tmp_path, monkeypatch):
     """A suite on a folder of two classes, one picture of the training split grey and the others in colour."""
