@@ -22,6 +22,7 @@ from pabench.run.engine import Engine, Report, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import NONE, Plan, Sources, needed_of, training_kind
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.gradients import by_criterion
 from pabench.store.figures import Of
 from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
@@ -30,7 +31,6 @@ from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
 from pabench.training.block import Block
 from pabench.training.loop import Source, train
-from pabench.training.prune import by_criterion
 
 STEPS = 3
 DOUBLE = 4

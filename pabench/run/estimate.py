@@ -15,8 +15,8 @@ from pabench.run.clock import Clock, prunes_trained, resumes
 from pabench.run.engine import Schedule, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import Plan
+from pabench.scoring.gradients import by_criterion
 from pabench.suite.cell import Cell
-from pabench.training.prune import by_criterion
 
 AROUND = 4
 """A whole run takes so many times what the runner took until its suite was open: it starts itself, then its workers'

@@ -10,6 +10,7 @@ from typing import Any
 from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
 from pabench.run.timeouts import reason
+from pabench.scoring.gradients import shares_gradient
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store, log_of
@@ -17,7 +18,6 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
-from pabench.training.prune import shares_gradient
 from pabench.words import plain
 
 FUNCTIONS = {

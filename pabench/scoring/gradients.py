@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pabench import registry
 from pabench.networks.network import Tensors
 from pabench.scoring.meter import clock
 from pabench.scoring.parts import Batch, Parted
+from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,24 @@ class Taken:
         if self._asked is None and all(map(torch.equal, before, _random_state(device))):
             self.seconds, self._asked, self._gradient = seconds, asked, dict(found)
         return found
+
+
+def by_criterion(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells of each criterion: of one task they differ in their sparsity alone."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        found[digest(cell.criterion.identity() if cell.criterion else None)].append(cell)
+    return list(found.values())
+
+
+def shares_gradient(cell: Cell) -> bool:
+    """Whether it is scored once by a gradient that other criteria may need, too. Never one of others: it may change
+    what it is given."""
+    rule = cell.criterion
+    if rule is None or rule.donor or rule.args.get("steps") != 1 or cell.ablation == "shuffle":
+        return False
+    known, name = registry.at_hand("criteria"), rule.name.partition("@")[0]
+    return name in known.built_in and known.classes[name].first_order  # type: ignore[attr-defined]
 
 
 def _same_images(one: Sequence[Batch], other: Sequence[Batch]) -> bool:

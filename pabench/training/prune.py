@@ -7,8 +7,7 @@ line that prunes nothing, the network that is trained instead.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from pabench import registry
 from pabench.data.cache import trust
 from pabench.errors import Aborted, DataError, SuiteError
 from pabench.networks.network import Network, Tensors
@@ -25,7 +23,7 @@ from pabench.scoring.context import Batch, Sources
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor, donor_layers
-from pabench.scoring.gradients import Taken
+from pabench.scoring.gradients import Taken, by_criterion, shares_gradient
 from pabench.scoring.masks import Masks, pack, unpack
 from pabench.scoring.meter import Meter, clock
 from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
@@ -36,7 +34,6 @@ from pabench.store.state import has_masks, refused
 from pabench.store.store import Store, checkpoints_of
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
-from pabench.suite.digest import digest
 from pabench.training.block import Block
 from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores
@@ -82,24 +79,6 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
                     if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
                         _commit(store, cell, failure(error, device))
     forget(kept)
-
-
-def by_criterion(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells of each criterion: of one task they differ in their sparsity alone."""
-    found: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        found[digest(cell.criterion.identity() if cell.criterion else None)].append(cell)
-    return list(found.values())
-
-
-def shares_gradient(cell: Cell) -> bool:
-    """Whether it is scored once by a gradient that other criteria may need, too. Never one of others: it may change
-    what it is given."""
-    rule = cell.criterion
-    if rule is None or rule.donor or rule.args.get("steps") != 1 or cell.ablation == "shuffle":
-        return False
-    known, name = registry.at_hand("criteria"), rule.name.partition("@")[0]
-    return name in known.built_in and known.classes[name].first_order  # type: ignore[attr-defined]
 
 
 class _Shared:

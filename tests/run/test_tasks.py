@@ -10,8 +10,8 @@ import pytest
 from pabench import registry
 from pabench.report.status import counts
 from pabench.run.tasks import plan
+from pabench.scoring.gradients import by_criterion
 from pabench.store.store import Store
-from pabench.training.prune import by_criterion
 
 from ..conftest import forget_plugins
 from ..training.conftest import session
