@@ -34,6 +34,7 @@ from pabench.store.state import has_masks, refused
 from pabench.store.store import Store, checkpoints_of
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 from pabench.training.block import Block
 from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores
