@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     )
     from pabench.networks.rewire import UNCLAMPED as UNCLAMPED, UNNORMALISED as UNNORMALISED, Rewired as Rewired
     from pabench.parameters import (
+        ADDED as ADDED,
         NonNegativeFloat as NonNegativeFloat,
         NonNegativeInt as NonNegativeInt,
         PositiveFloat as PositiveFloat,
@@ -65,7 +66,7 @@ _NAMES = {
     "networks.network": "Network Tensors",
     "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",
     "networks.rewire": "Rewired UNCLAMPED UNNORMALISED",
-    "parameters": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
+    "parameters": "ADDED NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
     "report.section": "Section",
     "report.study": "Study",
     "scoring.allocation": "layer_counts",

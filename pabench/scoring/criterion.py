@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from pabench.errors import PluginError, SuiteError, did_you_mean
 from pabench.networks.flow import Flow
 from pabench.networks.network import Tensors
-from pabench.parameters import NonNegativeInt, PositiveInt, create
+from pabench.parameters import ADDED, NonNegativeFloat, NonNegativeInt, ParameterError, PositiveInt, create
 from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.flowing import flow_rounds
@@ -59,6 +59,14 @@ class Criterion(ABC):
     """Scoring images of each class, from training data; 0 for a data-free criterion."""
     batch_split: Literal["whole", "class-halves"] = "whole"
     """One forward pass over the scoring batch, or two: the lower half of the classes, then the upper."""
+
+    bn_warmup: NonNegativeFloat = field(default=0.0, metadata=ADDED)
+    """Passes over the training images that update BatchNorm's stored statistics before scoring; in a study alone."""
+
+    def __post_init__(self) -> None:
+        if self.bn_warmup and (self.bn == "train" or not self.examples_per_class):
+            why = "it is data-free" if not self.examples_per_class else "bn: train looks at no stored statistics"
+            raise ParameterError(self.name, [("bn_warmup", f"{why}; expected 0, not {self.bn_warmup:g}")])
 
     def batch_count(self) -> int:
         """How many disjoint scoring batches of `examples_per_class` images of each class it looks at."""

@@ -181,9 +181,13 @@ def _refuse_none(at_once: int | None) -> None:
 
 
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:
-    if isinstance(criterion, Criterion):
-        return replace(criterion, **parameters) if parameters else criterion
-    return registry.criterion(criterion, parameters)
+    if not isinstance(criterion, Criterion):
+        rule = registry.criterion(criterion, parameters)
+    else:
+        rule = replace(criterion, **parameters) if parameters else criterion
+    if rule.bn_warmup:
+        raise SuiteError(f"{rule.name}: bn_warmup takes the images of a study; here, pass yours through model.train()")
+    return rule
 
 
 def _sources(network: Network, trained: Mapping[str, Tensor] | None) -> Sources:

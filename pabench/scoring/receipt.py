@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pabench.networks.network import Tensors
+from pabench.parameters import told
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
@@ -56,7 +57,7 @@ def receipted(
     total, kept = sum(layer["total"] for layer in layers), sum(layer["kept"] for layer in layers)
     receipt = {
         "criterion": rule.name,
-        "parameters": asdict(rule),
+        "parameters": told(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         "dtype": str(next(iter(ctx.weights.values())).dtype).removeprefix("torch."),

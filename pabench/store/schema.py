@@ -93,6 +93,7 @@ class Receipt(Part):
     gradient_norm: Norm | None = None
     donor: dict[str, Any] = {}
     at_once: Count | None = None
+    bn_warmup: dict[str, Any] = {}
     model: dict[str, Any] = {}
     left: Count = 0
     parameters_instead: Count = 0

@@ -127,6 +127,9 @@ class _Setting:
             return {**other.rest, **other.weights}
 
         self.block, self.rule, self.training = block, rule, Meter(block.device)
+        if rule.bn_warmup:
+            with self.training:
+                module = block.warmed(module, rule.bn_warmup)
         self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
         self.sources = Sources(redraw=redraw)
         self.budget: dict[str, Any] = {}
@@ -191,6 +194,8 @@ def _given(block: Block, rule: Criterion) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if images := rule.examples_per_class * rule.batch_count():
         found["batch"] = block.batch_digest(images)
+    if rule.bn_warmup:
+        found["bn_warmup"] = block.warmup_told(rule.bn_warmup)
     giver = donor(rule)
     if giver and giver.examples_per_class:
         found["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, prunable_weights
 from pabench.networks.size import parameters
 from pabench.networks.width import narrowed
+from pabench.parameters import told
 from pabench.scoring.control import Control, Original
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.pruning import InapplicableError, SkippedError
@@ -112,7 +112,7 @@ def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> d
     return {
         "criterion": rule.name,
         "variant": cell.criterion.name.partition("@")[2],
-        "parameters": asdict(rule),
+        "parameters": told(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         "dtype": "",

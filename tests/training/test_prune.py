@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 
+import pabench
 from pabench import registry
 from pabench.cli.running import carry_out
 from pabench.report.status import counts
@@ -14,8 +15,9 @@ from pabench.scoring.masks import unpack
 from pabench.scoring.pruning import gradient_norm
 from pabench.store.store import VOLATILE, Store
 from pabench.training import prune as stage
+from pabench.training.block import Block
 
-from .conftest import SUITE, named, session
+from .conftest import CPU, SUITE, named, session
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -222,3 +224,35 @@ def test_a_skipped_gradient_norm_is_not_computed_and_all_else_stays(tmp_path):
     measured = {entry["metric"] for data in files for entry in data["entries"]}
     assert "gradient_norm" not in measured
     assert "effective_density" in measured
+
+
+WARM = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 30, test_per_class: 10}]
+models: [resnet8]
+criteria: [{name: snip, bn: eval}, {name: snip, bn: eval, bn_warmup: 1}]
+sparsities: [0.9]
+seeds: 1
+recipe: {epochs: 1, batch_size: 100, lr: 0.05}
+"""
+
+
+def test_warmed_statistics_are_what_the_criterion_scores_with(tmp_path):
+    """The mask is that of the library on the network after the warm-up, and training begins with the block's own."""
+    opened = session(tmp_path, WARM)
+    carry_out(opened)
+    store = Store(tmp_path / "out")
+    records = {c.criterion.label: store.records()[c.key] for c in opened.cells}
+    cold, warm = (records[f"snip (bn=eval{more})"] for more in ("", ", bn_warmup=1"))
+    block = Block(opened.cells[0], CPU)
+    batch = [(x[:], y) for x, y in block.scoring_batches(10, 1)]
+
+    for record, network in ((cold, block.network()), (warm, block.warmed(block.network(), 1.0))):
+        expected = pabench.prune(network, "snip", sparsity=0.9, batch=batch, bn="eval")
+        found = masks_of(tmp_path / "out", record)
+        assert sum(int((expected[n] & found[n]).sum()) for n in expected) >= expected.receipt["kept"] - 2  # rounding
+    assert cold["receipt"]["mask"] != warm["receipt"]["mask"]
+    assert cold["pairing"] == warm["pairing"]
+    assert "bn_warmup" not in cold["receipt"] | cold["receipt"]["parameters"] | cold["cell"]["criterion"]["args"]
+    assert warm["receipt"]["bn_warmup"] == block.warmup_told(1.0)
+    assert warm["receipt"]["bn_warmup"]["images"] == 300
