@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
         ADDED as ADDED,
         NonNegativeFloat as NonNegativeFloat,
         NonNegativeInt as NonNegativeInt,
+        ParameterError as ParameterError,
         PositiveFloat as PositiveFloat,
         PositiveInt as PositiveInt,
     )
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     from pabench.scoring.context import Batch as Batch, ScoreContext as ScoreContext, Sources as Sources
     from pabench.scoring.control import Control as Control, Original as Original
     from pabench.scoring.criterion import Criterion as Criterion, Round as Round, ScoreCriterion as ScoreCriterion
+    from pabench.scoring.gradual import Gradual as Gradual
     from pabench.scoring.selection import Selection as Selection, kept_count as kept_count, select as select
     from pabench.suite.specs import Augment as Augment, ModelSpec as ModelSpec
 
@@ -66,13 +68,14 @@ _NAMES = {
     "networks.network": "Network Tensors",
     "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",
     "networks.rewire": "Rewired UNCLAMPED UNNORMALISED",
-    "parameters": "ADDED NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
+    "parameters": "ADDED NonNegativeFloat NonNegativeInt ParameterError PositiveFloat PositiveInt",
     "report.section": "Section",
     "report.study": "Study",
     "scoring.allocation": "layer_counts",
     "scoring.context": "Batch ScoreContext Sources",
     "scoring.control": "Control Original",
     "scoring.criterion": "Criterion Round ScoreCriterion",
+    "scoring.gradual": "Gradual",
     "scoring.selection": "kept_count select Selection",
     "suite.specs": "Augment ModelSpec",
 }

@@ -17,6 +17,7 @@ from pabench.parameters import ADDED, NonNegativeFloat, NonNegativeInt, Paramete
 from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.flowing import flow_rounds
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.selection import Schedule, Scores, Selection, kept_count, round_densities, select
 
 Precision = Literal["float32", "float64"]
@@ -81,6 +82,13 @@ class Criterion(ABC):
 
         Learning rate and data order are those of that epoch, the weights are the trained ones. None: training begins
         with the initial weights.
+        """
+        return None
+
+    def gradual(self, density: float) -> Gradual | None:
+        """How masks of this density come about in training, of a criterion that `trains`; None: they stand before it.
+
+        `ctx.trained(density)` are then the weights after the block's network was trained and pruned in this way.
         """
         return None
 

@@ -88,6 +88,7 @@ class Receipt(Part):
     total_epochs: Count = 0
     resumes_at: Count | None = None
     trained_weights: Sha256 | None = None
+    gradual: dict[str, Any] = {}
     scores: dict[str, Finite] = {}
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None

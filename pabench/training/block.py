@@ -19,6 +19,7 @@ from pabench.errors import DataError
 from pabench.networks import models as models
 from pabench.networks.network import Tensors, scoring_mode
 from pabench.parameters import create
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
 from pabench.suite.ablations import IN_BATCH
@@ -83,6 +84,7 @@ class Block:
         *,
         dense_epochs: int = 0,
         first_epoch: int = 0,
+        gradual: Gradual | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
@@ -98,6 +100,7 @@ class Block:
             augment_seed=seed("augmentation"),
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
+            gradual=gradual,
             report=report,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
-from pabench.training.reference import budget, replacement, trained, weights_of
+from pabench.training.reference import budget, gradually, replacement, trained, weights_of
 from pabench.training.stage import device_of, failure, load_plugins, rebuild, without_weights
 
 OF_WEIGHTS = ("gradient_norm",)
@@ -126,20 +126,22 @@ class _Setting:
             other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype, include=include)
             return {**other.rest, **other.weights}
 
-        self.block, self.rule, self.training = block, rule, Meter(block.device)
+        self.block, self.rule, self.training, self._report = block, rule, Meter(block.device), report
         if rule.bn_warmup:
             with self.training:
                 module = block.warmed(module, rule.bn_warmup)
         self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
         self.sources = Sources(redraw=redraw)
         self.budget: dict[str, Any] = {}
-        if rule.trains:
+        if rule.trains and not rule.gradual(1.0):
             with self.training:
                 dense = trained(block, rule, report)
             weights, self.budget = weights_of(dense, self.network), budget(rule, block.cell.recipe.epochs, dense)
             self.sources = replace(self.sources, trained=lambda: dict(weights))
 
     def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
+        if self.rule.gradual(1.0):
+            self._train_gradually(*densities)
         images = self.rule.examples_per_class
         batches = self.block.scoring_batches(images, self.rule.batch_count()) if images else []
         return prune_all(
@@ -153,6 +155,16 @@ class _Setting:
             invert=invert,
             at_once=self.block.cell.scoring.batch,
         )
+
+    def _train_gradually(self, density: float) -> None:
+        """Before anything is scored, so that training computes as it does for the record."""
+        gradual, epochs = self.rule.gradual(density), self.block.cell.recipe.epochs
+        assert gradual is not None
+        with self.training:
+            sparse = gradually(self.block, gradual, self._report)
+        weights = weights_of(sparse, self.network)
+        self.sources = replace(self.sources, gradual=lambda density: dict(weights))
+        self.budget = {"dense_epochs": 0, "total_epochs": epochs, "gradual": asdict(gradual)}
 
 
 def scored(

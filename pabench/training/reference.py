@@ -17,8 +17,10 @@ from pabench.networks.width import narrowed
 from pabench.parameters import told
 from pabench.scoring.control import Control, Original
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.pruning import InapplicableError, SkippedError
 from pabench.source import source_digest
+from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.loop import Report
@@ -82,13 +84,42 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
     return module
 
 
+def gradually(block: Block, gradual: Gradual, report: Report) -> nn.Module:
+    """The block's network after its training, in which it was pruned to the density that `gradual` says."""
+    module = block.network()
+    masks = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in _prunable(block, module).items()}
+    report({"stage": f"training and pruning to {1 - gradual.density:g}"})
+    _repeatably(block, module, masks, gradual, report)
+    return module
+
+
+def refuse_unlike(store: Store, block: Block, module: nn.Module, gradual: Gradual, masks: Tensors) -> None:
+    """DataError where training has pruned other weights than the `masks` of the receipt, which is put away."""
+    found = gradual.masks(_prunable(block, module), gradual.density)
+    if any(not torch.equal(found[n].cpu(), m) for n, m in masks.items()):
+        store.quarantine("receipts", block.cell.pruning_key, "training has pruned other weights")
+        raise DataError(
+            "training has pruned other weights than it had for the mask: another machine, another number of threads "
+            "or kernels that do not repeat themselves; --retry failed prunes it anew"
+        )
+
+
+def _prunable(block: Block, module: nn.Module) -> dict[str, nn.Parameter]:
+    return prunable_weights(module, block.cell.scoring.include)
+
+
 def _dense(block: Block, report: Report) -> nn.Module:
     report({"stage": "training the dense network"})
     module = block.network()
+    _repeatably(block, module, {}, None, report)
+    return module
+
+
+def _repeatably(block: Block, module: nn.Module, masks: Tensors, gradual: Gradual | None, report: Report) -> None:
+    """Train it by kernels that come to the same when it is trained again."""
     cudnn = torch.backends.cudnn
     with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
-        block.fit(module, {}, report=report)
-    return module
+        block.fit(module, masks, gradual=gradual, report=report)
 
 
 def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> dict[str, Any]:
