@@ -18,6 +18,7 @@ from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.flowing import flow_rounds
 from pabench.scoring.gradual import Gradual
+from pabench.scoring.pattern import Pattern, formed
 from pabench.scoring.selection import Schedule, Scores, Selection, kept_count, round_densities, select
 
 Precision = Literal["float32", "float64"]
@@ -136,6 +137,13 @@ class ScoreCriterion(Criterion):
     """How the density falls over the rounds."""
     allocation: Allocation = "global"
     """One ranking of all weights, or a density per layer that the scores fill."""
+    pattern: Pattern = field(default="", metadata=ADDED)
+    """The form of a mask: `2:4` (at most two of four neighbouring inputs), or whole output `channels`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if wrong := self.pattern and _patternless(self):
+            raise ParameterError(self.name, [("pattern", wrong)])
 
     @abstractmethod
     def score(self, ctx: ScoreContext) -> Tensors:
@@ -183,6 +191,8 @@ class ScoreCriterion(Criterion):
         """The masks of one round, of exactly the asked count. Allocations that look further ask for the context."""
         kept = kept_count(density, sum(s.numel() for s in scores.values()))
         within = None if self.regrows else mask
+        if self.pattern:
+            return formed(self.pattern, scores, kept, within, self.lowest)
         weights, layers = (ctx.weights, ctx.sources.layers) if ctx else (None, None)
         taken = layers(self.allocation, density) if layers and self.allocation.startswith(AS) else None
         return select(
@@ -203,7 +213,19 @@ def _by_scores(rule: ScoreCriterion) -> bool:
     """Whether its rounds are those of one ranking of what `score` says, and `flow` speaks of that very `score`."""
     own = {method: next(c for c in type(rule).__mro__ if method in vars(c)) for method in ("score", "flow")}
     plain = all(getattr(type(rule), m) is getattr(ScoreCriterion, m) for m in ("rounds", "choose"))
-    return plain and issubclass(own["flow"], own["score"]) and rule.allocation == "global" and not rule.lowest
+    ranked = rule.allocation == "global" and not rule.pattern and not rule.lowest
+    return plain and issubclass(own["flow"], own["score"]) and ranked
+
+
+def _patternless(rule: ScoreCriterion) -> str:
+    """Why a criterion cannot have the pattern that it is given; "" where it can."""
+    n, _, m = rule.pattern.partition(":")
+    if m and int(n) > int(m):
+        return f"{rule.pattern} keeps more than there are; expected n:m with n of at most m"
+    if rule.allocation != "global":
+        return f"{rule.pattern} goes with allocation: global, not {rule.allocation}"
+    own = not ranks(rule) or type(rule).choose is not ScoreCriterion.choose
+    return f"{rule.name} chooses weights in a way of its own" if own else ""
 
 
 def ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:

@@ -100,6 +100,8 @@ def prune(
 ) -> Masks:
     """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
 
+    With `pattern="channels"` there are at most so many, in whole channels; the receipt has both numbers.
+
     Arguments and errors as in `score`; ties that the order of the parameters decided are warned of, too. The result is
     a dict with a `receipt` (what was asked, what came out, how many weights a tie decided), `flags` (degenerate
     ranking, layer collapse) and `save(path)`.

@@ -17,7 +17,8 @@ from pabench.scoring.context import ScoreContext
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
 from pabench.scoring.parts import Parted
-from pabench.scoring.selection import Scores, Selection
+from pabench.scoring.pattern import CHANNELS
+from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.source import source_digest
 from pabench.store.verdict import flags
 
@@ -76,6 +77,8 @@ def receipted(
         "scores": _quantiles(finite),
         "score_histogram": histogram(finite) if scores else {},
     }
+    if getattr(rule, "pattern", "") == CHANNELS:
+        receipt["requested"] = kept_count(density, total)
     if isinstance(ctx.batches, Parted):
         receipt["at_once"] = ctx.batches.at_once
     if taken_over := donor_identity(rule):

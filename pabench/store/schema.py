@@ -89,6 +89,7 @@ class Receipt(Part):
     resumes_at: Count | None = None
     trained_weights: Sha256 | None = None
     gradual: dict[str, Any] = {}
+    requested: Count | None = None
     scores: dict[str, Finite] = {}
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None

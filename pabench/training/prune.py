@@ -24,7 +24,7 @@ from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor, donor_layers
 from pabench.scoring.masks import Masks, pack, unpack
 from pabench.scoring.meter import Meter, clock
-from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
+from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, misfit, prune_all
 from pabench.scoring.receipt import Pruned
 from pabench.scoring.shuffling import shuffle
 from pabench.store.record import OF_NETWORK, STATISTICS, blank_receipt
@@ -82,6 +82,12 @@ def _receipts(
     pairing = block.pairing(module)
     if isinstance(rule, Control):
         yield from _of_control(cells, block, rule, module, without_weights(pairing))
+        return
+    for cell in cells:
+        if wrong := misfit(rule, 1 - cell.sparsity):
+            yield cell, {"pairing": pairing, **failure(SkippedError(wrong), block.device)}
+    cells = [cell for cell in cells if not misfit(rule, 1 - cell.sparsity)]
+    if not cells:
         return
     if block.cell.ablation == "shuffle":
         # not scored, so it costs nothing

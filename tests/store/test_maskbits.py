@@ -19,3 +19,18 @@ def test_a_mask_of_no_weights_and_an_endless_side_is_no_mask():
 
     with pytest.raises(DataError, match="no mask file of pabench"):
         maskbits.read(len(text).to_bytes(8, "little") + text)
+
+
+@pytest.mark.parametrize(
+    ("mask", "pattern", "parts"),
+    [
+        ([[1, 1, 0, 0, 0, 1, 1, 0]], "2:4", 0),
+        ([[1, 1, 1, 0, 0, 1, 1, 1]], "2:4", 2),
+        ([[1, 1, 0, 0, 1, 1, 1]], "2:4", 1),  # the last three of seven inputs
+        ([[1, 1], [0, 0], [0, 1]], "channels", 1),
+        ([[1, 1], [0, 0], [0, 1]], "", 0),
+        ([[[1, 0]], [[1, 1]]], "1:2", 0),  # two outputs of one input and kernels of two places
+    ],
+)
+def test_parts_of_a_mask_that_are_not_of_its_form_are_counted(mask, pattern, parts):
+    assert maskbits.unformed(np.array(mask, bool), pattern) == parts

@@ -75,10 +75,11 @@ class Flaw:
 @dataclass(frozen=True)
 class MaskFacts:
     """What a mask file says: `name`, `shape`, `total` and `kept` of each layer in order, as receipts name them, and
-    the receipt in its header."""
+    the receipt in its header. `unformed` are the layers that are not of the form that its `pattern` parameter says."""
 
     layers: Sequence[Mapping[str, Any]]
     receipt: Mapping[str, Any]
+    unformed: Sequence[str] = ()
 
 
 @dataclass
@@ -197,7 +198,11 @@ def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
         raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
     masks, receipt = maskbits.read(data)
     layers = [{"name": n, "shape": [*m.shape], "total": m.size, "kept": int(m.sum())} for n, m in masks.items()]
-    return MaskFacts(layers, receipt)
+    parameters = receipt.get("parameters")
+    pattern = parameters.get("pattern", "") if isinstance(parameters, dict) else ""
+    known = isinstance(pattern, str) and re.fullmatch("channels|[1-9][0-9]?:[1-9][0-9]?", pattern)
+    unformed = [name for name, mask in masks.items() if known and maskbits.unformed(mask, pattern)]
+    return MaskFacts(layers, receipt, unformed)
 
 
 def _bytes(folder: int, name: str, limit: int) -> bytes:
