@@ -20,8 +20,8 @@ from pabench.scoring.pruning import context
 CPU = torch.device("cpu")
 SEEN: list[int] = []
 """How many images each forward pass of `Seeing` got."""
-WHOLE = {"prospr"}
-"""Differentiates through steps on whole batches."""
+WHOLE = {"prospr", "widetopo"}
+"""Look at whole batches: one differentiates through steps on them, one draws noise for each."""
 CHEAP = {
     "force": {"steps": 2},
     "iter_snip": {"steps": 2},
