@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -17,6 +17,15 @@ PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
+ADDED = {"added": True}
+"""`metadata` of the field of a parameter that there was not always: at its default it is in no key and no record, so
+that what was made without it keeps its key."""
+
+
+def told(plugin: Any) -> dict[str, Any]:
+    """All parameters of a plugin by name, as records and keys hold them."""
+    unsaid = {f.name for f in fields(plugin) if f.metadata.get("added") and getattr(plugin, f.name) == f.default}
+    return {name: value for name, value in asdict(plugin).items() if name not in unsaid}
 
 
 class ParameterError(SuiteError):

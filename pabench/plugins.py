@@ -40,8 +40,10 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     )
     from pabench.networks.rewire import UNCLAMPED as UNCLAMPED, UNNORMALISED as UNNORMALISED, Rewired as Rewired
     from pabench.parameters import (
+        ADDED as ADDED,
         NonNegativeFloat as NonNegativeFloat,
         NonNegativeInt as NonNegativeInt,
+        ParameterError as ParameterError,
         PositiveFloat as PositiveFloat,
         PositiveInt as PositiveInt,
     )
@@ -51,6 +53,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     from pabench.scoring.context import Batch as Batch, ScoreContext as ScoreContext, Sources as Sources
     from pabench.scoring.control import Control as Control, Original as Original
     from pabench.scoring.criterion import Criterion as Criterion, Round as Round, ScoreCriterion as ScoreCriterion
+    from pabench.scoring.gradual import Gradual as Gradual
     from pabench.scoring.selection import Selection as Selection, kept_count as kept_count, select as select
     from pabench.suite.cell import Cell as Cell, facts as facts
     from pabench.suite.specs import Augment as Augment, ModelSpec as ModelSpec
@@ -68,13 +71,14 @@ _NAMES = {
     "networks.network": "Network Tensors",
     "networks.operations": "LAYERS NORMS RECTIFIERS RISING SATURATING",
     "networks.rewire": "Rewired UNCLAMPED UNNORMALISED",
-    "parameters": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt",
+    "parameters": "ADDED NonNegativeFloat NonNegativeInt ParameterError PositiveFloat PositiveInt",
     "report.section": "Section",
     "report.study": "Study",
     "scoring.allocation": "layer_counts",
     "scoring.context": "Batch ScoreContext Sources",
     "scoring.control": "Control Original",
     "scoring.criterion": "Criterion Round ScoreCriterion",
+    "scoring.gradual": "Gradual",
     "scoring.selection": "kept_count select Selection",
     "suite.cell": "Cell facts",
     "suite.specs": "Augment ModelSpec",

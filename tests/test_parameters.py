@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from pabench.parameters import ParameterError, PositiveInt, create
+from pabench.parameters import ADDED, ParameterError, PositiveInt, create, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +27,13 @@ def test_everything_that_is_wrong_is_told_by_its_name():
 
     assert [name for name, _ in caught.value.problems] == ["steps", "stepz", "beta"]
     assert caught.value.problems[1][1] == "unknown parameter of mine; did you mean 'steps'? known: beta, steps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown(Plugin):
+    pattern: str = field(default="", metadata=ADDED)
+
+
+def test_a_parameter_that_came_later_is_told_where_it_is_given_alone():
+    assert told(Grown()) == told(Plugin()) == {"steps": 1, "beta": 0.5}
+    assert told(Grown(pattern="2:4")) == {"steps": 1, "beta": 0.5, "pattern": "2:4"}

@@ -31,13 +31,15 @@ class Sources:
     """What few criteria ask for, and only a study can give.
 
     `redraw(seed)`: all tensors of the network at another initialization, in the dtype and on the device of scoring.
-    `trained()`: prunable weights by name after training the dense network by the cell's recipe.
+    `trained()`: prunable weights by name after training the dense network by the cell's recipe; `gradual(density)`:
+    after training and pruning it to that density (`Criterion.gradual`).
     `layers(allocation, density)`: how many weights of each layer the criterion that `as:NAME` names keeps of the same
     dense network.
     """
 
     redraw: Callable[[int], Tensors] | None = None
     trained: Callable[[], Tensors] | None = None
+    gradual: Callable[[float], Tensors] | None = None
     layers: Callable[[str, float], Mapping[str, int]] | None = None
 
 
@@ -90,11 +92,14 @@ class ScoreContext:
         generator = self.generator(purpose)
         return {**self.rest, **{n: permuted(w, generator) for n, w in self.weights.items()}}
 
-    def trained(self) -> Tensors:
+    def trained(self, density: float = 1.0) -> Tensors:
         """Prunable weights by name after training the dense network by the cell's recipe, of a criterion that `trains`.
 
-        SuiteError outside a study, unless the caller of the library gave them.
+        With a `density` below 1, after a training that prunes to it (`Criterion.gradual`). SuiteError outside a study,
+        unless the caller of the library gave them.
         """
+        if self.sources.gradual is not None:
+            return self.sources.gradual(density)
         if self.sources.trained is None:
             raise SuiteError("trained weights are not known; run it in a suite, or give trained=model.state_dict()")
         return self.sources.trained()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from torch import Tensor
@@ -13,10 +13,12 @@ from torch import Tensor
 from pabench.errors import PluginError, SuiteError, did_you_mean
 from pabench.networks.flow import Flow
 from pabench.networks.network import Tensors
-from pabench.parameters import NonNegativeInt, PositiveInt, create
+from pabench.parameters import ADDED, NonNegativeFloat, NonNegativeInt, ParameterError, PositiveInt, create
 from pabench.scoring.allocation import AS, Allocation
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.flowing import flow_rounds
+from pabench.scoring.gradual import Gradual
+from pabench.scoring.pattern import Pattern, formed
 from pabench.scoring.selection import Schedule, Scores, Selection, kept_count, round_densities, select
 
 Precision = Literal["float32", "float64"]
@@ -63,6 +65,14 @@ class Criterion(ABC):
     batch_split: Literal["whole", "class-halves"] = "whole"
     """One forward pass over the scoring batch, or two: the lower half of the classes, then the upper."""
 
+    bn_warmup: NonNegativeFloat = field(default=0.0, metadata=ADDED)
+    """Passes over the training images that update BatchNorm's stored statistics before scoring; in a study alone."""
+
+    def __post_init__(self) -> None:
+        if self.bn_warmup and (self.bn == "train" or not self.examples_per_class):
+            why = "it is data-free" if not self.examples_per_class else "bn: train looks at no stored statistics"
+            raise ParameterError(self.name, [("bn_warmup", f"{why}; expected 0, not {self.bn_warmup:g}")])
+
     def batch_count(self) -> int:
         """How many disjoint scoring batches of `examples_per_class` images of each class it looks at."""
         return 1
@@ -76,6 +86,13 @@ class Criterion(ABC):
 
         Learning rate and data order are those of that epoch, the weights are the trained ones. None: training begins
         with the initial weights.
+        """
+        return None
+
+    def gradual(self, density: float) -> Gradual | None:
+        """How masks of this density come about in training, of a criterion that `trains`; None: they stand before it.
+
+        `ctx.trained(density)` are then the weights after the block's network was trained and pruned in this way.
         """
         return None
 
@@ -123,6 +140,13 @@ class ScoreCriterion(Criterion):
     """How the density falls over the rounds."""
     allocation: Allocation = "global"
     """One ranking of all weights, or a density per layer that the scores fill."""
+    pattern: Pattern = field(default="", metadata=ADDED)
+    """The form of a mask: `2:4` (at most two of four neighbouring inputs), or whole output `channels`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if wrong := self.pattern and _patternless(self):
+            raise ParameterError(self.name, [("pattern", wrong)])
 
     @abstractmethod
     def score(self, ctx: ScoreContext) -> Tensors:
@@ -170,6 +194,8 @@ class ScoreCriterion(Criterion):
         """The masks of one round, of exactly the asked count. Allocations that look further ask for the context."""
         kept = kept_count(density, sum(s.numel() for s in scores.values()))
         within = None if self.regrows else mask
+        if self.pattern:
+            return formed(self.pattern, scores, kept, within, self.lowest)
         weights, layers = (ctx.weights, ctx.sources.layers) if ctx else (None, None)
         taken = layers(self.allocation, density) if layers and self.allocation.startswith(AS) else None
         return select(
@@ -190,7 +216,19 @@ def _by_scores(rule: ScoreCriterion) -> bool:
     """Whether its rounds are those of one ranking of what `score` says, and `flow` speaks of that very `score`."""
     own = {method: next(c for c in type(rule).__mro__ if method in vars(c)) for method in ("score", "flow")}
     plain = all(getattr(type(rule), m) is getattr(ScoreCriterion, m) for m in ("rounds", "choose"))
-    return plain and issubclass(own["flow"], own["score"]) and rule.allocation == "global" and not rule.lowest
+    ranked = rule.allocation == "global" and not rule.pattern and not rule.lowest
+    return plain and issubclass(own["flow"], own["score"]) and ranked
+
+
+def _patternless(rule: ScoreCriterion) -> str:
+    """Why a criterion cannot have the pattern that it is given; "" where it can."""
+    n, _, m = rule.pattern.partition(":")
+    if m and int(n) > int(m):
+        return f"{rule.pattern} keeps more than there are; expected n:m with n of at most m"
+    if rule.allocation != "global":
+        return f"{rule.pattern} goes with allocation: global, not {rule.allocation}"
+    own = not ranks(rule) or type(rule).choose is not ScoreCriterion.choose
+    return f"{rule.name} chooses weights in a way of its own" if own else ""
 
 
 def ranks(rule: Criterion) -> TypeGuard[ScoreCriterion]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 from pabench import registry
 from pabench.errors import SuiteError
 from pabench.networks.network import Tensors
-from pabench.parameters import ParameterError
+from pabench.parameters import ParameterError, told
 from pabench.scoring.allocation import AS
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion, Precision
@@ -39,7 +38,7 @@ def donor(rule: Criterion) -> Criterion | None:
 def _identity(rule: Criterion) -> dict[str, Any]:
     """All parameters, version and both hashes of the code."""
     hashes = {"source": source_digest(type(rule)), "sha256": file_digest(type(rule))}
-    return {"args": asdict(rule), "version": rule.version, **hashes}
+    return {"args": told(rule), "version": rule.version, **hashes}
 
 
 def donor_identity(rule: Criterion) -> dict[str, Any]:

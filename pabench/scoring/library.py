@@ -100,6 +100,8 @@ def prune(
 ) -> Masks:
     """Masks by parameter name, bool, True = kept, with exactly N - floor(sparsity * N) ones; the model stays as it is.
 
+    With `pattern="channels"` there are at most so many, in whole channels; the receipt has both numbers.
+
     Arguments and errors as in `score`; ties that the order of the parameters decided are warned of, too. The result is
     a dict with a `receipt` (what was asked, what came out, how many weights a tie decided), `flags` (degenerate
     ranking, layer collapse) and `save(path)`.
@@ -181,9 +183,13 @@ def _refuse_none(at_once: int | None) -> None:
 
 
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:
-    if isinstance(criterion, Criterion):
-        return replace(criterion, **parameters) if parameters else criterion
-    return registry.criterion(criterion, parameters)
+    if not isinstance(criterion, Criterion):
+        rule = registry.criterion(criterion, parameters)
+    else:
+        rule = replace(criterion, **parameters) if parameters else criterion
+    if rule.bn_warmup:
+        raise SuiteError(f"{rule.name}: bn_warmup takes the images of a study; here, pass yours through model.train()")
+    return rule
 
 
 def _sources(network: Network, trained: Mapping[str, Tensor] | None) -> Sources:

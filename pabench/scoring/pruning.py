@@ -18,6 +18,7 @@ from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks,
 from pabench.scoring.gradients import Taken
 from pabench.scoring.meter import clock
 from pabench.scoring.parts import Given, Parted, Some
+from pabench.scoring.pattern import unfit
 from pabench.scoring.receipt import Pruned, receipted
 from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.suite.ablations import INAPPLICABLE
@@ -54,6 +55,8 @@ def prune_all(
     `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
     """
     rule = _inverted(rule) if invert else rule
+    if wrong := next(filter(None, (misfit(rule, density) for density in densities)), ""):
+        raise SkippedError(wrong)
     with scoring_mode(network.device, seed):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
         ctx = replace(ctx, taken=taken)
@@ -169,6 +172,13 @@ def _inverted(rule: Criterion) -> Criterion:
     if type(rule).choose is not ScoreCriterion.choose:
         raise InapplicableError(f"{rule.name} chooses weights in a way of its own: there is no ranking to invert")
     return rule.inverted()
+
+
+def misfit(rule: Criterion, density: float) -> str:
+    """Why a criterion has no mask of this density, whatever the network; "" where it has."""
+    return (
+        f"{rule.name}: {wrong}" if isinstance(rule, ScoreCriterion) and (wrong := unfit(rule.pattern, density)) else ""
+    )
 
 
 def refuse(rule: Criterion, ctx: ScoreContext) -> None:

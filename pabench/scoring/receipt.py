@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from pabench.networks.network import Tensors
+from pabench.parameters import told
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
 from pabench.scoring.parts import Parted
-from pabench.scoring.selection import Scores, Selection
+from pabench.scoring.pattern import CHANNELS
+from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.source import source_digest
 from pabench.store.verdict import flags
 
@@ -56,7 +58,7 @@ def receipted(
     total, kept = sum(layer["total"] for layer in layers), sum(layer["kept"] for layer in layers)
     receipt = {
         "criterion": rule.name,
-        "parameters": asdict(rule),
+        "parameters": told(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         "dtype": str(next(iter(ctx.weights.values())).dtype).removeprefix("torch."),
@@ -75,6 +77,8 @@ def receipted(
         "scores": _quantiles(finite),
         "score_histogram": histogram(finite) if scores else {},
     }
+    if getattr(rule, "pattern", "") == CHANNELS:
+        receipt["requested"] = kept_count(density, total)
     if isinstance(ctx.batches, Parted):
         receipt["at_once"] = ctx.batches.at_once
     if taken_over := donor_identity(rule):

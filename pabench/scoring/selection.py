@@ -75,12 +75,7 @@ def select(
     Equal scores are taken in the order of the parameters, then of the index. The allocation `lamp` asks for the
     `weights`, one that begins with `as:` for the numbers of weights that the other criterion keeps in the `layers`.
     """
-    for name, s in scores.items():
-        if s.sum().isnan() and (nan := int(s.isnan().sum())):  # a sum is cheap, and infinities of both signs rare
-            raise PluginError(
-                f"{name}: {nan} of {s.numel()} scores are not a number: a derivative has no value there, or a number "
-                "overflows; other images or another initialization may help"
-            )
+    refuse_nan(scores)
     if lowest:  # turned by its sign: a reciprocal would make zeros infinite, and v / v^2 makes them NaN
         scores = {n: -s for n, s in scores.items()}
     if allocation == "global":
@@ -95,6 +90,16 @@ def select(
     else:
         raise PluginError(f"allocation {allocation!r} cannot be used here; it is known to a cell and to pabench.prune")
     return _layer_by_layer(scores, counts, within)
+
+
+def refuse_nan(scores: Tensors) -> None:
+    """PluginError where scores have no order, by their layer and number."""
+    for name, s in scores.items():
+        if s.sum().isnan() and (nan := int(s.isnan().sum())):  # a sum is cheap, and infinities of both signs rare
+            raise PluginError(
+                f"{name}: {nan} of {s.numel()} scores are not a number: a derivative has no value there, or a number "
+                "overflows; other images or another initialization may help"
+            )
 
 
 def _lamp_counts(weights: Tensors, kept: int, within: Mapping[str, Tensor] | None) -> dict[str, int]:

@@ -72,5 +72,26 @@ def _fits(name: str, bits: np.ndarray[Any, Any], shape: Any) -> None:
         raise DataError(f"{name}: bits behind the last weight")
 
 
+def unformed(mask: np.ndarray[Any, Any], pattern: str) -> int:
+    """How many parts of a layer's mask are not of a pattern's form (`pabench.scoring.pattern`).
+
+    `channels`: output channels that are kept in part; `n:m`: groups of m neighbouring inputs that keep more than n.
+
+    >>> unformed(np.array([[1, 1, 0, 0, 1, 1, 1, 0]], bool), "2:4")
+    1
+    >>> unformed(np.array([[1, 1], [0, 1]], bool), "channels")
+    1
+    """
+    if mask.ndim < 2 or not pattern:
+        return 0
+    if pattern == "channels":
+        rows = mask.reshape(len(mask), -1)
+        return int((rows.any(1) & ~rows.all(1)).sum())
+    n, m = map(int, pattern.split(":"))
+    moved = np.moveaxis(mask, 1, -1)
+    padded = np.pad(moved, [(0, 0)] * (mask.ndim - 1) + [(0, -moved.shape[-1] % m)])
+    return int((padded.reshape(-1, m).sum(1) > n).sum())
+
+
 def _unpacked(bits: np.ndarray[Any, Any], shape: list[int]) -> np.ndarray[Any, Any]:
     return np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)

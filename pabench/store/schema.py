@@ -103,11 +103,14 @@ class Receipt(Part):
     total_epochs: Count = 0
     resumes_at: Count | None = None
     trained_weights: Sha256 | None = None
+    gradual: dict[str, Any] = {}
+    requested: Count | None = None
     scores: dict[str, Finite] = {}
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None
     donor: dict[str, Any] = {}
     at_once: Count | None = None
+    bn_warmup: dict[str, Any] = {}
     model: dict[str, Any] = {}
     left: Count = 0
     parameters_instead: Count = 0

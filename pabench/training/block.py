@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from pabench import registry
-from pabench.data.augment import augment_digest, order_digest
-from pabench.data.dataset import Dataset, Picked, identity
+from pabench.data.augment import augment_digest, epoch_order, order_digest
+from pabench.data.dataset import Dataset, Picked, identity, steps_per_epoch
 from pabench.data.split import Images, Streamed, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
-from pabench.networks.network import Network, Tensors
+from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.parameters import create
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
 from pabench.store.record import ENVIRONMENT
@@ -32,6 +35,8 @@ from pabench.training.loop import Report as Report, Source, train as train_netwo
 SAMPLE = 2000
 """Training images that a trained dense network is asked for: an accuracy of 70 % is then known to one point (its
 standard error), and of a large dataset it is no pass more."""
+WARMUP = 128
+"""Training images of one forward pass of BatchNorm's warm-up."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Block:
         *,
         dense_epochs: int = 0,
         first_epoch: int = 0,
+        gradual: Gradual | None = None,
         checkpoints: Checkpoints | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
@@ -114,6 +120,7 @@ class Block:
             augment_seed=seed("augmentation"),
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
+            gradual=gradual,
             checkpoints=checkpoints,
             report=report,
         )
@@ -163,6 +170,32 @@ class Block:
         indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
         parts = math.ceil(len(indices) / min(128, self.cell.scoring.batch or 128))
         return [self._given(self.train.split, indices[part::parts]) for part in range(parts)]
+
+    def warmed(self, module: nn.Module, passes: float) -> nn.Module:
+        """A copy of the network whose BatchNorms have seen `passes` over the training images, in train mode.
+
+        No gradient is taken and no weight moves (Gollini Navarrete et al. 2025, arXiv:2502.11450). The images are not
+        augmented; their order is drawn for this purpose alone, so that it does not depend on a recipe.
+        """
+        warm = copy.deepcopy(module).to(self.device).train()
+        with scoring_mode(self.device, self.cell.seed_for("bn-warmup")), torch.no_grad():
+            for indices in self._warmup(passes):
+                images, _ = self._given(self.train.split, indices)
+                warm(images[:].to(self.device))
+        return warm
+
+    def warmup_told(self, passes: float) -> dict[str, Any]:
+        """What a receipt says of these passes: how many images in how many batches, and the hash of which."""
+        batches = self._warmup(passes)
+        images = digest([self.cell.dataset.fingerprint, [batch.tolist() for batch in batches]])
+        return {"batches": len(batches), "images": sum(map(len, batches)), "sha256": images}
+
+    def _warmup(self, passes: float) -> list[torch.Tensor]:
+        """Places of the images of each pass forward, at least one; as in training, no last one of a single image."""
+        n, seed = len(self.train.split), self.cell.seed_for("bn-warmup")
+        steps = steps_per_epoch(n, WARMUP)
+        orders = [epoch_order(n, seed, epoch).split(WARMUP)[:steps] for epoch in range(math.ceil(passes))]
+        return [batch for order in orders for batch in order][: max(1, round(passes * steps))]
 
     def batch_digest(self, per_class: int) -> str:
         """SHA-256 of which images a criterion is given, and of what an ablation does to them."""

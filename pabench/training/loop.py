@@ -21,6 +21,7 @@ from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
 from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
+from pabench.scoring.gradual import Gradual
 from pabench.suite.specs import Recipe
 from pabench.training import graphs
 from pabench.training.checkpoint import Checkpoints, Snapshot, random_states, set_random_state
@@ -69,6 +70,7 @@ def train(
     augment_seed: int,
     dense_epochs: int = 0,
     first_epoch: int = 0,
+    gradual: Gradual | None = None,
     checkpoints: Checkpoints | None = None,
     report: Report = lambda event: None,
 ) -> dict[str, list[float]]:
@@ -76,6 +78,7 @@ def train(
 
     With `dense_epochs` the masks take hold after so many epochs. Until then it is the training of the dense network, of
     which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
+    With `gradual` the masks say which weights are pruned, and it says when: they stand at 1 and fall as it goes.
     It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
     With `checkpoints` it goes on from the newest, by the steps that it would have taken, and keeps some on its way.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
@@ -88,7 +91,7 @@ def train(
     model.train()
     weights = dict(model.named_parameters())
     pruned = [weights[n] for n in masks]
-    kept = [multiplier(m, weights[n]) for n, m in masks.items()]
+    kept = [multiplier(torch.ones_like(m) if gradual else m, weights[n]) for n, m in masks.items()]
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
     declined = graphs.declines(recipe, device) if recipe.cuda_graphs else ""
@@ -111,6 +114,8 @@ def train(
                 if recording:
                     step = graphs.Recorded(step)
                     made.append(step)
+                if gradual:
+                    step = _Pruning(gradual, step, rate, recipe.epochs * steps, {n: weights[n] for n in masks}, kept)
             batches = loader(
                 split,
                 batch_size=recipe.batch_size,
@@ -171,6 +176,33 @@ class _Rate:
         else:
             self._optimizer.lr = lr
         return lr
+
+
+class _Pruning:
+    """A step before which weights are pruned, where its number says so; the `multipliers` are changed in place."""
+
+    def __init__(
+        self,
+        gradual: Gradual,
+        step: graphs.Step,
+        rate: _Rate,
+        total: int,
+        weights: Mapping[str, Tensor],
+        multipliers: Sequence[Tensor],
+    ) -> None:
+        self._gradual, self._step, self._rate, self._last = gradual, step, rate, max(1, total - 1)
+        self._weights, self._multipliers = dict(weights), multipliers
+        self._density = 1.0
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        density = self._gradual.at((self._rate.steps - 1) / self._last)  # this step is counted already
+        if density != self._density:
+            masks = self._gradual.masks(self._weights, density)
+            for multiplied, (name, weight) in zip(self._multipliers, self._weights.items(), strict=True):
+                multiplied.copy_(multiplier(masks[name], weight))
+            zero_pruned(list(self._weights.values()), self._multipliers)
+            self._density = density
+        return self._step(x, y)
 
 
 def _step(

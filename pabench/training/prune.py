@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pabench.scoring.donor import donor, donor_layers
 from pabench.scoring.gradients import Taken, by_criterion, shares_gradient
 from pabench.scoring.masks import Masks, pack, unpack
 from pabench.scoring.meter import Meter, clock
-from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, prune_all
+from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, misfit, prune_all
 from pabench.scoring.receipt import Pruned
 from pabench.scoring.shuffling import shuffle
 from pabench.store.record import OF_NETWORK, STATISTICS, blank_receipt
@@ -40,7 +40,7 @@ from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
-from pabench.training.reference import budget, replacement, trained, weights_of
+from pabench.training.reference import budget, gradually, replacement, trained, weights_of
 from pabench.training.stage import device_of, failure, load_plugins, rebuild, without_weights
 
 OF_WEIGHTS = ("gradient_norm",)
@@ -110,6 +110,12 @@ def _receipts(
     if isinstance(rule, Control):
         yield from _of_control(cells, block, rule, block.network(), without_weights(pairing))
         return
+    for cell in cells:
+        if wrong := misfit(rule, 1 - cell.sparsity):
+            yield cell, {"pairing": pairing, **failure(SkippedError(wrong), block.device)}
+    cells = [cell for cell in cells if not misfit(rule, 1 - cell.sparsity)]
+    if not cells:
+        return
     if block.cell.ablation == "shuffle":
         # not scored, so it costs nothing
         found: list[tuple[Pruned, dict[str, float]]] = [(shuffled(store, cell, pairing), {}) for cell in cells]
@@ -154,18 +160,25 @@ class _Setting:
             other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype, include=include)
             return {**other.rest, **other.weights}
 
-        self.block, self.rule, self.training = block, rule, Meter(block.device)
-        self.network = block.scored_network(rule.bn, dtype)
+        self.block, self.rule, self.training, self._report = block, rule, Meter(block.device), report
+        if rule.bn_warmup:
+            with self.training:
+                module = block.warmed(block.network(), rule.bn_warmup)
+            self.network = Network(module, bn=rule.bn, dtype=dtype, include=include)
+        else:
+            self.network = block.scored_network(rule.bn, dtype)
         self.sources = Sources(redraw=redraw)
         self.budget: dict[str, Any] = {}
         self.before = 0.0
-        if rule.trains:
+        if rule.trains and not rule.gradual(1.0):
             with self.training:
                 dense, self.before = trained(block, rule, report)
             weights, self.budget = weights_of(dense, self.network), budget(rule, block.cell.recipe.epochs, dense)
             self.sources = replace(self.sources, trained=lambda: dict(weights))
 
     def masks(self, densities: Sequence[float], *, invert: bool = False, taken: Taken | None = None) -> list[Pruned]:
+        if self.rule.gradual(1.0):
+            self._train_gradually(*densities)
         images = self.rule.examples_per_class
         batches = self.block.scoring_batches(images, self.rule.batch_count()) if images else []
         return prune_all(
@@ -180,6 +193,16 @@ class _Setting:
             at_once=self.block.cell.scoring.batch,
             taken=taken,
         )
+
+    def _train_gradually(self, density: float) -> None:
+        """Before anything is scored, so that training computes as it does for the record."""
+        gradual, epochs = self.rule.gradual(density), self.block.cell.recipe.epochs
+        assert gradual is not None
+        with self.training:
+            sparse, self.before = gradually(self.block, gradual, self._report)
+        weights = weights_of(sparse, self.network)
+        self.sources = replace(self.sources, gradual=lambda density: dict(weights))
+        self.budget = {"dense_epochs": 0, "total_epochs": epochs, "gradual": asdict(gradual)}
 
 
 def scored(
@@ -228,6 +251,8 @@ def _given(block: Block, rule: Criterion) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if images := rule.examples_per_class * rule.batch_count():
         found["batch"] = block.batch_digest(images)
+    if rule.bn_warmup:
+        found["bn_warmup"] = block.warmup_told(rule.bn_warmup)
     giver = donor(rule)
     if giver and giver.examples_per_class:
         found["donor_batch"] = block.batch_digest(giver.examples_per_class * giver.batch_count())

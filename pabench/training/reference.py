@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -15,11 +16,15 @@ from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, prunable_weights
 from pabench.networks.size import parameters
 from pabench.networks.width import narrowed
+from pabench.parameters import told
 from pabench.scoring.control import Control, Original
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.pruning import InapplicableError, SkippedError
 from pabench.source import source_digest
+from pabench.store.store import Store
 from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 from pabench.training.block import Block
 from pabench.training.loop import Report
 
@@ -84,12 +89,46 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
     return module
 
 
+def gradually(block: Block, gradual: Gradual, report: Report) -> tuple[nn.Module, float]:
+    """The block's network after its training, in which it was pruned to the density that `gradual` says, and the
+    seconds that ended processes have spent on that."""
+    module = block.network()
+    masks = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in _prunable(block, module).items()}
+    checkpoints = block.checkpoints(module, f"gradual-{digest(asdict(gradual))[:16]}")
+    report({"stage": f"training and pruning to {1 - gradual.density:g}"})
+    with repeatable():
+        block.fit(module, masks, gradual=gradual, checkpoints=checkpoints, report=report)
+    return module, checkpoints.seconds if checkpoints else 0.0
+
+
+def refuse_unlike(store: Store, block: Block, module: nn.Module, gradual: Gradual, masks: Tensors) -> None:
+    """DataError where training has pruned other weights than the `masks` of the receipt, which is put away."""
+    found = gradual.masks(_prunable(block, module), gradual.density)
+    if any(not torch.equal(found[n].cpu(), m) for n, m in masks.items()):
+        store.quarantine("receipts", block.cell.pruning_key, "training has pruned other weights")
+        raise DataError(
+            "training has pruned other weights than it had for the mask: another machine, another number of threads "
+            "or kernels that do not repeat themselves; --retry failed prunes it anew"
+        )
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, kernels are those that come to the same when a network is trained again."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
+        yield
+
+
+def _prunable(block: Block, module: nn.Module) -> dict[str, nn.Parameter]:
+    return prunable_weights(module, block.cell.scoring.include)
+
+
 def _dense(block: Block, report: Report) -> tuple[nn.Module, float]:
     report({"stage": "training the dense network"})
     module = block.network()
     checkpoints = block.checkpoints(module, "dense")
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
+    with repeatable():
         block.fit(module, {}, checkpoints=checkpoints, report=report)
     return module, checkpoints.seconds if checkpoints else 0.0
 
@@ -115,7 +154,7 @@ def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> d
     return {
         "criterion": rule.name,
         "variant": cell.criterion.name.partition("@")[2],
-        "parameters": asdict(rule),
+        "parameters": told(rule),
         "version": rule.version,
         "source": source_digest(type(rule)),
         "dtype": "",

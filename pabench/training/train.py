@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ from pabench.networks.liveness import effective
 from pabench.networks.models import weights_digest
 from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.networks.size import flops, parameters
+from pabench.scoring.gradual import Gradual
 from pabench.scoring.masks import unpack
 from pabench.scoring.meter import Meter, clock
+from pabench.scoring.pruning import InapplicableError
 from pabench.store.imagebits import packed
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
@@ -32,7 +35,7 @@ from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
-from pabench.training.reference import resumed
+from pabench.training.reference import refuse_unlike, repeatable, resumed
 from pabench.training.stage import device_of, failure, load_plugins, without_weights
 
 
@@ -100,6 +103,9 @@ def _trained(
     if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
         module = resumed(block, made, report)
     dense_epochs = made.get("dense_epochs", 0)
+    gradual = Gradual(**made["gradual"]) if "gradual" in made else None
+    if gradual and cell.ablation:
+        raise InapplicableError(f"{made['criterion']} prunes as it trains: {cell.ablation} has no mask to begin with")
     graphs: dict[str, Any] = {}
 
     def news(event: dict[str, Any]) -> None:
@@ -107,11 +113,20 @@ def _trained(
         report(event)
 
     with Meter(device) as training:
-        module, left, compaction = _compacted(block, module, masks, dense_epochs)
+        module, left, compaction = _compacted(block, module, masks, dense_epochs, gradual)
         checkpoints = block.checkpoints(module, "masked")
-        curve = block.fit(
-            module, left, dense_epochs=dense_epochs, first_epoch=first or 0, checkpoints=checkpoints, report=news
-        )
+        with repeatable() if gradual else nullcontext():
+            curve = block.fit(
+                module,
+                left,
+                dense_epochs=dense_epochs,
+                first_epoch=first or 0,
+                gradual=gradual,
+                checkpoints=checkpoints,
+                report=news,
+            )
+    if gradual:
+        refuse_unlike(store, block, module, gradual, masks)
     earlier = checkpoints.seconds if checkpoints else 0.0
     test = block.test
     with Meter(device) as testing:
@@ -151,7 +166,7 @@ def _trained(
 
 
 def _compacted(
-    block: Block, module: nn.Module, masks: Tensors, dense_epochs: int
+    block: Block, module: nn.Module, masks: Tensors, dense_epochs: int, gradual: Gradual | None = None
 ) -> tuple[nn.Module, Tensors, dict[str, Any]]:
     """What is trained in place of a network under masks, its own masks, and what the record says of it."""
     if not masks or not block.cell.recipe.compact:
@@ -159,6 +174,8 @@ def _compacted(
     try:
         if dense_epochs:
             raise DeclinedError(f"not compacted: the masks take hold after epoch {dense_epochs}")
+        if gradual:
+            raise DeclinedError("not compacted: the masks come about in training")
         small = compacted(module, masks, block.shape)
     except DeclinedError as error:
         return module, masks, {"compaction": {"declined": str(error)}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 import pabench
-from pabench.errors import PluginError
+from pabench.errors import PluginError, SuiteError
 from pabench.scoring.criterion import ScoreCriterion
 
 
@@ -50,3 +52,18 @@ def test_a_plugin_that_breaks_its_contract_is_named_with_the_layer(case, monkeyp
 
     with pytest.raises(PluginError, match=message):
         pabench.prune(case("a").module, Broken(), sparsity=0.5)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "given", "why"),
+    [
+        ("synflow", {}, "bn_warmup: it is data-free; expected 0, not 1"),
+        ("snip", {"bn": "train"}, "bn_warmup: bn: train looks at no stored statistics; expected 0, not 1"),
+        ("snip", {"bn": "eval"}, "snip: bn_warmup takes the images of a study"),
+    ],
+)
+def test_a_warm_up_without_stored_statistics_or_images_is_refused(case, criterion, given, why):
+    reference = case("b")
+
+    with pytest.raises(SuiteError, match=re.escape(why)):
+        pabench.prune(reference.module, criterion, sparsity=0.9, batch=reference.batch, bn_warmup=1, **given)

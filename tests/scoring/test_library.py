@@ -17,10 +17,12 @@ from pabench.errors import DegenerateWarning, SuiteError
 from ..training.test_reference import LATE
 
 CRITERIA = ["random", "magnitude", "snip", "grasp", "synflow"]
-CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "hutchinson", "synflow_l2", "grasp@official-redrawn"]
+CRITERIA += ["iter_snip", "force", "grad_norm", "fisher", "fts", "hutchinson", "hts", "synflow_l2"]
+CRITERIA += ["grasp@official-redrawn"]
 QUICK = {
     **{name: {"steps": 5} for name in ("synflow", "synflow_l2", "iter_snip", "force")},
     "hutchinson": {"probes": 1},
+    "hts": {"probes": 1},
 }
 
 

@@ -20,13 +20,14 @@ from pabench.scoring.pruning import context
 CPU = torch.device("cpu")
 SEEN: list[int] = []
 """How many images each forward pass of `Seeing` got."""
-WHOLE = {"prospr"}
-"""Differentiates through steps on whole batches."""
+WHOLE = {"prospr", "widetopo"}
+"""Look at whole batches: one differentiates through steps on them, one draws noise for each."""
 CHEAP = {
     "force": {"steps": 2},
     "iter_snip": {"steps": 2},
     "px": {"steps": 1},
     "hutchinson": {"probes": 2},
+    "hts": {"probes": 2},
 }
 BY_IMAGES = sorted(
     name
@@ -77,7 +78,7 @@ def in_mode(name, bn):
 
 
 def test_all_criteria_that_look_at_images_are_asked():
-    assert BY_IMAGES == ["fisher", "force", "grad_norm", "grasp", "hutchinson", "iter_snip", "px", "snip"]
+    assert BY_IMAGES == ["fisher", "force", "fts", "grad_norm", "grasp", "hts", "hutchinson", "iter_snip", "px", "snip"]
 
 
 @pytest.mark.parametrize("name", BY_IMAGES)

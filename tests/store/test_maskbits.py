@@ -80,3 +80,18 @@ def test_bits_behind_the_last_weight_are_refused():
 
     with pytest.raises(DataError, match="bits behind the last weight"):
         maskbits.counted(data[:-1] + b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("mask", "pattern", "parts"),
+    [
+        ([[1, 1, 0, 0, 0, 1, 1, 0]], "2:4", 0),
+        ([[1, 1, 1, 0, 0, 1, 1, 1]], "2:4", 2),
+        ([[1, 1, 0, 0, 1, 1, 1]], "2:4", 1),  # the last three of seven inputs
+        ([[1, 1], [0, 0], [0, 1]], "channels", 1),
+        ([[1, 1], [0, 0], [0, 1]], "", 0),
+        ([[[1, 0]], [[1, 1]]], "1:2", 0),  # two outputs of one input and kernels of two places
+    ],
+)
+def test_parts_of_a_mask_that_are_not_of_its_form_are_counted(mask, pattern, parts):
+    assert maskbits.unformed(np.array(mask, bool), pattern) == parts

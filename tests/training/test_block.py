@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from contextlib import nullcontext
 
@@ -10,11 +11,12 @@ import torch
 from PIL import Image
 
 from pabench.data import cache, digits
+from pabench.data.augment import epoch_order
 from pabench.data.split import Streamed
 from pabench.errors import DataError
 from pabench.training.block import Block
 
-from .conftest import CPU
+from .conftest import CPU, session
 
 
 def test_re_drawn_weights_come_from_the_same_distribution(study):
@@ -97,3 +99,37 @@ def test_images_that_change_in_mid_study_are_found_though_they_were_hashed_by_th
 
     with pytest.raises(DataError, match="has changed since the run began") if changed else nullcontext():
         assert Block(study[2][0], CPU).dataset.classes == 10
+
+
+WARM = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 30, test_per_class: 10}]
+models: [resnet8]
+criteria: [{name: snip, bn: eval}, {name: snip, bn: eval, bn_warmup: 1}]
+sparsities: [0.9]
+seeds: 1
+recipe: {epochs: 1, batch_size: 32, lr: 0.05}
+"""
+
+
+def test_a_warm_up_gives_the_statistics_of_a_plain_loop_and_moves_nothing_else(tmp_path):
+    """300 images in batches of 128, 128 and 44, and one and a half passes: the first two batches of another order."""
+    block = Block(next(iter(session(tmp_path, WARM).cells)), CPU)
+    module = block.network()
+    before = {n: t.clone() for n, t in module.state_dict().items()}
+    split, seed = block.train.split, block.cell.seed_for("bn-warmup")
+    plain, orders = copy.deepcopy(module).train(), [epoch_order(300, seed, epoch) for epoch in range(2)]
+    with torch.no_grad():
+        for indices in (*orders[0].split(128), *orders[1].split(128)[:1]):
+            pixels, _ = split.pick(indices)
+            mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (block.train.mean, block.train.std))
+            plain((pixels / 255 - mean) / std)
+
+    warm = block.warmed(module, 4 / 3)
+
+    assert all(torch.equal(t, before[n]) for n, t in module.state_dict().items())
+    for n, t in warm.state_dict().items():
+        torch.testing.assert_close(t, plain.state_dict()[n], rtol=1e-4, atol=1e-5)
+        assert torch.equal(t, before[n]) == ("running" not in n and "tracked" not in n)
+    assert block.warmup_told(4 / 3) | {"sha256": ""} == {"batches": 4, "images": 428, "sha256": ""}
+    assert block.warmup_told(1e-9)["images"] == 128

@@ -7,16 +7,19 @@ import re
 import pytest
 import torch
 
+import pabench
 from pabench import registry
 from pabench.cli.running import carry_out
+from pabench.leaderboard.verification.verify import verify
 from pabench.report.status import counts
 from pabench.scoring.context import ScoreContext
 from pabench.scoring.masks import unpack
 from pabench.scoring.pruning import gradient_norm
 from pabench.store.store import VOLATILE, Store
 from pabench.training import prune as stage
+from pabench.training.block import Block
 
-from .conftest import SUITE, named, session
+from .conftest import CPU, SUITE, named, session
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -289,3 +292,64 @@ def test_a_skipped_gradient_norm_is_not_computed_and_all_else_stays(tmp_path):
     measured = {entry["metric"] for data in files for entry in data["entries"]}
     assert "gradient_norm" not in measured
     assert "effective_density" in measured
+
+
+WARM = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 30, test_per_class: 10}]
+models: [resnet8]
+criteria: [{name: snip, bn: eval}, {name: snip, bn: eval, bn_warmup: 1}]
+sparsities: [0.9]
+seeds: 1
+recipe: {epochs: 1, batch_size: 100, lr: 0.05}
+"""
+
+
+def test_warmed_statistics_are_what_the_criterion_scores_with(tmp_path):
+    """The mask is that of the library on the network after the warm-up, and training begins with the block's own."""
+    opened = session(tmp_path, WARM)
+    carry_out(opened)
+    store = Store(tmp_path / "out")
+    records = {c.criterion.label: store.records()[c.key] for c in opened.cells}
+    cold, warm = (records[f"snip (bn=eval{more})"] for more in ("", ", bn_warmup=1"))
+    block = Block(opened.cells[0], CPU)
+    batch = [(x[:], y) for x, y in block.scoring_batches(10, 1)]
+
+    for record, network in ((cold, block.network()), (warm, block.warmed(block.network(), 1.0))):
+        expected = pabench.prune(network, "snip", sparsity=0.9, batch=batch, bn="eval")
+        found = masks_of(tmp_path / "out", record)
+        assert sum(int((expected[n] & found[n]).sum()) for n in expected) >= expected.receipt["kept"] - 2  # rounding
+    assert cold["receipt"]["mask"] != warm["receipt"]["mask"]
+    assert cold["pairing"] == warm["pairing"]
+    assert "bn_warmup" not in cold["receipt"] | cold["receipt"]["parameters"] | cold["cell"]["criterion"]["args"]
+    assert warm["receipt"]["bn_warmup"] == block.warmup_told(1.0)
+    assert warm["receipt"]["bn_warmup"]["images"] == 300
+
+
+FORMED = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [{name: snip, pattern: 2:4}, {name: snip, pattern: channels}]
+sparsities: [0.5, 0.9]
+seeds: 1
+recipe: {epochs: 1, batch_size: 32, lr: 0.05}
+"""
+
+
+def test_masks_of_a_form_are_made_where_there_are_such_and_verified(tmp_path):
+    """Of 50,200 weights: rows of 64, 300 and 100 inputs, of which the last layer's 10 stay."""
+    carry_out(session(tmp_path, FORMED))
+    records = named(tmp_path / "out")
+    half, tenth = (records["snip (pattern=2:4)", sparsity, ""] for sparsity in (0.5, 0.9))
+    channels = records["snip (pattern=channels)", 0.9, ""]
+
+    assert (tenth["status"], tenth["kind"]) == ("skipped", "declined")
+    assert tenth["message"].endswith("keeps 2 of 4 weights, a sparsity of 0.5, and 0.9 is asked for")
+    assert half["receipt"]["kept"] == 25100
+    assert [layer["kept"] for layer in half["receipt"]["layers"]] == [9600, 15000, 500]
+    assert channels["receipt"]["requested"] == 5020
+    assert 5020 - 300 < channels["receipt"]["kept"] <= 5020
+    assert channels["receipt"]["layers"][2]["kept"] == 1000
+    assert channels["receipt"]["sparsity"] == 1 - channels["receipt"]["kept"] / 50200
+    assert [level.passed for level in verify(tmp_path / "out", level=2).levels] == [True, True]

@@ -231,11 +231,29 @@ def _counted(cell: Cell, receipt: Mapping[str, Any], mask: MaskFacts) -> Iterato
     dead = [layer["name"] for layer in mask.layers if not layer["kept"]]
     expected = {"kept": kept, "total": total, "dead_layers": dead}
     yield from _differing("receipt", expected, receipt, "counted in the mask")
-    if kept != _to_keep(cell, total):
-        yield "receipt.kept", f"{_to_keep(cell, total)}, which is N - floor(sparsity * N)", kept
+    yield from _kept(cell, receipt, kept, _to_keep(cell, total))
+    if mask.unformed and cell.ablation != "shuffle":  # which moves weights within layers, out of any form
+        pattern = _pattern(cell)
+        yield "receipt.mask", f"a mask of the pattern {pattern}", f"none in {', '.join(mask.unformed[:3])}"
     unsaid = {*OF_NETWORK} - {*mask.receipt}
     header = {name: value for name, value in receipt.items() if name not in APART and name not in unsaid}
     yield from _differing("receipt", {**dict.fromkeys(header), **mask.receipt}, header, "the mask file's")
+
+
+def _kept(cell: Cell, receipt: Mapping[str, Any], kept: int, asked: int) -> Iterator[Wrong]:
+    """The count, exact but for whole channels, of which as many stay as fit into what was asked for."""
+    if _pattern(cell) != "channels":
+        if kept != asked:
+            yield "receipt.kept", f"{asked}, which is N - floor(sparsity * N)", kept
+        return
+    if receipt.get("requested") != asked:
+        yield "receipt.requested", f"{asked}, which is N - floor(sparsity * N)", receipt.get("requested")
+    if not 0 < kept <= asked:
+        yield "receipt.kept", f"whole channels of at most {asked} weights", kept
+
+
+def _pattern(cell: Cell) -> str:
+    return str(cell.criterion.args.get("pattern", "")) if cell.criterion else ""
 
 
 def _layer(layer: Mapping[str, Any] | None) -> str:

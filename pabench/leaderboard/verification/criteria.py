@@ -21,8 +21,8 @@ from pabench.suite.specs import CriterionSpec
 
 AS = "as:"
 """How `allocation` names the criterion whose layer densities are taken over (`pabench.scoring.allocation`)."""
-FIXED = ("rounds", "dense_epochs", "resumes_at", "total_epochs")
-"""Counts of a receipt that no rounding changes."""
+FIXED = ("rounds", "dense_epochs", "resumes_at", "total_epochs", "gradual")
+"""What a receipt says that no rounding changes."""
 COUNTED = ("zero_scores", "non_finite_scores", "tied_at_threshold", "kept_of_tied")
 WITHIN = 0.01
 """Share of all weights by which counts of scores may differ on another machine, where rounding parts what was equal."""

@@ -86,10 +86,11 @@ class Flaw:
 @dataclass(frozen=True)
 class MaskFacts:
     """What a mask file says: `name`, `shape`, `total` and `kept` of each layer in order, as receipts name them, and
-    the receipt in its header."""
+    the receipt in its header. `unformed` are the layers that are not of the form that its `pattern` parameter says."""
 
     layers: Sequence[Mapping[str, Any]]
     receipt: Mapping[str, Any]
+    unformed: Sequence[str] = ()
 
 
 @dataclass
@@ -217,7 +218,13 @@ def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
 def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
     if path != f"masks/{sha}.safetensors":
         raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
-    return MaskFacts(*maskbits.counted(data))
+    layers, receipt = maskbits.counted(data)
+    parameters = receipt.get("parameters")
+    pattern = parameters.get("pattern", "") if isinstance(parameters, dict) else ""
+    if not isinstance(pattern, str) or not re.fullmatch("channels|[1-9][0-9]?:[1-9][0-9]?", pattern):
+        return MaskFacts(layers, receipt, [])
+    masks, _ = maskbits.read(data)
+    return MaskFacts(layers, receipt, [name for name, mask in masks.items() if maskbits.unformed(mask, pattern)])
 
 
 def _bytes(folder: int, name: str, limit: int) -> bytes:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pabench import registry
 from pabench.errors import DataError, MissingError, PabenchError, PluginError
+from pabench.parameters import told
 from pabench.run.engine import Engine, Report, Task
 from pabench.scoring.donor import nature
 from pabench.store import files as stored
@@ -60,7 +60,7 @@ def _meaning(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of what a suite calls so (`grasp@official`, and what is `given` besides), as a record holds them;
     empty where the class has no such variant or takes no such parameter."""
     try:
-        return dict(json.loads(canonical(asdict(registry.criterion(name, given)))))
+        return dict(json.loads(canonical(told(registry.criterion(name, given)))))
     except PabenchError:
         return {}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pabench.leaderboard.verification import consistent
 from pabench.source import code_digest
 from pabench.store.imagebits import packed
+from pabench.suite.specs import CriterionSpec
 
 from ...forgery import sha
 from .looking import flaws, one, restate, said, zeros
@@ -273,3 +276,21 @@ def test_hashes_of_weights_cannot_be_left_out_everywhere(forgery):
     assert len(found) == 14
     assert one(found, "level 2: records/", "pairing: expected hashes of weights, order, augmentation, scoring_batch")
     assert all("found no weights" in flaw for flaw in found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "requested", "kept", "wrong"),
+    [
+        ("", None, 100, []),
+        ("", None, 99, [("receipt.kept", "100, which is N - floor(sparsity * N)", 99)]),
+        ("2:4", None, 99, [("receipt.kept", "100, which is N - floor(sparsity * N)", 99)]),
+        ("channels", 100, 92, []),
+        ("channels", 92, 92, [("receipt.requested", "100, which is N - floor(sparsity * N)", 92)]),
+        ("channels", 100, 101, [("receipt.kept", "whole channels of at most 100 weights", 101)]),
+    ],
+)
+def test_the_count_is_exact_but_for_whole_channels_whose_receipt_says_what_was_asked(pattern, requested, kept, wrong):
+    rule = CriterionSpec("snip", args={"pattern": pattern} if pattern else {})
+    cell = SimpleNamespace(criterion=rule)
+
+    assert list(consistent._kept(cell, {"requested": requested}, kept, 100)) == wrong

@@ -7,6 +7,7 @@ import os
 import time
 from itertools import islice
 
+import numpy as np
 import pytest
 
 from pabench.errors import MissingError
@@ -14,6 +15,7 @@ from pabench.leaderboard.verification import folder as module
 from pabench.leaderboard.verification.folder import LONGEST, MAX_FLAWS, Flaw, read
 from pabench.leaderboard.verification.verify import verify
 
+from ...forgery import packed, sha
 from .looking import flaws
 
 
@@ -177,3 +179,13 @@ def test_a_folder_that_is_no_submission_is_refused_in_one_line(tmp_path):
         verify(tmp_path)
     with pytest.raises(MissingError, match="No such file"):
         verify(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "layers"), [("2:4", ["b"]), ("channels", ["a", "b"]), ("", []), ("9" * 99, []), (3, [])]
+)
+def test_a_mask_that_is_not_of_the_form_its_receipt_says_is_told_by_layer(pattern, layers):
+    masks = {"a": np.array([[1, 1, 0, 0]], bool), "b": np.array([[1, 1, 1, 0]], bool)}
+    data = packed(masks, {"parameters": {"pattern": pattern}})
+
+    assert module._mask(data, sha(data), f"masks/{sha(data)}.safetensors").unformed == layers
