@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pabench_reports.overview import Overview
 
+from pabench.report import frame
 from pabench.report.detection import could_detect
 
 from ..synthetic import battery, cells, collapsed, failed, record, study_of
@@ -33,7 +32,7 @@ def test_cells_that_should_be_paired_and_are_not_are_told_at_the_top():
     key = study.frame.loc[(study.frame["criterion"] == "snip") & (study.frame["seed"] == 1), "key"].iloc[0]
     other = {**study.records[key], "pairing": {**study.records[key]["pairing"], "weights": "e" * 64}}
 
-    html = Overview().render(replace(study, records={**study.records, key: other}))
+    html = Overview().render(frame.study(study.manifest, {**study.records, key: other}))
 
     assert "Initial weights differ within 1 of 3 blocks: what is called paired there is not." in html
     assert "differ within" not in Overview().render(study)

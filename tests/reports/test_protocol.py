@@ -52,7 +52,7 @@ def test_a_weight_that_should_be_shared_and_is_not_is_counted():
     shuffled = study.frame[(study.frame["ablation"] == "shuffle") & (study.frame["seed"] == 1)]["key"].iloc[0]
     changed = {**study.records[shuffled], "pairing": {**study.records[shuffled]["pairing"], "weights": "f" * 64}}
 
-    found = pairing(replace(study, records={**study.records, shuffled: changed}))
+    found = pairing(frame.study(study.manifest, {**study.records, shuffled: changed}))
 
     assert [(p.equal, p.blocks) for p in found][:2] == [(5, 6), (3, 3)]
 
