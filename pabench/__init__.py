@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         DenseWarning as DenseWarning,
     )
     from pabench.report.table import load as load
-    from pabench.run.session import load_suite as load_suite
+    from pabench.run.loading import load_suite as load_suite
     from pabench.scoring.apply import apply as apply, remove as remove
     from pabench.scoring.library import compact as compact, prune as prune, score as score
     from pabench.scoring.masks import Masks as Masks
@@ -37,7 +37,7 @@ _HOME = {
     "apply": "scoring.apply",
     "compact": "scoring.library",
     "load": "report.table",
-    "load_suite": "run.session",
+    "load_suite": "run.loading",
     "measure": "diagnostics.measure",
     "prune": "scoring.library",
     "remove": "scoring.apply",

@@ -51,6 +51,9 @@ def run(
     """Run a suite; resumes by default. Writes one record a cell, and a report."""
     if retry not in ("", "failed"):
         raise SuiteError(f"--retry {retry}: expected `--retry failed`")
+    from pabench.run.loading import look
+
+    look(suite, overrides or (), yes=yes)
     from pabench.cli import forecast, running
     from pabench.run.session import Options, Session
 
@@ -94,6 +97,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a suite will cost and which differences it can show, before anything runs."""
+    from pabench.run.loading import look
+
+    look(suite, overrides or (), yes=yes)
     from pabench.cli.forecast import describe
     from pabench.cli.running import tell_data
     from pabench.run.outlook import Wish, outlook
@@ -115,6 +121,9 @@ def validate(
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
 ) -> None:
     """Check a suite completely without running it: every error at once, with its line."""
+    from pabench.run.loading import look
+
+    look(suite, overrides or (), yes=yes)
     from pabench.cli.running import tell_data
     from pabench.run.session import Options, Session
 

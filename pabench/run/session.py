@@ -38,9 +38,6 @@ from pabench.training.block import Block
 from pabench.training.checkpoint import sweep
 from pabench.training.environment import cores, devices, environment, pick_device, threads
 
-MANY = 10_000
-"""More cells than this are rather a slip of the pen than a study."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -105,8 +102,8 @@ class Session:
         """Everything that can be found wrong is found here, before anything runs or is written."""
         path = find(options.suite)
         suite = draft(path, options.overrides or ())
-        if (cells := grid.count(suite)) > MANY and not options.yes:
-            raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
+        if not options.yes:
+            grid.refuse_many(suite)
         engine = choice.create(options.engine, options.engine_args or ())
         device = _device(options.device, engine)
         foreign = _plugins(path, suite, options)
@@ -389,12 +386,3 @@ def _cells(suite: Suite, resolver: Resolver) -> list[Cell]:
     resolver.foreign.find(suite)
     suite.raise_findings()
     return cells
-
-
-def load_suite(suite: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> Session:
-    """A validated suite, by its file or the name of one that ships, with its `cells`; nothing runs.
-
-    `overrides` are those of `--set`: `recipe.epochs=2`. `gaps` says which data is missing; its cells have no
-    fingerprint, so their keys are not those of a run. SuiteError: all that is wrong with the suite, with its lines.
-    """
-    return Session.open(Options(suite=str(suite), overrides=overrides, device=device, yes=True))

@@ -17,6 +17,9 @@ from pabench.suite.entries import CriterionEntry, DatasetEntry, Entry, MetricEnt
 from pabench.suite.specs import AUTO, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, Scoring, ordered
 from pabench.suite.suite import Suite
 
+MANY = 10_000
+"""More cells than this are rather a slip of the pen than a study."""
+
 
 class Resolving(Protocol):
     """What turns what a suite names into what a cell records; asked once for each distinct thing.
@@ -43,6 +46,12 @@ def count(suite: Suite) -> int:
     blocks = len(suite.datasets) * len(suite.models) * len(suite.seed_values)
     pruned = len(suite.criteria) * sum(sparsity > 0 for sparsity in suite.sparsities)
     return blocks * (pruned * (1 + len(suite.ablations)) + (0 in suite.sparsities))
+
+
+def refuse_many(suite: Suite) -> None:
+    """SuiteError where a suite has more cells than somebody means who does not say so."""
+    if (cells := count(suite)) > MANY:
+        raise SuiteError(f"{suite.file}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
 
 
 def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:

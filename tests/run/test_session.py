@@ -443,7 +443,7 @@ def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
     interpreter, because the tests have imported them."""
     spared = ("timm", "torchvision", "torch._dynamo", "torch.utils.flop_counter", "pabench.store.schema")
     code = (
-        "import sys, pabench.cli.forecast; from pabench.run.session import load_suite; load_suite('quickstart');"
+        "import sys, pabench.cli.forecast; from pabench import load_suite; load_suite('quickstart');"
         f"print([name for name in {spared} if name in sys.modules])"
     )
 
