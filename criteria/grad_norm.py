@@ -26,6 +26,7 @@ class GradNorm(FreshBatches):
     name = "grad_norm"
     paper = "arXiv:2009.08576"
     precision = "float32"
+    first_order = True
     variants = {
         "second-order-pai": {"bn": "eval"},
         "grasp-it": {"bn": "train", "steps": 10, "fresh_batches": True, "examples_per_class": 13},

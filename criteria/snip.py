@@ -21,6 +21,7 @@ class Snip(ScoreCriterion):
     name = "snip"
     paper = "arXiv:1810.02340"
     precision = "float32"
+    first_order = True
     variants = {"synaptic-flow": {"bn": "eval"}}
     laws = ("homogeneous",)
     bn: Literal["train", "eval"] = "train"

@@ -15,6 +15,7 @@ FLOORS = (
     ("bench", "pabench raced against a plain loop"),
     ("leaderboard", "submit, verify, bank, boards, site"),
     ("run", "a study carried out: tasks, engines, session"),
+    ("events", "event hooks, fed while a study runs"),
     ("training", "one cell: block, prune, train, evaluate"),
     ("diagnostics", "metrics, the doctor, conformance"),
     ("scoring", "criterion to mask: interface, selection, masks"),

@@ -1,19 +1,22 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README` and `criteria` take seconds,
-`conformance` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A generated part stands between
-two marks; what is around it is written by hand.
+`conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A generated part
+stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
 
 import inspect
 import runpy
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from pabench import registry
 from pabench.cli.conformance import matrix
@@ -32,7 +35,8 @@ from pabench.suite.suite import find, load
 from pabench.words import NOTHING, percentage, plain
 
 DOCS = Path(__file__).parent
-REFERENCE = DOCS.parent / "tests" / "reference"
+TESTS = DOCS.parent / "tests"
+REFERENCE = TESTS / "reference"
 BEGIN, END = "<!-- made by docs/make.py -->", "<!-- end of what is made -->"
 FIGURES = ("finite differences", "removal", "conservation", "batch order", "channels", "precision", "reference")
 """Checks whose figures the table of conformance shows."""
@@ -90,6 +94,36 @@ def readme() -> str:
 
 def _summary(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+# --- reliability.md ---------------------------------------------------------------------------------------------------
+
+
+def reliability() -> str:
+    """How often the tests inject each fault (`tests/faults.py`), how often it was survived, and what was lost."""
+    faults = runpy.run_path(str(TESTS / "faults.py"))["FAULTS"]
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "found.xml"
+        names = sorted({f"{TESTS}/{name}" for fault in faults for name in fault.tests})
+        # of what is named all is run, the slow ones, too; one that fails is counted, and not a reason to stop
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", f"--junitxml={found}", *names], check=False)
+        cases = list(ElementTree.parse(found).iter("testcase"))
+    rows = [(fault.what, fault.becomes, *map(str, _survived(fault.tests, cases))) for fault in faults]
+    return markdown([("what goes wrong", "what becomes of it", "times injected", "survived", "lost"), *rows])
+
+
+def _survived(tests: Sequence[str], cases: Sequence[ElementTree.Element]) -> tuple[int, int, int]:
+    """How often tests injected a fault, in how many of these it was survived, and in how many not. A test that was not
+    run injected none."""
+    injected = survived = 0
+    for case in cases:
+        place = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+        if any(place.endswith(f"/{name}") or f"/{name}[" in place for name in tests) and case.find("skipped") is None:
+            told = case.find("properties/property[@name='injected']")
+            times = 1 if told is None else int(told.get("value", "1"))
+            injected += times
+            survived += times if case.find("failure") is None and case.find("error") is None else 0
+    return injected, survived, injected - survived
 
 
 # --- conformance.md ---------------------------------------------------------------------------------------------------
@@ -223,6 +257,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "criteria": criteria,
     "conformance": conformance,
     "precision": precision,
+    "reliability": reliability,
     "zoo": zoo,
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         DegenerateWarning as DegenerateWarning,
         DenseWarning as DenseWarning,
     )
-    from pabench.report.status import load as load
+    from pabench.report.table import load as load
     from pabench.run.session import load_suite as load_suite
     from pabench.scoring.apply import apply as apply, remove as remove
     from pabench.scoring.library import compact as compact, prune as prune, score as score
@@ -36,7 +36,7 @@ _HOME = {
     "Masks": "scoring.masks",
     "apply": "scoring.apply",
     "compact": "scoring.library",
-    "load": "report.status",
+    "load": "report.table",
     "load_suite": "run.session",
     "measure": "diagnostics.measure",
     "prune": "scoring.library",

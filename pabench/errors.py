@@ -69,6 +69,10 @@ class Aborted(BaseException):
     """The user asked twice to stop: nothing may catch this and go on."""
 
 
+class Interrupted(Aborted):
+    """A task was asked to end by a signal, and has kept where it stood."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The remedy of an unknown name: the close ones first, then all that are known.
 

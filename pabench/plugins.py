@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
         PluginError as PluginError,
         SuiteError as SuiteError,
     )
+    from pabench.events.hook import EventHook as EventHook
     from pabench.networks.carried import Carried as Carried
     from pabench.networks.derivatives import gradient as gradient, hessian_gradient as hessian_gradient
     from pabench.networks.flow import Flow as Flow
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     from pabench.scoring.criterion import Criterion as Criterion, Round as Round, ScoreCriterion as ScoreCriterion
     from pabench.scoring.gradual import Gradual as Gradual
     from pabench.scoring.selection import Selection as Selection, kept_count as kept_count, select as select
+    from pabench.suite.cell import Cell as Cell, facts as facts
     from pabench.suite.specs import Augment as Augment, ModelSpec as ModelSpec
 
 _NAMES = {
@@ -61,6 +63,7 @@ _NAMES = {
     "data.split": "Images Streamed",
     "diagnostics.metric": "CurveMetric kept MaskMetric MetricContext Numbers PairMetric Training",
     "errors": "DataError MissingError PluginError SuiteError",
+    "events.hook": "EventHook",
     "networks.carried": "Carried",
     "networks.derivatives": "gradient hessian_gradient",
     "networks.flow": "Flow",
@@ -77,6 +80,7 @@ _NAMES = {
     "scoring.criterion": "Criterion Round ScoreCriterion",
     "scoring.gradual": "Gradual",
     "scoring.selection": "kept_count select Selection",
+    "suite.cell": "Cell facts",
     "suite.specs": "Augment ModelSpec",
 }
 """What each module of pabench gives to plugins."""

@@ -26,8 +26,13 @@ INSTALLED = ("site-packages", "dist-packages")
 """Folders in which neighbours have nothing to do with each other."""
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What reading a file may raise that is no Python, or, from a stranger, nested beyond all measure."""
-ASIDE: Mapping[str, tuple[object, ...]] = {"precision": ("float32", "float64"), "second_order": (True, False)}
-"""Of a criterion's class: a key has the type that scores are computed in, and the layout of images moves rounding."""
+ASIDE: Mapping[str, tuple[object, ...]] = {
+    "precision": ("float32", "float64"),
+    "first_order": (True, False),
+    "second_order": (True, False),
+}
+"""Of a criterion's class: a key has the type that scores are computed in, a gradient is the same whoever takes it, and
+the layout of images moves rounding."""
 
 
 @cache

@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.store.verdict import called
@@ -24,7 +26,8 @@ CURVE_POINTS, FEWER_POINTS = 24, 12
 curves are the most of what such a page holds."""
 MANY = 5000
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-STEPS = len(DIGITS) ** 2 - 1
+PAIRS = [high + low for high in DIGITS for low in DIGITS]
+STEPS = len(PAIRS) - 1
 """What two such digits count to: finer than a pixel of the curve."""
 TRACEBACK_CHARACTERS = 4000
 """Of a traceback, from its end, where the error is."""
@@ -35,6 +38,11 @@ FACTS = (
     "training_seconds", "wall_seconds", "parameters_dense", "parameters_pruned", "flops_dense", "flops_pruned",
     "effective_density",
 )  # fmt: skip
+COLUMNS = (
+    "key", "dataset", "model", "criterion", "sparsity", "seed", "status", "kind", "message", "created", "ablation",
+    "parent", "study", "rerun",
+)  # fmt: skip
+"""Of the frame, what else a row of the table is made of."""
 
 
 class Cells(Section):
@@ -68,7 +76,7 @@ class Pool:
         self._places: dict[Any, int] = {}
 
     def add(self, value: Any) -> int:
-        name = value if isinstance(value, str) else (json.dumps(value, sort_keys=True),)
+        name = value if isinstance(value, str | tuple) else (json.dumps(value, sort_keys=True),)
         place = self._places.setdefault(name, len(self.values))
         if place == len(self.values):
             self.values.append(value)
@@ -82,10 +90,14 @@ def table(study: Study) -> dict[str, Any]:
     facts = [*FACTS, *measured(study)]
     places = {key: place for place, key in enumerate(frame["key"])}
     points = CURVE_POINTS if len(frame) <= MANY else FEWER_POINTS
-    rows = [
-        _row(cell, study.records.get(cell["key"], {}), facts, places, pools, points)
-        for cell in frame.to_dict("records")
-    ]
+    known = [name for name in facts if name in frame]
+    numbers = dict(zip(known, (_numbers(frame[name]) for name in known), strict=True))
+    told = {name: frame[name].tolist() for name in COLUMNS if name in frame}
+    rows = []
+    for place, key in enumerate(told["key"]):
+        cell = {name: values[place] for name, values in told.items()}
+        values = [numbers[name][place] if name in numbers else None for name in facts]
+        rows.append(_row(cell, study.records.get(key, {}), values, places, pools, points))
     words = shlex.split(frame["rerun"].iloc[0]) if len(frame) else []
     only = words.index("--only") if "--only" in words else 0
     return {
@@ -97,6 +109,7 @@ def table(study: Study) -> dict[str, Any]:
         "own": len(FACTS),
         "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
         **{name: pool.values for name, pool in pools.items()},
+        "environments": [dict(found) for found in pools["environments"].values],
         "rows": rows,
     }
 
@@ -111,7 +124,7 @@ def measured(study: Study) -> list[str]:
 def _row(
     cell: Mapping[str, Any],
     record: Mapping[str, Any],
-    facts: Sequence[str],
+    numbers: Sequence[float | int | None],
     places: Mapping[str, int],
     pools: dict[str, Pool],
     points: int,
@@ -128,7 +141,7 @@ def _row(
         cell["seed"],
         STATUSES.index(cell["status"]),
         [pools["flags"].add(flag) for flag in flags],
-        [_number(cell.get(name)) for name in facts],
+        numbers,
         cell["key"],
         [
             texts.add(cell["kind"]),
@@ -136,8 +149,8 @@ def _row(
             texts.add(_traceback(record)),
             texts.add(cell["created"]),
         ],
-        pools["environments"].add({k: plain(v) for k, v in sorted(record.get("environment", {}).items())}),
-        [pools["layers"].add([[plain(x["name"]), x["total"]] for x in layers]), [x["kept"] for x in layers]],
+        pools["environments"].add(tuple((k, plain(v)) for k, v in sorted(record.get("environment", {}).items()))),
+        [pools["layers"].add(tuple((plain(x["name"]), x["total"]) for x in layers)), [x["kept"] for x in layers]],
         _curve(record, pools["epochs"], points),
         texts.add(_scored(receipt) if receipt else ""),
         pools["ablation"].add(cell["ablation"]),
@@ -155,8 +168,14 @@ def _scored(receipt: Mapping[str, Any]) -> str:
     return f"{receipt['dtype']}, version {receipt['version']}"
 
 
-def _number(value: float | None) -> float | int | None:
-    if value is None or not math.isfinite(value):
+def _numbers(column: pd.Series) -> list[float | int | None]:
+    """The numbers of a column with six digits; few of them are different."""
+    known = {value: _number(value) for value in column.dropna().unique()}
+    return [known.get(value) for value in column]
+
+
+def _number(value: float) -> float | int | None:
+    if not math.isfinite(value):
         return None
     return int(value) if float(value).is_integer() else float(f"{value:.6g}")
 
@@ -179,7 +198,12 @@ def _curve(record: Mapping[str, Any], pool: Pool, most: int) -> list[Any]:
     epochs = sorted({round(i * (len(loss) - 1) / max(1, points - 1)) for i in range(points)})
     top = max((x for x in (loss[e] for e in epochs) if _finite(x)), default=0.0) or 1.0
     accuracy = packed([top1[e] for e in epochs], 100.0) if len(top1) == len(loss) else ""
-    return [pool.add([e + 1 for e in epochs]), float(f"{top:.3g}"), packed([loss[e] for e in epochs], top), accuracy]
+    return [
+        pool.add(tuple(e + 1 for e in epochs)),
+        float(f"{top:.3g}"),
+        packed([loss[e] for e in epochs], top),
+        accuracy,
+    ]
 
 
 def _finite(value: float | None) -> bool:
@@ -192,11 +216,8 @@ def packed(values: Sequence[float | None], top: float) -> str:
     >>> packed([0.0, 0.5, 1.0, None], 1.0)
     'AAgA//..'
     """
-    found = []
-    for value in values:
-        if value is None or not math.isfinite(value):
-            found.append("..")
-            continue
-        high, low = divmod(round(min(max(value / top, 0.0), 1.0) * STEPS), len(DIGITS))
-        found.append(DIGITS[high] + DIGITS[low])
-    return "".join(found)
+    return "".join([".." if x is None or not math.isfinite(x) else PAIRS[_step(x / top)] for x in values])
+
+
+def _step(part: float) -> int:
+    return round(min(max(part, 0.0), 1.0) * STEPS)

@@ -71,9 +71,14 @@ def _versions(study: Study) -> Answer:
 
 
 def _hardware(study: Study) -> Answer:
-    question = "Are all cells computed on the same kind of hardware?"
-    found = [plain(one.get("device", "unknown")) for one in _environments(study)]
-    return _one_of(question, BLALOCK, found)
+    question = "Are all cells computed on the same kind of hardware, with as many threads?"
+    return _one_of(question, BLALOCK, [_machine(one) for one in _environments(study)])
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    """A device, and of a CPU with how many threads a cell was computed: they decide how sums are rounded."""
+    device, threads = plain(environment.get("device", "unknown")), environment.get("threads")
+    return f"{device}, {count(threads, 'thread')}" if device.startswith("cpu") and isinstance(threads, int) else device
 
 
 def _one_of(question: str, source: str, values: list[str]) -> Answer:

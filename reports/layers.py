@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,13 +47,18 @@ class Layers(Section):
 
 def layer_densities(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per cell and layer: criterion, sparsity, seed, depth (place in the network), layer, density."""
-    found = []
-    for cell in rows.itertuples():
-        receipt = study.records.get(cell.key, {}).get("receipt")
-        for depth, layer in enumerate(receipt["layers"] if receipt else ()):
-            density = layer["kept"] / layer["total"]
-            found.append((cell.criterion, cell.sparsity, cell.seed, depth, plain(layer["name"]), density))
-    return pd.DataFrame(found, columns=["criterion", "sparsity", "seed", "depth", "layer", "density"])
+    columns = ("criterion", "sparsity", "seed", "depth", "layer", "density")
+    found: dict[str, list[Any]] = {column: [] for column in columns}
+    for key, *cell in zip(*(rows[column] for column in ("key", *columns[:3])), strict=True):
+        receipt = study.records.get(key, {}).get("receipt")
+        layers = receipt["layers"] if receipt else []
+        for column, value in zip(columns, cell, strict=False):
+            found[column] += [value] * len(layers)
+        found["depth"] += range(len(layers))
+        found["layer"] += [layer["name"] for layer in layers]
+        found["density"] += [layer["kept"] / layer["total"] for layer in layers]
+    shown = {name: plain(name) for name in set(found["layer"])}
+    return pd.DataFrame({**found, "layer": [shown[name] for name in found["layer"]]})
 
 
 def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
@@ -64,11 +70,13 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(len(sparsities), 1, sharex=True, squeeze=False)[:, 0]
+        panels = figure.subplots(len(sparsities), 1, squeeze=False)[:, 0]
         for panel, sparsity in zip(panels, sparsities, strict=True):
             some = densities[densities["sparsity"] == sparsity]
             image = _panel(panel, some, present, len(layers), norm)
             panel.set_title(f"sparsity {percent(sparsity)}", loc="left")
+        for panel in panels[:-1]:
+            panel.set_xticks([])  # no axis shared with the last one: ticks that are not seen are laid out, too
         every = max(1, math.ceil(len(layers) / 60))
         panels[-1].set_xticks(
             range(0, len(layers), every), [short(x.removesuffix(".weight"), 24) for x in layers[::every]], rotation=90

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,11 @@ class ScoreDistributions(Section):
 def distributions(study: Study, rows: pd.DataFrame) -> Iterator[Scores]:
     """What is known of each criterion's scores: of every seed one receipt, as all sparsities begin with the same."""
     for criterion, cells in rows.groupby("criterion", sort=False):
-        receipts = []
+        receipts: list[Mapping[str, Any]] = []
         for _, some in cells.groupby("seed", sort=False):
-            known = [study.records.get(key, {}).get("receipt") or {} for key in some["key"]]
-            receipts += [r for r in known if all(_number(r.get("scores", {}).get(q)) for q in QUANTILES)][:1]
+            known = (study.records.get(key, {}).get("receipt") or {} for key in some["key"])
+            whole = (r for r in known if all(_number(r.get("scores", {}).get(q)) for q in QUANTILES))
+            receipts += islice(whole, 1)  # a record is parsed when it is asked for
         if receipts:
             yield _scores(str(criterion), receipts)
 

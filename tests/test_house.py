@@ -55,7 +55,7 @@ def test_rooms_that_read_and_word_results_load_no_torch():
         "    for found in pkgutil.walk_packages(package.__path__, name + '.'):\n"
         "        importlib.import_module(found.name)\n"
         "for name in ('words', 'registry', 'source', 'parameters', 'errors', 'plugins', 'cli.main', 'run.engine',\n"
-        "             'run.processes', 'leaderboard.submission', 'leaderboard.bank',\n"
+        "             'run.processes', 'run.claims', 'leaderboard.submission', 'leaderboard.bank',\n"
         "             'leaderboard.verification.verify'):\n"
         "    importlib.import_module('pabench.' + name)\n"
         f"print([name for name in {HEAVY} if name in sys.modules])"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,3 +95,41 @@ def test_the_wheel_runs_away_from_the_clone(wheel, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "quickstart" / "report.html").exists()
+
+
+# --- What the package says of itself ----------------------------------------------------------------------------------
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_citation_and_the_changelog_have_the_version_of_the_package():
+    cited, own = YAML(typ="safe").load(ROOT / "CITATION.cff"), project()
+
+    assert (cited["version"], cited["license"]) == (own["version"], own["license"])
+    assert [a["name"] for a in cited["authors"]] == [a["name"] for a in own["authors"]]
+    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)[0] == own["version"]
+    oldest = own["requires-python"].removeprefix(">=")
+    versions = [
+        c.rpartition(" ")[2] for c in own["classifiers"] if c.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert versions[0] == oldest
+
+
+def test_all_has_the_extra_of_each_event_hook_and_that_of_the_hub():
+    extras = project()["optional-dependencies"]
+
+    (everything,) = extras["all"]
+    named = set(everything.removeprefix("pabench[").removesuffix("]").split(","))
+    assert {*project()["entry-points"]["pabench.events"], "hub"} <= named <= set(extras)
+
+
+def test_before_a_commit_the_same_is_checked_as_by_tox():
+    hooks = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+
+    entries = [re.sub(r"^env \S+ | --force-exclude$", "", hook["entry"]) for hook in hooks]
+    checked = tox["testenv:lint"]["commands"].strip().replace(" --check", "").split("\n")
+    assert checked == entries

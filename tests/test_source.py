@@ -51,6 +51,7 @@ def test_the_hash_of_code_is_the_same_on_every_python():
         (b"    factor", b'    precision = "float32"\n    factor'),
         (b"    factor", b'    precision: str = "float64"\n    factor'),
         (b"    factor", b"    second_order = True\n    factor"),
+        (b"    factor", b"    first_order = True\n    factor"),
     ],
 )
 def test_words_layout_and_imports_of_pabench_do_not_count(old, new):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from pabench.errors import ExhaustedError
+from pabench.store.store import Store
 
 
 def touch(payload, report):
@@ -121,3 +122,55 @@ def speak(payload, report):
     """On both streams, from Python and from what it starts."""
     print("from Python", flush=True)
     subprocess.run(["sh", "-c", "echo from a shell >&2; printf '\\033[31mred\\000'"], check=True)
+
+
+def sign(payload, report):
+    """A line in a file that many append to, for each time it is run."""
+    with open(payload["file"], "a") as file:
+        file.write(payload["line"] + "\n")
+
+
+def hang_once(payload, report):
+    """The first time it waits for ever; then it leaves its file as `touch` does."""
+    first = Path(payload["file"] + ".begun")
+    if not first.exists():
+        first.touch()
+        hang(payload, report)
+    touch(payload, report)
+
+
+def cell(payload, report):
+    """A cell of a study: it says that it begins, and whether its record is there already; then it leaves its record.
+
+    `killed` ones are, the first time.
+    """
+    store, key = Store(payload["store"]), payload["key"]
+    began = Path(payload["began"]) / key
+    first = not began.exists()
+    with open(began, "a") as file:
+        file.write(f"{os.getpid()} {'twice' if store.get('records', key) else 'once'}\n")
+    if payload["killed"] and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(payload["seconds"])
+    store.commit("records", key, {"key": key, "status": "ok"})
+
+
+def tell_payload(payload, report):
+    report(payload)
+
+
+def hold_a_gpu(payload, report):
+    """Says which GPU it sees, and from when to when."""
+    began = time.monotonic()
+    time.sleep(0.5)
+    report({"sees": os.environ["CUDA_VISIBLE_DEVICES"], "span": [began, time.monotonic()]})
+
+
+def resume(payload, report):
+    """The first time it is asked to end, and writes a checkpoint; the second time it finds that, and is done."""
+    checkpoint = Path(payload["file"])
+    if checkpoint.exists():
+        return
+    signal.signal(signal.SIGTERM, lambda *_: (checkpoint.write_text("epoch 3"), os._exit(0)))
+    while True:
+        time.sleep(1)

@@ -25,7 +25,8 @@ def _dtype_or_auto(name: str) -> str:
 
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+# `readable=False`: typer takes four lines to say that a folder cannot be read, and the store one, with the remedy
+Folder = Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A results folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria, datasets or metrics.")]
 Criteria = Annotated[

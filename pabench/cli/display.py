@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -17,7 +17,8 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn
+from rich.text import Text
 
 from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
@@ -32,19 +33,25 @@ class Screen(Console):
         leave()
 
 
-def display(titles: Mapping[str, str], cells: int, finished: int, total: int) -> Lines:
+def display(
+    titles: Mapping[str, str], cells: int, finished: int, total: int, elsewhere: Callable[[], int] = lambda: 0
+) -> Lines:
     """Bars where the terminal can move them and has their signs, else lines."""
     screen = Screen()
     live = screen.is_terminal and not screen.is_dumb_terminal and not screen.options.ascii_only
-    return (Bars if live else Lines)(titles, cells, finished, total)
+    return (Bars if live else Lines)(titles, cells, finished, total, elsewhere)
 
 
 class Lines:
-    """One line a finished cell, for logs and pipes. `cells` are to be computed, `finished` of `total` were before."""
+    """One line a finished cell, for logs and pipes. `cells` are to be computed, `finished` of `total` were before, and
+    other runners are at work on `elsewhere()`."""
 
-    def __init__(self, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
+    def __init__(
+        self, titles: Mapping[str, str], cells: int, finished: int, total: int, elsewhere: Callable[[], int] = lambda: 0
+    ) -> None:
         self._titles = {key: plain(title) for key, title in titles.items()}
         self._cells, self._finished, self._total = cells, finished, total
+        self._elsewhere = elsewhere
         self._done = 0
         self._began = time.monotonic()
 
@@ -55,8 +62,9 @@ class Lines:
     def ended(self, outcome: Outcome, line: str) -> None:
         """A task ended; the line of a cell, or "" where it was none."""
         if line:
-            left = self._left()
-            say(f"[{self._finished + self._done}/{self._total}] {line} ({outcome.seconds:.1f} s; {left})")
+            what = "another run" if outcome.elsewhere else f"{outcome.seconds:.1f} s"
+            told = [what, self._left(), others(self._elsewhere())]
+            say(f"[{self._finished + self._done}/{self._total}] {line} ({'; '.join(filter(None, told))})")
 
     def close(self) -> None:
         pass
@@ -68,13 +76,35 @@ class Lines:
         return f"{timedelta(seconds=round(seconds))} left"
 
 
+class Elsewhere(ProgressColumn):
+    """How many tasks other runners are at work on."""
+
+    def __init__(self, elsewhere: Callable[[], int]) -> None:
+        super().__init__()
+        self._elsewhere = elsewhere
+
+    def render(self, task: Any) -> Text:
+        return Text(others(self._elsewhere()))
+
+
+def others(n: int) -> str:
+    """What other runners do, in words; nothing where they do nothing."""
+    return f"other runs compute {n}" if n else ""
+
+
 class Bars(Lines):
     """For a terminal: a bar of the study's cells, and one of each running cell's epochs with its loss."""
 
-    def __init__(self, titles: Mapping[str, str], cells: int, finished: int, total: int) -> None:
-        super().__init__(titles, cells, finished, total)
+    def __init__(
+        self, titles: Mapping[str, str], cells: int, finished: int, total: int, elsewhere: Callable[[], int] = lambda: 0
+    ) -> None:
+        super().__init__(titles, cells, finished, total, elsewhere)
         self._study = Progress(
-            TextColumn("[bold]cells"), BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+            TextColumn("[bold]cells"),
+            BarColumn(bar_width=40),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            Elsewhere(elsewhere),
         )
         self._running = Progress(
             SpinnerColumn(), BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)

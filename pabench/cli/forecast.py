@@ -45,6 +45,10 @@ def dry_run(session: Session) -> int:
     for line in of_banks(banks, taken, everything.open):
         _row("bank", line)
     _row("scorings", f"{work.scorings}")
+    if session.elsewhere:  # nothing can be tried from here
+        _row("folder", f"{session.store.folder}")
+        say(session.script(plan))
+        return tell_data(session)
     seconds = work.seconds(clock, session.workers)
     if work.measurements:
         unknown = sorted(clock.unknown.intersection(work.metrics))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pabench.cli.arguments import AsJson, Folder, Plugin, datasets
-from pabench.cli.terminal import say
+from pabench.cli.terminal import say, steps
 from pabench.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -70,7 +72,9 @@ def verify(
         from pabench.training.environment import pick_device
 
         where = Where(tuple(trust or ()), paths, pick_device(device), engine)
-    found = levels.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
+    with steps() if level > 2 else nullcontext() as told:
+        where = replace(where, told=told) if where and told else where
+        found = levels.verify(folder, level, sample=sample, seed=seed, fresh=fresh, where=where)
     say(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(_lines(found)))
     if record:
         levels.record(found, record)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pabench import __version__, registry
-from pabench.cli import bench, leaderboard, models, plugins, results, suites
+from pabench.cli import bench, hub, leaderboard, models, plugins, results, suites
 from pabench.cli.terminal import any_terminal, say
 from pabench.errors import Aborted, PabenchError, PluginError
 
@@ -41,7 +41,7 @@ def _main(
 for command in (
     *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
     *(results.report, results.diff, results.status, results.export),
-    *(leaderboard.submit, leaderboard.verify, leaderboard.publish),
+    *(leaderboard.submit, leaderboard.verify, leaderboard.publish, hub.push, hub.pull),
     *(models.score, models.conformance, models.doctor, plugins.metrics, bench.bench),
 ):
     app.command()(command)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,13 @@ from pabench.cli.terminal import say
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.store.verdict import Tally
 from pabench.suite.cell import STATUSES
+from pabench.words import one_line
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A results folder, or several as one study.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", readable=False, help="A results folder, or several as one study.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html. Several folders need it.")
     ] = None,
@@ -54,8 +58,8 @@ def report(
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="A", readable=False, help="A results folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", readable=False, help="Another one.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, no line left out.")] = False,
 ) -> None:
     """Say what differs between two studies, in which cells, and whether it is beyond noise.
@@ -78,10 +82,15 @@ def status(
     pairing: Annotated[bool, typer.Option("--pairing", help="Prove that criteria of a block were paired.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what became of every cell."""
-    from pabench.report.status import counts, pairings
+    """Say what became of every cell, and which runs are at work on which."""
+    from pabench.report.status import counts
+    from pabench.run.claims import runners
 
-    found = {**counts(folder), **({"pairing": pairings(folder)} if pairing else {})}
+    found = {**counts(folder), "runners": [one.to_json() for one in runners(folder)]}
+    if pairing:
+        from pabench.report.pairings import pairings
+
+        found["pairing"] = pairings(folder)
     say(json.dumps(found, indent=2) if as_json else status_text(found))
     raise typer.Exit(3 if found["failed"] or found.get("pairing", {}).get("unpaired") else 0)
 
@@ -91,7 +100,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="A .csv, .json or .parquet file.")],
 ) -> None:
     """Write one row per cell as CSV, JSON or Parquet."""
-    from pabench.report.status import export as write
+    from pabench.report.table import export as write
 
     say(f"{write(folder, output)} cells: {output}")
 
@@ -103,8 +112,19 @@ def status_text(found: Mapping[str, Any]) -> str:
     if found["flagged"]:
         lines.append(f"  {Tally(found['flagged'], found['flags'])}")
     lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
+    lines += [line for runner in found["runners"] for line in _runner_lines(runner)]
     if pairing := found.get("pairing"):
         verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
         lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")
         lines += [f"  differs by design: {apart}" for apart in pairing["apart"]]
     return "\n".join(lines)
+
+
+def _runner_lines(runner: Mapping[str, Any]) -> Iterator[str]:
+    """Who computes what; of a runner that is dead, that others will do it."""
+    last = f"last sign of life {timedelta(seconds=round(runner['silent']))} ago"
+    dead = "" if runner["alive"] else ", dead: others take its cells over"
+    yield f"  run on {one_line(runner['host'])}, process {runner['pid']}: {last}{dead}"
+    for task in runner["running"].values() if runner["alive"] else ():
+        epoch = f": epoch {task['epoch']} of {task.get('epochs')}" if "epoch" in task else ""
+        yield f"    {one_line(task['title'])}{epoch}"

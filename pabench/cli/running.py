@@ -6,6 +6,8 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +15,11 @@ import torch
 from pabench.cli.display import Stop, display, stoppable
 from pabench.cli.terminal import say
 from pabench.errors import MissingError
+from pabench.events.listeners import listening
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
 from pabench.run import tasks
+from pabench.run.claims import Runner
 from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
@@ -30,52 +34,74 @@ INTERRUPTED, RESUMABLE = 130, 75
 
 def carry_out(session: Session) -> int:
     """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
+    with listening(session.options.log or (), session.store.folder, partial(say, error=True)) as listeners:
+        return _carry_out(replace(session, listeners=listeners))
+
+
+def _carry_out(session: Session) -> int:
     banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)
     session.read_data()
     if banks:
         _draw(session, banks, here)
-    plan = session.plan()
-    survey = session.survey(plan)
-    say(_to_do(session, plan))
-    with stoppable() as stop:
-        rest = _check(session, plan, survey, here, stop)
-        settled = session.settled()
-        if settled is not session:  # scores that float32 does not hold: other cells, of which banks may have some
-            session.put_away(settled)
-            session = settled
-            session.begin()
-            if banks:
-                _draw(session, banks, here)
-            plan = session.plan()
-            survey = session.survey(plan)
-            rest = _check(session, plan, survey, here, stop)
-        _watch(session, [*rest.tasks, *survey.tasks], plan, survey, here, stop)
+    with session.runner() as runner:
+        plan = session.plan()
+        survey = session.survey(plan)
+        say(_to_do(session, plan))
+        if mixture := _other_threads(session, plan):
+            say(mixture)
+        for other in runner.others:
+            say(f"shared with {one_line(other.name)}: what it computes is waited for")
+        with stoppable() as stop:
+            rest = _check(session, plan, survey, here, stop, runner)
+            settled = session.settled()
+            if settled is not session:  # scores that float32 does not hold: other cells, of which banks may have some
+                session.put_away(settled)
+                session = settled
+                session.begin()
+                if banks:
+                    _draw(session, banks, here)
+                plan = session.plan()
+                survey = session.survey(plan)
+                rest = _check(session, plan, survey, here, stop, runner)
+            _watch(session, [*rest.tasks, *survey.tasks], plan, survey, here, stop, runner)
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
     return _finish(session, plan) or missing
 
 
-def _check(session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop) -> tasks.Plan:
+def _check(
+    session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop, runner: Runner
+) -> tasks.Plan:
     """Look at each criterion on each network once, before training; the plan without the scorings that this took."""
     first = session.unchecked(plan)
     ahead, rest = tasks.ahead(plan, first)
     if ahead:  # what they score is what the check would look at
-        _watch(session, ahead, plan, survey, here, stop)
-    for line in session.check_criteria(plan, first, into=session.store, stop=stop):
+        _watch(session, ahead, plan, survey, here, stop, runner)
+    for line in session.check_criteria(plan, first, into=session.store, stop=stop, claims=runner):
         say(f"check: {line}")
     return rest
 
 
 def _watch(
-    session: Session, chosen: Sequence[Task], plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop
+    session: Session,
+    chosen: Sequence[Task],
+    plan: tasks.Plan,
+    survey: Survey,
+    here: dict[str, Any],
+    stop: Stop,
+    runner: Runner,
 ) -> None:
     """Show how these tasks go until the last has ended, or until the run is stopped."""
     titles = {task.key: task.title for task in chosen}
-    with closing(display(titles, len(plan.open), len(plan.done), len(plan.cells))) as shown:
-        for outcome in session.run(chosen, plan, survey, here, shown.event, stop):
+
+    def elsewhere() -> int:
+        return sum(len(other.running) for other in runner.others)
+
+    with closing(display(titles, len(plan.open), len(plan.done), len(plan.cells), elsewhere)) as shown:
+        for outcome in session.run(chosen, plan, survey, here, shown.event, stop, runner):
             shown.ended(outcome, _line(session.store, plan, outcome))
 
 
@@ -137,6 +163,19 @@ def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any]) -> None
 def _to_do(session: Session, plan: tasks.Plan) -> str:
     again = f", {count(len(plan.maskless), 'mask')} to make again" if plan.maskless else ""
     return f"{session.path.stem}: {len(plan.cells)} cells, {len(plan.done)} done, {len(plan.open)} to do{again}"
+
+
+def _other_threads(session: Session, plan: tasks.Plan) -> str:
+    """What is to be known of cells that were trained with another number of threads than those to come; "" where none
+    was, or where none is to come."""
+    trained = {n: cells for n, cells in sorted(plan.threads.items()) if n != session.threads}
+    if not trained or not plan.open or session.device.type != "cpu":
+        return ""
+    told = " and ".join(f"{count(cells, 'cell')} with {count(n, 'thread')}" for n, cells in trained.items())
+    return (
+        f"threads: trained so far {told}, from now on with {session.threads}: on a CPU the last digits of a training "
+        "depend on it, masks do not; -j changes it"
+    )
 
 
 def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:

@@ -16,13 +16,22 @@ from pabench.errors import SuiteError
 
 def run(
     suite: SuiteName,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: results/<suite>.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", readable=False, help="Default: results/<suite>.")
+    ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="Cells at once. Default: CPU one per core; GPU 2, or 1 above 64 px."),
+        typer.Option(
+            "-j", "--jobs", min=1, help="Cells at once. Default: one per core, up to 4 a GPU, all on a cluster."
+        ),
     ] = None,
     device: Device = "auto",
-    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
+    engine: Annotated[
+        str, typer.Option(help="processes, inline for debugging, ray or slurm (docs/cluster.md).")
+    ] = "processes",
+    engine_arg: Annotated[
+        list[str] | None, typer.Option("--engine-arg", help="KEY=VALUE for the engine: partition=gpu, time=2:00:00.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
     overrides: Set = None,
     plugin: Plugin = None,
@@ -30,6 +39,9 @@ def run(
         list[Path] | None, typer.Option("--bank", help="Take finished cells from a results folder, submission or site.")
     ] = None,
     retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
+    log: Annotated[
+        list[str] | None, typer.Option("--log", help="Tell a tracker of each epoch: tensorboard, wandb, mlflow.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
     allow_env_drift: Annotated[
@@ -48,6 +60,7 @@ def run(
         jobs=jobs,
         device=device,
         engine=engine,
+        engine_args=engine_arg,
         only=only,
         overrides=overrides,
         plugins=plugin,
@@ -55,6 +68,7 @@ def run(
         yes=yes,
         allow_env_drift=allow_env_drift,
         banks=bank,
+        log=log,
     )
     session = Session.open(options)
     raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))
@@ -66,7 +80,8 @@ def plan(
     power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
     alpha: Annotated[float, typer.Option(help="The level of the test, two-sided.")] = 0.05,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The study's folder. Default: results/<suite>.")
+        Path | None,
+        typer.Option("-o", "--output", readable=False, help="The study's folder. Default: results/<suite>."),
     ] = None,
     records: Annotated[
         Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")

@@ -6,8 +6,9 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NoReturn
 
 from pabench.words import plain
@@ -24,6 +25,20 @@ def say(text: object, *, error: bool = False) -> None:
         print(plain(text), file=sys.stderr if error else sys.stdout, flush=True)
     except BrokenPipeError:
         leave()
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[object], None]]:
+    """Inside, what is given tells on stderr what is being done: at a terminal a line that the next one replaces."""
+    from rich.console import Console
+    from rich.text import Text
+
+    screen = Console(stderr=True)
+    if not screen.is_terminal or screen.is_dumb_terminal or screen.options.ascii_only:
+        yield partial(say, error=True)
+    else:
+        with screen.status("") as shown:
+            yield lambda text: shown.update(Text(plain(text)))
 
 
 @contextmanager

@@ -264,6 +264,7 @@ def loader(
     augment: Augment | None = None,
     augment_seed: int = 0,
     epoch: int = 0,
+    first_batch: int = 0,
     channels_last: bool = False,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -271,13 +272,15 @@ def loader(
 
     Without `order_seed`: file order, every image (evaluation). With it: the epoch's random order, and a last batch of
     one image is left out (its BatchNorm statistics would be that image alone, and undefined on 1 x 1 features); which
-    image that is changes from epoch to epoch. `steps_per_epoch` counts the batches.
+    image that is changes from epoch to epoch. `steps_per_epoch` counts the batches. Those before `first_batch` are left
+    out, and nothing is read for them.
     """
     n = len(split)
     if order_seed is None:
         batches = torch.arange(n).split(batch_size)
     else:
         batches = epoch_order(n, order_seed, epoch).split(batch_size)[: steps_per_epoch(n, batch_size)]
+    batches = batches[first_batch:]
     stream = Stream(augment or Augment(), augment_seed, epoch)
     side = stream.augment.cutout
     if side:

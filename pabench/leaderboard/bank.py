@@ -11,23 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.leaderboard.verification import consistent, wellformed
 from pabench.leaderboard.verification.folder import STUDY, SUBMISSION, Flaw, Foreign, content, read
-from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import bytes_digest
 from pabench.store.envelope import seal
 from pabench.store.figures import about
 from pabench.store.record import ENVIRONMENT, PARTS, labels
-from pabench.store.schema import Submission, problems
 from pabench.store.store import Store
 from pabench.store.verdict import OF_BANK
 from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell, facts
 from pabench.suite.digest import digest
 from pabench.words import count, plain
+
+if TYPE_CHECKING:
+    from pabench.leaderboard.verification.wellformed import Wellformed
 
 TAKEN = ("ok", "skipped")
 """What failed there may not fail here."""
@@ -74,6 +74,9 @@ def _studies(path: Path) -> list[Path]:
 
 
 def _opened(folder: Path) -> Bank:
+    # the models of all that a submission holds, of which a run without banks needs nothing
+    from pabench.leaderboard.verification import consistent, wellformed
+
     found = wellformed.check(read(folder))
     listed = _without_masks(found.foreign)
     absent = {f"records/{cell.key}.json" for cell in found.missing}
@@ -88,6 +91,8 @@ def _opened(folder: Path) -> Bank:
 
 def _without_masks(foreign: Foreign) -> str:
     """The digest of a submission of which a site keeps all but its masks; "" for one that is whole, or has no list."""
+    from pabench.store.schema import Submission, problems
+
     stated = foreign.documents.get(SUBMISSION, {})
     if foreign.masks or problems(Submission, stated):
         return ""

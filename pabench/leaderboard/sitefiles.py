@@ -96,7 +96,7 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     Everything is compared before anything is written; what an earlier site wrote and this one lacks goes.
     RefusedError: somebody else wrote or edited a file that this site needs.
     """
-    before = _before(out)
+    before = manifest(out)
     for path, one in sorted(items.items()):
         if not os.path.lexists(out / path) or _sha(out / path) in (one.sha256, before.get(path)):
             continue
@@ -120,7 +120,7 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     return Written(out, len(items), len(changed), len(stale), total, tuple(notes))
 
 
-def _before(out: Path) -> dict[str, str]:
+def manifest(out: Path) -> dict[str, str]:
     """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
     try:
         listed = json.loads(stored.read(out / MANIFEST, limit=LARGEST))["files"]

@@ -13,7 +13,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from pabench.networks.parts import PARTS
 from pabench.networks.private import private_copy
@@ -53,8 +52,12 @@ class _Counter(TorchDispatchMode):
     """Within it `taken` adds up the FLOPs of all operations, by torch's own formulas."""
 
     def __init__(self) -> None:
+        # with triton, where there is one, which a process that trains nothing need not wait for
+        from torch.utils.flop_counter import flop_registry
+
         super().__init__()
         self.taken = 0
+        self._formulas = flop_registry
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -66,7 +69,7 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func.overloadpacket):
+        if formula := self._formulas.get(func.overloadpacket):
             self.taken += formula(*args, **(kwargs or {}), out_val=out)
         return out
 

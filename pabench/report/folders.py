@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pabench.errors import DataError, RefusedError
+from pabench.errors import RefusedError
 from pabench.report.frame import study as make_study
+from pabench.report.shape import as_study
 from pabench.report.study import Study
 from pabench.store.store import Store
+from pabench.suite.cell import shared
 from pabench.words import plain
 
 
@@ -22,14 +24,11 @@ def read(folder: Path) -> Study:
     MissingError: there is no study. DataError: its study.json is not one that this pabench can read.
     """
     store = Store(folder)
-    manifest, records, measurements = store.manifest(), store.records(), store.records("metrics").values()
-    try:
-        study = make_study({**manifest, "name": str(manifest["name"])}, records, measurements)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = plain(f"{type(error).__name__}: {error}")[:160]
-        raise DataError(
-            f"{folder / 'study.json'}: cannot be read as a study ({reason}); was another version of pabench used?"
-        ) from None
+    manifest = store.manifest()
+    with as_study(folder):
+        manifest |= {"name": str(manifest["name"]), "cells": shared(manifest["cells"])}
+        records, measurements = store.records(), store.records("metrics").values()
+        study = make_study(manifest, records, measurements)
     return replace(study, folder=folder, broken=_broken(folder, records))
 
 

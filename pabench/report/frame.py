@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pabench.report.study import Study
+from pabench.report.study import Sharing, Study, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
@@ -63,17 +63,23 @@ def study(
 
     `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns.
     """
-    cells = [Cell.from_json(data) for data in manifest["cells"]]
+    cells = Cell.all_from_json(manifest["cells"])
     ablated = any(cell.ablation for cell in cells)
     metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
     measured = Measurements(measurements)
     of_metric = {spec.name: set[str]() for spec in metrics}
     table: dict[str, list[Any]] = {name: [] for name in (*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun")}
-    numbers = []
+    numbers, told, tests = [], dict[str, Told](), dict[str, tuple[float, int]]()
+    share = Sharing()
     for cell in cells:
+        record = records.get(cell.key, {})  # parsed anew each time: once for all that follows
         # a list a column: a dict a row takes more memory than the records
-        for column, value in row(cell, records.get(cell.key, {}), manifest, ablated=ablated).items():
+        for column, value in row(cell, record, manifest, ablated=ablated).items():
             table[column].append(value)
+        if record:
+            told[cell.key] = share.told(record)
+        if cell.dataset.label not in tests and (test := _test(cell, record)):
+            tests[cell.dataset.label] = test
         found: dict[str, float | None] = {}
         for name, of_cell in _measured(cell, metrics, measured):
             found |= of_cell
@@ -81,11 +87,13 @@ def study(
         numbers.append(found)
     columns = [column for found in of_metric.values() for column in sorted(found)]
     table |= {column: [found.get(column) for found in numbers] for column in columns}
+    table |= _outcomes(cells, table, tests)
     frame = pd.DataFrame(table, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
     frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
-    frame = frame.assign(**_outcomes(cells, frame, records))
-    strays = tuple(sorted(set(records) - set(frame["key"])))
-    return Study(manifest, frame, records, strays, metrics, measured)
+    strays = tuple(sorted(set(records) - set(table["key"])))
+    told |= {key: share.told(records[key]) for key in strays}
+    by_key = dict(zip(table["key"], cells, strict=True))
+    return Study(manifest, frame, records, by_key, told, strays, metrics, measured)
 
 
 IMAGES = 10_000
@@ -93,19 +101,16 @@ IMAGES = 10_000
 
 
 def _outcomes(
-    cells: Sequence[Cell], frame: pd.DataFrame, records: Mapping[str, Mapping[str, Any]]
+    cells: Sequence[Cell], table: Mapping[str, list[Any]], tests: Mapping[str, tuple[float, int]]
 ) -> dict[str, list[Any]]:
     """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN if unknown."""
-    tests: dict[str, tuple[float, int]] = {}
-    for cell in cells:
-        if cell.dataset.label not in tests and (found := _test(cell, records.get(cell.key, {}))):
-            tests[cell.dataset.label] = found
     made: dict[str, list[Any]] = {"outcome": [], "chance": []}
-    for cell, row in zip(cells, frame.itertuples(index=False), strict=True):
+    told = (table[column] for column in ("status", "kind", "top1", "flags"))
+    for cell, status, kind, top1, flags in zip(cells, *told, strict=True):
         chance, images = tests.get(cell.dataset.label, (float("nan"), 0))
         # without a bound the flag alone tells a collapse
         bound = chance_bound(chance, images) if images else -1.0
-        made["outcome"].append(outcome(row.status, row.kind, row.top1, row.flags, bound))
+        made["outcome"].append(outcome(status, kind, float("nan") if top1 is None else float(top1), flags, bound))
         made["chance"].append(chance)
     return made
 
@@ -156,7 +161,7 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
     `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
     """
     criterion = cell.criterion
-    numbers = {column: at(record, path) for column, path in NUMBERS.items()}
+    numbers = {column: value for path, names in _BY_PART for column, value in _of(at(record, path), names)}
     if criterion is None:
         numbers |= {"scoring_seconds": None, "scoring_peak_bytes": None}
     return {
@@ -221,6 +226,18 @@ def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
+_BY_PART = [
+    (path, [(column, full[-1]) for column, full in NUMBERS.items() if full[:-1] == path])
+    for path in dict.fromkeys(full[:-1] for full in NUMBERS.values())
+]
+"""The columns of each part of a record, which is looked for once."""
+
+
+def _of(part: Any, names: Iterable[tuple[str, str]]) -> list[tuple[str, Any]]:
+    found = part if isinstance(part, Mapping) else {}
+    return [(column, found.get(name)) for column, name in names]
+
+
 def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
     """The command that runs this cell alone, into the folder the study was run into.
 
@@ -236,8 +253,13 @@ def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: boo
     }
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])
-    words = [f"--only {shlex.quote(f'{key}={value}')}" for key, value in only.items()]
-    return plain(" ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])]))
+    words = [_only(key, value) for key, value in only.items()]
+    return " ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])])
+
+
+@lru_cache(maxsize=4096)
+def _only(key: str, value: str) -> str:
+    return plain(f"--only {shlex.quote(f'{key}={value}')}")
 
 
 @lru_cache(maxsize=64)
@@ -254,4 +276,4 @@ def _base(command: str, suite: str) -> str:
             skip = not skip
         else:
             kept.append(word)
-    return shlex.join(kept)
+    return plain(shlex.join(kept))

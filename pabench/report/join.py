@@ -5,7 +5,7 @@ The order in which folders are named changes nothing: studies stand in the order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,14 @@ def join(folders: Sequence[Path]) -> Joint:
     # of several that finished the earliest: what is made later was a repetition
     frame, renamed = _renamed(chosen(every, "created", "study"), every)
     frame, left_out = _narrowed(frame)
-    records, strays = _records(parts, frame, left_out)
+    owners, strays = _owners(parts, frame, left_out)
+    every_cell = {key: cell for part in parts for key, cell in part.cells.items()}
     return Joint(
         manifest=_manifest(parts, frame, metrics),
         frame=frame,
-        records=records | strays,
+        records=Owned({key: part.records for key, part in owners.items()}),
+        cells={key: every_cell[key] for key in frame["key"]},
+        told={key: part.told[key] for key, part in owners.items()},
         strays=tuple(sorted(strays)),
         metrics=metrics,
         measured=Measurements(file for part in parts for file in part.measured.files),
@@ -89,20 +92,34 @@ def join(folders: Sequence[Path]) -> Joint:
     )
 
 
-def _records(
+class Owned(Mapping[str, Record]):
+    """Records by key, each parsed anew from those of its study when it is asked for."""
+
+    def __init__(self, owners: Mapping[str, Mapping[str, Record]]) -> None:
+        self._owners = owners
+
+    def __getitem__(self, key: str) -> Record:
+        return self._owners[key][key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owners)
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+
+def _owners(
     parts: Sequence[Study], frame: pd.DataFrame, left_out: Iterable[LeftOut]
-) -> tuple[dict[str, Record], dict[str, Record]]:
-    """The record of each row, from the study it is of; and those of no row: strays and what is left out."""
-    by_study = {part.label: part.records for part in parts}
+) -> tuple[dict[str, Study], set[str]]:
+    """The study that has the record of each row, and of each stray; and the strays, what is left out included."""
+    by_study = {part.label: part for part in parts}
     rows = zip(frame["key"], frame["study"], strict=True)
-    records = {key: by_study[label][key] for key, label in rows if key in by_study[label]}
+    owners = {key: by_study[label] for key, label in rows if key in by_study[label].told}
     away = {key for part in parts for key in part.strays}.union(*(left.keys for left in left_out))
     away -= set(frame["key"])
-    strays: dict[str, Record] = {}
-    for part in parts:
-        # of several studies the first one's
-        strays = {key: record for key, record in part.records.items() if key in away} | strays
-    return records, strays
+    # of several studies the first one's
+    strays = {key: part for part in reversed(parts) for key in part.told if key in away}
+    return owners | strays, set(strays)
 
 
 def _manifest(parts: Sequence[Study], frame: pd.DataFrame, metrics: Iterable[MetricSpec]) -> dict[str, Any]:

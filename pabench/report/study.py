@@ -15,7 +15,6 @@ from pabench.store.figures import Measurements
 from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell
-from pabench.suite.digest import canonical
 from pabench.suite.specs import MetricSpec
 
 
@@ -56,12 +55,30 @@ class Told:
 NOTHING = Told({}, {}, "", False)
 
 
+class Sharing:
+    """What is told of records, equal environments and pairings being one object: a study has few."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def told(self, record: Mapping[str, Any]) -> Told:
+        """What a record tells."""
+        receipt = record.get("receipt") or {}
+        environment, pairing = (self._shared(record.get(part) or {}) for part in ("environment", "pairing"))
+        return Told(environment, pairing, str(receipt.get("mask") or ""), "model" in receipt)
+
+    def _shared(self, part: Any) -> Any:
+        return self._known.setdefault(repr(part), part)
+
+
 @dataclass(frozen=True)
 class Study:
     """A study as its results folder tells it.
 
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
-    (`report.frame`). `records` are the finished cells by key. `strays` are keys of records that no expected cell has.
+    (`report.frame`). `records` are the finished cells by key, `cells` the expected ones; what an older schema does not
+    have is at its default. `told` is of every record: reading all records takes time, so it is done once. `strays` are
+    keys of records that no expected cell has.
     `metrics` are those the study asked for, `measured` their numbers; those of single cells are columns of the frame.
     `broken` of the records in its `folder` cannot be used; `label` tells it from others on a page.
     """
@@ -69,30 +86,14 @@ class Study:
     manifest: Mapping[str, Any]
     frame: pd.DataFrame
     records: Mapping[str, Mapping[str, Any]]
+    cells: Mapping[str, Cell]
+    told: Mapping[str, Told]
     strays: tuple[str, ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     measured: Measurements = field(default_factory=Measurements)
     folder: Path = Path()
     broken: int = 0
     label: str = ""
-
-    @cached_property
-    def cells(self) -> dict[str, Cell]:
-        """By key, in the order of the frame; what an older schema does not have is at its default."""
-        return {cell.key: cell for cell in map(Cell.from_json, self.manifest["cells"])}
-
-    @cached_property
-    def told(self) -> dict[str, Told]:
-        """By key of every record; equal environments are one object. Reading all records takes time, so it is done
-        once."""
-        known: dict[str, Mapping[str, Any]] = {}
-        found = {}
-        for key, record in self.records.items():
-            environment, receipt = record.get("environment") or {}, record.get("receipt") or {}
-            environment = known.setdefault(canonical(environment), environment)
-            mask, other_network = str(receipt.get("mask") or ""), "model" in receipt
-            found[key] = Told(environment, record.get("pairing") or {}, mask, other_network)
-        return found
 
     @property
     def environments(self) -> list[Mapping[str, Any]]:

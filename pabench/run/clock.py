@@ -22,6 +22,7 @@ from pabench.run.engine import Engine, Report, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import NONE, Plan, Sources, needed_of, training_kind
 from pabench.scoring.criterion import Criterion
+from pabench.scoring.gradients import by_criterion
 from pabench.store.figures import Of
 from pabench.store.store import Store
 from pabench.suite.ablations import IN_BATCH
@@ -67,7 +68,7 @@ class Clock:
             if task.key in survey.wanted:
                 return self.measuring(networks, survey.wanted[task.key])
             if task.kind == "prune":
-                return self.pruning(plan.by_task[task.key])
+                return sum(map(self.pruning, by_criterion(plan.by_task[task.key])))
             return self.training(plan.by_task[task.key][0]) if task.kind == "train" else 0.0
 
         return seconds

@@ -18,8 +18,14 @@ from graphlib import CycleError, TopologicalSorter
 from pkgutil import resolve_name
 from typing import Any, Literal, Protocol
 
+from pabench.errors import Interrupted
+
 Payload = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
+POLL_SECONDS = 0.1
+"""How often an engine that waits looks at the stop flag and the clocks: a signal does not interrupt the wait."""
+LOOK_SECONDS = 1.0
+"""How often it is looked whether another runner has ended its tasks."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -28,10 +34,14 @@ class Task:
     """One call of `function(payload, report)`; `report(dict)` sends plain progress data to the runner.
 
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
-    tasks that must have ended first, however they ended; keys of no task of the run count as ended. `timeout` is in
-    seconds. `kind` is for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need
-    about the same memory: where one has run out of it, all of them run alone. The payload that its function gets says
-    so: `alone` is whether no other task runs beside it.
+    tasks that must have ended first, however they ended; keys of no task of the run count as ended. It may take
+    `timeout` seconds; `longer`, where given, is asked once they have passed how many it may take altogether. `kind` is
+    for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need about the same memory:
+    where one has run out of it, all of them run alone. The payload that its function gets says so: `alone` is whether
+    no other task runs beside it.
+
+    `gives` names what a task gives, where tasks of one key may give more or less: what another runner has ended has
+    ended here if it gave all of it.
 
     `log` is the file that gets what the task prints, where an engine runs it in a process of its own; without one it
     is lost. `guarded`: it runs code of others, which may try to outlive it.
@@ -43,10 +53,16 @@ class Task:
     payload: Payload = field(default_factory=dict)
     after: tuple[str, ...] = ()
     timeout: float | None = None
+    longer: Callable[[], float] | None = None
     kind: str = ""
     like: str = ""
     log: str = ""
     guarded: bool = False
+    gives: tuple[str, ...] = ()
+
+    def limit(self) -> float | None:
+        """The seconds that it may take altogether, for an engine that must know them beforehand."""
+        return self.timeout if self.timeout is None or self.longer is None else max(self.timeout, self.longer())
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class Outcome:
     attempts: int = 1
     seconds: float = 0.0
     exitcode: int | None = None  # of the last attempt; negative: killed by that signal
+    elsewhere: bool = False  # another runner has ended it, however it ended
 
     @property
     def lost(self) -> bool:
@@ -95,23 +112,70 @@ class StopFlag(Protocol):
     def is_set(self) -> bool: ...
 
 
+class Claims(Protocol):
+    """Who runs which task, where several runners may have the same ones. An engine hands it to its `Schedule`."""
+
+    def claim(self, task: Task) -> Literal["ours", "theirs", "ended"]:
+        """Ask before a task is started. Ours: start it, nobody else will. Theirs: another runs it; ask again later.
+        Ended: another has ended it."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """What others may know of a task of ours."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """What became of a task of ours has been written down."""
+        ...
+
+
+class Alone:
+    """There is no other runner."""
+
+    def claim(self, _task: Task) -> Literal["ours", "theirs", "ended"]:
+        return "ours"
+
+    def tell(self, event: Event) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+ALONE = Alone()
+
+
 class Engine(Protocol):
     """Runs tasks in the given order, as far as `after` allows, and yields each one's outcome when it ends.
 
     At most `workers` at a time, each computing with `threads` threads. `on_event` is called in the runner's thread.
     Once `stop` is set nothing is started, what runs is ended, and the iterator ends; closing the iterator early ends
-    everything at once. ValueError if two tasks have one key or wait for each other.
+    everything at once. ValueError if two tasks have one key or wait for each other. A task that another runner has by
+    `claims` is waited for, and its outcome is `elsewhere`.
     """
 
     def run(
-        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: OnEvent,
+        stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]: ...
 
 
 class Schedule:
-    """Which task is next: the first of the given order whose predecessors have ended, and last those that run alone."""
+    """Which task is next: the first of the given order whose predecessors have ended, and last those that run alone.
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    Of the tasks that `next` gives no other runner has any. An engine yields the outcomes of `elsewhere` beside its own,
+    and is not at its end while the schedule `waits`: what another runner has now may be ours if that one is killed.
+    """
+
+    def __init__(self, tasks: Iterable[Task], claims: Claims = ALONE) -> None:
+        self._claims = claims
+        self._theirs: list[str] = []
+        self._look_at = 0.0
+        self._elsewhere: list[Outcome] = []
         self._tasks: dict[str, Task] = {}
         for task in tasks:
             if task.key in self._tasks:
@@ -132,12 +196,27 @@ class Schedule:
 
     def next(self, *, idle: bool = True) -> Task | None:
         """Take the next task out; None while there is none that may start. `idle`: no other task is running."""
-        while self._ready:
-            rank, key = heapq.heappop(self._ready)
-            if not self.alone(self._tasks[key]):
-                return self._tasks[key]
-            heapq.heappush(self._waiting, (rank, key))
-        return self._tasks[heapq.heappop(self._waiting)[1]] if idle and self._waiting else None
+        self._look_again()
+        while (task := self._candidate(idle)) is not None:
+            whose = self._claims.claim(task)
+            if whose == "ours":
+                return task
+            if whose == "theirs":
+                self._theirs.append(task.key)
+            else:
+                self._elsewhere.append(Outcome(task.key, ok=True, elsewhere=True))
+                self.ended(task.key)
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are tasks that another runner has."""
+        return bool(self._theirs)
+
+    def elsewhere(self) -> Iterator[Outcome]:
+        """Of the tasks that another runner has ended, those that were not given before."""
+        found, self._elsewhere = self._elsewhere, []
+        yield from found
 
     def alone(self, task: Task) -> bool:
         """Whether no other task may run beside it."""
@@ -156,6 +235,22 @@ class Schedule:
         self._graph.done(key)
         self._admit()
 
+    def _candidate(self, idle: bool) -> Task | None:
+        while self._ready:
+            rank, key = heapq.heappop(self._ready)
+            if not self.alone(self._tasks[key]):
+                return self._tasks[key]
+            heapq.heappush(self._waiting, (rank, key))
+        return self._tasks[heapq.heappop(self._waiting)[1]] if idle and self._waiting else None
+
+    def _look_again(self) -> None:
+        """Once in a while, ask again for the tasks that another runner has."""
+        if self._theirs and time.monotonic() >= self._look_at:
+            theirs, self._theirs = self._theirs, []
+            for key in theirs:
+                self.again(key)
+            self._look_at = time.monotonic() + LOOK_SECONDS
+
     def _admit(self) -> None:
         for key in self._graph.get_ready():
             self.again(key)
@@ -165,17 +260,37 @@ class Inline:
     """Runs each task in this process, one after another: for debuggers and tests. A task can take it down."""
 
     def run(
-        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: OnEvent,
+        stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
-        schedule = Schedule(tasks)
+        schedule = Schedule(tasks, claims)
         with thread_variables(threads):
             limit_threads(threads)
-        while not stop.is_set() and (task := schedule.next()):
+        while not stop.is_set():
+            task = schedule.next()
+            yield from schedule.elsewhere()
+            if task is None:
+                if not schedule.waits:
+                    return
+                time.sleep(POLL_SECONDS)
+                continue
             on_event(Event(task.key, "started", {"attempt": 1}))
             report = _reporter(task.key, on_event)
             start, error = time.monotonic(), ""
             try:
                 resolve_name(task.function)({**task.payload, "alone": True}, report)
+            except Interrupted as interrupted:
+                if not stop.is_set():
+                    raise
+                message = f"was ended by {interrupted}"
+                yield Outcome(task.key, False, "stopped", message, seconds=time.monotonic() - start)
+                return
             except (Exception, SystemExit):  # of a plugin; Ctrl-C is for the runner
                 error = traceback.format_exc()
             schedule.ended(task.key)

@@ -15,6 +15,7 @@ from pabench.run.clock import Clock, prunes_trained, resumes
 from pabench.run.engine import Schedule, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import Plan
+from pabench.scoring.gradients import by_criterion
 from pabench.suite.cell import Cell
 
 AROUND = 4
@@ -43,7 +44,8 @@ class Workload:
     @classmethod
     def of(cls, plan: Plan, survey: Survey) -> Workload:
         """The work of a plan and of the survey that was made for it."""
-        prunings = [plan.by_task[task.key][0] for task in plan.tasks if task.kind == "prune"]
+        tasks = [task.key for task in plan.tasks if task.kind == "prune"]
+        prunings = [cells[0] for key in tasks for cells in by_criterion(plan.by_task[key])]
         classes = registry.at_hand("metrics").classes  # what others measure takes a time that nobody knows
         wanted = [spec.name for _, spec in chain.from_iterable(survey.wanted.values())]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]

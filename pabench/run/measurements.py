@@ -10,13 +10,13 @@ from itertools import chain, product
 
 from pabench.run.engine import Outcome, Task
 from pabench.run.tasks import Plan, Sources, needed_of, payload, prunings_by_block, task
+from pabench.run.timeouts import reason
 from pabench.store.figures import Measurements, Of, entry, file, pairs, single
 from pabench.store.state import masked
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import MetricSpec
-from pabench.words import one_line
 
 ASKED = {"measure": single, "compare": pairs}
 """What each kind of task can measure of its cells."""
@@ -59,7 +59,9 @@ class Survey:
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
             key = digest(["measuring", block, kind, criterion, *([source] if source else [])])
-            found.tasks.append(task(kind, key, _title(cells[0], kind), what, after))
+            # another run that was not told to retry leaves what failed
+            gives = [*(c.key for c in cells), *(spec.identity for spec in specs), *(["retry"] if retry else [])]
+            found.tasks.append(task(kind, key, _title(cells[0], kind), what, after, gives=gives))
             found.wanted[key] = wanted
         return found
 
@@ -70,7 +72,7 @@ class Survey:
         known = Measurements(self.store.records("metrics").values())
         for of, spec in self.wanted[outcome.key]:
             if known.lacks(of, spec):
-                data = file([entry(of, spec, {}, one_line(f"{outcome.kind}: {outcome.reason}"))])
+                data = file([entry(of, spec, {}, f"{outcome.kind}: {reason(outcome)}")])
                 self.store.commit("metrics", data["key"], data, replace_failed=True)
 
 

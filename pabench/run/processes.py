@@ -20,11 +20,21 @@ from typing import Any, Literal
 
 from pabench.errors import PabenchError
 from pabench.run import guard, worker
-from pabench.run.engine import Event, OnEvent, Outcome, Schedule, StopFlag, Task, thread_variables
+from pabench.run.engine import (
+    ALONE,
+    POLL_SECONDS,
+    Claims,
+    Event,
+    OnEvent,
+    Outcome,
+    Schedule,
+    StopFlag,
+    Task,
+    thread_variables,
+)
+from pabench.run.engines import gpus
 from pabench.run.output import Log
 
-POLL_SECONDS = 0.1
-"""How often the stop flag and the clocks are looked at: a signal does not interrupt the wait for children."""
 PRELOAD = ("torch", "numpy.random", "pabench.run.warm")
 AS_IN_RUNNER = re.compile(r"(torchvision|timm|pabench\.(data|diagnostics)\..*|pabench_criteria\..*)")
 """What not every study needs, and takes long to import, or long enough where every child does it: preloaded where the
@@ -49,9 +59,16 @@ class Processes:
     grace: float = 10.0
 
     def run(
-        self, tasks: Iterable[Task], *, workers: int, threads: int, on_event: OnEvent, stop: StopFlag
+        self,
+        tasks: Iterable[Task],
+        *,
+        workers: int,
+        threads: int,
+        on_event: OnEvent,
+        stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
-        schedule, attempts = Schedule(tasks), Counter[str]()
+        schedule, attempts = Schedule(tasks, claims), Counter[str]()
         children: list[Child] = []
         try:
             while True:
@@ -61,8 +78,10 @@ class Processes:
                     attempts[task.key] += 1
                     on_event(Event(task.key, "started", {"attempt": attempts[task.key]}))
                     alone = workers == 1 or schedule.alone(task)
+                    task = gpus.placed(task, [child.task for child in children])
                     children.append(Child(task, attempts[task.key], threads, self.preload, alone=alone))
-                if not children:
+                yield from schedule.elsewhere()
+                if not children and (stop.is_set() or not schedule.waits):
                     return
                 wait(list(chain.from_iterable(child.ends for child in children)), POLL_SECONDS)
                 for child in list(children):
@@ -97,9 +116,10 @@ class Child:
         self.message = ""
         self.done = False
         self.kill_at: float | None = None
+        self.limit = task.timeout
         self.oom_kills = _oom_kills()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(preload))
+        context.set_forkserver_preload(["pabench.run.server", *preload])
         self.pipe, childs_end = context.Pipe(duplex=False)
         self.output, printing = context.Pipe(duplex=False)
         self.log = Log(task.log) if task.log else None
@@ -162,13 +182,20 @@ class Child:
             if now > self.kill_at:
                 self.kill()
             return
-        timeout = self.task.timeout
         if self.done or self.reason:  # it is about to exit
             self.kill_at = now + grace
-        elif timeout is not None and now - self.started > timeout:
-            self._terminate("timeout", f"ran longer than {timeout:g} s", now + grace)
+        elif self._late(now):
+            self._terminate("timeout", f"ran longer than {self.limit:g} s", now + grace)
         elif stopped:
             self._terminate("stopped", "was running when the run was stopped", now + grace)
+
+    def _late(self, now: float) -> bool:
+        """Whether it has taken longer than it may; what only an estimate tells is asked for when it matters."""
+        if self.limit is None or now - self.started <= self.limit:
+            return False
+        if self.limit == self.task.timeout:
+            self.limit = self.task.limit() or self.limit
+        return time.monotonic() - self.started > self.limit
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)

@@ -13,14 +13,19 @@ import torch
 
 from pabench import registry
 from pabench.data.dataset import InMemory
-from pabench.errors import DataError, MissingError, RefusedError, SuiteError, did_you_mean
+from pabench.errors import DataError, MissingError, RefusedError, SuiteError
+from pabench.events.listeners import Listener
 from pabench.run import tasks
+from pabench.run.claims import Runner
 from pabench.run.clock import Clock
 from pabench.run.discovery import Foreign, ask
-from pabench.run.engine import Engine, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.engine import ALONE, Claims, Engine, Event, Inline, OnEvent, Outcome, Report, StopFlag, Task
+from pabench.run.engines import choice, gpus
+from pabench.run.engines.cluster import AT_ONCE, Cluster
 from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
+from pabench.run.timeouts import limited
 from pabench.store import files
 from pabench.store.record import ENVIRONMENT, now
 from pabench.store.store import Store
@@ -30,13 +35,11 @@ from pabench.suite.specs import MetricSpec
 from pabench.suite.suite import Suite, draft, find
 from pabench.training import check
 from pabench.training.block import Block
-from pabench.training.environment import cores, environment, pick_device, threads
+from pabench.training.checkpoint import sweep
+from pabench.training.environment import cores, devices, environment, pick_device, threads
 
 MANY = 10_000
 """More cells than this are rather a slip of the pen than a study."""
-SMALL_PIXELS = 64
-"""Up to this side of an image a network leaves most of a GPU idle, and several cells share it."""
-ENGINES: dict[str, type[Engine]] = {"processes": Processes, "inline": Inline}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class Options:
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
     retry: bool = field(default=False, metadata={"flag": "--retry failed"})
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
-    engine: str = "processes"
+    log: Sequence[str] | None = field(default=None, metadata={"flag": "--log"})
+    engine: str = field(default="processes", metadata={"flag": "--engine"})
+    engine_args: Sequence[str] | None = field(default=None, metadata={"flag": "--engine-arg"})
     yes: bool = False
 
     def command(self) -> str:
@@ -76,12 +81,13 @@ class Session:
 
     `broken` says what is wrong with files of `--plugin`, `changed` what importing others changes besides defining.
 
-    `plugins` says where the plugins of others are, as `registry.expect` takes it.
+    `plugins` says where the plugins of others are, as `registry.expect` takes it. `listeners` follow each training.
     """
 
     options: Options
     path: Path
     suite: Suite
+    engine: Engine
     device: torch.device
     plugins: tasks.Sources
     cells: list[Cell]
@@ -92,6 +98,7 @@ class Session:
     notes: list[str]
     pixels: int
     metrics: list[MetricSpec]
+    listeners: tuple[Listener, ...] = ()
 
     @classmethod
     def open(cls, options: Options) -> Session:
@@ -100,9 +107,8 @@ class Session:
         suite = draft(path, options.overrides or ())
         if (cells := grid.count(suite)) > MANY and not options.yes:
             raise SuiteError(f"{path}: {cells:,} cells; --yes to go ahead with more than {MANY:,}")
-        if options.engine not in ENGINES:
-            raise SuiteError(f"--engine {options.engine}: no such engine; {did_you_mean(options.engine, ENGINES)}")
-        device = pick_device(options.device)
+        engine = choice.create(options.engine, options.engine_args or ())
+        device = _device(options.device, engine)
         foreign = _plugins(path, suite, options)
         store = _store(options, path)
         resolver = Resolver(device, _decided(store), foreign)
@@ -114,6 +120,7 @@ class Session:
             options,
             path,
             suite,
+            engine,
             device,
             foreign.sources,
             cells=everything,
@@ -133,23 +140,31 @@ class Session:
     @property
     def workers(self) -> int:
         """Cells at once."""
-        if self.options.engine == "inline":
+        if isinstance(self.engine, Inline):
             return 1
         if self.options.jobs:
             return self.options.jobs
-        if self.device.type == "cpu":
-            return cores()
-        return 2 if self.pixels <= SMALL_PIXELS else 1
+        if isinstance(self.engine, Cluster):
+            return AT_ONCE
+        if self.device.type != "cuda":
+            return cores() if self.device.type == "cpu" else 1
+        used = gpus.count() if self.device.index is None else 1
+        memory = torch.cuda.get_device_properties(self.device).total_memory
+        return used * gpus.share(self.pixels, memory, cores() // used)
 
     @property
     def threads(self) -> int:
-        return threads(self.workers)
+        """Of each cell."""
+        return self.engine.cpus if isinstance(self.engine, Cluster) else threads(self.workers)
 
     def begin(self) -> dict[str, Any]:
         """Write down the study; returns this machine's environment. RefusedError: it was begun in another one."""
-        here = environment(self.device, "")
+        here = environment(self._stand_in, "")
+        if self._stand_in != self.device:  # each record says on which
+            here["device"] = f"{self.device.type}: what {self.options.engine} gives"
         self._refuse_drift(here)
         self.store.open_study(self._manifest(here))
+        sweep(self.store)
         return here
 
     def read_data(self) -> None:
@@ -196,7 +211,14 @@ class Session:
         """A cell for each network and criterion of a plan that has not been checked."""
         return tasks.unchecked(self.store, plan.open)
 
-    def check_criteria(self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag) -> Iterator[str]:
+    def runner(self) -> Runner:
+        """This run among those that share the study's folder, while the block of its `with` lasts."""
+        command = self.options.command()
+        return Runner(self.store.folder, command=command, workers=self.workers, threads=self.threads)
+
+    def check_criteria(
+        self, plan: tasks.Plan, cells: Sequence[Cell], *, into: Store, stop: StopFlag, claims: Claims = ALONE
+    ) -> Iterator[str]:
         """Each criterion on each network once, before training; a line for what is not healthy, with its remedy.
 
         `cells` are the unchecked ones of the plan. Where one has been scored in between, its receipt is looked at.
@@ -204,14 +226,16 @@ class Session:
         files.make_folders(into.folder / "checks")
         found = tasks.checks(self.store, cells, into=into, device=str(self.device), plugins=self.plugins)
         titles = {task.key: task.title for task in found}
-        for outcome in self._run(found, lambda _: None, stop):
+        # a check has no estimate; it looks at a few images
+        timed = limited(found, self.suite.timeout, lambda: lambda _: 0.0)
+        for outcome in self._run(timed, lambda _: None, stop, claims):
             if outcome.lost:
                 yield f"{titles[outcome.key]} ended early ({outcome.kind})"
         yield from check.lines([into, self.store], plan.open)
 
     def clock(self, store: Store | None = None) -> Clock:
         """Seconds of trainings, by the records of a store (the study's own where none is given)."""
-        return Clock(store or self.store, self.device, self.plugins, engine_apart(self.options.engine))
+        return Clock(store or self.store, self._stand_in, self.plugins, engine_apart(self.options.engine))
 
     def run(
         self,
@@ -221,25 +245,66 @@ class Session:
         here: dict[str, Any],
         on_event: OnEvent,
         stop: StopFlag,
+        claims: Claims = ALONE,
     ) -> Iterator[Outcome]:
         """Compute these tasks of a plan and its survey, and yield how each ended, once its records are in the store."""
-        for outcome in self._run(chosen, on_event, stop):
+        timed = limited(chosen, self.suite.timeout, lambda: self.clock().of(plan, survey))
+        trained = {key: cells[0] for key, cells in plan.by_task.items() if key == cells[0].key}
+
+        def heard(event: Event) -> None:
+            on_event(event)
+            if event.key in trained:
+                self._tell(trained[event.key], event)
+
+        for outcome in self._run(timed, heard if self.listeners else on_event, stop, claims):
             tasks.record_loss(self.store, plan, outcome, here)
             survey.record_loss(outcome)
+            if outcome.key in trained and outcome.kind != "stopped":
+                for listener in self.listeners:
+                    listener.send("ended", key=outcome.key)
             yield outcome
+
+    def _tell(self, cell: Cell, event: Event) -> None:
+        for listener in self.listeners:
+            if event.kind == "started":
+                listener.send("started", cell=cell.to_json())
+            elif "epoch" in event.data:
+                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
+                listener.send("epoch", key=cell.key, **epoch)
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
         cell = cell.dense()
         if plugins := tasks.needed_of(cell, self.plugins):
-            what = {"cell": cell.to_json(), "device": str(self.device), "plugins": plugins}
+            what = {"cell": cell.to_json(), "device": str(self._stand_in), "plugins": plugins}
             return ask(engine_apart(self.options.engine), "pabench.run.session:report_pairing", what, cell.title)
-        block = Block(cell, self.device)
+        block = Block(cell, self._stand_in)
         return block.pairing(block.network())
 
-    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag) -> Iterator[Outcome]:
-        engine = ENGINES[self.options.engine]()
-        return engine.run(chosen, workers=self.workers, threads=self.threads, on_event=on_event, stop=stop)
+    @property
+    def _stand_in(self) -> torch.device:
+        """For what this machine looks at itself: its CPU, where it has none of the GPUs that the cluster has."""
+        return self.device if self.device.type in devices() else torch.device("cpu")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the cells run on machines of which this one knows nothing."""
+        return isinstance(self.engine, Cluster)
+
+    def script(self, plan: tasks.Plan) -> str:
+        """What the engine would submit first; "" where that is no script."""
+        return self.engine.script(plan.tasks, threads=self.threads) if isinstance(self.engine, Cluster) else ""
+
+    def _run(self, chosen: Iterable[Task], on_event: OnEvent, stop: StopFlag, claims: Claims) -> Iterator[Outcome]:
+        def told(event: Event) -> None:
+            claims.tell(event)
+            on_event(event)
+
+        for outcome in self.engine.run(
+            chosen, workers=self.workers, threads=self.threads, on_event=told, stop=stop, claims=claims
+        ):
+            yield outcome
+            claims.ended(outcome)  # only now: whoever asked has written down what became of it
 
     def _manifest(self, here: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -277,6 +342,11 @@ def report_pairing(payload: Mapping[str, Any], report: Report) -> None:
     report(block.pairing(block.network()))
 
 
+def _device(name: str, engine: Engine) -> torch.device:
+    """The device that was asked for; of GPUs of a cluster this machine, which may have none, knows nothing."""
+    return torch.device(name) if name == "cuda" and isinstance(engine, Cluster) else pick_device(name)
+
+
 def _store(options: Options, path: Path) -> Store:
     return Store(options.output or Path("results") / path.stem)
 
@@ -304,8 +374,8 @@ def _plugins(path: Path, suite: Suite, options: Options) -> Foreign:
 
 
 def engine_apart(name: str) -> Engine:
-    """The engine that looks at plugins: a process that ends or hangs is not tried again."""
-    return Processes(attempts=1, grace=1.0) if name == "processes" else ENGINES[name]()
+    """The engine that looks at plugins, on this machine: a process that ends or hangs is not tried again."""
+    return Inline() if name == "inline" else Processes(attempts=1, grace=1.0)
 
 
 def _cells(suite: Suite, resolver: Resolver) -> list[Cell]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pabench.data.cache import hashed
 from pabench.run.engine import Outcome, Payload, Task
+from pabench.run.timeouts import reason
+from pabench.scoring.gradients import shares_gradient
 from pabench.store.record import blank_receipt, blank_record
 from pabench.store.state import DONE, has_masks
 from pabench.store.store import Store, log_of
@@ -15,7 +18,7 @@ from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.training import check
 from pabench.training.check import checked_title
-from pabench.words import one_line, plain
+from pabench.words import plain
 
 FUNCTIONS = {
     "check": "pabench.training.check:check",
@@ -35,7 +38,8 @@ class Plan:
     """What is to be done for a study: `cells` in order, the `done` ones by key with their status, and the `tasks`.
 
     `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
-    submitted, and their masks are made again. `by_task` has the cells of each task.
+    submitted, and their masks are made again. `by_task` has the cells of each task. `threads` counts the done cells
+    that a CPU has trained, by its threads.
     """
 
     cells: list[Cell]
@@ -43,6 +47,7 @@ class Plan:
     maskless: list[Cell] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     by_task: dict[str, list[Cell]] = field(default_factory=dict)
+    threads: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def open(self) -> list[Cell]:
@@ -74,7 +79,15 @@ def plan(
                 what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
                 what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
-                tasks[name] = task("prune", name, f"{_title(group[0])}: masks", what, after, like=cell.check_key)
+                tasks[name] = task(
+                    "prune",
+                    name,
+                    f"{_title(group)}: masks",
+                    what,
+                    after,
+                    like=cell.check_key,
+                    gives=[c.pruning_key for c in group],
+                )
             after = (name,)
         if cell.key not in found.done:
             what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
@@ -119,10 +132,30 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
     return {kind: at for kind, at in found.items() if at}
 
 
-def task(kind: str, key: str, title: str, what: Payload, after: Iterable[str] = (), like: str = "") -> Task:
+def task(
+    kind: str,
+    key: str,
+    title: str,
+    what: Payload,
+    after: Iterable[str] = (),
+    *,
+    like: str = "",
+    gives: Iterable[str] = (),
+) -> Task:
     """A task of one kind; `what` is its payload."""
     log, guarded = str(log_of(what["store"], key)) if "store" in what else "", bool(what.get("plugins"))
-    return Task(key, title, FUNCTIONS[kind], what, tuple(after), kind=kind, like=like, log=log, guarded=guarded)
+    return Task(
+        key,
+        title,
+        FUNCTIONS[kind],
+        what,
+        tuple(after),
+        kind=kind,
+        like=like,
+        log=log,
+        guarded=guarded,
+        gives=tuple(gives),
+    )
 
 
 def payload(store: Store, device: str) -> Payload:
@@ -134,15 +167,19 @@ def payload(store: Store, device: str) -> Payload:
 def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
     """What there is of the cells, without tasks for the rest."""
     again = ("failed",) if retry else ()
-    done, masks = {}, dict[str, str]()
+    done, masks, threads = {}, dict[str, str](), Counter[int]()
     for cell in cells:  # no list of records: a study has thousands
         record = store.get("records", cell.key)
         if record and record["status"] in DONE and record["status"] not in again:
             done[cell.key] = str(record["status"])
             if mask := (record.get("receipt") or {}).get("mask"):
                 masks[cell.key] = mask
+            ran = record["environment"]
+            if record["status"] == "ok" and str(ran.get("device")).startswith("cpu") and "threads" in ran:
+                threads[ran["threads"]] += 1
     there = {mask for mask in set(masks.values()) if store.has_mask(mask)}  # read whole: what is broken goes away
-    return Plan(list(cells), done, [c for c in cells if c.key in masks and masks[c.key] not in there])
+    maskless = [c for c in cells if c.key in masks and masks[c.key] not in there]
+    return Plan(list(cells), done, maskless, threads=threads)
 
 
 def _prunings(store: Store, cell: Cell) -> list[Cell]:
@@ -167,17 +204,21 @@ def _grouped(needed: Iterable[list[Cell]]) -> dict[str, list[Cell]]:
 def _group(cell: Cell) -> str:
     """Key of the scoring pass that serves this cell: its block and criterion, whatever the sparsity.
 
-    A shuffle scores nothing, and stands alone: it depends on one mask.
+    Criteria that need the same gradient of the same images are scored in one. A shuffle scores nothing, and stands
+    alone: it depends on one mask.
     """
     criterion = cell.criterion.identity() if cell.criterion else None
+    if criterion and shares_gradient(cell):
+        criterion = {name: criterion["args"][name] for name in ("bn", "examples_per_class", "batch_split")}
     ablation = [cell.ablation] if cell.ablation else []
     alone = [cell.sparsity] if cell.ablation == "shuffle" else []
     return digest(["scoring", cell.block, criterion, *cell.scoring.scores.values(), *ablation, *alone])
 
 
-def _title(cell: Cell) -> str:
-    """A cell's title without its sparsity."""
-    what = [cell.criterion.label if cell.criterion else "dense", *([cell.ablation] if cell.ablation else [])]
+def _title(cells: Sequence[Cell]) -> str:
+    """The title of cells that are scored together, without their sparsity."""
+    cell, labels = cells[0], dict.fromkeys(c.criterion.label for c in cells if c.criterion)
+    what = [", ".join(labels) or "dense", *([cell.ablation] if cell.ablation else [])]
     return " / ".join([cell.dataset.label, cell.model.label, *what, f"seed {cell.seed}"])
 
 
@@ -188,7 +229,7 @@ def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[s
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
-        "message": f"{one_line(outcome.reason)}{printed}",
+        "message": f"{reason(outcome)}{printed}",
         "traceback": plain(outcome.message),
         "attempt": outcome.attempts,
     }

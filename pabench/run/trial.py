@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pabench import registry
@@ -75,17 +74,13 @@ class Trial(Block):
         channels = self.dataset.shape[0]
         return (3 if channels == 1 else channels, self.side, self.side) if self.side else self.dataset.shape
 
-    @cached_property
-    def module(self) -> nn.Module:
-        return self.network()
-
     def prune(self, rule: Criterion, sparsity: float, dtype: str) -> tuple[Pruned, int]:
         """Masks with their receipt and seconds, and the peak memory of making them in bytes."""
         if isinstance(rule, Control) or rule.trains:
             raise SuiteError(f"{rule.name} is no scoring at initialization ({rule.reference_line}): run it in a suite")
         needed = precision(rule) if dtype == AUTO else dtype
         cell = replace(self.cell, sparsity=sparsity, scoring=replace(self.cell.scoring, dtype=needed))
-        ((pruned, cost),) = scored([cell], self, rule, self.module, lambda event: None)
+        ((pruned, cost),) = scored([cell], self, rule, lambda event: None)
         return pruned, int(cost["scoring_peak_bytes"])
 
     def _given(self, split: Images | Streamed, indices: Tensor) -> Given:

@@ -5,6 +5,8 @@ Nothing is imported that is not ours or a library of ours: a plugin of others ru
 
 from __future__ import annotations
 
+from torch.utils import flop_counter as flop_counter
+
 from pabench import registry
 from pabench.run import worker as worker
 from pabench.suite import entries as entries  # pydantic reads of all distributions whether they are its plugins

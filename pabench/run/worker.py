@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pkgutil import resolve_name
 from typing import Any
 
-from pabench.errors import ExhaustedError
+from pabench.errors import ExhaustedError, Interrupted
 from pabench.run.engine import Payload, limit_threads
 
 MAX_MESSAGE = 64 * 1024
@@ -36,6 +36,9 @@ def main(function: str, payload: Payload, threads: int, runner: Connection, outp
     limit_threads(threads)
     try:
         resolve_name(function)(payload, lambda data: send(runner, progress=data))
+    except Interrupted:  # by whoever sent SIGTERM: the runner, which knows why, or another, and then it is tried again
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a plugin too
         kind = "oom" if isinstance(error, ExhaustedError) else "error"
         send(runner, error=traceback.format_exc()[-MAX_MESSAGE:], kind=kind)

@@ -15,6 +15,7 @@ from pabench.errors import SuiteError
 from pabench.networks.derivatives import gradient, hessian_gradient, hessian_product
 from pabench.networks.flow import Flow
 from pabench.networks.network import Tensors
+from pabench.scoring.gradients import Asked, Taken
 from pabench.scoring.parts import Batch as Batch, Parted
 from pabench.suite.digest import derive_seed
 
@@ -52,7 +53,8 @@ class ScoreContext:
     Buffers are never changed. `batches` are (x, y) pairs, class-balanced, empty for a data-free criterion; where images
     are to be taken a few at a time, `parts` gives them. `noise` and `generator` are the only randomness allowed.
     `round` counts from 0. `sources` hold what few criteria ask for; `buffers` name what training leaves alone in
-    `rest`. `share` is what the loss of a part counts in that of the whole.
+    `rest`. `share` is what the loss of a part counts in that of the whole. `taken` is the gradient that other criteria
+    have taken in the same task, if any.
     """
 
     weights: Tensors
@@ -66,6 +68,7 @@ class ScoreContext:
     sources: Sources = field(default_factory=Sources)
     buffers: frozenset[str] = frozenset()
     share: float = 1.0
+    taken: Taken | None = None
 
     @cached_property
     def noise(self) -> Tensors:
@@ -160,6 +163,12 @@ class ScoreContext:
 
     def gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:
         """dL/dw of this loss. Batches and their parts are passed one after another: it takes the memory of one."""
+        if self.taken is None:
+            return self._gradient(weights, temperature)
+        asked = Asked(self.call, self.rest, self.batches, weights, temperature, self.share)
+        return self.taken.of(asked, lambda: self._gradient(weights, temperature))
+
+    def _gradient(self, weights: Tensors, temperature: float) -> Tensors:
         return _sum(gradient(lambda w, part=part: part.loss(w, temperature), weights) for part in self.parts())  # type: ignore[misc]
 
     def hessian_gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:

@@ -43,6 +43,9 @@ class Criterion(ABC):
     """Why reports show it beside the criteria without ranking it; "" for a criterion that prunes at initialization."""
     precision: ClassVar[Precision] = "float64"
     """What scores are computed in where nobody says: float32 where it gives float64's masks (`docs/conformance.md`)."""
+    first_order: ClassVar[bool] = False
+    """Whether its scores are made of `ctx.gradient(ctx.kept)`: built-in criteria that score once, by the same images,
+    take one gradient together."""
     second_order: ClassVar[bool] = False
     """Whether it derives gradients once more: second derivatives of convolutions are slower channels last on a CPU."""
     laws: ClassVar[tuple[str, ...]] = ()

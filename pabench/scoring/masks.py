@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from safetensors.numpy import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pabench.errors import DataError
+from pabench.scoring import export
 from pabench.store import maskbits
 from pabench.store.verdict import called
 from pabench.suite.digest import canonical
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Masks(dict[str, Tensor]):
@@ -57,6 +60,18 @@ class Masks(dict[str, Tensor]):
 
     def save(self, path: str | Path) -> None:
         Path(path).write_bytes(pack(self, {**self.receipt, "flags": self.flags}))
+
+    def torch_prune(self, model: M) -> M:
+        """As `torch.nn.utils.prune` has them: `pabench.scoring.export.torch_prune`."""
+        return export.torch_prune(model, self)
+
+    def state_dict(self, model: nn.Module) -> dict[str, Any]:
+        """The weights of the model under them, plain: `pabench.scoring.export.state_dict`."""
+        return export.state_dict(model, self)
+
+    def two_of_four(self) -> list[str]:
+        """Names of those that 2:4 kernels can hold: `pabench.scoring.export.two_of_four`."""
+        return export.two_of_four(self)
 
     @classmethod
     def load(cls, path: str | Path) -> Masks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,6 +15,7 @@ from pabench.scoring import dense
 from pabench.scoring.batch import on_network, takes_channels_last
 from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks, scores_once
+from pabench.scoring.gradients import Taken
 from pabench.scoring.meter import clock
 from pabench.scoring.parts import Given, Parted, Some
 from pabench.scoring.pattern import unfit
@@ -45,10 +47,11 @@ def prune_all(
     sources: Sources | None = None,
     invert: bool = False,
     at_once: int = 0,
+    taken: Taken | None = None,
 ) -> list[Pruned]:
     """Masks at several densities; a one-shot criterion scores once for all of them.
 
-    `at_once` as in `context`.
+    `at_once` as in `context`. `taken`: a gradient that criteria of one task share, or will.
     `invert` keeps the lowest scores; InapplicableError for a criterion that does not leave the choice to the engine.
     """
     rule = _inverted(rule) if invert else rule
@@ -56,6 +59,7 @@ def prune_all(
         raise SkippedError(wrong)
     with scoring_mode(network.device, seed):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
+        ctx = replace(ctx, taken=taken)
         refuse(rule, ctx)
         doubts = rule.doubts(ctx)
         began = clock(network.device)
@@ -120,7 +124,9 @@ def class_halves(batch: Given) -> list[Given]:
     return [(Some(x, part.cpu().nonzero().flatten()), y[part]) for part in (lower, ~lower) if part.any()]
 
 
-def gradient_norm(network: Network, batches: Sequence[Given], masks: Tensors | None = None) -> float | None:
+def gradient_norm(
+    network: Network, batches: Sequence[Given], masks: Tensors | None = None, *, taken: Taken | None = None
+) -> float | None:
     """Euclidean norm of dL/dw over the kept weights, at m * w: what GraSP means to preserve.
 
     L is the mean of the batches' losses; they are computed one after another. None where the norm is not finite.
@@ -131,7 +137,7 @@ def gradient_norm(network: Network, batches: Sequence[Given], masks: Tensors | N
     with scoring_mode(network.device):
         for batch in batches:
             images = on_network(batch, network)
-            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (images,), ())
+            ctx = ScoreContext(network.weights, mask, network.rest, network.call, (images,), (), taken=taken)
             g = ctx.gradient(ctx.kept)
             total = {n: t + g[n] * mask[n] / len(batches) for n, t in total.items()}
     norm = float(torch.stack([t.square().sum() for t in total.values()]).sum().sqrt())

@@ -92,9 +92,8 @@ class Rate:
 
 def failures(cells: pd.DataFrame) -> Rate:
     """In how many blocks a cell failed by itself, of those known to the end: its sparsities are alike."""
-    blocks = cells.groupby("block")["outcome"]
-    failed = blocks.agg(lambda of: (of == FAILED).any()).astype(bool)
-    known = blocks.agg(lambda of: of.isin(KNOWN).all()).astype(bool) | failed
+    failed = (cells["outcome"] == FAILED).groupby(cells["block"]).any()
+    known = cells["outcome"].isin(KNOWN).groupby(cells["block"]).all() | failed
     return Rate(int(failed.sum()), int(known.sum()))
 
 

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,24 +61,50 @@ def read(path: str | Path, *, limit: int, folder: int | None = None) -> bytes:
     FileNotFoundError if absent; DataError for a link, a device, too many.
     """
 
-    def opener(name: str, flags: int) -> int:
+    def attempt() -> bytes:
         # a pipe must not block, and what is behind a link is not what was asked for
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-
-    try:
-        with open(path, "rb", opener=opener) as file:
-            status = os.fstat(file.fileno())
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise DataError("no regular file")
             if status.st_size > limit:
                 raise DataError(f"{status.st_size} bytes, more than {limit}")
-            return file.read(status.st_size + 1)  # no more than was looked at, should it grow meanwhile
+            return _content(handle, status.st_size)
+        finally:
+            os.close(handle)
+
+    try:
+        try:
+            return attempt()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            return attempt()  # over NFS: it was replaced just after it was opened
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path}: no such file") from None
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
             raise DataError("no regular file") from None
         raise RefusedError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder, in order, without files that are being written; nothing where there is no such folder."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith(TEMPORARY))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RefusedError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def _content(handle: int, size: int) -> bytes:
+    """The bytes of an open file, no more than were looked at and one, should it grow meanwhile."""
+    data = os.read(handle, size + 1)
+    while len(data) <= size and (more := os.read(handle, size + 1 - len(data))):
+        data += more
+    return data
 
 
 def make_folders(*folders: Path) -> None:
@@ -91,6 +118,14 @@ def check_writable(folder: Path) -> float:
     """Try what a commit does; returns the file system's own time, which on a network is not the machine's."""
     with _refusals(folder / "x", 1), _temporary(folder, b"x") as temporary:
         return os.stat(temporary).st_mtime
+
+
+def clock(folder: Path) -> float:
+    """The time by which files of a folder are dated; the machine's own where nothing can be written there."""
+    try:
+        return check_writable(folder)
+    except RefusedError:
+        return time.time()
 
 
 def clear_abandoned(folder: Path, now: float) -> None:

@@ -13,6 +13,7 @@ from pabench.errors import DataError
 from pabench.store.envelope import parse
 
 FORMAT = "pabench-masks-1"
+MAX_HEADER_BYTES = 4 * 2**20
 DIMENSIONS = 8
 """Of a layer's weights at most: three more than those of a 3-d convolution."""
 
@@ -22,33 +23,53 @@ def read(data: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
 
     DataError: no mask file, or one whose header and content differ. Nothing is allocated beyond 8 bytes a bit given.
     """
+    packed, receipt = _packed(data)
     try:
-        bits = load(data)
-        length = int.from_bytes(data[:8], "little")
+        return {name: _unpacked(bits, shape) for name, (bits, shape) in packed.items()}, receipt
+    except (ValueError, OverflowError) as error:  # [0, 10**30] is a shape of no weights, and of no array
+        raise DataError(f"no mask file of pabench ({error})") from None
+
+
+def counted(data: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(layers, receipt) as `read`, each layer by `name`, `shape`, `total` and `kept`; its bits stay packed."""
+    packed, receipt = _packed(data)
+    layers = [
+        {"name": name, "shape": shape, "total": math.prod(shape), "kept": int.from_bytes(bits.tobytes()).bit_count()}
+        for name, (bits, shape) in packed.items()
+    ]
+    return layers, receipt
+
+
+def _packed(data: bytes) -> tuple[dict[str, tuple[np.ndarray[Any, Any], list[int]]], dict[str, Any]]:
+    """By name the packed bits of each layer with its shape, which fit one another; and the receipt."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        if length > MAX_HEADER_BYTES:
+            raise DataError(f"a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+        # ours first: that of safetensors knows no such bounds
         header = parse(parse(data[8 : 8 + length])["__metadata__"]["pabench"].encode())
+        bits = load(data)
         shapes, receipt = parse(header["shapes"].encode()), parse(header["receipt"].encode())
     except (SafetensorError, DataError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"no mask file of pabench ({error})") from None
     named = isinstance(shapes, dict) and isinstance(receipt, dict) and header.get("format") == FORMAT
     if not named or set(shapes) != set(bits):
         raise DataError("a mask file of another version of pabench, or one whose header and content differ")
-    try:
-        return {name: _unpacked(name, bits[name], shape) for name, shape in shapes.items()}, receipt
-    except (ValueError, OverflowError) as error:  # [0, 10**30] is a shape of no weights, and of no array
-        raise DataError(f"no mask file of pabench ({error})") from None
+    for name, shape in shapes.items():
+        _fits(name, bits[name], shape)
+    return {name: (bits[name].reshape(-1), shape) for name, shape in shapes.items()}, receipt
 
 
-def _unpacked(name: str, bits: np.ndarray[Any, Any], shape: Any) -> np.ndarray[Any, Any]:
+def _fits(name: str, bits: np.ndarray[Any, Any], shape: Any) -> None:
+    """DataError: a layer of that shape has other bits."""
     sides = isinstance(shape, list) and len(shape) <= DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
     if not sides:
         raise DataError(f"{name}: {str(shape)[:80]} is no shape")
     size = math.prod(shape)
     if bits.dtype != np.uint8 or bits.size != (size + 7) // 8:
         raise DataError(f"{name}: {bits.size} bytes for {size} weights")
-    flat = np.unpackbits(bits.reshape(-1))
-    if flat[size:].any():
+    if size % 8 and bits.reshape(-1)[-1] & 0xFF >> size % 8:
         raise DataError(f"{name}: bits behind the last weight")
-    return flat[:size].astype(bool).reshape(shape)
 
 
 def unformed(mask: np.ndarray[Any, Any], pattern: str) -> int:
@@ -70,3 +91,7 @@ def unformed(mask: np.ndarray[Any, Any], pattern: str) -> int:
     moved = np.moveaxis(mask, 1, -1)
     padded = np.pad(moved, [(0, 0)] * (mask.ndim - 1) + [(0, -moved.shape[-1] % m)])
     return int((padded.reshape(-1, m).sum(1) > n).sum())
+
+
+def _unpacked(bits: np.ndarray[Any, Any], shape: list[int]) -> np.ndarray[Any, Any]:
+    return np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)

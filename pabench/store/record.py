@@ -17,7 +17,8 @@ NUMERICS = ("torch", "timm", "device")
 images can be compared; pabench is not among them, the sources of criteria are compared by themselves."""
 ENVIRONMENT = ("pabench", *NUMERICS)
 """What of an environment can change a result: a study is not resumed where one differs, and a bank's cells are flagged.
-Python, the number of threads and the rest change last digits of statistics at most."""
+The number of threads is not among them: masks and pairing do not depend on it. On a CPU the last digits of a training
+do, so a run that goes on with another number says so, and records and pages tell it."""
 RECORDED = (*SOFTWARE, "numpy", "device", "threads", "precision", "system")
 """All that an environment says (`pabench.training.environment`), in the order in which differences are told."""
 PARTS = ("weights", "order", "augmentation", "scoring_batch")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pabench.suite.cell import NAME, Cell
 from pabench.suite.digest import canonical
@@ -20,8 +20,23 @@ Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=2**20)]
 LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
+
+
+def _at_most(entries: int) -> BeforeValidator:
+    """Said before any entry of an object is looked at: each that is wrong makes five errors."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > entries:
+            raise ValueError(f"at most {entries:,} entries are taken, not {len(value):,}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Environment = Annotated[dict[str, str | int | float | bool | None], _at_most(1_000)]
 
 
 class Part(BaseModel):
@@ -217,7 +232,7 @@ class Record(Outcome):
     labels: dict[str, str]
     ablation: str = ""
     parent: str = ""
-    environment: dict[str, str | int | float | bool | None]
+    environment: Environment
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     result: Result | None
     logits: Logits | None = None
@@ -258,15 +273,15 @@ class Metric(Part):
 class Study(Part):
     name: str
     title: str = ""
-    suite: str
-    suite_path: str = ""
-    command: str = ""
+    suite: Text
+    suite_path: Text = ""
+    command: Annotated[str, Field(max_length=100_000)] = ""
     created: str = ""
     pabench: str = ""
-    metrics: list[Metric] = []
-    cells: list[dict[str, Any]]
-    overrides: list[str] = []
-    environment: dict[str, str | int | float | bool | None]
+    metrics: Annotated[list[Metric], Field(max_length=1_000)] = []
+    cells: Annotated[list[dict[str, Any]], Field(max_length=50_000)]
+    overrides: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)] = []
+    environment: Environment
 
 
 class Listed(Part):
@@ -279,11 +294,13 @@ class Submission(Part):
     kind: Literal["pabench-submission"]
     study: str
     digest: Sha256
-    incomplete: list[Sha256]
-    files: dict[str, Listed]
+    incomplete: Annotated[list[Sha256], Field(max_length=50_000)]
+    files: Annotated[dict[str, Listed], _at_most(300_000)]
 
 
 _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
+MAX_CELL = 2**16
+"""Characters of a cell, which has some hundreds: its names stand in every line that is said of it."""
 
 
 def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
@@ -298,11 +315,11 @@ def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
 
 
 def cell(data: Any) -> Cell:
-    """The cell of a record; ValueError with one line where it is none."""
-    if where := next(_large(data), ""):
-        raise ValueError(f"{where}: a whole number below 2**63, not a larger one")
+    """The cell of a document in which `problems` found none; ValueError with one line where it is no cell."""
+    if len(text := canonical(data)) > MAX_CELL:
+        raise ValueError(f"{len(text):,} characters, more than {MAX_CELL:,}")
     try:
-        _CELL.validate_json(canonical(data), strict=True)
+        _CELL.validate_json(text, strict=True)
         found = Cell.from_json(data)
     except ValidationError as error:
         where, expected, there = _told(error.errors(include_url=False)[0])

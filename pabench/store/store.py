@@ -6,6 +6,8 @@ metrics/<key>.json           what was measured of masks and trainings (see `figu
 checks/<key>.json            what was found on a criterion and a network before training
 masks/<sha256>.safetensors   content-addressed
 logs/<key>.log               what a cell's process printed, where it printed anything
+checkpoints/<key>/           where trainings stand that have not ended
+runners/, claims/            which runs are at work, and on what (see `pabench.run.claims`); empty otherwise
 history/                     failed records that a retry replaced
 quarantine/                  broken files, moved here and treated as absent; never deleted
 log.txt                      what was moved, and second executions that differ from the first
@@ -20,6 +22,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,19 +30,22 @@ from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files
-from pabench.store.envelope import MAX_BYTES, Sealed, parse, seal, unseal
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, parse, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
 Kind = Literal["records", "receipts", "checks", "metrics"]
 T = TypeVar("T")
-FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine")
+FOLDERS = ("records", "receipts", "checks", "metrics", "masks", "history", "quarantine", "runners", "claims")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 # far above what any study writes: a file of a stranger is not read into memory however large it is
 MAX_MANIFEST_BYTES = 256 * 2**20
 MAX_MASK_BYTES = 2**30
+
+AXES = ("dataset", "model", "criterion")
+"""What a study compares, and on what."""
 
 
 # What may differ between two executions of one cell. Everything else must not.
@@ -57,6 +63,11 @@ def log_of(folder: str | os.PathLike[str], key: str) -> Path:
     return Path(folder) / "logs" / f"{key}.log"
 
 
+def checkpoints_of(folder: str | os.PathLike[str], key: str) -> Path:
+    """The folder of what a task keeps of a training on its way."""
+    return Path(folder) / "checkpoints" / key
+
+
 class Store:
     """The results folder of one study. Any number of processes may use it at once; reading needs no write access."""
 
@@ -66,8 +77,9 @@ class Store:
     def open_study(self, manifest: dict[str, Any]) -> None:
         """Make the folder ready for the study `manifest["name"]`, before any compute.
 
-        RefusedError if it cannot be written or holds a study of another name. A changed manifest replaces the old
-        one, which is kept as study-<n>.json; records of cells that are no longer expected stay.
+        RefusedError if it cannot be written or holds another study: one of another name, or of this name that has
+        nothing to do with it (`_stranger`). A changed manifest replaces the old one, which is kept as study-<n>.json;
+        records of cells that are no longer expected stay.
         """
         files.make_folders(self.folder, *(self.folder / name for name in FOLDERS))
         for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
@@ -81,6 +93,12 @@ class Store:
                 )
             if old is not None and _text(old, RESTARTED) == _text(manifest, RESTARTED):
                 return
+            if old is not None and (why := _stranger(old, manifest)):
+                raise RefusedError(
+                    f"{self.folder}: holds another study of the name {manifest['name']!r}: of this one it has no cell, "
+                    f"and {why}; choose another folder with -o (if it is an edit of that study, remove "
+                    f"{self._manifest_path.name} there: the records are kept, and cells that are in both are used)"
+                )
             if old is not None:
                 kept = _free_name(self.folder, "study", ".json")
                 files.write_once(kept, self._manifest_path.read_bytes())
@@ -90,8 +108,10 @@ class Store:
     def manifest(self) -> dict[str, Any]:
         """What `open_study` was given last. MissingError without a study; DataError if the file is broken."""
         try:
-            manifest = parse(files.read(self._manifest_path, limit=MAX_MANIFEST_BYTES), limit=MAX_MANIFEST_BYTES)
-            if not isinstance(manifest, dict) or manifest.pop("sha256", None) != digest(manifest):
+            limit = MAX_MANIFEST_BYTES
+            text = files.read(self._manifest_path, limit=limit)
+            manifest = parse(text, limit=limit, values=limit // BYTES_OF_A_VALUE)
+            if not isinstance(manifest, dict) or not _matches(text, manifest, manifest.pop("sha256", None)):
                 raise DataError("does not match its SHA-256 (truncated or altered)")
         except FileNotFoundError:
             raise MissingError(
@@ -124,15 +144,13 @@ class Store:
         return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
     def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
-        """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
-        nothing."""
-        try:
-            names = sorted(name.removesuffix(".json") for name in os.listdir(self.folder / kind))
-        except FileNotFoundError:
-            return {}
-        stems = [name for name in names if SHA256.fullmatch(name)]
-        read = ((key, self._read(self._path(kind, key), partial(_valid, key), MAX_BYTES)) for key in stems)
-        return Sealed((key, data) for key, data in read if data is not None)
+        """All valid records by key, in the order of keys. Each is parsed anew when it is asked for: changing one
+        changes nothing."""
+        return Sealed(self._each(kind, _valid))
+
+    def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
+        """All valid records in the order of keys, read one at a time: for who wants little of each."""
+        return (record for _, record in self._each(kind, _record))
 
     def statuses(self, keys: Iterable[str]) -> dict[str, str]:
         """ok, failed, skipped or missing, by key in the given order."""
@@ -186,6 +204,13 @@ class Store:
             self._quarantine(self._manifest_path, str(error))
             return None
 
+    def _each(self, kind: Kind, decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
+        for name in files.names(self.folder / kind):
+            if SHA256.fullmatch(key := name.removesuffix(".json")):
+                found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
+                if found is not None:
+                    yield key, found
+
     def _put(self, path: Path, data: bytes, decode: Callable[[bytes], T], limit: int) -> T | None:
         """None if this call gave the file its name, else the valid content that was there."""
         for _ in range(3):  # a broken file in its place is moved away; nobody puts three there in good faith
@@ -236,7 +261,9 @@ class Store:
         different = list(itertools.islice(_differences(json.loads(outcome(first)), json.loads(outcome(second))), 4))
         if different:
             name = path.relative_to(self.folder)
-            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}")
+            ran = [(data.get("environment") or {}).get("threads") for data in (first, second)]
+            threads = f" (with {ran[0]} and {ran[1]} threads)" if ran[0] != ran[1] else ""
+            self.log(f"{name}: a second execution differs, the first is kept: {'; '.join(different)}{threads}")
 
 
 def outcome(record: Mapping[str, Any]) -> str:
@@ -268,10 +295,45 @@ def _valid(key: str, data: bytes) -> bytes:
     return data
 
 
+def _matches(text: bytes, manifest: Mapping[str, Any], sha: Any) -> bool:
+    """Whether a manifest has this SHA-256: that of its canonical JSON, which is the file's text without this entry."""
+    without = text.replace(f'"sha256":"{sha}",'.encode(), b"", 1).rstrip(b"\n")
+    return hashlib.sha256(without).hexdigest() == sha or digest(manifest) == sha
+
+
 def _mask(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
         raise DataError(f"{len(data)} bytes do not match their SHA-256 (truncated or altered)")
     return data
+
+
+def _stranger(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a manifest is no edit of another one that shares no cell with it; "" where it is, or shares a cell.
+
+    Who edits a suite in mid-study changes a part: another recipe or seed gives other cells everywhere, of the same
+    datasets, models and criteria, and so does another model. Strangers' suites differ in most of their lines, or in
+    what they compare.
+    """
+    expected = {canonical(cell) for cell in new["cells"]}
+    if not expected or not old["cells"] or any(canonical(cell) in expected for cell in old["cells"]):
+        return ""
+    before, after = ({axis: _named(axis, manifest) for axis in AXES} for manifest in (old, new))
+    apart = [axis for axis in AXES if before[axis] != after[axis] and not before[axis] & after[axis]]
+    if len(apart) > 1:
+        return f"no {' and no '.join(apart)}"
+    lines, others = (Counter(filter(None, map(_bare, str(m["suite"]).splitlines()))) for m in (old, new))
+    common, most = (lines & others).total(), max(lines.total(), others.total())
+    return f"{common} of {most} lines of the suite" if 2 * common < most else ""
+
+
+def _named(axis: str, manifest: Mapping[str, Any]) -> set[str]:
+    """The names of the datasets, models or criteria of a study."""
+    return {cell[axis]["name"] for cell in manifest["cells"] if cell[axis]}
+
+
+def _bare(line: str) -> str:
+    """A line of a suite without its comment."""
+    return line.partition(" #")[0].strip() if not line.lstrip().startswith("#") else ""
 
 
 def _no_link(name: str, flags: int) -> int:

@@ -6,12 +6,12 @@ Standard library only. A worker gets a `Cell` and rebuilds the plugins it names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pabench.suite.digest import derive_seed, digest
+from pabench.suite.digest import canonical, derive_seed, digest_listed
 from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
 
 PROTOCOL = "pai-v1"
@@ -42,7 +42,7 @@ class Cell:
     @cached_property
     def block(self) -> str:
         """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
-        return digest([self.protocol, self.dataset.identity(), self.model.identity(), self.seed])
+        return digest_listed(*self._network, canonical(self.seed))
 
     def seed_for(self, purpose: str) -> int:
         """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
@@ -55,23 +55,31 @@ class Cell:
         A cell with other weights (reinit) has its parent's mask, and so its key. The recipe counts only where the
         criterion looks at trained weights.
         """
-        criterion = self.criterion.identity() if self.criterion else None
-        recipe = [self.recipe.identity()] if self.criterion and self.criterion.trains else []
-        ablation = [] if self.ablation in ("", "reinit") else [self.ablation]
-        return digest(["pruning", self.block, criterion, float(self.sparsity), self.scoring.scores, *recipe, *ablation])
+        scored = (canonical(value) for value in (float(self.sparsity), self.scoring.scores))
+        recipe = [self.recipe.text] if self.criterion and self.criterion.trains else []
+        ablation = [] if self.ablation in ("", "reinit") else [canonical(self.ablation)]
+        return digest_listed('"pruning"', f'"{self.block}"', self._criterion, *scored, *recipe, *ablation)
 
     @cached_property
     def check_key(self) -> str:
         """Key of what is found out before training: whether the criterion can score the network, whatever the seed."""
-        criterion = self.criterion.identity() if self.criterion else None
-        network = [self.protocol, self.dataset.identity(), self.model.identity()]
-        return digest(["check", *network, criterion, *self.scoring.scores.values()])
+        scored = map(canonical, self.scoring.scores.values())
+        return digest_listed('"check"', *self._network, self._criterion, *scored)
 
     @cached_property
     def key(self) -> str:
         """Key of the result: everything that can change it, all defaults and versions included."""
-        ablation = [self.ablation] if self.ablation else []
-        return digest(["cell", self.pruning_key, self.recipe.identity(), self.scoring.degenerate, *ablation])
+        ablation = [canonical(self.ablation)] if self.ablation else []
+        degenerate = canonical(self.scoring.degenerate)
+        return digest_listed('"cell"', f'"{self.pruning_key}"', self.recipe.text, degenerate, *ablation)
+
+    @property
+    def _network(self) -> tuple[str, str, str]:
+        return canonical(self.protocol), self.dataset.text, self.model.text
+
+    @property
+    def _criterion(self) -> str:
+        return self.criterion.text if self.criterion else "null"
 
     @property
     def title(self) -> str:
@@ -86,22 +94,24 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
-        recipe = dict(data["recipe"])
-        recipe["milestones"] = tuple(recipe["milestones"])
-        recipe["augment"] = Augment(**recipe["augment"])
-        criterion = data["criterion"]
-        scoring = {**data["scoring"], "include": tuple(data["scoring"].get("include", ()))}
-        return cls(
-            dataset=DatasetSpec(**data["dataset"]),
-            model=ModelSpec(**data["model"]),
-            criterion=CriterionSpec(**criterion) if criterion else None,
-            sparsity=float(data["sparsity"]),
-            seed=int(data["seed"]),
-            recipe=Recipe(**recipe),
-            scoring=Scoring(**scoring),
-            protocol=data["protocol"],
-            ablation=data.get("ablation", ""),
-        )
+        (found,) = cls.all_from_json([data])
+        return found
+
+    @classmethod
+    def all_from_json(cls, listed: Iterable[Mapping[str, Any]]) -> list[Cell]:
+        """Parts that are equal are one object: thousands of cells have few datasets, models, criteria and recipes."""
+        known: dict[tuple[str, str], Any] = {}
+        found = []
+        for data in listed:
+            parts = {}
+            for name, make in _PARTS.items():
+                said = name, repr(data[name])
+                if said not in known:
+                    known[said] = make(data[name])
+                parts[name] = known[said]
+            where = {"sparsity": float(data["sparsity"]), "seed": int(data["seed"]), "protocol": data["protocol"]}
+            found.append(cls(**parts, **where, ablation=data.get("ablation", "")))
+        return found
 
     def dense(self) -> Cell:
         """The baseline of this cell's block under the same recipe."""
@@ -110,6 +120,29 @@ class Cell:
     def parent(self) -> Cell:
         """The plain cell that an ablation is compared with; a plain cell is its own."""
         return replace(self, ablation="")
+
+
+def shared(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Plain data of cells of which equal parts are one object: a sixth of the memory."""
+    known: dict[str, Any] = {}
+    return [{name: known.setdefault(repr(part), part) for name, part in data.items()} for data in listed]
+
+
+def _recipe(data: Mapping[str, Any]) -> Recipe:
+    return Recipe(**{**data, "milestones": tuple(data["milestones"]), "augment": Augment(**data["augment"])})
+
+
+def _scoring(data: Mapping[str, Any]) -> Scoring:
+    return Scoring(**{**data, "include": tuple(data.get("include", ()))})
+
+
+_PARTS: Mapping[str, Callable[[Any], Any]] = {
+    "dataset": lambda data: DatasetSpec(**data),
+    "model": lambda data: ModelSpec(**data),
+    "criterion": lambda data: CriterionSpec(**data) if data else None,
+    "recipe": _recipe,
+    "scoring": _scoring,
+}
 
 
 def facts(cell: Cell) -> dict[str, Any]:

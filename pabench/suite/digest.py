@@ -38,6 +38,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def digest_listed(*items: str) -> str:
+    """The digest of a list, from the canonical JSON of each of its items.
+
+    >>> digest_listed(canonical("cell"), canonical({"a": 1})) == digest(["cell", {"a": 1}])
+    True
+    """
+    return hashlib.sha256(f"[{','.join(items)}]".encode()).hexdigest()
+
+
 def derive_seed(*parts: Any) -> int:
     """A seed in [0, 2**63) that depends on all parts and on nothing else (never on `hash()`)."""
     return int(digest(list(parts))[:16], 16) >> 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pabench.errors import close
-from pabench.suite.yaml import Path, Tree, dotted, shown
+from pabench.suite.yaml import MAX_FINDINGS, Path, Tree, dotted, shown
 
 BRANCHES = ("<mapping>", "<word>", "<list>", "<count>")
 _EXPECTED = {
@@ -32,7 +33,7 @@ _BOUNDS = {
 
 def add_findings(tree: Tree, error: ValidationError, models: Mapping[str, type[BaseModel]]) -> None:
     """Add every finding of a validation to the tree it was about; `models` holds the model of each dotted path."""
-    for found in error.errors(include_url=False):
+    for found in islice(error.errors(include_url=False), MAX_FINDINGS):
         path = _path(found)
         if found["type"] == "too_short" and found["input"]:
             continue  # pydantic counts the valid items only, and the invalid ones have findings of their own
@@ -71,6 +72,8 @@ def _problem(found: ErrorDetails) -> str:
         guess = _guess(value, choices)
         choices += ["a mapping"] if found["loc"][-1] == "<word>" else []
         return f"expected {' or '.join(filter(None, choices))}, not {shown(value)}{guess and '; ' + guess}"
+    if kind == "too_long":
+        return f"{len(value):,} entries; at most {context['max_length']:,} are taken"
     if kind == "too_short":
         return "an empty list; name at least one"
     if kind in _EXPECTED:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
-from pabench.suite.digest import digest
+from pabench.suite.digest import canonical, digest
+
+
+class Identified(ABC):
+    """What is part of a key: its identity as canonical JSON is made once, and thousands of cells share it."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]: ...
+
+    @cached_property
+    def text(self) -> str:
+        """The identity as canonical JSON."""
+        return canonical(self.identity())
 
 
 @dataclass(frozen=True)
-class DatasetSpec:
+class DatasetSpec(Identified):
     """A dataset by name, with all parameters. `fingerprint` is its content.
 
     `path` (where it lies) and `title` (what reports call it) are no part of its identity.
@@ -21,7 +35,7 @@ class DatasetSpec:
     path: str = ""
     fingerprint: str = ""
 
-    @property
+    @cached_property
     def label(self) -> str:
         return str(self.args.get("title") or self.name)
 
@@ -33,7 +47,7 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(Identified):
     """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images,
     `zeros="redrawn"` draws what starts at 0 and blocks the flow."""
 
@@ -42,7 +56,7 @@ class ModelSpec:
     stem: str = ""
     zeros: str = ""
 
-    @property
+    @cached_property
     def label(self) -> str:
         shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
         return labelled(self.name, {**shown, **{k: v for k, v in sorted(self.args.items()) if k != "zero_init_last"}})
@@ -53,7 +67,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class CriterionSpec:
+class CriterionSpec(Identified):
     """A criterion by name (`grasp` or `grasp@official`).
 
     `given` is what the suite says and makes the label, in alphabetical order, as records are stored; `args` are all
@@ -75,7 +89,7 @@ class CriterionSpec:
     precision: str = "float64"
     donor: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def label(self) -> str:
         return labelled(self.name, dict(sorted(self.given.items())))
 
@@ -102,7 +116,7 @@ class Augment:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Identified):
     """How a masked network is trained. All defaults are part of the cell key.
 
     `milestones` are epochs (schedule `step`); `warmup` is a number of epochs of linear warm-up; `precision` is what
@@ -132,7 +146,7 @@ class Recipe:
     cuda_graphs: bool = False
 
     def identity(self) -> dict[str, Any]:
-        told = {**vars(self), "augment": vars(self.augment)}
+        told = {**{one.name: getattr(self, one.name) for one in fields(self)}, "augment": vars(self.augment)}
         return {key: value for key, value in told.items() if value or key not in ("compact", "cuda_graphs")}
 
 

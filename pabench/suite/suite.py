@@ -43,7 +43,10 @@ def _list_or_count(value: Any) -> str:
     return "<list>" if isinstance(value, list | tuple) else "<count>"
 
 
+MAX_ENTRIES = 1_000
+"""Of datasets, models, criteria or metrics: each is made and looked at before anything runs."""
 Some = Field(strict=False, min_length=1)  # a list of YAML is no tuple, so not strict; its items are
+Few = Field(strict=False, min_length=1, max_length=MAX_ENTRIES)
 Sparsity = Annotated[
     float, AfterValidator(_fraction), WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 ]
@@ -91,9 +94,9 @@ class Suite(BaseModel):
 
     protocol: Literal["pai-v1"] = Field(description="The rules that results are comparable under", examples=["pai-v1"])
     title: str = Field(default="", description="Heading of the report")
-    datasets: Annotated[tuple[Dataset, ...], Some] = Field(examples=[["digits"]])
-    models: Annotated[tuple[Model, ...], Some] = Field(examples=[["resnet20"]])
-    criteria: Annotated[tuple[Criterion, ...], Some] = Field(examples=[["random"]])
+    datasets: Annotated[tuple[Dataset, ...], Few] = Field(examples=[["digits"]])
+    models: Annotated[tuple[Model, ...], Few] = Field(examples=[["resnet20"]])
+    criteria: Annotated[tuple[Criterion, ...], Few] = Field(examples=[["random"]])
     sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(
         description="Removed fractions; 0: the dense baseline", examples=[[0, 0.9]]
     )
@@ -103,11 +106,17 @@ class Suite(BaseModel):
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them", examples=[3])
     recipe: RecipeEntry = Field(examples=[{"epochs": 160}])
     scoring: ScoringEntry = ScoringEntry()
-    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=MAX_ENTRIES)] = Field(
         default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
     )
     skip_metrics: Annotated[tuple[PlainName, ...], Field(strict=False)] = Field(
         default=(), description="Metrics that are not computed, cheap ones included", examples=[["gradient_norm"]]
+    )
+    timeout: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Seconds that a training, a scoring or a measurement may take before it is ended; without it ten "
+        "times the estimate, at least ten minutes",
+        examples=[7200],
     )
     plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))
@@ -248,7 +257,7 @@ def _standing(value: dict[str, Any]) -> Suite:
 
 def _items(value: dict[str, Any], kind: str) -> list[Any]:
     found = value.get(kind)
-    return found if isinstance(found, list) else []
+    return found[:MAX_ENTRIES] if isinstance(found, list) else []
 
 
 def _entry(kind: str, item: Any) -> Entry | None:

@@ -33,6 +33,8 @@ from pabench.errors import SuiteError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_EVENTS = 50_000  # values, keys, beginnings and ends: what takes some seconds to read
+MAX_FINDINGS = 1_000  # what is looked for
+SHOWN_FINDINGS = 100  # and told; a person mends some and asks again
 MAX_DIGITS = 18  # what 64 bits with a sign hold, as readers of JSON and numpy do
 Path = tuple[str | int, ...]
 
@@ -107,6 +109,8 @@ class Tree:
 
     def add(self, path: Path, problem: str) -> None:
         """Add a finding about a value that may have others, each told once; a refused value has none of them."""
+        if len(self.findings) >= MAX_FINDINGS:
+            return
         found = (self.place(path), self.line(path, problem))
         if found not in self.findings and not any(path[:n] in self.refused for n in range(len(path) + 1)):
             self.findings.append(found)
@@ -125,9 +129,11 @@ class Tree:
         self.places[path] = Place(number, 0, 0)
 
     def raise_findings(self) -> None:
-        """Raise all findings, one a line."""
+        """Raise all findings, one a line; of very many the first, and how many there are besides."""
         if self.findings:
-            raise SuiteError("\n".join(line for _, line in sorted(self.findings)))
+            lines = [line for _, line in sorted(self.findings)]
+            more = len(lines) - SHOWN_FINDINGS
+            raise SuiteError("\n".join(lines[:SHOWN_FINDINGS] + [f"and {more:,} more"] * (more > 0)))
 
 
 def decode(data: bytes, tree: Tree) -> str:

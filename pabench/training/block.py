@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,15 +18,18 @@ from pabench.data.dataset import Dataset, Picked, identity, steps_per_epoch
 from pabench.data.split import Images, Streamed, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
-from pabench.networks.network import Tensors, scoring_mode
+from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.parameters import create
 from pabench.scoring.gradual import Gradual
 from pabench.scoring.parts import Given
 from pabench.scoring.shuffling import scrambled
+from pabench.store.record import ENVIRONMENT
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.specs import ModelSpec
+from pabench.training.checkpoint import Checkpoints
+from pabench.training.environment import environment
 from pabench.training.loop import Report as Report, Source, train as train_network
 
 SAMPLE = 2000
@@ -37,10 +41,14 @@ WARMUP = 128
 
 @dataclass(frozen=True)
 class Block:
-    """What all cells of a block share, made from the block's seeds and from nothing else."""
+    """What all cells of a block share, made from the block's seeds and from nothing else.
+
+    `kept` is the folder of the checkpoints of its trainings, where a task keeps any.
+    """
 
     cell: Cell
     device: torch.device
+    kept: Path | None = field(default=None, kw_only=True)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -77,6 +85,17 @@ class Block:
         seed = own if seed is None else seed
         return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
 
+    def scored_network(self, bn: str, dtype: torch.dtype) -> Network:
+        """The network as a criterion looks at it: the same for all that look at it alike."""
+        if (bn, dtype) not in self._scored_networks:
+            module, include = self.network().to(self.device), self.cell.scoring.include
+            self._scored_networks[bn, dtype] = Network(module, bn=bn, dtype=dtype, include=include)
+        return self._scored_networks[bn, dtype]
+
+    @cached_property
+    def _scored_networks(self) -> dict[tuple[str, torch.dtype], Network]:
+        return {}
+
     def fit(
         self,
         module: nn.Module,
@@ -85,6 +104,7 @@ class Block:
         dense_epochs: int = 0,
         first_epoch: int = 0,
         gradual: Gradual | None = None,
+        checkpoints: Checkpoints | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
         """Train `module` in place by the cell's recipe, in the order and with the random draws of the whole block."""
@@ -101,14 +121,38 @@ class Block:
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
             gradual=gradual,
+            checkpoints=checkpoints,
             report=report,
         )
+
+    def checkpoints(self, module: nn.Module, name: str) -> Checkpoints | None:
+        """Those of a training of `module`: of the same engine, kind of machine and shapes of tensors.
+
+        On a CPU the number of threads decides how sums are rounded.
+        """
+        if self.kept is None:
+            return None
+        here = environment(self.device, self.cell.recipe.precision)
+        told = (*ENVIRONMENT, "precision", *(["threads"] if self.device.type == "cpu" else []))
+        named = (*module.named_parameters(), *module.named_buffers())
+        shapes = digest([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in named])
+        return Checkpoints(self.kept / name, {**{what: here[what] for what in told}, "shapes": shapes})
 
     def scoring_batches(self, per_class: int, count: int) -> list[Given]:
         """`count` disjoint scoring batches: training images, class-balanced, without augmentation.
 
         A larger batch contains the smaller ones. In an ablation of the batch their labels or pixels are permuted.
+        Whoever asks for the same ones is given the same.
         """
+        if (per_class, count) not in self._scoring_batches:
+            self._scoring_batches[per_class, count] = self._made_batches(per_class, count)
+        return self._scoring_batches[per_class, count]
+
+    @cached_property
+    def _scoring_batches(self) -> dict[tuple[int, int], list[Given]]:
+        return {}
+
+    def _made_batches(self, per_class: int, count: int) -> list[Given]:
         by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
         split, chosen = self.train.split, [by_class[:, i].flatten() for i in range(count)]
         ablation = self.cell.ablation

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.scoring.gradual import Gradual
 from pabench.suite.specs import Recipe
 from pabench.training import graphs
+from pabench.training.checkpoint import Checkpoints, Snapshot, random_states, set_random_state
 from pabench.training.optimizer import Optimizer, build_optimizer
 
 Report = Callable[[dict[str, Any]], None]
@@ -69,6 +71,7 @@ def train(
     dense_epochs: int = 0,
     first_epoch: int = 0,
     gradual: Gradual | None = None,
+    checkpoints: Checkpoints | None = None,
     report: Report = lambda event: None,
 ) -> dict[str, list[float]]:
     """Train `model` in place; its pruned weights are 0 before the first step and exactly 0 after every one.
@@ -77,8 +80,10 @@ def train(
     which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
     With `gradual` the masks say which weights are pruned, and it says when: they stand at 1 and fall as it goes.
     It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
+    With `checkpoints` it goes on from the newest, by the steps that it would have taken, and keeps some on its way.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
-    same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite.
+    same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite; Interrupted: the process
+    was asked to end, and a checkpoint is kept.
     """
     nhwc = channels_last(model, recipe, device)
     # before the optimizer is built, which would go on with the tensors of another device
@@ -94,14 +99,17 @@ def train(
     optimizer = build_optimizer(model.parameters(), recipe, device, recorded=recording)
     rate = _Rate(optimizer, lambda step: recipe.lr * lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
-    curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
     made: list[graphs.Recorded] = []
-    with _uncounted(model, rate):
-        for epoch in range(first_epoch, recipe.epochs):
+    with _uncounted(model, rate), checkpoints.listening() if checkpoints else nullcontext():
+        course = _Course(model, optimizer, rate, checkpoints, first_epoch)
+        if course.resume():
+            report({"stage": f"going on in epoch {course.epoch + 1}"})
+        begin = course.epoch
+        for epoch in range(begin, recipe.epochs):
             masked = pruned if epoch >= dense_epochs else []
             if masked and epoch == max(first_epoch, dense_epochs):
                 zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
-            if epoch in (first_epoch, dense_epochs):
+            if epoch in (begin, dense_epochs):
                 step: graphs.Step = partial(_step, forward, optimizer, masked, kept, recipe, device)
                 if recording:
                     step = graphs.Recorded(step)
@@ -118,20 +126,17 @@ def train(
                 augment=recipe.augment,
                 augment_seed=augment_seed,
                 epoch=epoch,
+                first_batch=course.step,
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1, lr = _epoch(batches, step, rate)
-            if not math.isfinite(loss):
-                last = curve["loss"][-1] if curve["loss"] else None
-                raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}; last finite loss: {last}")
-            for name, value in (("loss", loss), ("top1", top1), ("lr", lr)):
-                curve[name].append(value)
+            loss, top1 = course.whole_epoch(batches, step)
             report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
+        course.keep()
     if recipe.cuda_graphs:
         declined = next((one.declined for one in made if one.declined), declined)
         report({"cuda_graphs": {"declined": declined} if declined else {"shapes": sum(one.recorded for one in made)}})
-    return curve
+    return course.curve
 
 
 @contextmanager
@@ -222,18 +227,86 @@ def _step(
     return loss.detach() * len(y), logits.detach().argmax(1) == y
 
 
-def _epoch(batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step, rate: _Rate) -> tuple[float, float, float]:
-    """One pass over the training images: mean loss, accuracy in percent, and the learning rate of the last step."""
-    # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
-    losses: list[Tensor] = []
-    right: list[Tensor] = []
-    for x, y in batches:
-        lr = rate.set()
-        loss, answers = step(x, y)
-        losses.append(loss)
-        right.append(answers)
-    given = torch.cat(right)
-    return sum(torch.stack(losses).tolist()) / len(given), 100 * float(given.sum()) / len(given), lr
+class _Course:
+    """How far a training is: `step` steps into `epoch`, and the curve of the epochs before it.
+
+    It looks between two steps whether a checkpoint is due, and takes up the newest one.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, rate: _Rate, checkpoints: Checkpoints | None, epoch: int
+    ) -> None:
+        self._model, self._optimizer, self._rate, self._checkpoints = model, optimizer, rate, checkpoints
+        self.epoch, self.step = epoch, 0
+        self.curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
+        # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
+        self._losses: list[Tensor] = []
+        self._right: list[Tensor] = []
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint; False where there is none."""
+        found = self._checkpoints.newest() if self._checkpoints else None
+        if found is None:
+            return False
+        held = self._weights()
+        with torch.no_grad():
+            for name, tensor in held.items():
+                tensor.copy_(found.tensors[name])
+        device = next(iter(held.values())).device
+        self._optimizer.restore(_under("optimizer", found.tensors))
+        for kind, state in _under("random", found.tensors).items():
+            set_random_state(kind, state, device)
+        self._losses = list(found.tensors["losses"].to(device).unbind())
+        self._right = [found.tensors["right"].to(device)]
+        self.epoch, self.step, self._rate.steps = (found.numbers[what] for what in ("epoch", "step", "steps"))
+        self.curve = dict(found.numbers["curve"])
+        return True
+
+    def keep(self) -> None:
+        """Write a checkpoint if one is due. Interrupted: the process was asked to end, and it is written."""
+        if self._checkpoints is None or not self._checkpoints.due(self._bytes):
+            return
+        began = time.monotonic()
+        held = self._weights()
+        device = next(iter(held.values())).device
+        tensors = {
+            **held,
+            **{f"optimizer.{name}": tensor for name, tensor in self._optimizer.state.items()},
+            **{f"random.{kind}": state for kind, state in random_states(device).items()},
+            "losses": torch.stack(self._losses) if self._losses else torch.empty(0),
+            "right": torch.cat(self._right) if self._right else torch.empty(0, dtype=torch.bool),
+        }
+        numbers = {"epoch": self.epoch, "step": self.step, "steps": self._rate.steps, "curve": self.curve}
+        self._checkpoints.write(Snapshot(self._rate.steps, tensors, numbers), began)
+
+    def whole_epoch(self, batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step) -> tuple[float, float]:
+        """What is left of an epoch, whose mean loss and accuracy in percent join the curve."""
+        for x, y in batches:
+            self.keep()
+            lr = self._rate.set()
+            loss, answers = step(x, y)
+            self._losses.append(loss)
+            self._right.append(answers)
+            self.step += 1
+        given = torch.cat(self._right)
+        mean, top1 = sum(torch.stack(self._losses).tolist()) / len(given), 100 * float(given.sum()) / len(given)
+        if not math.isfinite(mean):
+            last = self.curve["loss"][-1] if self.curve["loss"] else None
+            raise DivergedError(f"the training loss is {mean} in epoch {self.epoch + 1}; last finite loss: {last}")
+        for name, value in (("loss", mean), ("top1", top1), ("lr", lr)):
+            self.curve[name].append(value)
+        self.epoch, self.step, self._losses, self._right = self.epoch + 1, 0, [], []
+        return mean, top1
+
+    @cached_property
+    def _bytes(self) -> int:
+        """What a checkpoint takes, about: weights, and a momentum or two of each."""
+        return 3 * sum(tensor.nbytes for tensor in self._weights().values())
+
+    def _weights(self) -> dict[str, Tensor]:
+        """All tensors of the network by name: those that a `state_dict` leaves out, too."""
+        named = (*self._model.named_parameters(), *self._model.named_buffers())
+        return {f"network.{name}": tensor for name, tensor in named}
 
 
 @torch.inference_mode()
@@ -306,6 +379,11 @@ def precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[An
     if recipe.precision == "bfloat16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a part, by the rest of their names."""
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
 
 
 def _readers() -> int:

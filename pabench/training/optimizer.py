@@ -7,8 +7,7 @@ training, in every process that trains.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +34,7 @@ class Optimizer(ABC):
         self._parameters = list(parameters)
         self._recipe = recipe
         self._capturable = recorded and device.type == "cuda"
-        self._state: dict[Tensor, Any] = {}
+        self._state: dict[Tensor, tuple[Tensor, ...]] = {}
         self._fused = True if device.type in ("cpu", "cuda") else None
 
     def forget(self) -> None:
@@ -48,6 +47,25 @@ class Optimizer(ABC):
         if moved := [p for p in self._parameters if p.grad is not None]:
             self._move([*moved], [p.grad for p in moved if p.grad is not None])
 
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers of its steps, by the numbers of parameter and tensor; changed by the next step."""
+        held = enumerate(self._state.get(p, ()) for p in self._parameters)
+        return {f"{number}.{slot}": tensor for number, tensors in held for slot, tensor in enumerate(tensors)}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state`; its tensors are copied."""
+        for number, parameter in enumerate(self._parameters):
+            if f"{number}.0" in state:
+                self._state[parameter] = self._fresh(parameter)
+                for slot, tensor in enumerate(self._state[parameter]):
+                    tensor.copy_(state[f"{number}.{slot}"])
+
+    @abstractmethod
+    def _fresh(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """The state of a parameter that has not been moved."""
+
     @abstractmethod
     def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None: ...
 
@@ -55,8 +73,11 @@ class Optimizer(ABC):
 class Sgd(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov's where the recipe says so."""
 
+    def _fresh(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        return (torch.zeros_like(parameter),)
+
     def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
-        momenta = [self._state.get(p) for p in moved]
+        momenta = [self._state[p][0] if p in self._state else None for p in moved]
         sgd(
             moved,
             gradients,
@@ -69,17 +90,20 @@ class Sgd(Optimizer):
             nesterov=self._recipe.nesterov,
             maximize=False,
         )
-        self._state.update(zip(moved, momenta, strict=True))
+        self._state.update({p: (m,) for p, m in zip(moved, momenta, strict=True) if m is not None})
 
 
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
+    def _fresh(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        steps = torch.zeros((), device=parameter.device if self._fused else None)
+        return torch.zeros_like(parameter), torch.zeros_like(parameter), steps
+
     def _move(self, moved: list[Tensor], gradients: list[Tensor]) -> None:
         for p in moved:
             if p not in self._state:
-                steps = torch.zeros((), device=p.device if self._fused else None)
-                self._state[p] = torch.zeros_like(p), torch.zeros_like(p), steps
+                self._state[p] = self._fresh(p)
         first, second, steps = (list(of_all) for of_all in zip(*map(self._state.__getitem__, moved), strict=True))
         adamw(
             moved,

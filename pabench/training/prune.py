@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from pabench.scoring.context import Batch, Sources
 from pabench.scoring.control import Control
 from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor, donor_layers
+from pabench.scoring.gradients import Taken, by_criterion, shares_gradient
 from pabench.scoring.masks import Masks, pack, unpack
 from pabench.scoring.meter import Meter, clock
 from pabench.scoring.pruning import InapplicableError, SkippedError, gradient_norm, misfit, prune_all
@@ -29,10 +31,13 @@ from pabench.scoring.receipt import Pruned
 from pabench.scoring.shuffling import shuffle
 from pabench.store.record import OF_NETWORK, STATISTICS, blank_receipt
 from pabench.store.state import has_masks, refused
-from pabench.store.store import Store
+from pabench.store.store import Store, checkpoints_of
 from pabench.suite.ablations import IN_BATCH
 from pabench.suite.cell import Cell
+from pabench.suite.digest import digest
 from pabench.training.block import Block
+from pabench.training.checkpoint import as_many_threads, forget
+from pabench.training.environment import cores
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.reference import budget, gradually, replacement, trained, weights_of
@@ -43,31 +48,54 @@ OF_WEIGHTS = ("gradient_norm",)
 
 
 def prune(payload: Mapping[str, Any], report: Report) -> None:
-    """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all."""
-    began = time.perf_counter()
+    """Receipts and masks of cells that differ only in their sparsity; a one-shot criterion scores once for all.
+
+    And of several criteria that need one gradient (`shares_gradient`), one after another: each fails for itself.
+    """
     store = Store(payload["store"])
     cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
     cells = [c for c in cells if not refused(store, c)]
     if not cells:
         return
     device = torch.device(payload["device"])
-    try:
+    # of the dense network: the same for all lines of a block that prune by it, whoever trains it first
+    kept = checkpoints_of(store.folder, digest(["pruned", cells[0].dense().key]))
+    shared: _Shared | None = None
+    with as_many_threads(kept, cores()):
+        for own in by_criterion(cells):
+            began = time.perf_counter()
+            try:
+                shared = shared or _Shared(store, own[0], payload, kept)
+                for cell, receipt in _receipts(store, own, shared, report):
+                    now = clock(device)
+                    cost = {**receipt.get("cost", {}), "pruning_seconds": now - began}
+                    _commit(store, cell, {**receipt, "cost": cost})
+                    began = now
+            except Aborted:
+                raise
+            except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, others go on
+                raise_if_crowded(error, payload)
+                for cell in own:
+                    earlier = store.get("receipts", cell.pruning_key)
+                    if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
+                        _commit(store, cell, failure(error, device))
+    forget(kept)
+
+
+class _Shared:
+    """What criteria have in common that are scored in one task: their block, its norms, and a gradient."""
+
+    def __init__(self, store: Store, cell: Cell, payload: Mapping[str, Any], kept: Path) -> None:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
-        block = Block(cells[0], device_of(payload))
-        norms = _Norms(store, block, payload.get("block", ())) if payload.get("norms", True) else None
-        for cell, receipt in _receipts(store, cells, block, norms, report):
-            now = clock(device)
-            _commit(store, cell, {**receipt, "cost": {**receipt.get("cost", {}), "pruning_seconds": now - began}})
-            began = now
-    except Aborted:
-        raise
-    except BaseException as error:  # a plugin may raise SystemExit as well: its cells fail, and the study goes on
-        raise_if_crowded(error, payload)
-        for cell in cells:
-            earlier = store.get("receipts", cell.pruning_key)
-            if earlier is None or earlier["status"] == "failed":  # those before it, or another run's, stay
-                _commit(store, cell, failure(error, device))
+        self.block = Block(cell, device_of(payload), kept=kept)
+        self.taken = Taken() if shares_gradient(cell) else None
+        in_block = payload.get("block", ())
+        self.norms = _Norms(store, self.block, in_block, self.taken) if payload.get("norms", True) else None
+
+    @cached_property
+    def pairing(self) -> dict[str, str]:
+        return self.block.pairing(self.block.network())
 
 
 def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
@@ -75,13 +103,12 @@ def _commit(store: Store, cell: Cell, receipt: Mapping[str, Any]) -> None:
 
 
 def _receipts(
-    store: Store, cells: Sequence[Cell], block: Block, norms: _Norms | None, report: Report
+    store: Store, cells: Sequence[Cell], shared: _Shared, report: Report
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Of each cell what its receipt says, as soon as it is known; masks are in the store by then."""
-    rule, module = rebuild(block.cell), block.network()
-    pairing = block.pairing(module)
+    rule, block, norms, pairing = rebuild(cells[0]), shared.block, shared.norms, shared.pairing
     if isinstance(rule, Control):
-        yield from _of_control(cells, block, rule, module, without_weights(pairing))
+        yield from _of_control(cells, block, rule, block.network(), without_weights(pairing))
         return
     for cell in cells:
         if wrong := misfit(rule, 1 - cell.sparsity):
@@ -93,7 +120,7 @@ def _receipts(
         # not scored, so it costs nothing
         found: list[tuple[Pruned, dict[str, float]]] = [(shuffled(store, cell, pairing), {}) for cell in cells]
     else:
-        found = scored(cells, block, rule, module, report)
+        found = scored(cells, block, rule, report, shared.taken)
     given = _given(block, rule)
     for cell, (pruned, cost) in zip(cells, found, strict=True):
         norm = norms and {"before": norms.dense, "after": norms.under(pruned.masks)}
@@ -123,9 +150,10 @@ def _of_control(
 
 
 class _Setting:
-    """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost."""
+    """A criterion on the dense network of a block with all that it may look at; `training` is what that has cost, and
+    `before` the seconds that ended processes have spent on it."""
 
-    def __init__(self, block: Block, rule: Criterion, module: nn.Module, dtype: torch.dtype, report: Report) -> None:
+    def __init__(self, block: Block, rule: Criterion, dtype: torch.dtype, report: Report) -> None:
         include = block.cell.scoring.include
 
         def redraw(seed: int) -> Tensors:
@@ -135,17 +163,20 @@ class _Setting:
         self.block, self.rule, self.training, self._report = block, rule, Meter(block.device), report
         if rule.bn_warmup:
             with self.training:
-                module = block.warmed(module, rule.bn_warmup)
-        self.network = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
+                module = block.warmed(block.network(), rule.bn_warmup)
+            self.network = Network(module, bn=rule.bn, dtype=dtype, include=include)
+        else:
+            self.network = block.scored_network(rule.bn, dtype)
         self.sources = Sources(redraw=redraw)
         self.budget: dict[str, Any] = {}
+        self.before = 0.0
         if rule.trains and not rule.gradual(1.0):
             with self.training:
-                dense = trained(block, rule, report)
+                dense, self.before = trained(block, rule, report)
             weights, self.budget = weights_of(dense, self.network), budget(rule, block.cell.recipe.epochs, dense)
             self.sources = replace(self.sources, trained=lambda: dict(weights))
 
-    def masks(self, densities: Sequence[float], *, invert: bool = False) -> list[Pruned]:
+    def masks(self, densities: Sequence[float], *, invert: bool = False, taken: Taken | None = None) -> list[Pruned]:
         if self.rule.gradual(1.0):
             self._train_gradually(*densities)
         images = self.rule.examples_per_class
@@ -160,6 +191,7 @@ class _Setting:
             sources=self.sources,
             invert=invert,
             at_once=self.block.cell.scoring.batch,
+            taken=taken,
         )
 
     def _train_gradually(self, density: float) -> None:
@@ -174,20 +206,21 @@ class _Setting:
 
 
 def scored(
-    cells: Sequence[Cell], block: Block, rule: Criterion, module: nn.Module, report: Report
+    cells: Sequence[Cell], block: Block, rule: Criterion, report: Report, taken: Taken | None = None
 ) -> list[tuple[Pruned, dict[str, float]]]:
     """Masks of each cell with what they cost, in their order. A one-shot criterion is given all densities at once.
 
     `cells` differ in their sparsity alone. A criterion that looks at trained weights gets those of one training of the
-    dense network, which is part of its cost. InapplicableError: the cells' ablation means nothing to the criterion.
+    dense network, which is part of its cost. A gradient that is lent to it (`taken`) counts as if it had taken it.
+    InapplicableError: the cells' ablation means nothing to the criterion.
     """
     ablation, dtype = cells[0].ablation, getattr(torch, cells[0].scoring.dtype)
     if ablation in IN_BATCH and not rule.examples_per_class:
         raise InapplicableError(f"{rule.name} is data-free: {ablation} changes a scoring batch, which plays no part")
-    own = _Setting(block, rule, module, dtype, report)
+    own = _Setting(block, rule, dtype, report)
     trainings = [own.training]
     if (giver := donor(rule)) is not None:
-        other = _Setting(block, giver, module, dtype, report)
+        other = _Setting(block, giver, dtype, report)
         trainings.append(other.training)
         layers = donor_layers(rule, lambda _, density: other.masks([density])[0].masks)
         own.sources = replace(own.sources, layers=layers)
@@ -195,13 +228,19 @@ def scored(
     found = []
     for group in [cells] if one_shot else [[cell] for cell in cells]:
         report({"stage": f"scoring {', '.join(f'{c.sparsity:g}' for c in group)}"})
+        lent = taken.lent if taken else 0
         with Meter(own.network.device) as scoring:
-            results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert")
+            results = own.masks([1 - c.sparsity for c in group], invert=ablation == "invert", taken=taken)
         peak = max(meter.peak_bytes for meter in [*trainings, scoring])
+        borrowed = 0.0
+        if taken and taken.lent > lent:
+            peak, borrowed = max(peak, taken.peak_bytes), taken.seconds
+        elif taken:
+            taken.peak_bytes = peak
         for result in results:
             result.receipt.update(own.budget)
             # each cell is charged the whole training and scoring, as if it were alone
-            seconds = sum(meter.seconds for meter in trainings) + result.seconds
+            seconds = own.before + sum(meter.seconds for meter in trainings) + borrowed + result.seconds
             images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
             found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found
@@ -224,18 +263,18 @@ class _Norms:
     """Gradient norms of a block's network, dense and under masks, in float32: a norm needs no more.
 
     The fastest of these passes, each one forward and one backward, is the unit that the time of scoring is compared to.
-    `in_block` are keys of other prunings of the block: the norm of the dense network is taken from their receipts.
+    `in_block` are keys of other prunings of the block: the norm of the dense network is taken from their receipts; or
+    from the gradient that scoring has `taken`, where that is of the same images.
     """
 
-    def __init__(self, store: Store, block: Block, in_block: Sequence[str]) -> None:
-        self._store, self._block, self._in_block = store, block, in_block
+    def __init__(self, store: Store, block: Block, in_block: Sequence[str], taken: Taken | None) -> None:
+        self._store, self._block, self._in_block, self._taken = store, block, in_block, taken
         self._seconds: list[float] = []
 
     @cached_property
     def _network(self) -> Network:
-        module, include = self._block.network().to(self._block.device), self._block.cell.scoring.include
         # by the statistics of the batch, as the training that follows begins
-        return Network(module, bn="train", dtype=torch.float32, include=include)
+        return self._block.scored_network("train", torch.float32)
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -247,11 +286,12 @@ class _Norms:
         return self.under({}) if known is None else known
 
     def under(self, masks: Tensors) -> float | None:
-        device = self._network.device
+        device, lent = self._network.device, self._taken.lent if self._taken else 0
         there = {n: m.to(device) for n, m in masks.items()}
         began = clock(device)
-        norm = gradient_norm(self._network, self._batches, there)
-        self._seconds.append(clock(device) - began)
+        norm = gradient_norm(self._network, self._batches, there, taken=self._taken)
+        if not self._taken or self._taken.lent == lent:
+            self._seconds.append(clock(device) - began)
         return norm
 
     def unit(self) -> dict[str, float]:

@@ -26,8 +26,10 @@ from pabench.training.block import Block
 from pabench.training.loop import Report
 
 
-def trained(block: Block, rule: Criterion, report: Report) -> nn.Module:
-    """The block's dense network after its training. SkippedError: the criterion leaves no epoch to train with masks.
+def trained(block: Block, rule: Criterion, report: Report) -> tuple[nn.Module, float]:
+    """The block's dense network after its training, and the seconds that ended processes have spent on that.
+
+    SkippedError: the criterion leaves no epoch to train with masks.
 
     The training is that of the dense baseline: same weights, order, augmentation and random draws, so on equal hardware
     and threads the result is equal to the bit.
@@ -75,7 +77,7 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
         raise InapplicableError(
             f"{made['criterion']} goes on from trained weights: there are no initial ones to draw anew"
         )
-    module = _dense(block, report)
+    module, _ = _dense(block, report)
     if weights_digest(module) != made["trained_weights"]:
         raise DataError(
             "the trained network is another than the one that was pruned: another machine, another number of threads "
@@ -89,7 +91,7 @@ def gradually(block: Block, gradual: Gradual, report: Report) -> nn.Module:
     module = block.network()
     masks = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in _prunable(block, module).items()}
     report({"stage": f"training and pruning to {1 - gradual.density:g}"})
-    _repeatably(block, module, masks, gradual, report)
+    _repeatably(block, module, masks, gradual=gradual, report=report)
     return module
 
 
@@ -108,18 +110,19 @@ def _prunable(block: Block, module: nn.Module) -> dict[str, nn.Parameter]:
     return prunable_weights(module, block.cell.scoring.include)
 
 
-def _dense(block: Block, report: Report) -> nn.Module:
+def _dense(block: Block, report: Report) -> tuple[nn.Module, float]:
     report({"stage": "training the dense network"})
     module = block.network()
-    _repeatably(block, module, {}, None, report)
-    return module
+    checkpoints = block.checkpoints(module, "dense")
+    _repeatably(block, module, {}, checkpoints=checkpoints, report=report)
+    return module, checkpoints.seconds if checkpoints else 0.0
 
 
-def _repeatably(block: Block, module: nn.Module, masks: Tensors, gradual: Gradual | None, report: Report) -> None:
+def _repeatably(block: Block, module: nn.Module, masks: Tensors, **how: Any) -> None:
     """Train it by kernels that come to the same when it is trained again."""
     cudnn = torch.backends.cudnn
     with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=cudnn.allow_tf32):
-        block.fit(module, masks, gradual=gradual, report=report)
+        block.fit(module, masks, **how)
 
 
 def replacement(block: Block, rule: Control, cell: Cell, module: nn.Module) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from pabench.scoring.pruning import InapplicableError
 from pabench.store.imagebits import packed
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
-from pabench.store.store import Store
+from pabench.store.store import Store, checkpoints_of
 from pabench.store.verdict import dead
 from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
-from pabench.training.environment import environment
+from pabench.training.checkpoint import as_many_threads, forget
+from pabench.training.environment import cores, environment
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report, evaluate
 from pabench.training.precision import told
@@ -46,20 +47,23 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     if earlier is not None and earlier["status"] != "failed":
         return  # another run on this folder has computed it
     device = torch.device(payload["device"])
-    record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
-    try:
-        device_of(payload)
-        load_plugins(payload)
-        trust(payload.get("hashed", {}))
-        record |= _outcome(store, cell, device, report)
-        record["cost"] = {**record["cost"], "wall_seconds": clock(device) - began}
-    except Aborted:
-        raise
-    except BaseException as error:  # a plugin may raise SystemExit as well: its cell fails, and the study goes on
-        raise_if_crowded(error, payload)
-        record |= failure(error, device)
+    kept = checkpoints_of(store.folder, cell.key)
+    with as_many_threads(kept, cores()):
+        record = blank_record(cell, environment(device, told(cell.recipe.precision, device)))
+        try:
+            device_of(payload)
+            load_plugins(payload)
+            trust(payload.get("hashed", {}))
+            record |= _outcome(store, cell, device, report)
+            record["cost"] = {**record["cost"], "wall_seconds": clock(device) - began}
+        except Aborted:
+            raise
+        except BaseException as error:  # a plugin may raise SystemExit as well: its cell fails, and the study goes on
+            raise_if_crowded(error, payload)
+            record |= failure(error, device)
     record["created"] = now()
     store.commit("records", cell.key, record, replace_failed=True)
+    forget(kept)
     if record["result"]:
         report({"top1": record["result"]["top1"]})
 
@@ -80,7 +84,8 @@ def _trained(
     store: Store, cell: Cell, receipt: Mapping[str, Any], device: torch.device, report: Report
 ) -> dict[str, Any]:
     """What comes of training the block's network under the masks of a receipt, or another network in its place."""
-    made, block = receipt.get("receipt") or {}, Block(cell, device)
+    made = receipt.get("receipt") or {}
+    block = Block(cell, device, kept=checkpoints_of(store.folder, cell.key))
     instead = ModelSpec(**made["model"]) if "model" in made else None
     module = block.network(spec=instead)
     masks = unpack(store.get_mask(made["mask"]))[0] if made and not instead else {}
@@ -108,7 +113,17 @@ def _trained(
 
     with Meter(device) as training:
         module, left, compaction = _compacted(block, module, masks, dense_epochs, gradual)
-        curve = block.fit(module, left, dense_epochs=dense_epochs, first_epoch=first or 0, gradual=gradual, report=news)
+        checkpoints = block.checkpoints(module, "masked")
+        curve = block.fit(
+            module,
+            left,
+            dense_epochs=dense_epochs,
+            first_epoch=first or 0,
+            gradual=gradual,
+            checkpoints=checkpoints,
+            report=news,
+        )
+    earlier = checkpoints.seconds if checkpoints else 0.0
     if gradual:
         refuse_unlike(store, block, module, gradual, masks)
     test = block.test
@@ -140,7 +155,8 @@ def _trained(
         **graphs,
         "cost": {
             **receipt.get("cost", {}),
-            "training_seconds": training.seconds,
+            "training_seconds": training.seconds + earlier,
+            **({"resumed_seconds": earlier} if earlier else {}),
             "training_peak_bytes": training.peak_bytes,
             "evaluation_seconds": testing.seconds,
         },

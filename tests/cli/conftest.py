@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from ..run.conftest import hourly as hourly
@@ -27,3 +31,22 @@ def finished(tmp_path_factory):
     done = pabench("run", folder / "tiny.yaml", "--device", "cpu", "-j", "1", "-o", folder / "out", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """`forbid(path)`: nobody may read or write there. The superuser, who may run the tests, always may."""
+
+    def forbid(path):
+        def guarded(real):
+            def call(where=".", *args, **kwargs):
+                if isinstance(where, (str, os.PathLike)) and Path(where).absolute().is_relative_to(path):
+                    raise PermissionError(errno.EACCES, "Permission denied", str(where))
+                return real(where, *args, **kwargs)
+
+            return call
+
+        for name in ("open", "listdir", "scandir"):
+            monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+
+    return forbid

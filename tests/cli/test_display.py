@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -27,6 +28,26 @@ def test_a_line_a_cell_counts_what_was_finished_before(capsys):
     assert first.startswith("[3/5] digits / snip: 90.00 % (1.2 s; 0:00:0")
     assert second.startswith("[4/5] digits / grasp: 91.00 % (1.2 s; 0:00:0")
     assert second.endswith(" left)")
+
+
+def test_what_other_runs_compute_and_have_computed_is_told(capsys):
+    shown = Lines({"a": "digits / snip"}, 3, 0, 3, lambda: 2)
+
+    shown.ended(Outcome("a", ok=True, elsewhere=True), "digits / snip: 90.00 %")
+
+    line = capsys.readouterr().out
+    assert line.startswith("[1/3] digits / snip: 90.00 % (another run; 0:00:0")
+    assert line.endswith(" left; other runs compute 2)\n")
+
+
+def test_bars_tell_it_too(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with closing(display({"a": "digits"}, 1, 0, 1, lambda: 3)):
+        pass
+
+    assert "other runs compute 3" in capsys.readouterr().out
 
 
 def test_a_process_that_died_is_told(capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from pabench.cli import forecast
 from pabench.cli.forecast import dry_run
-from pabench.run.session import Session
+from pabench.run.session import Options, Session
 
 from ..run.test_outlook import DIFFERENT, LINES, ONE, ask, figures, results
 from ..training.conftest import session
@@ -126,3 +126,19 @@ def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
     said = " ".join(capsys.readouterr().out.split())
     assert "ablations: none (5), shuffle (4), reinit (4), invert (4), random_labels (4), shuffled_pixels (4)" in said
     assert "scorings: 8" in said  # two criteria, as they are, inverted, and with two other batches
+
+
+def test_a_dry_run_for_a_cluster_submits_nothing_and_prints_what_it_would(tmp_path, capsys, monkeypatch):
+    """Nothing is estimated or checked where the cells do not run; a stand-in says the script."""
+    monkeypatch.setattr("pabench.run.engines.slurm.Slurm.script", lambda _, tasks, threads: f"#SBATCH for {len(tasks)}")
+    path = tmp_path / "study.yaml"
+    path.write_text(ONE)
+    options = Options(str(path), output=tmp_path / "out", device="cuda", engine="slurm")
+
+    assert dry_run(Session.open(options)) == 0
+
+    said = capsys.readouterr().out
+    assert "#SBATCH for 20\n" in said
+    assert "estimate" not in said
+    assert "check" not in said
+    assert not (tmp_path / "out").exists()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
+import time
 
 import pandas as pd
 import pytest
 
+from pabench.run.claims import Runner
+from pabench.run.engine import Event, Task
 from pabench.store.store import Store
 
 from .test_main import pabench
@@ -23,8 +29,6 @@ def test_status_for_people_and_programs(finished):
 
 def test_status_finds_a_cell_that_was_not_paired(finished, tmp_path):
     """A record with other weights than its block's: the check can fail."""
-    import shutil
-
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     store = Store(tmp_path / "out")
     key, record = next(iter(store.records().items()))
@@ -35,6 +39,50 @@ def test_status_finds_a_cell_that_was_not_paired(finished, tmp_path):
 
     assert said.returncode == 3
     assert "weights has 2 different hashes" in said.stdout
+
+
+def test_status_tells_who_is_at_work_on_what_and_who_is_dead(finished, tmp_path):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    told = {"host": "node7\x1b[31m", "machine": "another", "pid": 7, "born": "1", "command": "", "workers": 1}
+    lease = tmp_path / "out" / "runners" / "dead.json"
+    lease.write_text(json.dumps({**told, "threads": 1, "running": {"a": {"title": "digits / grasp"}}}))
+    os.utime(lease, (0, time.time() - 3600))
+    with Runner(tmp_path / "out", command="", workers=2, threads=1) as runner:
+        runner.claim(Task("b", "digits / snip 0.9", ""))
+        runner.claim(Task("c", "digits / random: masks", ""))
+        runner.tell(Event("b", "progress", {"epoch": 3, "epochs": 20}))
+        runner.renew()
+        said = pabench("status", tmp_path / "out").stdout.splitlines()
+        found = json.loads(pabench("status", tmp_path / "out", "--json").stdout)
+
+    assert said[1] == f"  run on {socket.gethostname()}, process {os.getpid()}: last sign of life 0:00:00 ago"
+    assert said[2:4] == ["    digits / snip 0.9: epoch 3 of 20", "    digits / random: masks"]
+    assert said[4].startswith("  run on node7, process 7: last sign of life 1:00:0")
+    assert said[4].endswith(" ago, dead: others take its cells over")
+    assert len(said) == 5
+    assert [(one["pid"], one["alive"], len(one["running"])) for one in found["runners"]] == [
+        (os.getpid(), True, 2),
+        (7, False, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "what", "said"),
+    [
+        *((command, what, what) for command in ("status", "report") for what in ("records", "study.json")),
+        ("report", "metrics", "metrics"),  # status looks at none
+        ("status", ".", "study.json"),
+        ("report", ".", "study.json"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(finished, tmp_path, forbid, command, what, said):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    forbid(tmp_path / "out" / what)
+
+    done = pabench(command, tmp_path / "out")
+
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [f"{tmp_path / 'out' / said}: cannot be read (Permission denied)"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,6 +32,66 @@ def test_a_run_ends_with_what_its_seeds_could_have_detected(tmp_path, capsys):
 
     said = "detects: Fewer than two seeds are finished: no difference between two criteria can be told from chance."
     assert capsys.readouterr().out.splitlines()[-2:] == [said, f"report: {tmp_path / 'out' / 'report.html'}"]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("records", "records: cannot be written (Permission denied); expected a writable folder: choose one with -o"),
+        ("masks", "masks: cannot be written (Permission denied); expected a writable folder: choose one with -o"),
+        ("claims", "claims: cannot be written (Permission denied); expected a writable folder: choose one with -o"),
+        ("study.json", "study.json: cannot be read (Permission denied)"),
+        (".", "study.json: cannot be read (Permission denied)"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_one_line_at_the_start(finished, tmp_path, forbid, what, said):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    forbid(tmp_path / "out" / what)
+
+    done = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "out")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.splitlines() == [f"{tmp_path / 'out' / said}"]
+
+
+def test_a_strangers_suite_of_the_same_name_is_one_line_at_the_start(finished, tmp_path):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    text = (
+        SUITE.replace("[random]", "[magnitude]").replace("lenet_300_100", "resnet8").replace("epochs: 1", "epochs: 2")
+    )
+    (tmp_path / "tiny.yaml").write_text(text)
+
+    done = pabench("run", "tiny.yaml", "--device", "cpu", "-o", "out", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(
+        "out: holds another study of the name 'tiny': of this one it has no cell, and no model and no c"
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_where_nobody_reads_on_a_run_ends_without_a_word_of_its_workers(finished, tmp_path):
+    """After the line of the first cell, while others are computed."""
+    command = [sys.executable, "-m", "pabench", "run", finished[0] / "tiny.yaml", "--set", "seeds=3", "--device", "cpu"]
+    with subprocess.Popen(
+        [*command, "-j", "2", "-o", tmp_path / "tiny"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as runner:
+        assert [runner.stdout.readline()[:5] for _ in range(2)] == ["tiny:", "[1/6]"]
+        runner.stdout.close()
+        said = runner.stderr.read()  # to its end: no worker holds it any more
+
+    assert (runner.returncode, said) == (141, "")
+    assert not list((tmp_path / "tiny" / "runners").iterdir())
+
+
+def test_a_tracker_of_no_such_name_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+
+    done = pabench("run", "tiny.yaml", "--device", "cpu", "--log", "mlflo", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("--log mlflo: no such event hook; did you mean 'mlflow'?")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pabench.cli.main import app, main
-from pabench.cli.terminal import CLOSED, any_terminal, say
+from pabench.cli.terminal import CLOSED, any_terminal, say, steps
 
 from .test_main import pabench
 
@@ -124,3 +124,11 @@ def test_signs_of_ours_have_a_likeness_and_other_characters_are_escaped(monkeypa
         say("– −1.0 ö")
 
     assert out.buffer.getvalue() == b"- -1.0 \\xf6\n"
+
+
+def test_steps_are_lines_on_stderr_where_it_is_no_terminal(capsys):
+    with steps() as told:
+        told("level 3: 1 of 2: snip\x1b[2J")
+        told("level 3: 2 of 2: random")
+
+    assert capsys.readouterr() == ("", "level 3: 1 of 2: snip\nlevel 3: 2 of 2: random\n")

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pabench_reports.cells import table, zipped
 
 from pabench import registry
 from pabench.report import frame, page as report
@@ -174,3 +175,27 @@ def test_rendering_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
 
     assert done.stdout == "[]\n", done.stderr
+
+
+def grown(seeds: int) -> int:
+    """Bytes of a page of 5 criteria at 10 sparsities and the dense network, on four models."""
+    sparsities = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)
+    models = ("resnet20", "vgg11_bn", "resnet32", "vgg16_bn")
+    study = study_of(cells(models=models, sparsities=sparsities, seeds=seeds))
+    return len(report.render(study).encode())
+
+
+@pytest.mark.slow
+def test_a_page_of_ten_thousand_cells_has_at_most_three_megabytes():
+    assert grown(49) < 3_000_000  # 9,996 cells
+
+
+def test_a_cell_takes_less_than_two_hundred_bytes_of_a_large_page(monkeypatch):
+    """As 3 MB for 10,000 cells ask for, of which figures and scripts are one."""
+    monkeypatch.setattr("pabench_reports.cells.MANY", 0)
+    made = [
+        zipped(table(study_of(cells(models=["resnet20"], sparsities=(0.8, 0.9, 0.95, 0.98), seeds=seeds))))
+        for seeds in (5, 15)
+    ]
+
+    assert 100 < (len(made[1]) - len(made[0])) / (10 * 21) < 200

@@ -1,213 +1,92 @@
-"""What a results folder holds: a table, one row a cell whatever became of it, counts, and whether cells are paired."""
+"""What became of cells: counted from the records alone, without the table of the report."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+import json
+import subprocess
+import sys
+from collections import Counter
 
-import pandas as pd
 import pytest
-from pabench_reports.conduct import answers
-from pabench_reports.protocol import pairing, unpaired
 
-import pabench
-from pabench.cli.results import status_text
-from pabench.errors import MissingError
+from pabench.errors import DataError
 from pabench.report.folders import read
-from pabench.report.status import counts, export, pairings
+from pabench.report.status import counts
+from pabench.store.envelope import seal
 from pabench.store.store import Store
+from pabench.store.verdict import tally
+from pabench.suite.digest import canonical, digest
 
 from .. import synthetic
-from ..run.conftest import FOUR, ONE_SEED, run, write
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A dense network, and snip at 80 % (flagged), at 95 % (diverged), and at 99 %, which nobody has run."""
-    folder = tmp_path_factory.mktemp("study")
-    dense, good, bad, missing = cells = synthetic.cells([synthetic.CRITERIA["snip"]], models=["resnet20"], seeds=1)
-    flags = [{"flag": "tied", "detail": "12 weights"}, {"flag": "doubtful", "detail": "half of them 0"}]
-    store = Store(folder)
-    store.open_study(synthetic.manifest(cells))
-    for record in (synthetic.record(dense), synthetic.record(good, flags=flags), synthetic.failed(bad)):
-        store.commit("records", record["key"], record)
-    assert store.get("records", missing.key) is None
-    return folder
+@pytest.fixture
+def folder(tmp_path):
+    """132 cells: 2 failed, 4 without a record, 3 collapsed, 3 degenerate; one name is a script."""
+    manifest, records = synthetic.study_with_trouble()
+    store = Store(tmp_path / "study")
+    store.open_study(manifest)
+    for key, record in records.items():
+        store.commit("records", key, record)
+    return tmp_path / "study"
 
 
-def test_each_expected_cell_is_a_row_in_the_order_of_the_suite(folder):
-    frame = pabench.load(folder)
+def test_counts_are_those_of_the_table(folder):
+    found, study = counts(folder), read(folder)
 
-    assert list(frame["criterion"]) == ["dense", "snip", "snip", "snip"]
-    assert list(frame["sparsity"]) == [0.0, 0.8, 0.95, 0.99]
-    assert list(frame["status"]) == ["ok", "ok", "failed", "missing"]
-    assert list(frame["kind"]) == ["", "", "diverged", ""]
-    assert set(frame["dataset"]) == {"cifar10"}
-    assert set(frame["model"]) == {"resnet20"}
+    assert {status: found[status] for status in ("ok", "failed", "missing")} == Counter(study.frame["status"])
+    assert (found["ok"], found["failed"], found["missing"], found["skipped"]) == (126, 2, 4, 0)
+    flags = tally(study.frame["flags"])
+    assert (found["flagged"], found["flags"]) == (flags.cells, flags.by_flag) == (6, {"collapsed": 3, "degenerate": 3})
 
 
-def test_numbers_are_those_of_the_records_and_nan_where_a_cell_has_none(folder):
-    """ResNet-20 has 432 + 13,824 + 50,688 + 202,752 + 640 = 268,336 prunable weights of 272,474 parameters."""
-    frame = pabench.load(folder)
-    dense, good, bad, missing = frame.itertuples()
-
-    assert (dense.parameters_pruned, good.parameters_pruned) == (272_474, 272_474 - 214_668)
-    assert good.weights_total == bad.weights_total == 268_336
-    assert good.batch == 10
-    assert good.top5 == dense.top5 == 99
-    assert math.isnan(dense.weights_total)
-    assert math.isnan(bad.top1)
-    assert all(math.isnan(x) for x in (missing.top1, missing.weights_total, missing.training_seconds))
-
-
-def test_flags_are_one_text_and_a_failed_cell_says_how_to_run_it_again(folder):
-    frame = pabench.load(folder)
-
-    assert list(frame["flags"]) == ["", "doubtful; tied", "", ""]
-    assert frame["rerun"][2] == (
-        "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=resnet20 "
-        "--only criterion=snip --only sparsity=0.95 --only seed=0 --retry failed"
-    )
-
-
-def test_an_export_is_the_same_table(folder, tmp_path):
-    assert export(folder, tmp_path / "cells.parquet") == 4
-
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "cells.parquet"), pabench.load(str(folder)))
-
-
-def test_a_folder_without_a_study_is_a_missing_requirement(tmp_path):
-    with pytest.raises(MissingError, match=r"study\.json"):
-        pabench.load(tmp_path)
-
-
-def test_status_compares_each_ablation_with_its_like(ablated):
-    folder, _, _ = ablated
-
-    found = pairings(folder)
-
-    assert (found["blocks"], found["cells"], found["unpaired"]) == (1, 21, [])
-    assert found["apart"] == [
-        "random_labels in scoring_batch",
-        "reinit in weights",
-        "shuffled_pixels in scoring_batch",
+def test_a_failed_cell_is_named_with_its_reason_in_the_order_of_the_study(folder):
+    assert [failure["cell"] for failure in counts(folder)["failures"]] == [
+        "cifar10 / vgg11_bn / magnitude 0.99 / seed 0",
+        "cifar10 / vgg11_bn / snip 0.99 / seed 2",
     ]
-    assert "differs by design: reinit in weights" in status_text({**counts(folder), "pairing": found})
+    assert counts(folder)["failures"][0]["why"] == "diverged: epoch 3: the loss is nan; lower recipe.lr"
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        (("snip", 0.9, "reinit"), "(reinit): weights has 2 different hashes"),
-        (("snip", 0.9, "shuffle"), ": weights has 2 different hashes"),
-    ],
-)
-def test_status_names_a_block_that_is_not_paired(ablated, monkeypatch, changed, told):
-    folder, records, _ = ablated
-    found = read(folder)
-    record = records[changed]
-    tampered = {**record, "pairing": {**record["pairing"], "weights": "f" * 64}}
-    monkeypatch.setattr(
-        "pabench.report.status.read", lambda _: replace(found, records={**found.records, record["key"]: tampered})
+def test_a_broken_record_is_missing_and_put_aside(folder):
+    path = sorted((folder / "records").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert counts(folder)["missing"] == 5
+    assert [file.name for file in (folder / "quarantine").iterdir()] == [f"records-{path.stem}-1.json"]
+
+
+def test_a_record_of_no_cell_is_not_counted(folder):
+    manifest = Store(folder).manifest()
+    Store(folder).open_study({**manifest, "cells": manifest["cells"][:10]})
+
+    assert counts(folder)["cells"] == counts(folder)["ok"] == 10
+
+
+@pytest.mark.parametrize("cells", [[{"seed": 0}], [7], None])
+def test_what_is_no_study_is_said_in_one_line(folder, cells):
+    manifest = {**Store(folder).manifest(), "cells": cells}
+    (folder / "study.json").write_text(canonical({**manifest, "sha256": digest(manifest)}))
+
+    with pytest.raises(DataError, match=r"study\.json: cannot be read as a study \((Key|Type)Error: .*another version"):
+        counts(folder)
+
+
+def test_a_record_of_another_shape_is_said_in_one_line(folder):
+    path = sorted((folder / "records").iterdir())[0]
+    path.write_bytes(seal({"key": path.stem, "status": "failed", "flags": 3}))
+
+    with pytest.raises(DataError, match="cannot be read as a study"):
+        counts(folder)
+
+
+def test_no_table_is_made_for_it(folder):
+    """pandas and scipy take a second to load, which is most of what a small study's status took."""
+    code = (
+        "import sys, json; from pathlib import Path; from pabench.report.status import counts\n"
+        f"found = counts(Path({str(folder)!r}))\n"
+        "print(json.dumps([found['ok'], sorted({'pandas', 'scipy', 'numpy'} & set(sys.modules))]))"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    (line,) = pairings(folder)["unpaired"]
-
-    assert line.endswith(told)
-
-
-def test_status_tells_an_ablation_that_changed_nothing(ablated, monkeypatch):
-    folder, records, _ = ablated
-    found = read(folder)
-    plain = records["snip", 0.9, ""]["pairing"]
-    same = {k: {**r, "pairing": plain} if r["ablation"] == "reinit" else r for k, r in found.records.items()}
-    monkeypatch.setattr("pabench.report.status.read", lambda _: replace(found, records=same))
-
-    (line,) = pairings(folder)["unpaired"]
-
-    assert line.endswith("(reinit): weights is that of the plain cells, which the ablation should have changed")
-
-
-def test_status_proves_the_pairing(results):
-    assert pairings(results) == {"blocks": 2, "cells": 14, "unpaired": [], "apart": []}
-    assert counts(results)["ok"] == 14
-
-
-def test_pairing_is_about_the_suite_as_it_is_now(tmp_path):
-    """Records of an earlier recipe in the folder have another augmentation: no unpaired block."""
-    text = ONE_SEED.replace(FOUR, "random")
-    run(write(tmp_path, text), tmp_path / "out")
-    run(write(tmp_path, text.replace("{crop: 1}", "none")), tmp_path / "out")
-
-    assert pairings(tmp_path / "out") == {"blocks": 1, "cells": 3, "unpaired": [], "apart": []}
-
-
-# --- Pairing: the command and the page are of one mind ----------------------------------------------------------------
-
-
-def before_training(cell):
-    """The record of a cell whose criterion raised: it has no hashes, for nothing of it was trained."""
-    return {**synthetic.failed(cell), "kind": "plugin-error", "pairing": {}, "receipt": None}
-
-
-def nameless(cell):
-    return synthetic.record(cell, pairing={})
-
-
-def other_weights(cell):
-    whole = synthetic.record(cell)
-    return whole if cell.ablation else {**whole, "pairing": {**whole["pairing"], "weights": "f" * 64}}
-
-
-def plain_weights(cell):
-    """Those of the block, which an ablation should have drawn anew."""
-    plain = synthetic.record(cell.parent() if cell.ablation else cell)["pairing"]
-    return synthetic.record(cell, pairing=plain)
-
-
-@pytest.mark.parametrize(
-    ("make", "told", "proven", "warning"),
-    [
-        (synthetic.record, [], [(4, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)], ""),
-        (before_training, [], [(3, 3, 0), (2, 2, 0), (2, 2, 0), (1, 1, 0)], ""),
-        (
-            nameless,
-            [
-                *(": weights has 1 finished cell without a hash", "(reinit): weights has 1 finished cell without"),
-                *(": order has 2 finished cells without", ": augmentation has 2 finished cells without"),
-                ": scoring_batch has 2 finished cells without a hash",
-            ],
-            [(2, 4, 2), (1, 2, 1), (1, 2, 1), (1, 2, 1)],
-            "",
-        ),
-        (
-            other_weights,
-            [": weights has 2 different hashes"],
-            [(3, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)],
-            "Initial weights differ within 1 of 4 groups of cells (reinit apart)",
-        ),
-        (
-            plain_weights,
-            ["(reinit): weights is that of the plain cells"],
-            [(3, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)],
-            "Initial weights of an ablation are those of the plain cells in 1 of 4 groups",
-        ),
-    ],
-)
-def test_the_command_and_the_page_say_the_same_of_the_pairing(tmp_path, make, told, proven, warning):
-    """Two blocks of a dense network and of snip, plain and re-drawn; snip's cells of one block are made otherwise."""
-    expected = synthetic.cells(
-        [synthetic.CRITERIA["snip"]], models=["resnet20"], sparsities=(0.9,), seeds=2, ablations=("reinit",)
-    )
-    store = Store(tmp_path)
-    store.open_study(synthetic.manifest(expected))
-    for cell in expected:
-        store.commit("records", cell.key, make(cell) if cell.criterion and cell.seed else synthetic.record(cell))
-
-    lines, study = pairings(tmp_path)["unpaired"], read(tmp_path)
-
-    assert [words in line for words, line in zip(told, lines, strict=True)] == [True] * len(told)
-    assert [(one.equal, one.blocks, one.unknown) for one in pairing(study)] == proven
-    (asked,) = [one for one in answers(study) if one.question.startswith("Do criteria start")]
-    assert asked.state == ("missing" if lines else "met")
-    assert [warning in line for line in unpaired(study)] == ([True] if warning else [])
+    assert json.loads(done.stdout) == [126, []]

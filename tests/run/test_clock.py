@@ -154,6 +154,15 @@ def test_tasks_are_told_by_their_kind(tmp_path):
     ]
 
 
+def test_a_task_of_two_criteria_takes_what_both_take(tmp_path):
+    """2 s for each mask of one, 4 s for all of the other."""
+    _, one, _, _, other, *_ = masks = block(ROUNDS, ONE_SHOT)
+    known = clock(tmp_path, [one, other], [{"pruning_seconds": 2.0}, {"pruning_seconds": 4.0, "scoring_seconds": 4.0}])
+    seconds = known.of(Plan(masks, {}, by_task={"p": masks[1:]}), Survey(Store(tmp_path)))
+
+    assert seconds(task("prune", "p", "", {})) == 3 * 2 + 4
+
+
 def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json():
     cell = cells()[0]
     cell = replace(cell, dataset=replace(cell.dataset, args={"mean": (0.5,), "size": 0}))

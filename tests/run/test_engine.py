@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 import pytest
 
-from pabench.run.engine import Inline, Outcome, Schedule, Task
+from pabench.run import engine as engine_module
+from pabench.run.engine import ALONE, Alone, Inline, Outcome, Schedule, Task
+from pabench.run.engines.ray import Ray
+from pabench.run.engines.slurm import Slurm
 from pabench.run.processes import Processes
+
+from .conftest import HERE
+from .engines.conftest import NEEDS_RAY, NEEDS_SLURM
 
 pytestmark = pytest.mark.usefixtures("bare_server", "toys")
 PROCESSES = Processes(preload=(), grace=1.0)  # toys need no torch
 
 
-@pytest.fixture(params=[Inline(), PROCESSES], ids=lambda engine: type(engine).__name__)
-def engine(request):
+@pytest.fixture(
+    params=[
+        Inline(),
+        PROCESSES,
+        pytest.param(Ray(preload=(), grace=1.0), marks=NEEDS_RAY),
+        pytest.param(Slurm(preload=(), grace=1.0, poll=0.2), marks=NEEDS_SLURM),
+    ],
+    ids=lambda engine: type(engine).__name__,
+)
+def engine(request, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("scripts and logs"))
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)  # other machines import toys, too
     return request.param
 
 
 class Run:
     """One run of an engine, its events and outcomes by task key; `react` sees each event."""
 
-    def __init__(self, engine, tasks, *, workers=2, react=lambda event, run: None):
+    def __init__(self, engine, tasks, *, workers=2, react=lambda event, run: None, claims=ALONE):
         self.stop = threading.Event()
         self.events = []
 
@@ -30,7 +47,7 @@ class Run:
             self.events.append(event)
             react(event, self)
 
-        ended = list(engine.run(tasks, workers=workers, threads=1, on_event=on_event, stop=self.stop))
+        ended = list(engine.run(tasks, workers=workers, threads=1, on_event=on_event, stop=self.stop, claims=claims))
         self.order = [outcome.key for outcome in ended]
         self.outcomes = {outcome.key: outcome for outcome in ended}
         assert len(self.outcomes) == len(ended)
@@ -111,6 +128,64 @@ def test_those_like_one_that_memory_was_short_for_come_last():
     assert [schedule.next(idle=True).key for _ in range(2)] == ["a", "b"]
     schedule.ended("b")
     assert schedule.next(idle=True).key == "c"
+
+
+class Others(Alone):
+    """Another runner has the task "theirs", and `answers` says what it is told of it, each time it asks."""
+
+    def __init__(self, answers):
+        self.answers = iter(answers)
+
+    def claim(self, task):
+        return next(self.answers) if task.key == "theirs" else "ours"
+
+
+@pytest.mark.parametrize(("at_last", "elsewhere"), [("ended", True), ("ours", False)])
+def test_a_task_that_another_runner_has_is_waited_for(engine, tmp_path, monkeypatch, at_last, elsewhere):
+    """It ends there, or is free again and run here; what comes after it is run then."""
+    monkeypatch.setattr(engine_module, "LOOK_SECONDS", 0.0)
+    file = tmp_path / "theirs"
+    tasks = [toy("theirs", "touch", file=str(file)), toy("after", "fail", after=["theirs"]), toy("other", "leave")]
+    run = Run(engine, tasks, claims=Others(["theirs"] * 5 + [at_last]))
+    assert [key for key in run.order if key != "other"] == ["theirs", "after"]
+    assert {key: outcome.elsewhere for key, outcome in run.outcomes.items()} == {
+        "theirs": elsewhere,
+        "after": False,
+        "other": False,
+    }
+    assert run.outcomes["theirs"].ok
+    assert file.exists() is not elsewhere
+
+
+def test_a_stop_ends_the_waiting_for_another_runner(engine, monkeypatch):
+    monkeypatch.setattr(engine_module, "LOOK_SECONDS", 0.0)
+    stop = threading.Event()
+
+    def answers():
+        yield "theirs"
+        stop.set()
+        yield "theirs"
+
+    claims = Others(answers())
+    assert not list(engine.run([toy("theirs", "fail")], workers=1, threads=1, on_event=print, stop=stop, claims=claims))
+
+
+def test_those_who_wait_ask_once_in_a_while(monkeypatch):
+    """In 2,000 looks within two seconds three times: when it is met, and when a second is over."""
+    clock, asked = [0.0], []
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock[0])
+
+    def answers():
+        while True:
+            asked.append(clock[0])
+            yield "theirs"
+
+    schedule = Schedule([toy("theirs", "fail")], Others(answers()))
+    for _ in range(2000):
+        clock[0] += 0.001
+        assert schedule.next() is None
+    assert schedule.waits
+    assert asked == pytest.approx([0.001, 0.002, 1.002], abs=0.002)
 
 
 def test_after_a_stop_no_task_starts(engine):

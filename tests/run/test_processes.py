@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,19 @@ def test_a_task_over_time_is_ended_with_all_it_started(ignore_term):
     assert slow.exitcode == (-signal.SIGKILL if ignore_term else -signal.SIGTERM)
     assert run.outcomes["b"].ok
     wait_until_gone(run.data("slow")[0]["pids"])
+
+
+def test_who_is_over_time_may_be_given_longer_once():
+    """Asked when the time is over, and not before: what it may take altogether."""
+    asked = []
+    tasks = [
+        replace(toy("ends", "hang", timeout=0.5), longer=lambda: asked.append("ends") or 1.0),
+        replace(toy("lasts", "progress", epochs=1), timeout=60.0, longer=lambda: asked.append("lasts") or 1.0),
+    ]
+    outcomes = Run(PROCESSES, tasks).outcomes
+    assert (outcomes["ends"].kind, outcomes["ends"].message) == ("timeout", "ran longer than 1 s")
+    assert outcomes["lasts"].ok
+    assert asked == ["ends"]
 
 
 @pytest.mark.parametrize("ignore_term", [False, True])

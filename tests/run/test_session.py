@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
+import torch
+from pabench_reports.checklist import answers
 
 import pabench
+from pabench.cli.display import Lines
 from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
+from pabench.report.folders import read
 from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
@@ -22,6 +30,18 @@ from pabench.store.store import VOLATILE, Store
 
 from .conftest import FOUR, ONE_SEED, SUITE, named, run, write
 from .test_resolve import ZERO
+
+HANGS = """
+import time
+from pabench.plugins import ScoreCriterion
+
+class Hangs(ScoreCriterion):
+    \"\"\"Never gives a score.\"\"\"
+    name = "hangs"
+
+    def score(self, ctx):
+        time.sleep(600)
+"""
 
 
 def lasting(record: dict) -> dict:
@@ -205,6 +225,93 @@ def test_a_worker_killed_in_mid_cell_costs_nothing(study, tmp_path):
     assert "cells: 4 ok" in rest
 
 
+LONG = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [CRITERION]
+sparsities: [0.9]
+seeds: 1
+recipe: {epochs: 30, batch_size: 32, lr: 0.05, augment: {crop: 1}}
+"""
+
+
+class Interrupting(Lines):
+    """Sends this process a signal when the training of a task has come to an epoch, the first time it does."""
+
+    number, epoch = signal.SIGTERM, 7
+    met: ClassVar[set[str]] = set()
+    stages: ClassVar[list[str]] = []
+
+    def event(self, event):
+        super().event(event)
+        self.stages.extend(filter(None, [event.data.get("stage")]))
+        if event.data.get("epoch") == self.epoch and event.key not in self.met:
+            self.met.add(event.key)
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("engine", ["processes", "inline"])
+def test_a_run_that_is_stopped_in_mid_training_goes_on_from_there(tmp_path, monkeypatch, engine):
+    """Twice: in the training of the network that the masks are of, and in that of the pruned one."""
+    suite = write(tmp_path, LONG.replace("CRITERION", "magnitude_after_training"))
+    options = {"engine": engine, "jobs": 2, "only": ["criterion=magnitude_after_training"]}
+    _, whole = run(suite, tmp_path / "calm", **options)
+    monkeypatch.setattr("pabench.cli.running.display", Interrupting)
+    monkeypatch.setattr(Interrupting, "met", set())
+    monkeypatch.setattr(Interrupting, "stages", [])
+    folder = tmp_path / "out"
+
+    for training in ("dense", "masked"):
+        assert run(suite, folder, **options)[0] == 75
+        (kept,) = folder.glob("checkpoints/*/*/*.safetensors")
+        assert kept.parent.name == training
+        assert 7 * 7 <= int(kept.name[:12]) < 30 * 7
+    code, resumed = run(suite, folder, **options)
+
+    assert code == 0
+    assert {k: lasting(r) for k, r in resumed.items()} == {k: lasting(r) for k, r in whole.items()}
+    assert sum(stage.startswith("going on in epoch") for stage in Interrupting.stages) == 2
+    assert list((folder / "checkpoints").iterdir()) == []
+    (record,) = resumed.values()
+    assert record["cost"]["resumed_seconds"] > 0
+
+
+def test_going_on_with_another_number_of_threads_is_told(tmp_path, monkeypatch, capsys):
+    """By the run, by the records and by the page's checklist; masks are the same."""
+    suite, folder = write(tmp_path, ONE_SEED.replace(FOUR, "random")), tmp_path / "out"
+    monkeypatch.setattr("pabench.run.session.Session.threads", 2)
+    run(suite, folder, only=["sparsity=0.5"])
+    monkeypatch.setattr("pabench.run.session.Session.threads", 1)
+    capsys.readouterr()
+
+    _, records = run(suite, folder)
+
+    said = capsys.readouterr().out
+    assert "threads: trained so far 1 cell with 2 threads, from now on with 1: on a CPU" in said
+    assert {key[1]: record["environment"]["threads"] for key, record in records.items()} == {0: 1, 0.5: 2, 0.9: 1}
+    (asked,) = [one for one in answers(read(folder)) if "as many threads" in one.question]
+    assert asked.state == "missing"
+    assert re.fullmatch(r"(cpu: .*), 1 thread \(2 cells\); \1, 2 threads \(1 cell\)", asked.text)
+    run(suite, folder)
+    assert "threads:" not in capsys.readouterr().out.replace(said, "")  # nothing is to come
+
+
+def test_a_plugin_that_hangs_is_ended_after_the_time_that_the_suite_gives(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    suite = write(tmp_path, ONE_SEED.replace(FOUR, "hangs, random") + "plugins: [hangs.py]\ntimeout: 4\n")
+
+    code, records = run(suite, tmp_path / "out", engine="processes", jobs=2)
+
+    assert code == 3
+    ended = {name: record for (name, sparsity, _), record in records.items() if sparsity}
+    assert (ended["random"]["status"], ended["hangs"]["status"]) == ("ok", "failed")
+    assert ended["hangs"]["kind"] == "timeout"
+    assert ended["hangs"]["message"].startswith(
+        "ran longer than 4 s; if it needs more, say timeout: SECONDS in the suite"
+    )
+
+
 def children_of_forkserver(runner: int) -> list[int]:
     """The working processes below a runner: those without children of their own that run a task."""
     found = []
@@ -298,13 +405,46 @@ def test_what_resumes_a_run_repeats_the_options_that_were_given_and_no_others():
         "pabench run 'my suite.yaml' --only seed=0 --only criterion=snip -o out -j 2 --retry failed"
     )
     assert Options(suite="quickstart").command() == "pabench run quickstart"
+    on_slurm = Options(suite="quickstart", engine="slurm", engine_args=("partition=gpu", "time=2:00:00"))
+    assert on_slurm.command() == (
+        "pabench run quickstart --engine slurm --engine-arg partition=gpu --engine-arg time=2:00:00"
+    )
+
+
+def test_a_cluster_may_have_gpus_that_this_machine_has_not(tmp_path, monkeypatch):
+    """The manifest says who gives them, since each record says which it was; this machine looks at its CPU."""
+    monkeypatch.setattr("pabench.run.session.devices", lambda: iter(["cpu"]))
+    options = Options(
+        str(write(tmp_path)), output=tmp_path / "out", device="cuda", engine="ray", engine_args=["cpus=3"]
+    )
+    session = Session.open(options)
+
+    assert (str(session.device), session.workers) == ("cuda", 1000)
+    assert {task.payload["device"] for task in session.plan().tasks} == {"cuda"}
+    assert session.begin()["device"] == "cuda: what ray gives"
+    assert session.pairing(session.cells[0]).keys() >= {"weights", "order"}
+    assert Session.open(replace(options, jobs=8)).workers == 8
+
+
+@pytest.mark.parametrize(("device", "workers"), [("cuda", 6), ("cuda:1", 3)])
+def test_a_run_uses_all_gpus_that_it_sees_or_the_one_it_is_told(tmp_path, monkeypatch, device, workers):
+    """Two GPUs of 12 GiB, as far as is told: three cells of 4 GiB on each."""
+    monkeypatch.setattr("pabench.run.session.pick_device", torch.device)
+    monkeypatch.setattr("pabench.run.engines.gpus.count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=12 * 2**30))
+    monkeypatch.setattr("pabench.run.session.cores", lambda: 9)
+    session = Session.open(Options(str(write(tmp_path)), output=tmp_path / "out", device=device))
+
+    assert session.workers == workers
 
 
 def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
-    """They take longer to import than all else; a fresh interpreter, because the tests have imported them."""
+    """They take longer to import than all else, and what counts FLOPs and looks at banks long enough; a fresh
+    interpreter, because the tests have imported them."""
+    spared = ("timm", "torchvision", "torch._dynamo", "torch.utils.flop_counter", "pabench.store.schema")
     code = (
-        "import sys; from pabench.run.session import load_suite; load_suite('quickstart');"
-        "print([name for name in ('timm', 'torchvision', 'torch._dynamo') if name in sys.modules])"
+        "import sys, pabench.cli.forecast; from pabench.run.session import load_suite; load_suite('quickstart');"
+        f"print([name for name in {spared} if name in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

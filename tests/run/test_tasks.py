@@ -10,6 +10,7 @@ import pytest
 from pabench import registry
 from pabench.report.status import counts
 from pabench.run.tasks import plan
+from pabench.scoring.gradients import by_criterion
 from pabench.store.store import Store
 
 from ..conftest import forget_plugins
@@ -36,6 +37,31 @@ def test_one_scoring_pass_serves_all_sparsities_of_a_one_shot_criterion(tmp_path
 
     assert calls.count(1) == 1  # one pass for the two sparsities, which is the check, too
     assert calls.count(3) == 1 + 6  # the check, and three rounds for each
+
+
+def test_criteria_that_need_one_gradient_are_one_task(tmp_path):
+    """Of the same images, with BatchNorm in the same mode, in one type, and scored once: whoever differs in these is
+    alone, and so is a plugin that inherits from one of them."""
+    (tmp_path / "theirs.py").write_text(
+        "from pabench_criteria.snip import Snip\n\n\nclass Theirs(Snip):\n    name = 'theirs'\n"
+    )
+    together = "snip, grad_norm, {name: snip, allocation: uniform}"
+    apart = "{name: snip, bn: eval}, {name: snip, examples_per_class: 5}, {name: snip, steps: 2}, grasp, theirs"
+    text = ONE_SEED.replace(FOUR, f"{together}, {apart}") + "plugins: [theirs.py]\nablations: [invert, shuffle]\n"
+    forget_plugins()
+    opened = session(tmp_path, text)
+
+    found = plan(opened.store, opened.chosen, device="cpu", plugins=opened.plugins)
+
+    scorings = [t.title for t in found.tasks if t.kind == "prune" and "shuffle" not in t.title]
+    labels = ["snip, grad_norm, snip (allocation=uniform)", "snip (bn=eval)", "snip (examples_per_class=5)"]
+    labels += ["snip (steps=2)", "grasp", "theirs"]
+    where = "digits / lenet_300_100 /"
+    ablated = [f"{where} {label}{of} / seed 0: masks" for of in ("", " / invert") for label in labels]
+    assert sorted(scorings) == sorted(ablated)
+    (task,) = (t for t in found.tasks if t.title == ablated[0])
+    assert [len(own) for own in by_criterion(found.by_task[task.key])] == [2, 2, 2]
+    forget_plugins()
 
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):

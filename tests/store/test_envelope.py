@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given, strategies as st
 
 from pabench.errors import DataError
-from pabench.store.envelope import parse
+from pabench.store.envelope import MAX_VALUES, parse
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,54 @@ def test_what_is_not_strict_json_is_refused(text):
 def test_strict_json_is_accepted_up_to_its_depth():
     assert parse(b"[" * 32 + b"]" * 32)
     assert parse(b'{"a":[1,-2.5e-3,null,true,"x"]}') == {"a": [1, -0.0025, None, True, "x"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"[" + b"[]," * MAX_VALUES + b"1]", "more than 250,000 values"),
+        (b'{"":' * 31 + b"[" + b"{}," * MAX_VALUES + b"1]" + b"}" * 31, "more than 250,000 values"),
+        (b'"' * 4_000_000, "more than 250,000 values"),
+        (b"[" + b"[" * 33 + b"]" * 33 + b"]", "nested deeper than 32 levels"),
+        (b"{" * 40, "nested deeper than 32 levels"),
+        (b"[" + b"9" * 5_000_000 + b"]", "Exceeds the limit"),
+        (b"{" + b",".join(b'"k%d":1' % n for n in range(120_000)) + b',"k119999":2}', "key 'k119999' twice"),
+    ],
+    ids=["lists", "objects", "quotes", "deep", "open", "digits", "the last of many keys twice"],
+)
+def test_what_would_fill_memory_or_time_is_refused_in_one_line(text, message):
+    """Each of these took seconds or gigabytes: one key that stands twice was looked for among all pairs of keys."""
+    with pytest.raises(DataError, match=message) as found:
+        parse(text)
+
+    assert len(str(found.value)) < 200
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(ANY, st.booleans(), st.sampled_from([(",", ":"), (" , ", " : "), (", ", ": ")]))
+def test_whatever_is_strict_json_is_read_as_python_reads_it(value, ascii_only, separators):
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=separators)
+
+    assert parse(text.encode("utf-8", "surrogatepass")) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"a":1,"a":2,"b":"\u0022:"}',
+        '{"a" :1,"a":2}',
+        r'{"a":1,"\u0061":2}',
+        r'{"a":{"b":":","c":1,"c":2}}',
+        r'{"x":"\\","a":1,"a":2,"y":"\":\":"}',
+        '[{"a":1},{"b":[{"c":1,"c":2}]}]',
+    ],
+)
+def test_a_key_twice_is_found_whatever_stands_around_it(text):
+    with pytest.raises(DataError, match="twice"):
+        parse(text.encode())

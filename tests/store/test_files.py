@@ -57,7 +57,7 @@ def test_only_regular_files_are_read(store, tmp_path, kind):
     assert names(store.folder / "quarantine") == [f"records-{key_of(0)}-1.json"]
 
 
-def test_a_writer_killed_before_any_of_its_file_calls_leaves_the_whole_record_or_none(store):
+def test_a_writer_killed_before_any_of_its_file_calls_leaves_the_whole_record_or_none(store, record_property):
     seen = set()
     for n in range(100):
         status = in_child(
@@ -73,11 +73,12 @@ def test_a_writer_killed_before_any_of_its_file_calls_leaves_the_whole_record_or
             break
         seen.add(found is None)
     assert n >= 6
+    record_property("injected", n)
     assert seen == {True, False}
     assert names(store.folder / "quarantine") == []
 
 
-def test_every_acknowledged_record_survives_a_kill_at_any_moment(store):
+def test_every_acknowledged_record_survives_a_kill_at_any_moment(store, record_property):
     for round_ in range(5):
         ours, theirs = os.pipe()
 
@@ -101,6 +102,7 @@ def test_every_acknowledged_record_survives_a_kill_at_any_moment(store):
         assert acknowledged
         valid = store.records()
         assert {key_of(n) for n in acknowledged} <= valid.keys()
+    record_property("injected", round_ + 1)
     assert names(store.folder / "quarantine") == []
 
 
@@ -133,7 +135,7 @@ def test_a_power_cut_tears_nothing_and_loses_nothing_acknowledged(store, monkeyp
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_a_disk_that_fails_at_any_file_call_breaks_no_record_and_is_resumed(store, number):
+def test_a_disk_that_fails_at_any_file_call_breaks_no_record_and_is_resumed(store, number, record_property):
     def fail():
         raise OSError(number, os.strerror(number))
 
@@ -152,6 +154,7 @@ def test_a_disk_that_fails_at_any_file_call_breaks_no_record_and_is_resumed(stor
         assert store.get("records", key_of(n)) == record(n)
         if not refused and n >= 8:
             break
+    record_property("injected", n)
     assert names(store.folder / "quarantine") == []
 
 

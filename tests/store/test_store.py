@@ -73,7 +73,7 @@ def test_a_retry_never_replaces_a_good_record(store):
     assert names(store.folder / "history") == []
 
 
-def test_of_two_processes_that_commit_one_key_exactly_one_wins(store):
+def test_of_two_processes_that_commit_one_key_exactly_one_wins(store, record_property):
     rounds, context = 50, multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(2), context.SimpleQueue()
 
@@ -90,9 +90,10 @@ def test_of_two_processes_that_commit_one_key_exactly_one_wins(store):
         process.join()
     assert won == [(n, outcome) for n in range(rounds) for outcome in (False, True)]
     assert len(store.records()) == rounds
+    record_property("injected", rounds)
 
 
-def test_two_retries_of_one_failed_record_replace_it_once(store):
+def test_two_retries_of_one_failed_record_replace_it_once(store, record_property):
     rounds, context = 20, multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(2), context.SimpleQueue()
     for n in range(rounds):
@@ -111,10 +112,11 @@ def test_two_retries_of_one_failed_record_replace_it_once(store):
         process.join()
     assert won == [(n, outcome) for n in range(rounds) for outcome in (False, True)]
     assert len(names(store.folder / "history")) == rounds
+    record_property("injected", rounds)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, damage):
+def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, damage, record_property):
     store.commit("records", key_of(0), record())
     path = file_of(store)
     whole = path.read_bytes()
@@ -124,6 +126,7 @@ def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, 
         assert store.get("records", key_of(0)) is None
         assert not path.exists()
     assert len(names(store.folder / "quarantine")) == len(whole)
+    record_property("injected", len(whole))
     assert "do not match their SHA-256" in (store.folder / "log.txt").read_text()
     assert store.commit("records", key_of(0), record())
 
@@ -171,6 +174,61 @@ def test_another_study_is_refused_with_both_names(store):
     with pytest.raises(RefusedError, match="holds the study 'tiny', not 'other'"):
         store.open_study({**MANIFEST, "name": "other"})
     assert store.manifest() == MANIFEST
+
+
+SUITE = "datasets: [digits]\nmodels: [lenet]\ncriteria: [snip]\nseeds: 1\nrecipe: {lr: 0.1}\n"
+
+
+def study(text: str = SUITE, *, dataset="digits", model="lenet", criterion="snip", lr=0.1, seeds=(0,)) -> dict:
+    names = {"dataset": {"name": dataset}, "model": {"name": model}, "criterion": {"name": criterion}}
+    cells = [{**names, "seed": seed, "lr": lr} for seed in seeds] + [{**names, "criterion": None, "lr": lr}]
+    return {**MANIFEST, "suite": text, "cells": cells}
+
+
+EDITS = {
+    "another recipe": study(SUITE.replace("lr: 0.1", "lr: 0.2"), lr=0.2),
+    "other seeds": study(SUITE.replace("seeds: 1", "seeds: [7, 8]"), seeds=(7, 8), lr=0.2),
+    "another dataset": study(SUITE.replace("digits", "mnist"), dataset="mnist"),
+    "another model": study(SUITE.replace("lenet", "vgg"), model="vgg"),
+    "another criterion": study(SUITE.replace("snip", "grasp"), criterion="grasp", lr=0.2),
+    "comments": study(f"# of mine\n# and more\n# and more\n\n{SUITE.replace('0.1', '0.2  # was 0.1')}", lr=0.2),
+    "all of the text, and one cell is left": study("defaults: all of them\n", seeds=(0, 1)),
+}
+STRANGERS = {
+    "no dataset and no model": study(
+        SUITE.replace("digits", "mnist").replace("lenet", "vgg"), dataset="mnist", model="vgg"
+    ),
+    "no dataset and no model and no criterion": study(dataset="a", model="b", criterion="c"),
+    "2 of 6 lines of the suite": study(
+        "datasets:\n- digits\nmodels: [lenet]\ncriteria: [snip]\nseeds: 3\nrecipe: {epochs: 9}\n", lr=0.3
+    ),
+}
+
+
+@pytest.mark.parametrize("edited", EDITS.values(), ids=EDITS)
+def test_an_edit_of_a_suite_goes_on_in_its_folder(tmp_path, edited):
+    store = Store(tmp_path / "results")
+    store.open_study(study())
+    store.open_study(edited)
+    assert store.manifest() == edited
+    assert json.loads((store.folder / "study-1.json").read_text())["suite"] == SUITE
+
+
+@pytest.mark.parametrize("why", STRANGERS)
+def test_a_strangers_study_of_the_same_name_is_refused_with_what_they_share_and_the_way_out(tmp_path, why):
+    store = Store(tmp_path / "results")
+    store.open_study(study())
+    with pytest.raises(RefusedError) as refused:
+        store.open_study(STRANGERS[why])
+    assert str(refused.value) == (
+        f"{store.folder}: holds another study of the name 'tiny': of this one it has no cell, and {why}; "
+        "choose another folder with -o (if it is an edit of that study, remove study.json there: "
+        "the records are kept, and cells that are in both are used)"
+    )
+    assert store.manifest() == study()
+    (store.folder / "study.json").unlink()
+    store.open_study(STRANGERS[why])
+    assert store.manifest() == STRANGERS[why]
 
 
 def test_a_broken_manifest_is_named_and_written_anew_by_the_next_run(store):

@@ -102,3 +102,14 @@ def test_a_byte_that_is_not_utf_8_is_named(tmp_path):
 
 def test_the_examples_of_yamlfile_hold():
     assert tuple(doctest.testmod(yaml)) == (0, 3)  # failed, tried
+
+
+def test_of_very_many_findings_the_first_are_told():
+    """40,000 lines of errors were printed, of a file that one list too long had made."""
+    with pytest.raises(SuiteError) as found:
+        suite.parse(changed("seeds: 3", "seeds: 3\n" + "".join(f"k{n}: 1\n" for n in range(2000))), "s.yaml")
+
+    lines = str(found.value).splitlines()
+    assert lines[0].startswith("s.yaml:12:1: k0: unknown key")
+    assert len(lines) == yaml.SHOWN_FINDINGS + 1
+    assert lines[-1] == f"and {yaml.MAX_FINDINGS - yaml.SHOWN_FINDINGS} more"

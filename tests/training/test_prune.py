@@ -12,6 +12,7 @@ from pabench import registry
 from pabench.cli.running import carry_out
 from pabench.leaderboard.verification.verify import verify
 from pabench.report.status import counts
+from pabench.scoring.context import ScoreContext
 from pabench.scoring.masks import unpack
 from pabench.scoring.pruning import gradient_norm
 from pabench.store.store import VOLATILE, Store
@@ -200,9 +201,9 @@ def test_the_norm_of_the_dense_network_is_measured_once_a_block(tmp_path, monkey
     """Two criteria at two sparsities: four masks and one dense network, which is also the dense cell's own figure."""
     measured = []
 
-    def counted(network, batches, masks=None):
+    def counted(network, batches, masks=None, **more):
         measured.append(str(network.dtype) if masks else f"dense {network.dtype}")
-        return gradient_norm(network, batches, masks)
+        return gradient_norm(network, batches, masks, **more)
 
     monkeypatch.setattr(stage, "gradient_norm", counted)
     monkeypatch.setattr("pabench.diagnostics.metrics.gradient_norm.gradient_norm", counted)
@@ -211,6 +212,72 @@ def test_the_norm_of_the_dense_network_is_measured_once_a_block(tmp_path, monkey
     carry_out(session(tmp_path, text))
 
     assert sorted(measured) == ["dense torch.float32", *["torch.float32"] * 4]
+
+
+TOGETHER = SUITE.replace("ablations: [shuffle, reinit, invert, random_labels, shuffled_pixels]\n", "").replace(
+    "[random, snip]", "[snip, grad_norm]"
+)
+
+
+def receipts(folder) -> dict[str, dict]:
+    """What receipts say, without what it cost."""
+    found = Store(folder).records("receipts")
+    return {key: {k: v for k, v in receipt.items() if k not in VOLATILE} for key, receipt in found.items()}
+
+
+def test_criteria_that_need_one_gradient_take_it_once_and_have_the_receipts_that_they_have_apart(tmp_path, monkeypatch):
+    """It serves both criteria, two sparsities of each, and the norm of the dense network."""
+    taken = []
+
+    def counted(self, weights, temperature):
+        taken.append(1)
+        return own(self, weights, temperature)
+
+    own = ScoreContext._gradient
+    monkeypatch.setattr(ScoreContext, "_gradient", counted)
+    with monkeypatch.context() as patch:
+        for module in ("training.prune", "run.tasks"):
+            patch.setattr(f"pabench.{module}.shares_gradient", lambda cell: False)
+        (tmp_path / "apart").mkdir()
+        assert carry_out(session(tmp_path / "apart", TOGETHER)) == 0
+    apart = len(taken)
+
+    assert carry_out(session(tmp_path, TOGETHER)) == 0
+
+    assert (apart, len(taken) - apart) == (2 + 1 + 4, 1 + 4)  # the norm under each of four masks is its own
+    assert receipts(tmp_path / "out") == receipts(tmp_path / "apart" / "out")
+    assert len(receipts(tmp_path / "out")) == 4
+
+
+def test_a_gradient_that_was_lent_counts_as_if_the_criterion_had_taken_it(tmp_path, monkeypatch):
+    def slow(self, weights, temperature):
+        clock[0] += 100.0
+        return own(self, weights, temperature)
+
+    own, clock = ScoreContext._gradient, [0.0]
+    monkeypatch.setattr(ScoreContext, "_gradient", slow)
+    for module in ("gradients", "pruning"):
+        monkeypatch.setattr(f"pabench.scoring.{module}.clock", lambda device: clock[0])
+
+    assert carry_out(session(tmp_path, TOGETHER)) == 0
+
+    costs = [r["cost"] for r in named(tmp_path / "out").values() if r["labels"]["criterion"] != "dense"]
+    assert [cost["scoring_seconds"] for cost in costs] == [100.0] * 4
+    assert len({cost["scoring_peak_bytes"] > 0 for cost in costs}) == 1
+
+
+@pytest.mark.parametrize("name", ["snip", "grad_norm"])
+def test_a_criterion_that_fails_leaves_the_others_of_its_task_alone(tmp_path, monkeypatch, name):
+    def full(self, ctx):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(registry.plugin("criteria", name), "score", full)
+
+    assert carry_out(session(tmp_path, TOGETHER)) == 3
+
+    found = {of: r["status"] for of, r in named(tmp_path / "out").items()}
+    assert found == {of: "failed" if of[0] == name else "ok" for of in found}
+    assert len(found) == 5
 
 
 def test_a_skipped_gradient_norm_is_not_computed_and_all_else_stays(tmp_path):

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files as stored, maskbits
-from pabench.store.envelope import MAX_BYTES, parse, unseal
-from pabench.store.store import MAX_MASK_BYTES
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, parse, unseal
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
@@ -26,6 +26,12 @@ from pabench.words import plain
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
 MAX_STUDY_BYTES = 64 * 2**20
 MAX_SOURCE_BYTES = 2**20
+MAX_MASK_BYTES = 64 * 2**20
+"""Of 537 million weights: with VGG-16 it is 17 MB."""
+MAX_FLAWS = 10_000
+"""That are looked for: where everything is wrong, nobody reads on."""
+LONGEST = 2000
+"""Characters of what a flaw tells of a file."""
 
 
 # far above any study: a folder of more is not looked through
@@ -57,6 +63,11 @@ class Flaw:
     field: str = ""
     cell: str = ""
     unable: bool = False
+
+    def __post_init__(self) -> None:
+        # a stranger's text may have 64 million characters, and stand in 10,000 flaws
+        for name in ("file", "expected", "found", "field", "cell"):
+            object.__setattr__(self, name, _short(getattr(self, name), LONGEST))
 
     def __str__(self) -> str:
         where = ": ".join(filter(None, [self.file, self.cell, self.field]))
@@ -95,6 +106,11 @@ class Foreign:
     flaws: list[Flaw] = field(default_factory=list)
     total: int = 0
 
+    def find(self, file: str, expected: str, there: str) -> None:
+        """Add a flaw of level 1."""
+        if len(self.flaws) < MAX_FLAWS:
+            self.flaws.append(Flaw(1, file, expected, there))
+
     @property
     def is_submission(self) -> bool:
         """Whether it says itself that it is one; else it is a results folder."""
@@ -127,7 +143,7 @@ def read(folder: Path) -> Foreign:
     except OSError as error:
         raise MissingError(f"{folder}: {error.strerror}; expected a submission or a results folder") from None
     with _closing(top):
-        names = sorted(os.listdir(top))
+        names = sorted(_names(top, MAX_FILES))
         if STUDY not in names and SUBMISSION not in names:
             raise MissingError(f"{folder}: no {STUDY}; expected a submission or the results folder of a `pabench run`")
         found, strict = Foreign(folder), SUBMISSION in names
@@ -138,7 +154,7 @@ def read(folder: Path) -> Foreign:
             elif name in FOLDERS and (strict or name != "criteria"):
                 _folder(found, top, name, strict=strict)
             elif strict:
-                found.flaws.append(Flaw(1, name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file"))
+                found.find(name, f"nothing but {', '.join([*TOP, *FOLDERS])}", "another file")
     return found
 
 
@@ -158,18 +174,24 @@ def _folder(found: Foreign, top: int, name: str, *, strict: bool) -> None:
     try:
         inner = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=top)
     except OSError as error:
-        found.flaws.append(Flaw(1, name, "a folder", f"something else ({error.strerror})"))
+        found.find(name, "a folder", f"something else ({error.strerror})")
         return
     with _closing(inner):
-        names = os.listdir(inner)
+        names = _names(inner, MAX_FILES + 1)
         if len(names) > MAX_FILES:
-            found.flaws.append(Flaw(1, name, f"at most {MAX_FILES:,} files", f"{len(names):,}"))
+            found.find(name, f"at most {MAX_FILES:,} files", "more")
             return
         for entry in sorted(names):
             if pattern.fullmatch(entry):
                 _file(found, inner, f"{name}/{entry}", limit)
             elif strict:
-                found.flaws.append(Flaw(1, f"{name}/{entry}", f"names like {pattern.pattern}", "another name"))
+                found.find(f"{name}/{entry}", f"names like {pattern.pattern}", "another name")
+
+
+def _names(folder: int, most: int) -> list[str]:
+    """Of a folder's entries so many at most: there may be millions."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, most)]
 
 
 def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
@@ -185,23 +207,23 @@ def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
         if path.startswith("masks/"):
             found.masks[sha] = _mask(data, sha, path)
         elif path.endswith(".json"):
-            document = unseal(data) if "/" in path else parse(data, limit=limit)
+            document = unseal(data) if "/" in path else parse(data, limit=limit, values=limit // BYTES_OF_A_VALUE)
             if not isinstance(document, dict):
                 raise DataError(f"holds a {type(document).__name__}")
             found.documents[path] = document
     except DataError as error:
-        found.flaws.append(Flaw(1, path, "a whole file that matches its hash", str(error)))
+        found.find(path, "a whole file that matches its hash", str(error))
 
 
 def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
     if path != f"masks/{sha}.safetensors":
         raise DataError(f"holds the SHA-256 {sha}, which its name is not (truncated or altered)")
-    masks, receipt = maskbits.read(data)
-    layers = [{"name": n, "shape": [*m.shape], "total": m.size, "kept": int(m.sum())} for n, m in masks.items()]
+    layers, receipt = maskbits.counted(data)
     parameters = receipt.get("parameters")
     pattern = parameters.get("pattern", "") if isinstance(parameters, dict) else ""
-    known = isinstance(pattern, str) and re.fullmatch("channels|[1-9][0-9]?:[1-9][0-9]?", pattern)
-    unformed = [name for name, mask in masks.items() if known and maskbits.unformed(mask, pattern)]
+    if not isinstance(pattern, str) or not re.fullmatch("channels|[1-9][0-9]?:[1-9][0-9]?", pattern):
+        return MaskFacts(layers, receipt)
+    unformed = [name for name, mask in maskbits.read(data)[0].items() if maskbits.unformed(mask, pattern)]
     return MaskFacts(layers, receipt, unformed)
 
 

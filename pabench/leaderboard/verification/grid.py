@@ -13,8 +13,9 @@ from pabench.suite.grid import count
 from pabench.suite.specs import AUTO, labelled
 from pabench.suite.suite import Suite, parse
 
-FAR_MORE = 1000
-"""Times the cells of a study that a suite may have and still be compared seed by seed: a stranger's may have 10^9."""
+FAR_MORE = 100_000
+"""Cells more than a study has that its suite may have and still be compared seed by seed: a stranger's may have 10^9.
+"""
 Departure = tuple[str, str, str]
 """(what, as in the suite, as in the cells)."""
 
@@ -23,13 +24,18 @@ def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
     """Names that mean two things, and things with two names: (what, name). A study has neither, whatever its suite."""
     meanings: dict[tuple[str, str], set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
-    for cell in cells:
+    # most cells share all their parts with others
+    for cell in {tuple(map(id, _parts(cell))): cell for cell in cells}.values():
         for what, name, meaning in _named(cell):
             meanings[what, name].add(digest(meaning))
         if cell.criterion:
             labels[digest(cell.criterion.identity())].add(cell.criterion.label)
     yield from (named for named, found in meanings.items() if len(found) > 1)
     yield from (("criterion", " and ".join(sorted(found))) for found in labels.values() if len(found) > 1)
+
+
+def _parts(cell: Cell) -> tuple[Any, ...]:
+    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring
 
 
 def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:
@@ -78,7 +84,7 @@ def departures(manifest: Mapping[str, Any], cells: Sequence[Cell]) -> Iterator[D
     except SuiteError as error:
         yield "suite", "a valid suite", str(error).splitlines()[0]
         return
-    if (expected_cells := count(suite)) > FAR_MORE * len(cells):
+    if (expected_cells := count(suite)) > len(cells) + FAR_MORE:
         yield "cells", f"{expected_cells:,}", f"{len(cells):,}"
         return
     for what, expected, found in _axes(suite, cells):

@@ -7,8 +7,9 @@ they leave is read from files, as strictly as the submission itself.
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from pabench.errors import DataError, MissingError, SuiteError
 from pabench.leaderboard.verification.folder import Foreign, content
 from pabench.leaderboard.verification.sandbox import descriptions
 from pabench.run import tasks
-from pabench.run.engine import Engine, Inline
+from pabench.run.engine import Engine, Event, Inline, Task
 from pabench.run.processes import Processes
 from pabench.source import is_built_in, is_built_in_file
 from pabench.store import maskbits, schema
@@ -33,20 +34,42 @@ from pabench.store.store import Kind, Store
 from pabench.suite.cell import Cell
 from pabench.suite.specs import CriterionSpec
 from pabench.training.environment import cores, environment
+from pabench.words import seconds
 
 Code = tuple[tuple[str, Path], ...]
 """The submitted files that a criterion needs, each with the name of what it defines."""
 
 
 @dataclass(frozen=True)
+class Step:
+    """A task that begins, the `number`-th of so many of a level; `left`: seconds that it and the rest take at the pace
+    of those before it, None for the first."""
+
+    level: int
+    number: int
+    of: int
+    title: str
+    left: float | None = None
+
+    def __str__(self) -> str:
+        """
+        >>> print(Step(3, 2, 5, "digits / lenet_300_100 / snip / seed 0: masks", 8.0))
+        level 3: 2 of 5: digits / lenet_300_100 / snip / seed 0: masks, about 8.0 s left
+        """
+        left = "" if self.left is None else f", about {seconds(self.left)} left"
+        return f"level {self.level}: {self.number} of {self.of}: {self.title}{left}"
+
+
+@dataclass(frozen=True)
 class Where:
     """How to run somebody's cells: the names of criteria whose code may be run (`trust`), where datasets lie (by
-    label), the device, and whether in child processes."""
+    label), the device, and whether in child processes. `told` hears of each task that begins."""
 
     trust: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     engine: str = "processes"
+    told: Callable[[Step], None] = field(default=lambda step: None, compare=False)
 
     def environment(self) -> dict[str, Any]:
         return environment(self.device, "")
@@ -120,6 +143,7 @@ def rerun(
         store = Store(folder / "results")
         store.open_study({"name": "verification", "cells": [], "environment": {}})
         device = str(where.device)
+        groups = []
         # a process that imports the files of some criteria has no task of another; what needs none of a stranger comes
         # first, so that nothing of his has run, and written into the store, before it is there
         for imported in sorted({*code.values()}):
@@ -127,11 +151,26 @@ def rerun(
             theirs = {"criteria": {name: str(path) for name, path in imported}}
             findings = tasks.checks(store, tasks.unchecked(store, first), into=store, device=device, plugins=theirs)
             plan = tasks.plan(store, chosen, device=device, plugins=theirs)
-            todo = [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]
-            outcomes = engine.run(todo, workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
-            for outcome in outcomes:
+            groups.append((plan, [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]))
+        tell = _steps(4 if training else 3, [task for _, todo in groups for task in todo], where.told)
+        for plan, todo in groups:
+            for outcome in engine.run(todo, workers=1, threads=cores(), on_event=tell, stop=threading.Event()):
                 tasks.record_loss(store, plan, outcome, where.environment())
         yield Rerun(store, own, notes)
+
+
+def _steps(level: int, todo: Sequence[Task], told: Callable[[Step], None]) -> Callable[[Event], None]:
+    """What tells of each of these tasks as it begins; one that is tried again begins again."""
+    titles, began, seen = {task.key: task.title for task in todo}, time.monotonic(), dict[str, int]()
+
+    def tell(event: Event) -> None:
+        if event.kind == "started":
+            number = seen.setdefault(event.key, len(seen) + 1)
+            before = number - 1
+            left = (time.monotonic() - began) / before * (len(todo) - before) if before else None
+            told(Step(level, number, len(todo), titles[event.key], left))
+
+    return tell
 
 
 def _here(

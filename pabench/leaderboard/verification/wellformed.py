@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel
 
 from pabench.leaderboard.verification import grid
-from pabench.leaderboard.verification.folder import README, STUDY, SUBMISSION, Flaw, Foreign
+from pabench.leaderboard.verification.folder import MAX_FLAWS, README, STUDY, SUBMISSION, Flaw, Foreign
 from pabench.store import schema
 from pabench.store.figures import file as measured
 from pabench.store.record import labels, same_labels
@@ -47,7 +48,7 @@ def check(foreign: Foreign) -> Wellformed:
         return found
     # in this order: each goes on with what those before it left valid
     for part in (_study, _listed, _of_cells, _metrics, _checks, _complete):
-        found.flaws += part(found)
+        found.flaws += islice(part(found), MAX_FLAWS - len(found.flaws))
     return found
 
 
@@ -76,12 +77,15 @@ def _study(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _cells(found: Wellformed, listed: Sequence[Any]) -> Iterator[Flaw]:
+    valid = {}
     for index, data in enumerate(listed):
         try:
-            cell = schema.cell(data)
+            schema.cell(data)
+            valid[index] = data
         except ValueError as error:
             yield Flaw(LEVEL, STUDY, "a cell", str(error), f"cells.{index}")
-            continue
+    # once more and together, so that equal parts are one object
+    for index, cell in zip(valid, Cell.all_from_json(valid.values()), strict=True):
         if cell.key in found.cells:
             yield Flaw(LEVEL, STUDY, "each cell once", "it stands there twice", f"cells.{index}", cell.title)
         found.cells[cell.key] = cell

@@ -9,9 +9,11 @@ operation without a rule sees.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +81,17 @@ def compacted(module: nn.Module, masks: Mapping[str, Tensor], shape: Sequence[in
     """
     problem = ""
     try:
-        whole = _pruned_copy(module, masks).cpu().double()
         x = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         for careful in (False, True):  # sizes that are numbers in a network's code
-            small = _cut(module, masks, _plan(_traced(whole, x, careful), masks, _tensors(whole)))
+            whole = _pruned_copy(module, masks).cpu().double()
+            before = _tensors(whole) | {n: t.clone() for n, t in whole.named_buffers()}
+            trace, wanted = _traced(whole, x, careful)
+            small = _cut(module, masks, _plan(trace, masks, before))
             if not small.places:
                 problem = problem or "all channels are in use, or an operation needs them all"
                 break
-            if not (problem := _difference(whole, small, masks, x)):
+            other = copy.deepcopy(small.module).cpu().double()
+            if not (problem := _difference(wanted, _ran(other, x), small)):
                 return small
     except Exception as error:  # anybody's network, run and copied
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
@@ -117,16 +122,13 @@ class _Plan:
     groups: Mapping[str, list[Tensor]]
 
 
-def _traced(whole: nn.Module, x: Tensor, careful: bool) -> Trace:
+def _traced(whole: nn.Module, x: Tensor, careful: bool) -> tuple[Trace, _Run]:
     """In train mode and in eval mode, which may take different ways."""
-    trace, network = Trace(), copy.deepcopy(whole)
-    convolutions = [path for path, layer in network.named_modules() if isinstance(layer, _ConvNd)]
+    trace = Trace()
+    convolutions = [path for path, layer in whole.named_modules() if isinstance(layer, _ConvNd)]
     settable = {f"{path}.weight".lstrip(".") for path in convolutions}  # torch's own: `_tell` sets their groups
-    for training in (True, False):
-        with scoring_mode(CPU):
-            run = partial(network.train(training), x.clone())
-            follow(run, _tensors(network), trace, settable=settable, careful=careful)
-    return trace
+    followed = partial(follow, tensors=_tensors(whole), trace=trace, settable=settable, careful=careful)
+    return trace, _ran(whole, x, followed)
 
 
 def _plan(trace: Trace, masks: Mapping[str, Tensor], tensors: Tensors) -> _Plan:
@@ -222,38 +224,60 @@ def _tell(layer: nn.Module, groups: list[Tensor] | None) -> None:
 # --- The proof --------------------------------------------------------------------------------------------------------
 
 
-def _difference(whole: nn.Module, small: Compacted, masks: Mapping[str, Tensor], x: Tensor) -> str:
+@dataclass(frozen=True)
+class _Run:
+    """What a network gives for some images, in train mode and then in eval mode; `gradients` are those of a sum of the
+    outputs with random factors, in train mode, in which it is trained."""
+
+    train: list[Tensor]
+    gradients: Tensors
+    eval: list[Tensor]
+
+
+def _ran(network: nn.Module, x: Tensor, call: Callable[[Callable[[], Any]], Any] = operator.call) -> _Run:
+    weights = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    network.train()
+    with scoring_mode(CPU):
+        train = _numbers(call(partial(network, x.clone())))
+        loss = sum((t * torch.randn(t.shape, dtype=t.dtype)).sum() for t in train)
+        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)  # type: ignore[arg-type]
+    network.eval()  # with the running statistics of the run before
+    with scoring_mode(CPU), torch.no_grad():
+        tested = _numbers(call(partial(network, x.clone())))
+    return _Run([t.detach() for t in train], dict(zip(weights, found, strict=True)), tested)
+
+
+def _numbers(out: Any) -> list[Tensor]:
+    return [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.is_floating_point()]
+
+
+def _difference(wanted: _Run, found: _Run, small: Compacted) -> str:
     """In what the smaller network differs from the masked one by more than rounding; "" if in nothing."""
-    one, other = copy.deepcopy(whole), copy.deepcopy(small.module).cpu().double()
-    for training in (True, False):  # the second time with the running statistics that the first one left
-        wanted, gradients = _run(one.train(training), x)
-        found, slopes = _run(other.train(training), x)
-        what = "" if _alike(wanted, found) else "outputs"
-        for name, slope in slopes.items():
-            if name in small.places:  # what is removed has to be without a gradient
-                slopes[name] = torch.zeros_like(gradients[name])
-                slopes[name].view(-1)[small.places[name]] = slope
-        kept = {name: masks[name].cpu() if name in masks else 1 for name in slopes}
-        if not _alike([gradients[n] * kept[n] for n in slopes], [slopes[n] * kept[n] for n in slopes]):
-            what = what or "gradients"
-        if what:
-            return f"its {what} in {'train' if training else 'eval'} mode would be others"
+    if not _alike(wanted.train, found.train):
+        return "its outputs in train mode would be others"
+    if not _alike(wanted.eval, found.eval):
+        return "its outputs in eval mode would be others"
+    whole, left = (_kept(run.gradients, masks) for run, masks in ((wanted, small.whole), (found, small.masks)))
+    taken = {n: g.reshape(-1)[small.places[n]] if n in small.places else g for n, g in whole.items()}
+    # what is removed has to be without a gradient
+    gone = [whole[n].reshape(-1).index_fill_(0, p.reshape(-1), 0) for n, p in small.places.items() if n in whole]
+    if not _alike([taken[n] for n in left], list(left.values()), gone):
+        return "its gradients in train mode would be others"
     return ""
 
 
-def _run(network: nn.Module, x: Tensor) -> tuple[list[Tensor], Tensors]:
-    """Outputs, and the gradients of a sum of them with random factors."""
-    weights = {n: p for n, p in network.named_parameters() if p.requires_grad}
-    with scoring_mode(CPU):
-        outputs = [t for t in tree_leaves(network(x.clone())) if isinstance(t, Tensor) and t.is_floating_point()]
-        loss = sum((t * torch.randn(t.shape, dtype=t.dtype)).sum() for t in outputs)
-        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)  # type: ignore[arg-type]
-    return [t.detach() for t in outputs], dict(zip(weights, found, strict=True))
+def _kept(gradients: Tensors, masks: Mapping[str, Tensor]) -> Tensors:
+    """Copies, 0 where a weight is pruned."""
+    return {n: g * masks[n].cpu() if n in masks else g.clone() for n, g in gradients.items()}
 
 
-def _alike(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
-    largest = max(float(t.abs().max()) for t in wanted if t.numel())
-    return all(
-        w.shape == f.shape and bool(((w - f).abs() <= EXACT * largest).all())
-        for w, f in zip(wanted, found, strict=True)
-    )
+def _alike(wanted: Sequence[Tensor], found: Sequence[Tensor], gone: Sequence[Tensor] = ()) -> bool:
+    """Whether tensors are the same up to rounding, and those that are `gone` 0."""
+    most = EXACT * max(map(_largest, wanted))
+    same = (w.shape == f.shape and _largest(w - f) <= most for w, f in zip(wanted, found, strict=True))
+    return all(same) and all(_largest(t) <= most for t in gone)
+
+
+def _largest(t: Tensor) -> float:
+    """By its size; not a number where one of them is none."""
+    return max(abs(float(end)) for end in t.aminmax()) if t.numel() else 0.0

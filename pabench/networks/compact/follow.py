@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -36,7 +35,7 @@ def follow(
     be changed. `careful`: a reshape that names the number of channels counts as one that only works with this number.
     """
     mode = Follower(tensors, trace, settable, careful)
-    with torch.no_grad(), mode:
+    with mode:
         out = run()
     mode.end(out)
     return out

@@ -22,7 +22,8 @@ class Survivors:
 
     def __init__(self, run: Callable[[Tensors], Tensor], tensors: Tensors) -> None:
         self._trace, self._tensors = Trace(), {n: t.cpu() for n, t in tensors.items()}
-        follow(lambda: run(tensors), tensors, self._trace, careful=True)
+        with torch.no_grad():
+            follow(lambda: run(tensors), tensors, self._trace, careful=True)
         self._units = {key: self._trace.roots(own) for key, own in self._trace.units.items()}
         self._left = torch.ones(1 + max((int(own.max()) for own in self._units.values()), default=0), dtype=torch.bool)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from pabench.errors import MissingError
-from pabench.leaderboard.verification import folder
-from pabench.leaderboard.verification.folder import read
+from pabench.leaderboard.verification import folder as module
+from pabench.leaderboard.verification.folder import LONGEST, MAX_FLAWS, Flaw, read
 from pabench.leaderboard.verification.verify import verify
 
 from ...forgery import packed, sha
@@ -96,6 +98,73 @@ def test_a_cell_that_is_none_is_named(forgery, cell):
     assert any("study.json: cells.3" in flaw for flaw in flaws(forgery.listing()))
 
 
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        (lambda s: s.update(cells=[{}] * 50_000), "study.json: cells.0: expected a cell"),
+        (lambda s: s.update(cells=[0] * 200_000), "List should have at most 50000 items"),
+        (lambda s: s["cells"][3]["model"].update(name="x" * 100_000), "characters, more than 65,536"),
+        (lambda s: s["cells"][3].update(seed=10**4000), "expected whole numbers below 2**63"),
+        (lambda s: s.update(overrides=["seeds=2"] * 101), "overrides: expected List should have at most 100 items"),
+        (lambda s: s.update(overrides=["seeds=" + "1" * 20_000]), "overrides.0: expected String should have at most"),
+        (lambda s: s.update(suite="a" * 2_000_000), "suite: expected String should have at most 1048576"),
+        (lambda s: s.update(suite="x\n- " * 50_000), "suite: expected a valid suite"),
+        (lambda s: s.update(command="'" * 200_000), "command: expected String should have at most 100000"),
+        (
+            lambda s: s.update(environment={str(n): 0 for n in range(50_000)}),
+            "environment: expected Dictionary should have at most 1000",
+        ),
+        (lambda s: s.update(metrics=[{"name": "a"}] * 1_001), "metrics: expected List should have at most 1000"),
+        (lambda s: s["cells"][3]["criterion"]["args"].update(deep=deep(40)), "nested deeper than 32 levels"),
+    ],
+)
+def test_a_study_of_any_size_is_refused_in_seconds(forgery, lie, message):
+    forgery.study(lie)
+    forgery.listing()
+
+    began = time.process_time()
+    found = verify(forgery.folder)
+    spent = time.process_time() - began
+
+    assert any(message in str(flaw) for flaw in found.levels[0].flaws)
+    assert len(found.levels[0].flaws) <= MAX_FLAWS
+    assert spent < 5
+
+
+def deep(levels: int):
+    return [deep(levels - 1)] if levels else []
+
+
+def test_of_a_strangers_text_a_flaw_keeps_the_beginning():
+    assert len(Flaw(1, "x" * 10**6, "y", "z" * 10**6).found) == LONGEST
+
+
+def test_of_a_folder_of_millions_some_names_are_read(forgery, monkeypatch):
+    """Its entries are counted, up to the bound; a list of them all would fill the memory."""
+    read_so_far = []
+    monkeypatch.setattr(module, "MAX_FILES", 5)
+    monkeypatch.setattr(
+        module, "islice", lambda entries, most: islice((read_so_far.append(e) or e for e in entries), most)
+    )
+
+    said = flaws(forgery.folder)
+
+    assert any("level 1: records: expected at most 5 files, found more" in flaw for flaw in said)
+    assert len(read_so_far) <= 6 * 6
+
+
+def test_a_device_and_a_sparse_file_are_not_read(forgery):
+    mask = next((forgery.folder / "masks").iterdir())
+    os.truncate(mask, 2**41)
+    record = forgery.record()
+    record.unlink()
+    record.symlink_to("/dev/zero")
+
+    said = flaws(forgery.folder)
+    assert any(f"masks/{mask.name}" in flaw and "more than 67108864" in flaw for flaw in said)
+    assert any(f"records/{record.name}" in flaw and "no regular file" in flaw for flaw in said)
+
+
 def test_terminal_escapes_in_what_a_stranger_wrote_do_not_reach_the_terminal(forgery):
     path = forgery.record()
     forgery.change(path, lambda r: r["labels"].update(criterion="\x1b[2Jbest\n"))
@@ -119,4 +188,5 @@ def test_a_mask_that_is_not_of_the_form_its_receipt_says_is_told_by_layer(patter
     masks = {"a": np.array([[1, 1, 0, 0]], bool), "b": np.array([[1, 1, 1, 0]], bool)}
     data = packed(masks, {"parameters": {"pattern": pattern}})
 
-    assert folder._mask(data, sha(data), f"masks/{sha(data)}.safetensors").unformed == layers
+    found = module._mask(data, sha(data), f"masks/{sha(data)}.safetensors")
+    assert list(found.unformed) == layers

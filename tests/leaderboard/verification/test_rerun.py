@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from pabench.errors import SuiteError
-from pabench.leaderboard.verification import rederived
+from pabench.leaderboard.verification import rederived, rerun
 from pabench.leaderboard.verification.rederived import overlap
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
+from pabench.run.engine import Event, Task
 
 from .looking import INLINE, TRUSTED, hostile, looked_at
 
@@ -25,6 +26,35 @@ def test_a_source_forged_throughout_gives_other_masks(forgery):
     (only,) = found.levels[2].flaws
     assert "steep" in only.cell
     assert "0.0000 of the kept weights in common" in str(only)
+
+
+def test_each_task_is_told_as_it_begins_with_the_time_that_is_left(submission, monkeypatch):
+    looked_at(monkeypatch, "random", "snip")
+    told = []
+
+    verify(submission, 3, seed=1, where=Where(**INLINE, told=told.append))
+
+    assert [(step.level, step.number, step.of) for step in told] == [(3, n + 1, len(told)) for n in range(len(told))]
+    assert {step.title.split(" / ")[2].split()[0] for step in told} == {"random", "snip"}
+    assert told[0].left is None
+    assert all(step.left > 0 for step in told[1:])
+    assert str(told[0]) == f"level 3: 1 of {len(told)}: {told[0].title}"
+
+
+def test_time_left_is_that_of_the_pace_so_far(monkeypatch):
+    monkeypatch.setattr(rerun.time, "monotonic", lambda: 100.0)
+    told = []
+    tell = rerun._steps(4, [Task(name, name, "") for name in "abc"], told.append)
+
+    tell(Event("a", "started", {}))
+    monkeypatch.setattr(rerun.time, "monotonic", lambda: 110.0)
+    tell(Event("b", "started", {}))
+    tell(Event("b", "crashed", {}))
+    tell(Event("b", "started", {}))
+    monkeypatch.setattr(rerun.time, "monotonic", lambda: 130.0)
+    tell(Event("c", "started", {}))
+
+    assert [(step.number, step.left) for step in told] == [(1, None), (2, 20.0), (2, 20.0), (3, 15.0)]
 
 
 def test_code_of_a_submitter_runs_only_where_it_is_trusted_by_name(submission):

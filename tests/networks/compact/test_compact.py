@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pabench.errors import DeclinedError
 from pabench.networks.compact import compacted
+from pabench.networks.compact.dead import dead_units
 from pabench.networks.network import prunable_weights
 
 from .random_network import RandomNetwork, random_masks
@@ -103,6 +104,42 @@ def test_all_tensors_of_a_dead_channel_shrink_and_layers_know_their_sizes():
     assert small.masks["8.weight"].shape == (3, 12)
     assert small.masks["8.weight"].all()
     assert small.layers(module)["0.weight"] == [[4, 2, 3, 3], [3, 2, 3, 3]]
+
+
+def test_a_network_that_lies_channels_last_is_compacted_and_stays_as_it_was():
+    """Looking at it in train mode moves the statistics of a copy."""
+    module, masks = chain()
+    module = module.to(memory_format=torch.channels_last)
+    before = copy.deepcopy(module.state_dict())
+
+    small = compacted(module, masks, (2, 6, 6)).module
+
+    assert small[3].weight.shape == (3, 3, 3, 3)
+    assert all(torch.equal(t, before[n]) for n, t in module.state_dict().items())
+    assert torch.equal(small[4].running_mean, torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "what"),
+    [
+        ("1.running_mean", -5.0, "its outputs in eval mode would be others"),
+        ("1.bias", 5.0, "its outputs in train mode would be others"),
+        ("1.bias", 1e-13, "its gradients in train mode would be others"),  # it is trained: its ReLU is open
+    ],
+)
+def test_a_channel_that_only_seems_to_be_without_use_is_found_out(monkeypatch, tensor, value, what):
+    """Channel 1 would be 0 if this were 0, as what looks for dead channels is made to believe."""
+    module, masks = chain()
+    module = module.double()
+    module.state_dict()[tensor][1] = value
+
+    def misled(trace, masks, tensors):
+        return dead_units(trace, masks, tensors | {tensor: torch.zeros_like(tensors[tensor])})
+
+    assert compacted(module, masks, (2, 6, 6)).module[0].out_channels == 4
+    monkeypatch.setattr("pabench.networks.compact.compact.dead_units", misled)
+    with pytest.raises(DeclinedError, match=what):
+        compacted(module, masks, (2, 6, 6))
 
 
 def test_the_way_back_leaves_what_was_removed_as_it_was():

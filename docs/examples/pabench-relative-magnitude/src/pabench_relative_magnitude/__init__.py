@@ -1,0 +1,1 @@
+"""Relative magnitude, a pruning criterion for pabench."""

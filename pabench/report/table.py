@@ -1,0 +1,35 @@
+"""A results folder as one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pabench.errors import SuiteError
+from pabench.report.folders import read
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """The table of a results folder, one row per expected cell, whatever became of it: what `pabench export` writes.
+
+    Columns are described in docs/results.md; `flags` are one text, numbers that a cell has not are NaN. MissingError:
+    there is no study in the folder.
+    """
+    frame = read(Path(folder)).frame.copy()
+    frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    return frame
+
+
+def export(folder: Path, output: Path) -> int:
+    """Write one row per expected cell; returns how many."""
+    frame = load(folder)
+    if output.suffix == ".csv":
+        frame.to_csv(output, index=False)
+    elif output.suffix == ".json":
+        frame.to_json(output, orient="records", indent=2)
+    elif output.suffix == ".parquet":
+        frame.to_parquet(output, index=False)
+    else:
+        raise SuiteError(f"{output}: expected a name that ends in .csv, .json or .parquet")
+    return len(frame)

@@ -1,0 +1,15 @@
+"""What the server of worker processes imports first, so that it ends with its runner while it still loads the rest.
+
+Once it serves, it ends by itself when the runner is gone, and so do its children (`pabench.run.worker`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
