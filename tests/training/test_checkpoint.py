@@ -13,6 +13,7 @@ from torch import nn
 
 from pabench.data.split import Images
 from pabench.errors import Interrupted, RefusedError
+from pabench.scoring.gradual import Gradual
 from pabench.suite.specs import Augment, Recipe
 from pabench.training import checkpoint
 from pabench.training.checkpoint import KEPT, SHARE, Checkpoints, as_many_threads
@@ -108,6 +109,20 @@ def test_a_training_that_ends_in_any_step_goes_on_to_the_numbers_of_one_that_doe
         assert rest.state == whole.state
         assert rest.steps == whole.steps - ended_in
     record_property("injected", whole.steps)
+
+
+def test_a_network_that_is_pruned_while_it_trains_goes_on_from_any_step_without_its_masks(source, tmp_path, heard):
+    """Four prunings between step 2 and 7 of 9: masks follow from a step's number and the weights."""
+    gradual = Gradual(0.2, 0.2, 0.8, 4, "uniform")
+    whole = Training(source)
+    curve = whole.run(gradual=gradual)
+
+    for ended_in in range(1, STEPS + 1):
+        interrupted(source, tmp_path / str(ended_in), ended_in, gradual=gradual)
+        rest = Training(source)
+        assert rest.run(Checkpoints(tmp_path / str(ended_in), {}), gradual=gradual) == curve
+        assert rest.state == whole.state
+    assert (whole.module[5].weight == 0).float().mean() == pytest.approx(0.8, abs=0.02)
     assert heard == [signal.SIGTERM] * whole.steps  # who waited for the signal before is told, too
 
 
