@@ -11,7 +11,8 @@ from torch import nn
 
 from pabench.cli.running import carry_out
 from pabench.networks import models as models
-from pabench.report.status import counts, pairings
+from pabench.report.pairings import pairings
+from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
