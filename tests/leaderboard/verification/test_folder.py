@@ -128,7 +128,7 @@ def test_a_study_of_any_size_is_refused_in_seconds(forgery, lie, message):
 
     assert any(message in str(flaw) for flaw in found.levels[0].flaws)
     assert len(found.levels[0].flaws) <= MAX_FLAWS
-    assert spent < 5
+    assert spent < 20  # two to four on an idle core; searched pair by pair it would be hours
 
 
 def deep(levels: int):
