@@ -30,7 +30,7 @@ def _at_most(entries: int) -> BeforeValidator:
 
     def check(value: Any) -> Any:
         if isinstance(value, dict) and len(value) > entries:
-            raise ValueError(f"at most {entries:,} entries are taken, not {len(value):,}")
+            raise ValueError(f"at most {entries:,} entries, not {len(value):,}")
         return value
 
     return BeforeValidator(check)
@@ -335,7 +335,7 @@ def cell(data: Any) -> Cell:
 
 
 def _told(error: Any) -> tuple[str, str, str]:
-    return ".".join(map(str, error["loc"])), error["msg"], str(error.get("input"))[:80]
+    return ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, "), str(error.get("input"))[:80]
 
 
 def _large(data: Any, where: str = "") -> Iterator[str]:
