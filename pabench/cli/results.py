@@ -112,7 +112,7 @@ def status_text(found: Mapping[str, Any]) -> str:
     if found["flagged"]:
         lines.append(f"  {Tally(found['flagged'], found['flags'])}")
     lines += [f"  failed: {f['cell']}: {f['why']}" for f in found["failures"]]
-    lines += [line for runner in found["runners"] for line in _runner_lines(runner)]
+    lines += [line for runner in found.get("runners", ()) for line in _runner_lines(runner)]
     if pairing := found.get("pairing"):
         verdict = "\n".join(f"  {line}" for line in pairing["unpaired"]) or "  every block is paired"
         lines.append(f"pairing: {pairing['blocks']} blocks, {pairing['cells']} cells\n{verdict}")

@@ -27,6 +27,8 @@ COMMANDS = {
     "submit": ["submit", "out", "-o", "submission-ö"],
     "verify": ["verify", "out"],
     "publish": ["publish", "out", "-o", "site-ö"],
+    "push": ["push", "größe/nirgends", "me/größe"],
+    "pull": ["pull", "größe", "-o", "größe/nirgends"],
     "score": ["score", "lenet_300_100", "-c", "random"],
     "conformance": ["conformance", "größe"],
     "doctor": ["doctor", "lenet_300_100", "-c", "random"],
@@ -71,7 +73,11 @@ def test_every_command_writes_to_a_terminal_of_ascii(folder, monkeypatch, words)
     assert (end.value.code or 0) in (0, 2, 4, 5)
 
 
-@pytest.mark.parametrize("words", [words for name, words in COMMANDS.items() if name != "conformance"], ids=" ".join)
+# in which nothing is printed, since their arguments are refused
+REFUSED = {"conformance", "push", "pull"}
+
+
+@pytest.mark.parametrize("words", [words for name, words in COMMANDS.items() if name not in REFUSED], ids=" ".join)
 def test_every_command_ends_quietly_where_nobody_reads(folder, monkeypatch, words):
     read, write = os.pipe()
     os.close(read)
