@@ -97,7 +97,7 @@ def test_every_command_ends_quietly_where_nobody_reads(folder, monkeypatch, word
 TAKES_NOTHING = {">/dev/full": 1, ">&-": 0, "2>&-": 0, ">&- 2>&- <&-": 0}
 
 
-@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("buffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("redirected", "code"), TAKES_NOTHING.items())
 def test_a_stdout_that_takes_nothing_is_an_exit_code_and_at_most_a_line(redirected, code, buffered):
     command = f"{sys.executable} -m pabench metrics {redirected}"

@@ -20,7 +20,13 @@ from ..conftest import REFERENCE
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
-@pytest.mark.parametrize("name", names())
+DEAR = {"prospr", "prospr@official", "ntk_sap", "widetopo"}
+"""Criteria whose examination takes many seconds."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else []) for name in names()]
+)
 def test_every_criterion_and_variant_passes_every_check(name):
     found = examine(name)
 

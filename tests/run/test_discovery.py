@@ -118,6 +118,7 @@ def stormy(tmp_path_factory):
     return folder, run(folder, [*BROKEN, *CHANGED, *FAILING, "loud", "daemon"])
 
 
+@pytest.mark.slow
 def test_the_records_of_others_are_those_of_a_run_without_them(calm, stormy):
     folder, done = stormy
     assert set(calm) == {"random", "snip"}
@@ -125,6 +126,7 @@ def test_the_records_of_others_are_those_of_a_run_without_them(calm, stormy):
     assert done.returncode == 3
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_imported_is_told_and_its_cells_are_left_out(stormy):
     folder, done = stormy
     assert not set(BROKEN) & set(records(folder))
@@ -132,6 +134,7 @@ def test_a_file_that_cannot_be_imported_is_told_and_its_cells_are_left_out(storm
         assert f"broken plugin, its cells are left out: {name}.py: {told}" in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGED)
 def test_what_an_import_changes_is_named_and_its_cells_fail(stormy, name):
     folder, done = stormy
@@ -141,6 +144,7 @@ def test_what_an_import_changes_is_named_and_its_cells_fail(stormy, name):
     assert f"plugin, whose cells will fail: {name}.py: importing it changes {CHANGED[name][1]}" in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAILING)
 def test_a_cell_whose_scoring_fails_says_where_and_why(stormy, name):
     record = records(stormy[0])[name]
@@ -149,6 +153,7 @@ def test_a_cell_whose_scoring_fails_says_where_and_why(stormy, name):
     assert len(record["message"]) < 700
 
 
+@pytest.mark.slow
 def test_what_plugins_print_goes_to_the_logs_of_their_cells_up_to_a_cap(stormy):
     folder, done = stormy
     said = (done.stdout + done.stderr).decode()
@@ -161,6 +166,7 @@ def test_what_plugins_print_goes_to_the_logs_of_their_cells_up_to_a_cap(stormy):
     assert not any(re.search(r"[\x00-\x08\x0b-\x1f]", text) for text in logs)
 
 
+@pytest.mark.slow
 def test_what_left_its_group_and_closed_its_files_ends_with_its_cell(stormy):
     folder, _ = stormy
     pids = [int(line) for line in (folder / "pids").read_text().split()]
