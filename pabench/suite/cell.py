@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -89,8 +89,18 @@ class Cell:
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        data = {**asdict(self), "recipe": self.recipe.identity(), "scoring": self.scoring.to_json()}
-        return data if self.ablation else {k: v for k, v in data.items() if k != "ablation"}
+        """As plain data. Its parts are those of all cells that share them, which nobody changes."""
+        data = {
+            "dataset": self.dataset.plain,
+            "model": self.model.plain,
+            "criterion": self.criterion.plain if self.criterion else None,
+            "sparsity": self.sparsity,
+            "seed": self.seed,
+            "recipe": self.recipe.plain,
+            "scoring": self.scoring.plain,
+            "protocol": self.protocol,
+        }
+        return {**data, "ablation": self.ablation} if self.ablation else data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:

@@ -12,7 +12,7 @@ from pabench.suite.digest import canonical, digest
 
 
 class Identified(ABC):
-    """What is part of a key: its identity as canonical JSON is made once, and thousands of cells share it."""
+    """What is part of a key: as text and as plain data it is made once, and thousands of cells share it."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]: ...
@@ -21,6 +21,11 @@ class Identified(ABC):
     def text(self) -> str:
         """The identity as canonical JSON."""
         return canonical(self.identity())
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """As records hold it; not to be changed, since it is every cell's."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -149,13 +154,17 @@ class Recipe(Identified):
         told = {**{one.name: getattr(self, one.name) for one in fields(self)}, "augment": vars(self.augment)}
         return {key: value for key, value in told.items() if value or key not in ("compact", "cuda_graphs")}
 
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        return self.identity()
+
 
 AUTO = "auto"
 """Each criterion is scored in the type that it needs."""
 
 
 @dataclass(frozen=True)
-class Scoring:
+class Scoring(Identified):
     """How scores are computed: `dtype` float64 or float32, and what happens to a degenerate ranking (mark | refuse).
 
     `because` says who chose the type: "" the suite; `criterion`: it leaves the choice open, and the need of the
@@ -187,7 +196,8 @@ class Scoring:
     def identity(self) -> dict[str, Any]:
         return {**self.scores, "degenerate": self.degenerate}
 
-    def to_json(self) -> dict[str, Any]:
+    @cached_property
+    def plain(self) -> dict[str, Any]:
         return {**self.identity(), **({"because": self.because} if self.because else {})}
 
 
