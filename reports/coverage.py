@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from pabench.report.evidence import VERDICT, Footing, footings, is_random
 from pabench.report.frame import pruned
 from pabench.report.study import Study
 from pabench.suite.ablations import INAPPLICABLE
@@ -15,7 +16,6 @@ from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
-from .evidence import VERDICT, Footing, footings, is_random
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """How many pairs of dataset and model, sparsities and seeds are asked for."""

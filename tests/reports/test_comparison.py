@@ -238,7 +238,7 @@ def test_the_diagram_has_the_mean_ranks_of_the_leaderboard():
     found = compared("x", study.plain, looks([*CRITERIA, "synflow (steps=100)"]))
 
     ranks = {s.criterion: f"{s.mean_rank:.2f}" for s in board(study.frame).ranked}
-    label = re.search(r'aria-label="[^:]*: ([^;]*);', found.figure)[1]
+    label = re.search(r'aria-label="[^:]*: ([^;]*);', found.figure.svg)[1]
     assert dict(entry.rsplit(" ", 1) for entry in label.split(", ")[0:]) == ranks
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pabench_reports.evidence import caveat, footings, silences
 from pabench_reports.overview import Overview
 from pabench_reports.take import Take, bibtex
 
+from pabench.report.evidence import caveat, footings, silences
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, record, study_of, with_top1
