@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -34,6 +35,8 @@ QUIET = "#040506"
 """Colour of grid lines; becomes the page's own."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0522d", "#7a6fd0")
 """After Okabe & Ito (2008), for any colour vision and for light and dark ground."""
+OWN = ("magnitude", "snip", "grasp", "synflow")
+"""Criteria that most studies have: the first looks are theirs, in whatever study they stand."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">")
 INTERVAL = "95 % t interval of the mean"
 """What the bars of every figure are; those of accuracies end at 0 and 100."""
@@ -206,14 +209,21 @@ def _outline(marker: str) -> str:
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
-    """A look for each criterion, by its place in the study; `random` is grey and dotted.
+    """A look for each criterion: its own (`OWN`) on all pages, else the first free one; `random` is grey and dotted.
 
     Reference lines (`beside`) have the colour of the text, as the dense baseline, and take no colour from a criterion.
     """
     others = [name for name in criteria if name != "random" and name not in beside]
+    places: dict[str, int] = {}
+    for name in others:
+        base = re.split("[ @]", name)[0]
+        if base in OWN and OWN.index(base) not in places.values():
+            places[name] = OWN.index(base)
+    free = (place for place in count() if place not in set(places.values()))
+    places |= {name: next(free) for name in others if name not in places}
     found = {
         name: Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(others)
+        for name, i in places.items()
     }
     lines = [name for name in criteria if name in beside]
     found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for i, name in enumerate(lines)}

@@ -15,7 +15,7 @@ from pabench.statistics.intervals import Interval, interval_text
 from pabench.suite.ablations import ABLATIONS
 from pabench.words import count, number, percent, signed, span
 
-from .battery import Judgement, battery, change_interval, changes, could_have_seen
+from .battery import Judgement, battery, change_interval, changes, could_have_seen, judged
 from .figure import INK, INTERVAL, WIDTH, Drawn, Look, Panel, looks_of, mark, short
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
@@ -97,6 +97,7 @@ class Sanity(Section):
             figures=self.figures(study),
             ablations={name: ABLATIONS[name] for name in ablations},
             verdicts=verdicts(study, ablations),
+            shuffled=shuffled(study),
             models=[(name, _lines(name, rows)) for name, rows in models],
             interval_text=interval_text,
         )
@@ -114,6 +115,20 @@ def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
     found = battery(changes(study.frame), criteria)
     said = {name: _clauses({ablation: found[ablation, name] for ablation in ablations}) for name in criteria}
     return [(name, f"{'; '.join(clauses) or 'no data yet'}.") for name, clauses in said.items()]
+
+
+def shuffled(study: Study) -> str:
+    """Which criteria beat their own shuffled masks, in one sentence; "" where no mask was shuffled."""
+    ranked = pruned(study.plain[study.plain["reference_line"] == ""])
+    names = [str(name) for name in ranked["criterion"].unique()]
+    changed = changes(study.frame)
+    if not (changed["ablation"] == "shuffle").any():
+        return ""
+    found = judged(changed, "shuffle", names)
+    better = [name for name in names if found[name].verdict == "better"]
+    who = f": {', '.join(better)}" if better else ""
+    beat = "beat their own shuffled masks" if len(better) > 1 else "beats its own shuffled mask"
+    return f"{len(better) or 'None'} of {len(names)} criteria {beat}{who}."
 
 
 def _clauses(judgements: dict[str, Judgement]) -> list[str]:

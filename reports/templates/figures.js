@@ -39,11 +39,12 @@ const tip = make("div", { class: "tip", hidden: "" });
 document.body.append(tip);
 const REACH = 24; // pixels
 const nearest = (svg, x, y) => {
-  let best = null, least = REACH;
+  let best = null, least = REACH, middle = Infinity;
   for (const drawn of svg.querySelectorAll("[data-tip]:not(.off)")) {
     const box = drawn.getBoundingClientRect();
     const away = Math.hypot(Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
-    if (away < least) [best, least] = [drawn, away];
+    const off = Math.hypot((box.left + box.right) / 2 - x, (box.top + box.bottom) / 2 - y); // of those under the pointer
+    if (away < least || (away === least && off < middle)) [best, least, middle] = [drawn, away, off];
   }
   return best;
 };
@@ -57,3 +58,30 @@ const point = event => {
 };
 for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, point);
 document.addEventListener("keydown", event => { if (event.key === "Escape") tip.hidden = true; });
+
+// a figure as a file: its panels side by side over its legend, in light colours
+const asFile = figure => {
+  const whole = make("svg", { svg: 1, xmlns: SVG, "font-family": "sans-serif" }), GAP = 10, LINE = 16;
+  let width = 0, height = 0;
+  for (const panel of figure.querySelectorAll(".drawing svg")) {
+    const copy = panel.cloneNode(true), { width: w, height: h } = panel.viewBox.baseVal;
+    for (const [name, value] of Object.entries({ x: width, y: 0, width: w, height: h })) copy.setAttribute(name, value);
+    for (const drawn of copy.querySelectorAll(".off")) drawn.remove();
+    whole.append(copy);
+    [width, height] = [width + w + GAP, Math.max(height, h)];
+  }
+  for (const key of figure.querySelectorAll(".keys li")) if (!hiddenSeries.has(key.dataset.series)) {
+    const swatch = key.querySelector("svg").cloneNode(true);
+    swatch.setAttribute("x", GAP); swatch.setAttribute("y", height + 2);
+    whole.append(swatch, make("text", { svg: 1, x: GAP + 34, y: height + 12, "font-size": 9.5, fill: "currentColor" }, key.dataset.series));
+    height += LINE;
+  }
+  whole.setAttribute("viewBox", `0 0 ${width} ${height + GAP}`);
+  return new XMLSerializer().serializeToString(whole).replaceAll("currentColor", "#1b1f24").replaceAll("var(--grid)", "#e3e7eb");
+};
+for (const figure of document.querySelectorAll("figure:has(.drawing)")) {
+  const name = figure.querySelector("h3").textContent, file = fileName(`${figure.closest("section")?.id || ""}-${name}`);
+  const button = make("button", { type: "button", class: "save-svg", "aria-label": `Save the figure ${name} as SVG` }, "Save as SVG");
+  button.addEventListener("click", () => save(`${file}.svg`, "image/svg+xml", asFile(figure)));
+  figure.querySelector(".picture").append(button);
+}

@@ -18,6 +18,19 @@ def test_reference_lines_take_no_colour_from_a_criterion():
     assert both["late"].color == INK
 
 
+def test_criteria_that_most_studies_have_look_alike_in_all_of_them():
+    one, other = (
+        looks(["random", "mine", "snip", "grasp"]),
+        looks(["grasp", "synflow (steps=100)", "snip@late", "snip"]),
+    )
+
+    assert one["grasp"] == other["grasp"]
+    assert one["snip"] == other["snip@late"]  # the first of a name
+    assert len(set(one.values())) == len(set(other.values())) == 4
+    many = looks([f"c{i}" for i in range(60)])
+    assert len(set(many.values())) == 60
+
+
 def test_a_figure_is_drawn_once(monkeypatch):
     """Drawing is the most that a page takes."""
     drawn = []
