@@ -86,7 +86,7 @@ def _pairs(scope: Scope) -> Answer:
         if cell.dataset.name in TOY_DATASETS or cell.model.name.startswith(TOY_MODELS)
     }
     left = len(models) - len(toys)
-    text = f"{left} of {count(len(models), 'pair')} without toys; at least {PAIRS} are asked for"
+    text = f"{left} of {count(len(models), 'pair')} are no toy problems; at least {PAIRS} are asked for"
     return answer("Are there several pairs of dataset and model?", BLALOCK, text, left >= PAIRS)
 
 

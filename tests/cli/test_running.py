@@ -18,7 +18,7 @@ def test_a_run_prints_plain_lines_where_there_is_no_terminal_and_where_the_repor
     assert lines[0] == "tiny: 2 cells, 0 done, 2 to do"
     assert lines[1].startswith("[1/2] digits / lenet_300_100 / dense / seed 0: ")
     assert "left)" in lines[1]
-    assert lines[2] == "cells: 2 ok"
+    assert "cells: 2 ok" in lines
     assert lines[-1] == f"report: {folder / 'out' / 'report.html'}"
     assert "\x1b" not in done.stdout
     assert (folder / "out" / "report.html").stat().st_size > 10_000
@@ -33,7 +33,9 @@ def test_a_run_ends_with_what_its_seeds_could_have_detected(tmp_path, capsys):
     assert (
         "random and magnitude cannot be told apart" in answer or "magnitude and random cannot be told apart" in answer
     )
-    assert (detects, cite) == (said, "cite: Not evidence about the criteria: one seed can detect no difference.")
+    assert detects == said
+    assert cite.startswith("cite: Not evidence about the criteria: ")
+    assert cite.endswith("one seed can detect no difference.")
     assert last == f"report: {tmp_path / 'out' / 'report.html'}"
 
 
