@@ -1,6 +1,7 @@
 // entries of a legend hide and show what they stand for, in every figure
 const hiddenSeries = new Set();
 const dress = place => {
+  for (const wide of document.querySelectorAll(".drawing:has(.wide)")) wide.tabIndex = 0; // it may have to be scrolled
   for (const drawn of place.querySelectorAll("svg [data-series]")) drawn.classList.toggle("off", hiddenSeries.has(drawn.dataset.series));
 };
 const setSeries = name => {
@@ -15,6 +16,8 @@ for (const key of document.querySelectorAll(".keys li")) {
   key.append(button);
 }
 
+dress(document);
+
 // one model at a time: the drawings of the others are data until they are asked for
 const drawings = $("drawings") ? inflated($("drawings").textContent) : Promise.resolve([]);
 const draw = place => drawings.then(drawn => {
@@ -27,11 +30,15 @@ const showModel = model => {
   for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== model;
   return draw(document);
 };
-if ($("of")) {
+const chosenModel = () => {
   const wanted = parameters().get("of");
   if ([...$("of").options].some(option => option.value === wanted)) $("of").value = wanted;
+  return showModel($("of").value);
+};
+if ($("of")) {
   $("of").addEventListener("change", () => showModel($("of").value));
-  showModel($("of").value);
+  addEventListener("hashchange", chosenModel);
+  chosenModel();
 }
 
 // the numbers of the mark that is nearest to the pointer

@@ -284,6 +284,10 @@ def test_one_model_is_shown_at_a_time_with_all_its_drawings(tab, page):
     expect(tab.page.locator("#layers svg.figure:visible")).to_have_count(3)
     assert set(tab.page.evaluate(titles)) == {"cifar10 · vgg11_bn"}
     assert tab.page.locator("#accuracy svg.figure:visible").first.get_attribute("aria-label").find("vgg11_bn") > 0
+    tab.page.goto("about:blank")
+    tab.open(page, "#of=cifar10 · vgg11_bn")  # a link leads there, and stays at the top
+    expect(tab.page.locator("#layers svg.figure:visible")).to_have_count(3)
+    assert tab.page.evaluate("scrollY") == 0
     ids = tab.page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
     assert tab.console == []
