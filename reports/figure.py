@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
@@ -125,11 +125,20 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """What the squares of a heat map say, from the top left: the names of its rows and columns, and a text for each."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    texts: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One drawing of a figure, in inches at 96 pixels; the page shrinks what is too wide.
 
     `name` tells its ids and its file from others', `label` is read aloud. What `paint` gives a `mark` as its gid has a
-    tooltip, and goes with its entry of the legend.
+    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`.
     """
 
     paint: Callable[[Figure], None]
@@ -137,6 +146,7 @@ class Panel:
     height: float
     name: str
     label: str
+    grid: Grid | None = None
 
     @property
     def svg(self) -> Markup:
@@ -148,7 +158,10 @@ class Panel:
             buffer = BytesIO()
             # not `savefig`, which draws a figure with a layout twice: once for the places of things, once to be seen
             canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-        return Markup(_inline(buffer.getvalue(), f"f{digest(self.name)[:7]}", self.label))
+        told = {"aria-label": self.label}
+        if self.grid:
+            told["data-grid"] = json.dumps([self.grid.rows, self.grid.columns, self.grid.texts], separators=(",", ":"))
+        return Markup(_inline(buffer.getvalue(), f"f{digest(self.name)[:7]}", told))
 
     def save(self, folder: Path, keys: Sequence[Key]) -> list[Path]:
         """Write it as PDF and SVG, with its legend below it; returns where they are."""
@@ -262,7 +275,7 @@ def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: 
     axes.set_xlabel(label)
 
 
-def _inline(data: bytes, prefix: str, label: str) -> str:
+def _inline(data: bytes, prefix: str, told: Mapping[str, str]) -> str:
     root = ElementTree.fromstring(data)
     for child in [x for x in root if x.tag == f"{SVG}metadata"]:
         root.remove(child)
@@ -279,7 +292,7 @@ def _inline(data: bytes, prefix: str, label: str) -> str:
     width = float(root.attrib["viewBox"].split()[2])
     root.attrib |= {
         "role": "img",
-        "aria-label": label,
+        **told,
         "class": "figure wide" if width > WIDE else "figure",
         "width": f"{width * 96 / 72:.0f}",
     }

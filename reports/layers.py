@@ -16,7 +16,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import percent, plain, span
 
-from .figure import INK, WIDTH, Drawn, Panel, Tabled, short
+from .figure import INK, WIDTH, Drawn, Grid, Panel, Tabled, short
 
 INTRO = (
     "The share of weights that each criterion keeps in each layer, from the first layer to the last.",
@@ -88,12 +88,21 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
             height,
             f"layers-{s:g}-{title}",
             f"Layer densities of {len(present)} criteria at {percent(s)}, {title}",
+            Grid(present, [x.removesuffix(".weight") for x in layers], _texts(densities, s, present, len(layers))),
         )
         for s in sparsities
     ]
     seeds = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
     notes = (f"Mean over seeds (n = {span(seeds)}), on a logarithmic scale.",)
     return Drawn(title, tuple(panels), notes, _numbers(densities, present, layers), of=title)
+
+
+def _texts(densities: pd.DataFrame, sparsity: float, criteria: list[str], depth: int) -> list[list[str]]:
+    """The density of each layer under each criterion, "" where there is none."""
+    some = densities[densities["sparsity"] == sparsity]
+    mean = some.pivot_table(index="criterion", columns="depth", values="density", aggfunc="mean")
+    values = mean.reindex(index=criteria, columns=range(depth)).to_numpy(float)
+    return [["" if math.isnan(value) else f"{100 * value:.3g} %" for value in row] for row in values]
 
 
 def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Tabled | None:

@@ -17,7 +17,7 @@ from pabench.report.study import Study
 from pabench.suite.specs import MetricSpec
 from pabench.words import percent, plain, span
 
-from .figure import WIDTH, Drawn, Panel, Tabled, short
+from .figure import WIDTH, Drawn, Grid, Panel, Tabled, short
 
 WRITTEN = 12
 """Up to this many criteria the numbers are written into the matrix."""
@@ -73,12 +73,17 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
             side + 1.8,
             f"overlap-{s:g}-{title}",
             f"Mask overlap of {len(present)} criteria at {percent(s)}, {title}",
+            Grid(present, present, _texts(matrix(pairs[pairs["sparsity"] == s], present))),
         )
         for s in sparsities
     ]
     seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
     notes = (f"Mean over seeds (n = {span(seeds)}).",)
     return Drawn(f"Mask overlap, {title}", tuple(panels), notes, _numbers(pairs), of=title)
+
+
+def _texts(values: np.ndarray) -> list[list[str]]:
+    return [["" if math.isnan(value) else f"{value:.3f}" for value in row] for row in values]
 
 
 def _numbers(pairs: pd.DataFrame) -> Tabled:

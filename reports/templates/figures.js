@@ -55,11 +55,17 @@ const nearest = (svg, x, y) => {
   }
   return best;
 };
+const square = (svg, x, y) => {
+  const [rows, columns, texts] = JSON.parse(svg.dataset.grid), box = svg.querySelector("image").getBoundingClientRect();
+  const row = Math.floor((y - box.top) / box.height * rows.length), column = Math.floor((x - box.left) / box.width * columns.length);
+  return texts[row]?.[column] ? `${rows[row]}, ${columns[column]}: ${texts[row][column]}` : "";
+};
 const point = event => {
-  const svg = event.target.closest?.("svg.figure"), found = svg && nearest(svg, event.clientX, event.clientY);
-  tip.hidden = !found;
-  if (!found) return;
-  tip.textContent = found.dataset.tip;
+  const svg = event.target.closest?.("svg.figure"), at = [event.clientX, event.clientY];
+  const told = svg ? svg.dataset.grid ? square(svg, ...at) : nearest(svg, ...at)?.dataset.tip : "";
+  tip.hidden = !told;
+  if (!told) return;
+  tip.textContent = told;
   tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8))}px`;
   tip.style.top = `${event.clientY + 18 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 12 : event.clientY + 18}px`;
 };

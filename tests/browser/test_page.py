@@ -255,6 +255,20 @@ def test_the_nearest_mark_tells_its_numbers(tab, page):
     expect(tab.page.locator(".tip")).to_be_hidden()
 
 
+def test_a_square_of_a_heat_map_tells_its_number(tab, page):
+    """The same as in the table under the figure: the second criterion in the first layer."""
+    tab.open(page)
+    image = tab.page.locator("#layers svg.figure image").first
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+
+    tab.page.mouse.move(box["x"] + 3, box["y"] + box["height"] * 1.5 / 7)
+
+    row = tab.page.locator("#layers .numbers tbody tr").nth(1).locator("th, td").all_text_contents()
+    assert row[0] == "magnitude, 80 %"
+    expect(tab.page.locator(".tip")).to_have_text(f"magnitude, conv1: {row[1]}")
+
+
 def test_an_entry_of_a_legend_hides_its_series_in_every_figure(tab, page):
     tab.open(page)
     marks = "[...document.querySelectorAll('svg.figure [data-series=snip]')]"
