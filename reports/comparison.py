@@ -21,7 +21,7 @@ from pabench.words import count, number
 
 from .diagram import diagram
 from .duels import Duel, duels, grids
-from .figure import Look, Panel, looks_of
+from .figure import Drawn, Look, Panel, looks_of
 
 ALL = "All datasets and models"
 SHOWN_AT_ONCE = 15
@@ -71,16 +71,22 @@ class Comparison(Section):
     order = 25
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        styles, groups = looks_of(frame), list(strata(frame))
-        if len(groups) > 1:
-            groups.insert(0, (ALL, frame))
-        found = [compared(title, rows, styles) for title, rows in groups]
-        found = [replace(one, of="" if one.title == ALL else one.title) for one in found]
+        found = _boards(study)
         if not any(one.duels for one in found):
             return None
-        beside = bool(reference_lines(frame))
+        beside = bool(reference_lines(study.plain))
         return self.fill("comparison.html.j2", boards=found, beside=beside, pvalue=pvalue)
+
+    def figures(self, study: Study) -> list[Drawn]:
+        return [Drawn(one.title, (one.figure,), (), of=one.of) for one in _boards(study) if one.figure]
+
+
+def _boards(study: Study) -> list[Compared]:
+    """Of each dataset and model, and before them of all where there are several."""
+    frame = study.plain
+    styles, groups = looks_of(frame), list(strata(frame))
+    found = [replace(compared(title, rows, styles), of=title) for title, rows in groups]
+    return [compared(ALL, frame, styles), *found] if len(groups) > 1 else found
 
 
 def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:

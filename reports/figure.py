@@ -177,7 +177,10 @@ class Panel:
             dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
             for kind, none in dates.items():
                 buffer = BytesIO()
-                figure.savefig(buffer, format=kind, metadata={"Creator": None, **none})
+                # tight, as a legend of long names is wider than its panel
+                figure.savefig(
+                    buffer, format=kind, bbox_inches="tight", pad_inches=0.03, metadata={"Creator": None, **none}
+                )
                 made.append(folder / f"{slug(self.name)}.{kind}")
                 replace(made[-1], buffer.getvalue())
         return made

@@ -65,6 +65,8 @@ def alike(made: Board) -> list[str]:
 def _found(made: Board, frame: pd.DataFrame) -> str:
     if not pruned(frame)["top1"].notna().any():
         return "No pruned network is trained yet: there is nothing to say about the criteria."
+    if not made.ranked and not made.unranked:
+        return "This study has reference lines only: there is no criterion to rank."
     if not made.ranked:
         return "No seed is finished by every criterion at every sparsity: there is no ranking yet."
     first, names = made.ranked[0].criterion, [one.criterion for one in made.ranked]

@@ -7,6 +7,7 @@ import pytest
 from pabench.report import frame
 from pabench.report.conclusion import alike, conclusion
 from pabench.report.detection import could_detect
+from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, collapsed, failed, manifest, record, study_of, with_top1
 
@@ -115,6 +116,10 @@ def test_a_study_without_results_or_with_one_criterion_compares_nothing():
     assert nothing.found == "No pruned network is trained yet: there is nothing to say about the criteria."
     assert nothing.evidence == ""
     assert found({"snip": 90.0}).endswith("only snip is ranked: there is nothing to compare it with.")
+    line = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
+    lines = conclusion(study_of(cells([line], models=["resnet20"])))
+    assert lines.found == "This study has reference lines only: there is no criterion to rank."
+    assert lines.lines[0] == f"answer: {lines.found}"
     no_block = study({"random": 80.0, "snip": 90.0}, made={"snip": None, "random": failed})
     assert conclusion(no_block).found.startswith("No pruned network is trained yet")
 

@@ -290,3 +290,10 @@ def test_it_is_made_the_same_every_time():
 
 def test_doctests_hold():
     assert doctest.testmod(comparison).failed == 0
+
+
+def test_the_diagrams_are_among_the_figures_that_can_be_written():
+    study = study_of(cells(seeds=3))
+
+    assert [drawn.of for drawn in Comparison().figures(study)] == ["", "cifar10 · resnet20", "cifar10 · vgg11_bn"]
+    assert Comparison().figures(study_of(cells(models=["resnet20"], seeds=1))) == []
