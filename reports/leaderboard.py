@@ -81,7 +81,7 @@ def _answer(made: Board) -> tuple[str, ...]:
     if made.ranked[0].ranks == (1, 1):
         left = f" (not ranked: {', '.join(s.criterion for s in made.unranked)})" if made.unranked else ""
         return (f"{leaders[0]} is separably better than all other ranked criteria{left}.",)
-    return (f"{', '.join(leaders)}: any of these may be the best, none is separably worse than another criterion.",)
+    return (f"{', '.join(leaders)}: any of these may be the best; the tests find none of them worse than another.",)
 
 
 def _second(made: Board) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def test_the_answer_names_all_that_may_be_the_best():
 
     said = _remarks(board(study_of(expected, **top1).frame))[0]
 
-    assert said == "grasp, snip: any of these may be the best, none is separably worse than another criterion."
+    assert said == "grasp, snip: any of these may be the best; the tests find none of them worse than another."
 
 
 def test_one_seed_separates_nothing_and_says_so():
