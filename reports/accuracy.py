@@ -1,8 +1,9 @@
-"""Accuracy against sparsity, against effective density and against training FLOPs, for each dataset and model."""
+"""Accuracy against sparsity and, of three sparsities or more, against effective density and training FLOPs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,11 @@ from pabench.store.verdict import called, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
 
-from .figure import INK, INTERVAL, Drawn, Look, Tabled, legend_text, log_axis, looks_of, short, svg, with_limits
+from .figure import INK, INTERVAL, WIDTH, Drawn, Key, Look, Panel, Tabled, log_axis, looks_of, mark, with_limits
 
 EFFECTIVE = "effective_density"
+BASELINE = "dense baseline"
+DENSE_LOOK = Look(INK, "", (7, 3))
 
 
 @dataclass(frozen=True)
@@ -34,47 +37,95 @@ class Point:
     flagged: bool
 
 
+FEWEST = 3
+"""Sparsities from which on other horizontal axes show what the first does not."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A panel with another horizontal axis, the sentences under it, and lines of where its points are."""
+
+    panel: Panel
+    notes: list[str]
+    lines: list[tuple[str, tuple[str, ...]]]
+
+
 class Accuracy(Section):
     """Mean top-1 of each criterion over seeds, with intervals, and the dense baseline."""
 
     name = "accuracy"
-    title = "Accuracy against density and FLOPs"
-    order = 30
+    title = "Accuracy"
+    order = 22
 
     def render(self, study: Study) -> str | None:
-        styles = looks_of(study.plain)
-        figures = []
-        for title, rows in strata(study.plain):
-            if not rows.loc[rows["sparsity"] > 0, "top1"].notna().any():
-                continue
-            drawn = (draw(rows, styles, title), _effective(rows, styles, title), _flops(study, rows, styles, title))
-            figures += [figure for figure in drawn if figure]
+        figures = self.figures(study)
         return self.fill("figures.html.j2", intro=(), figures=figures) if figures else None
 
+    def figures(self, study: Study) -> list[Drawn]:
+        styles = looks_of(study.plain)
+        return [
+            draw(study, rows, styles, title)
+            for title, rows in strata(study.plain)
+            if rows.loc[rows["sparsity"] > 0, "top1"].notna().any()
+        ]
 
-def draw(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn:
-    """Top-1 against sparsity of one dataset and model; `rows` are its cells."""
+
+def draw(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn:
+    """Top-1 of one dataset and model, whose cells are `rows`: against sparsity and, of three, against what is left."""
     seen = rows[rows["top1"].notna()]
     pruned = seen[seen["sparsity"] > 0]
     criteria = [name for name in styles if (pruned["criterion"] == name).any()]
     points = {
         name: _points(pruned[pruned["criterion"] == name], lambda some: 1 - some["sparsity"]) for name in criteria
     }
-    label = f"Top-1 accuracy against sparsity, {title}: {', '.join(criteria)}"
+    panels, notes, lines = list(_by_sparsity(points, rows, seen, styles, title)), list(_notes(rows)), _means(points)
+    if rows.loc[rows["sparsity"] > 0, "sparsity"].nunique() >= FEWEST:
+        for one in filter(None, (_effective(rows, styles, title), _flops(study, rows, styles, title))):
+            panels.append(one.panel)
+            notes += one.notes
+            lines += one.lines
+    heads = "Criterion, top-1 % [95 % interval]", *(percent(s) for s in _sparsities(points))
+    keys = [Key(name, styles[name]) for name in criteria]
+    keys += [Key(BASELINE, DENSE_LOOK)] if (seen["criterion"] == DENSE).any() else []
+    return Drawn(title, tuple(panels), tuple(notes), Tabled(heads, tuple(lines)), tuple(keys), of=title)
+
+
+def _by_sparsity(
+    points: dict[str, list[Point]], rows: pd.DataFrame, seen: pd.DataFrame, styles: dict[str, Look], title: str
+) -> Iterator[Panel]:
+    """The figure, and an enlarged one where few accuracies or intervals squeeze all others together."""
 
     def axis(axes) -> None:
         sparsities = sorted(s for s in rows["sparsity"].unique() if s > 0)
         axes.set_xlim((1 - sparsities[0]) * 1.25, (1 - sparsities[-1]) / 1.25)  # first: a single one has no log range
         axes.set_xscale("log")
-        axes.set_xticks([1 - s for s in sparsities], [percent(s) for s in sparsities])
+        shown = _apart([1 - s for s in sparsities])
+        axes.set_xticks(shown, [percent(1 - density) for density in shown])
         axes.minorticks_off()
-        axes.set_xlabel("sparsity (kept weights on a logarithmic scale)")
+        axes.set_xlabel("sparsity")
 
-    drawing = _curves(points, seen, styles, axis, name=f"accuracy-{title}", label=label, dodge=True)
-    return Drawn(title, drawing, _notes(rows), _numbers(points))
+    shown = [point.top1 for line in points.values() for point in line]
+    dense = seen[seen["criterion"] == DENSE]
+    shown += [seeds_interval(dense)] if len(dense) else []
+    label = f"Top-1 accuracy against sparsity, {title}: {', '.join(points)}"
+    for window, what in zip(_windows(seen, shown), ("", "enlarged: bars may leave the frame"), strict=False):
+        name = f"accuracy-{title}{'-enlarged' if what else ''}"
+        yield _curves(
+            points, dense, styles, axis, window, name=name, label=label + (f"; {what}" if what else ""), heading=what
+        )
 
 
-def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
+def _apart(densities: list[float]) -> list[float]:
+    """Those of falling densities whose names do not touch each other on a panel's logarithmic axis."""
+    room = 0.11 * math.log(densities[0] / densities[-1] * 1.6)
+    kept: list[float] = []
+    for density in densities:
+        if not kept or math.log(kept[-1] / density) > room:
+            kept.append(density)
+    return kept
+
+
+def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Against | None:
     """Top-1 against the share of weights on a live path; None where it was not measured."""
     if EFFECTIVE not in rows or not (rows["top1"].notna() & (rows["sparsity"] > 0) & (rows[EFFECTIVE] > 0)).any():
         return None
@@ -82,20 +133,20 @@ def _effective(rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn
     known = seen[(seen["sparsity"] > 0) & (seen[EFFECTIVE] > 0)]
     pruned = seen[seen["sparsity"] > 0]
     notes = [
-        "Means over seeds at the mean share of weights that lie on a live path (arXiv:2107.02306).",
-        "A point that lies further right than others of its sparsity keeps more weights that do nothing.",
+        "Effective density: the share of weights that lie on a path from the input to an output (arXiv:2107.02306).",
+        "A point further right than others of its sparsity keeps more weights that do nothing.",
     ]
     if cut := int((pruned[EFFECTIVE] == 0).sum()):
-        notes.append(f"Left out, as no path is live: {count(cut, 'cell')}.")
+        notes.append(f"Left out of it, as no path is left: {count(cut, 'cell')}.")
     if unknown := int(pruned[EFFECTIVE].isna().sum()):
-        notes.append(f"Left out, as not measured: {count(unknown, 'cell')}.")
+        notes.append(f"Left out of it, as not measured: {count(unknown, 'cell')}.")
     return _against(
-        known, seen, styles, lambda cells: cells[EFFECTIVE], notes, title=f"{title}, against effective density",
-        name=f"effective-{title}", axis="effective density (logarithmic scale)",
+        known, seen, styles, lambda cells: cells[EFFECTIVE], notes, title=title,
+        name="effective", axis="effective density",
     )  # fmt: skip
 
 
-def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Drawn | None:
+def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) -> Against | None:
     """Top-1 against training FLOPs, in parts of the dense network's; None where FLOPs are not known."""
     seen = rows[rows["top1"].notna()]
     trained = [key for key, cell in study.cells.items() if cell.criterion and cell.criterion.trains]
@@ -104,17 +155,15 @@ def _flops(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str
     if known.empty:
         return None
     notes = [
-        "Training FLOPs in parts of the dense network's: forward FLOPs of the kept weights over those of all.",
-        "Epochs and images are the same and cancel; so does, nearly, the backward pass: it is cheaper in layer 1.",
-        "Scoring is not in it. A multiplication and an addition are two FLOPs.",
-        "Hardware that does not skip zeros computes all of them.",
+        "Training FLOPs: those of a forward pass with the kept weights, divided by those of the dense network.",
+        "All networks are trained on as many images, so the number of epochs does not change this share.",
+        "Scoring is not counted, and hardware that does not skip zeros computes all FLOPs of the dense network.",
     ]
     if left := sorted(set(seen.loc[trains, "criterion"])):
-        notes.append(f"Not shown, as more than the pruned network is trained: {', '.join(left)}.")
+        notes.append(f"Not shown against FLOPs, as more than the pruned network is trained: {', '.join(left)}.")
     return _against(
-        known, seen, styles, lambda cells: cells["flops_pruned"] / cells["flops_dense"], notes,
-        title=f"{title}, against training FLOPs", name=f"flops-{title}",
-        axis="training FLOPs, share of dense (log scale)",
+        known, seen, styles, lambda cells: cells["flops_pruned"] / cells["flops_dense"], notes, title=title,
+        name="flops", axis="training FLOPs, share of dense",
     )  # fmt: skip
 
 
@@ -128,21 +177,26 @@ def _against(
     title: str,
     name: str,
     axis: str,
-) -> Drawn:
+) -> Against:
     criteria = [one for one in styles if (known["criterion"] == one).any()]
     points = {one: _points(known[known["criterion"] == one], where) for one in criteria}
+    dense = seen[seen["criterion"] == DENSE]
+    shown = [point.top1 for line in points.values() for point in line]
+    shown += [seeds_interval(dense)] if len(dense) else []
 
     def horizontal(axes) -> None:
         values = [point.x for line in points.values() for point in line]
         axes.set_xlim(min(values) / 1.25, min(1.0, max(values) * 1.25))
-        # 2 and 5 between powers of ten would touch each other over more than two of them
-        ticks = LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 200 else (1,))
+        # 2 and 5 between powers of ten would touch each other over more than one of them
+        ticks = LogLocator(subs=(1, 2, 5) if max(values) / min(values) < 20 else (1,))
         log_axis(axes, ticks, percent, axis)
         axes.invert_xaxis()
 
-    label = f"Top-1 accuracy {title.rpartition(', ')[2]}, {title.rpartition(', ')[0]}"
-    drawing = _curves(points, seen, styles, horizontal, name=name, label=label, dodge=False)
-    return Drawn(title, drawing, tuple(notes), _numbers(points, axis.partition(" (")[0]))
+    label = f"Top-1 accuracy against {axis}, {title}: {', '.join(points)}"
+    panel = _curves(
+        points, dense, styles, horizontal, _windows(seen, shown)[0], name=f"{name}-{title}", label=label, axis=axis
+    )
+    return Against(panel, notes, _told(points, axis, lambda point: f"{100 * point.x:.3g} %"))
 
 
 def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> list[Point]:
@@ -154,49 +208,46 @@ def _points(cells: pd.DataFrame, where: Callable[[pd.DataFrame], pd.Series]) -> 
 
 def _curves(
     points: dict[str, list[Point]],
-    seen: pd.DataFrame,
+    dense: pd.DataFrame,
     styles: dict[str, Look],
-    axis: Callable[..., None],
+    place: Callable[..., None],
+    window: tuple[float, float],
     *,
     name: str,
     label: str,
-    dodge: bool,
-):
-    dense = seen[seen["criterion"] == DENSE]
-    shown = [point.top1 for line in points.values() for point in line]
-    shown += [seeds_interval(dense)] if len(dense) else []
-
+    heading: str = "",
+    axis: str = "",
+) -> Panel:
     def paint(figure: Figure) -> None:
-        windows = _windows(seen, shown)
-        panels = figure.subplots(1, len(windows), squeeze=False)[0]
-        for axes, window in zip(panels, windows, strict=True):
-            _dense(axes, dense)
-            for place, (criterion, line) in enumerate(points.items()):
-                _line(axes, line, styles[criterion], criterion, _dodge(place, len(points)) if dodge else 1.0)
-            axis(axes)
-            axes.set_ylim(*window)
-            axes.set_ylabel("top-1 accuracy, %")
-            axes.grid(axis="y")
-        if len(windows) > 1:
-            panels[1].set_title("enlarged: bars may leave the frame", loc="left")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper")
+        axes = figure.subplots()
+        _dense(axes, dense)
+        for nth, (criterion, line) in enumerate(points.items()):
+            _line(axes, line, styles[criterion], criterion, 1.0 if axis else _dodge(nth, len(points)), axis)
+        place(axes)
+        axes.set_ylim(*window)
+        axes.set_ylabel("top-1 accuracy, %")
+        axes.grid(axis="y")
+        axes.set_title(heading, loc="left")
 
-    return svg(paint, width=12, height=max(4.3, 0.6 + 0.23 * len(points)), name=name, label=label)
+    return Panel(paint, WIDTH, 2.9, name, label)
 
 
-def _line(axes, line: list[Point], look: Look, name: str, dodge: float) -> None:
+def _line(axes, line: list[Point], look: Look, name: str, dodge: float, axis: str) -> None:
     """A criterion: its means joined, an interval at each, a ring where a cell is flagged."""
-    style = {"color": look.color, "marker": look.marker, "markersize": 5, "linewidth": 1.6}
     x, y = np.array([p.x for p in line]) * dodge, [p.top1.mean for p in line]
-    axes.plot(x, y, linestyle=look.line, label=legend_text(short(name)), zorder=3, **style)
+    axes.plot(x, y, linestyle=look.line, color=look.color, linewidth=1.6, zorder=3, gid=mark(name))
     for at, point in zip(x, line, strict=True):
+        where = f"{name} at {percent(point.sparsity)}" + (f", {axis} {100 * point.x:.3g} %" if axis else "")
+        told = f"{where}: {with_limits(point.top1)}, n = {point.top1.n}"
+        axes.plot(
+            [at], [point.top1.mean], marker=look.marker, color=look.color, markersize=5, zorder=3, gid=mark(name, told)
+        )
         if point.top1.low is not None:
-            axes.plot(
-                [at, at], [point.top1.low, point.top1.high], color=look.color, linewidth=1.1, alpha=0.75, zorder=2
-            )
+            style = {"color": look.color, "linewidth": 1.1, "alpha": 0.75, "zorder": 2}
+            axes.plot([at, at], [point.top1.low, point.top1.high], gid=mark(name), **style)
         if point.flagged:
-            axes.plot([at], [point.top1.mean], marker="o", markersize=11, fillstyle="none", color="#d6336c", zorder=4)
+            style = {"marker": "o", "markersize": 11, "fillstyle": "none", "color": "#d6336c", "zorder": 4}
+            axes.plot([at], [point.top1.mean], gid=mark(name), **style)
 
 
 def _dense(axes, cells: pd.DataFrame) -> None:
@@ -204,8 +255,9 @@ def _dense(axes, cells: pd.DataFrame) -> None:
         return
     interval = seeds_interval(cells)
     if interval.low is not None:
-        axes.axhspan(interval.low, interval.high, color=INK, alpha=0.1, linewidth=0)
-    axes.axhline(interval.mean, color=INK, linewidth=1.1, linestyle=(0, (7, 3)), label="dense baseline", zorder=1)
+        axes.axhspan(interval.low, interval.high, color=INK, alpha=0.1, linewidth=0, gid=mark(BASELINE))
+    told = f"{BASELINE}: {with_limits(interval)}, n = {interval.n}"
+    axes.axhline(interval.mean, color=INK, linewidth=1.1, linestyle=DENSE_LOOK.line, zorder=1, gid=mark(BASELINE, told))
 
 
 def _windows(seen: pd.DataFrame, shown: Sequence[Interval]) -> list[tuple[float, float]]:
@@ -231,19 +283,22 @@ def _dodge(place: int, count: int) -> float:
     return float(1.018 ** ((count - 1) / 2 - place))
 
 
-def _numbers(points: dict[str, list[Point]], axis: str = "") -> Tabled:
-    """A line for each criterion: mean and interval at each sparsity, after it the place on another axis."""
-    sparsities = sorted({point.sparsity for line in points.values() for point in line})
+def _sparsities(points: dict[str, list[Point]]) -> list[float]:
+    return sorted({point.sparsity for line in points.values() for point in line})
+
+
+def _means(points: dict[str, list[Point]]) -> list[tuple[str, tuple[str, ...]]]:
+    """A line for each criterion: mean and interval at each sparsity."""
+    return _told(points, "", lambda point: with_limits(point.top1))
+
+
+def _told(points: dict[str, list[Point]], what: str, text: Callable[[Point], str]) -> list[tuple[str, tuple[str, ...]]]:
+    """A line for each criterion: a text at each sparsity."""
     lines = []
     for name, line in points.items():
-        at = {point.sparsity: point for point in line}
-        lines.append((name, tuple(_told(at[s], axis) if s in at else "–" for s in sparsities)))
-    head = f"Criterion, top-1 % [95 % interval]{f' at {axis}' if axis else ''}"
-    return Tabled((head, *(percent(s) for s in sparsities)), tuple(lines))
-
-
-def _told(point: Point, axis: str) -> str:
-    return with_limits(point.top1) + (f" at {100 * point.x:.3g} %" if axis else "")
+        at = {point.sparsity: text(point) for point in line}
+        lines.append((f"{name}, {what}" if what else name, tuple(at.get(s, "–") for s in _sparsities(points))))
+    return lines
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:

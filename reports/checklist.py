@@ -19,7 +19,7 @@ class Checklist(Section):
     """What reviewers of pruning papers ask, with the study's answers, and the same as a LaTeX table."""
 
     name = "checklist"
-    title = "Reviewer checklist"
+    title = "Checklist"
     order = 85
 
     def render(self, study: Study) -> str | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
-from markupsafe import Markup
 
 from pabench.report.frame import pruned, reference_lines, strata
 from pabench.report.section import Section
@@ -22,8 +21,9 @@ from pabench.words import count, number
 
 from .diagram import diagram
 from .duels import Duel, duels, grids
-from .figure import Look, looks_of
+from .figure import Drawn, Look, Panel, looks_of
 
+ALL = "All datasets and models"
 SHOWN_AT_ONCE = 15
 """Pairs up to which their table is open."""
 FEWEST_TRIMMED = 4
@@ -37,19 +37,20 @@ class Compared:
     `verdict` and `duels` are the test that decides, that of the leaderboard's groups; what follows them is folded, each
     with its `notes` by name. `won` has the share of wins of (row, column), each pair both ways. `middle` are
     interquartile means of the change from the dense baseline, or (`dense` is False) of top-1 itself; `trimmed` is False
-    where there are too few cells to leave any out.
+    where there are too few cells to leave any out. `of` is the dataset and model; "" for all.
     """
 
     title: str
     names: tuple[str, ...]
     duels: tuple[Duel, ...] = ()
     verdict: str = ""
-    figure: Markup | None = None
+    figure: Panel | None = None
     won: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
     middle: Mapping[str, Interval] = field(default_factory=dict)
     dense: bool = False
     trimmed: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
+    of: str = ""
 
     @property
     def apart(self) -> Mapping[tuple[str, str], bool]:
@@ -70,15 +71,22 @@ class Comparison(Section):
     order = 25
 
     def render(self, study: Study) -> str | None:
-        frame = study.plain
-        styles, groups = looks_of(frame), list(strata(frame))
-        if len(groups) > 1:
-            groups.insert(0, ("All datasets and models", frame))
-        found = [compared(title, rows, styles) for title, rows in groups]
+        found = _boards(study)
         if not any(one.duels for one in found):
             return None
-        beside = bool(reference_lines(frame))
+        beside = bool(reference_lines(study.plain))
         return self.fill("comparison.html.j2", boards=found, beside=beside, pvalue=pvalue)
+
+    def figures(self, study: Study) -> list[Drawn]:
+        return [Drawn(one.title, (one.figure,), (), of=one.of) for one in _boards(study) if one.figure]
+
+
+def _boards(study: Study) -> list[Compared]:
+    """Of each dataset and model, and before them of all where there are several."""
+    frame = study.plain
+    styles, groups = looks_of(frame), list(strata(frame))
+    found = [replace(compared(title, rows, styles), of=title) for title, rows in groups]
+    return [compared(ALL, frame, styles), *found] if len(groups) > 1 else found
 
 
 def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:

@@ -60,8 +60,8 @@ def _recipes(study: Study) -> Answer:
     unknown = any("" in found for found in images.values())
     told = "images without a fingerprint" if unknown else "images by their SHA-256"
     told = told if several < 2 else f"{several} sets of images under one name" + (", one unknown" if unknown else "")
-    text = f"{count(most, 'recipe')} a dataset at most; {told}"
-    return answer(question, BLALOCK, text, most == several == 1 and not unknown)
+    text = "one recipe for each dataset" if most == 1 else f"up to {count(most, 'recipe')} for one dataset"
+    return answer(question, BLALOCK, f"{text}; {told}", most == several == 1 and not unknown)
 
 
 def _versions(study: Study) -> Answer:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from pabench.report.evidence import VERDICT, Footing, footings, is_random
 from pabench.report.frame import pruned
 from pabench.report.study import Study
 from pabench.suite.ablations import INAPPLICABLE
@@ -15,7 +16,6 @@ from pabench.suite.cell import DENSE, Cell
 from pabench.words import count, percent, plain, span
 
 from .answer import BLALOCK, BOTH, FRANKLE, OWN, Answer, answer
-from .evidence import VERDICT, Footing, footings, is_random
 
 PAIRS, POINTS, SEEDS = 3, 5, 3
 """How many pairs of dataset and model, sparsities and seeds are asked for."""
@@ -86,7 +86,7 @@ def _pairs(scope: Scope) -> Answer:
         if cell.dataset.name in TOY_DATASETS or cell.model.name.startswith(TOY_MODELS)
     }
     left = len(models) - len(toys)
-    text = f"{left} of {count(len(models), 'pair')} without toys; at least {PAIRS} are asked for"
+    text = f"{left} of {count(len(models), 'pair')} are no toy problems; at least {PAIRS} are asked for"
     return answer("Are there several pairs of dataset and model?", BLALOCK, text, left >= PAIRS)
 
 

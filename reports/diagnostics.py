@@ -16,6 +16,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import NOTHING, count, plain
 
+from .figure import Drawn
 from .overlaps import draw, overlaps
 
 # column of the frame: what the page calls it
@@ -34,7 +35,8 @@ TITLES = {
 }
 OWN = ("effective_density", "layer_collapse", "gradient_norm", "synflow_r", "ntk", "jacobian", "steps_to")
 """Metrics of which the columns above are shown, and of steps_to the epochs; of any other, all columns."""
-GEOMETRIC = ("gradient_norm.change", "ntk.trace", "ntk.condition")
+RATIO = "gradient_norm.change"
+GEOMETRIC = (RATIO, "ntk.trace", "ntk.condition")
 SHARES = ("effective_density", "effective_density.of_kept")
 
 
@@ -74,14 +76,14 @@ class Diagnostics(Section):
     order = 45
 
     def render(self, study: Study) -> str | None:
-        columns = shown(study)
+        frame = with_norms(study.plain)
+        columns = shown(study, frame)
         tables = [
             Table(title, tuple(_lines(rows, columns)))
-            for title, rows in strata(study.plain)
+            for title, rows in strata(frame)
             if columns and rows[columns].notna().any(axis=None)
         ]
-        criteria = list(pruned(study.plain)["criterion"].unique())
-        figures = [draw(pairs, criteria, title) for title, pairs in strata(overlaps(study))]
+        figures = self.figures(study)
         problems = missing(study)
         if not (tables or figures or problems):
             return None
@@ -91,10 +93,22 @@ class Diagnostics(Section):
             "diagnostics.html.j2", tables=tables, heads=heads, columns=columns, overlap=overlap, problems=problems
         )
 
+    def figures(self, study: Study) -> list[Drawn]:
+        criteria = list(pruned(study.plain)["criterion"].unique())
+        return [draw(pairs, criteria, title) for title, pairs in strata(overlaps(study))]
 
-def shown(study: Study) -> list[str]:
+
+def with_norms(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the gradient norm ratio of the receipts, where the study did not ask for it as a metric."""
+    if RATIO in frame:
+        return frame
+    before, after = frame["gradient_norm_before"], frame["gradient_norm_after"]
+    ratio = (after / before).where(before > 0)
+    return frame.assign(**{RATIO: ratio}) if ratio.notna().any() else frame
+
+
+def shown(study: Study, frame: pd.DataFrame) -> list[str]:
     """The columns of the table: the built-in ones in their order, epochs to accuracies, then those of plugins."""
-    frame = study.plain
     known = [c for c in TITLES if c in frame.columns]
     epochs = [c for c in frame.columns if c.startswith("steps_to.epochs_")]
     epochs.sort(key=lambda c: float(c.rpartition("_")[2]))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pabench.statistics.ranktest import Friedman
 from pabench.words import number
 
-from .figure import INK, Look, legend_text, short, svg
+from .figure import INK, Look, Panel, legend_text, short
 
-WIDTH, LEFT, RIGHT = 12.0, 3.9, 8.1
+WIDTH, LEFT, RIGHT = 8.0, 2.4, 5.6
 """Inches: the figure, and where the line of ranks begins and ends; names stand outside."""
 ROW, BAR, TOP = 0.27, 0.12, 0.75
 
 
-def diagram(found: Friedman, looks: Mapping[str, Look], title: str) -> Markup:
+def diagram(found: Friedman, looks: Mapping[str, Look], title: str) -> Panel:
     """The diagram of Demsar (2006): the best at the left, half of the names on either side, none over another."""
     order = sorted(found.ranks, key=lambda name: (found.ranks[name], name))
     bars = _rows([(found.ranks[group[0]], found.ranks[group[-1]]) for group in found.groups])
@@ -43,7 +42,7 @@ def diagram(found: Friedman, looks: Mapping[str, Look], title: str) -> Markup:
     ranks = ", ".join(f"{name} {number(found.ranks[name])}" for name in order)
     alike = "; ".join(" and ".join(group) for group in found.groups) or "none"
     label = f"Critical-difference diagram of {found.k} criteria, {title}: {ranks}; not separable: {alike}"
-    return svg(paint, width=WIDTH, height=height, name=f"ranks-{title}", label=label)
+    return Panel(paint, WIDTH, height, f"ranks-{title}", label)
 
 
 def _at(rank: float, found: Friedman) -> float:
@@ -57,7 +56,7 @@ def _name(axes, name: str, found: Friedman, look: Look, y: float, *, on_left: bo
     x = _at(found.ranks[name], found)
     axes.plot([x, x, edge], [TOP, y, y], color=INK, linewidth=0.8)
     axes.plot([x], [TOP], color=look.color, marker=look.marker, markersize=6, zorder=3)
-    text = f"{legend_text(short(name, 46))}  {number(found.ranks[name])}"
+    text = f"{legend_text(short(name, 26))}  {number(found.ranks[name])}"
     axes.text(edge + toward, y, text, ha=align, va="center")
 
 

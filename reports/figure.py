@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,10 +19,14 @@ import seaborn as sns
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from pabench.report.frame import pruned, reference_lines
 from pabench.statistics.intervals import Interval
+from pabench.store.files import replace
+from pabench.suite.digest import digest
 from pabench.words import number
 
 INK = "#010203"
@@ -27,6 +35,8 @@ QUIET = "#040506"
 """Colour of grid lines; becomes the page's own."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0522d", "#7a6fd0")
 """After Okabe & Ito (2008), for any colour vision and for light and dark ground."""
+OWN = ("magnitude", "snip", "grasp", "synflow")
+"""Criteria that most studies have: the first looks are theirs, in whatever study they stand."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">")
 INTERVAL = "95 % t interval of the mean"
 """What the bars of every figure are; those of accuracies end at 0 and 100."""
@@ -55,6 +65,16 @@ RC: dict[str, Any] = {
 }
 
 
+FILES: dict[str, Any] = {"grid.color": "#d9dde2", "pdf.fonttype": 42, "svg.fonttype": "path"}
+"""What is otherwise in a file than on the page, for letters that every printer has."""
+MARK = "mark:"
+KEYS_ACROSS = 3
+WIDTH = 4.1
+"""Inches of a panel: three stand side by side, and one fits a phone."""
+WIDE = 4.5 * 72
+"""Points: a wider drawing is scrolled on a phone, as its letters would be too small."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How a criterion is drawn everywhere on the page."""
@@ -78,24 +98,148 @@ class Tabled:
 
 
 @dataclass(frozen=True)
+class Key:
+    """An entry of a legend: what it is called, and how it is drawn; `line` False: as points alone."""
+
+    name: str
+    look: Look
+    line: bool = True
+
+    @property
+    def swatch(self) -> Markup:
+        """A small drawing of it, with matplotlib's own marker."""
+        color = "currentColor" if self.look.color == INK else self.look.color
+        dashes = f' stroke-dasharray="{" ".join(f"{1.4 * d:g}" for d in self.look.dashes)}"' if self.look.dashes else ""
+        line = f'<path d="M0 6H28" stroke="{color}" stroke-width="1.8"{dashes}/>' if self.line else ""
+        point = f'<path d="{_outline(self.look.marker)}" fill="{color}" stroke="{color}"/>' if self.look.marker else ""
+        return Markup(
+            f'<svg class="swatch" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">{line}{point}</svg>'
+        )
+
+    @property
+    def handle(self) -> Line2D:
+        """What a legend of matplotlib shows it by."""
+        style: dict[str, Any] = {"color": self.look.color, "marker": self.look.marker or None, "markersize": 5}
+        line = self.look.line if self.line else "none"
+        return Line2D([], [], linestyle=line, label=legend_text(short(self.name)), **style)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the squares of a heat map say, from the top left: the names of its rows and columns, and a text for each."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    texts: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing of a figure, in inches at 96 pixels; the page shrinks what is too wide.
+
+    `name` tells its ids and its file from others', `label` is read aloud. What `paint` gives a `mark` as its gid has a
+    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`.
+    """
+
+    paint: Callable[[Figure], None]
+    width: float
+    height: float
+    name: str
+    label: str
+    grid: Grid | None = None
+
+    @property
+    def svg(self) -> Markup:
+        """As inline SVG that follows the page."""
+        with mpl.rc_context(sns.axes_style("ticks") | RC):
+            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            canvas = FigureCanvasSVG(figure)
+            self.paint(figure)
+            buffer = BytesIO()
+            # not `savefig`, which draws a figure with a layout twice: once for the places of things, once to be seen
+            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
+        told = {"aria-label": self.label}
+        if self.grid:
+            told["data-grid"] = json.dumps([self.grid.rows, self.grid.columns, self.grid.texts], separators=(",", ":"))
+        return Markup(_inline(buffer.getvalue(), f"f{digest(self.name)[:7]}", told))
+
+    def save(self, folder: Path, keys: Sequence[Key]) -> list[Path]:
+        """Write it as PDF and SVG, with its legend below it; returns where they are."""
+        rows = math.ceil(len(keys) / KEYS_ACROSS)
+        made = []
+        with mpl.rc_context(sns.axes_style("ticks") | RC | FILES):
+            figure = Figure(figsize=(self.width, self.height + 0.25 * rows), layout="constrained")
+            self.paint(figure)
+            if keys:
+                figure.legend(handles=[key.handle for key in keys], loc="outside lower center", ncols=KEYS_ACROSS)
+            for artist in figure.findobj(lambda artist: artist.get_gid() is not None):
+                artist.set_gid(None)  # tooltips are the page's
+            dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+            for kind, none in dates.items():
+                buffer = BytesIO()
+                # tight, as a legend of long names is wider than its panel
+                figure.savefig(
+                    buffer, format=kind, bbox_inches="tight", pad_inches=0.03, metadata={"Creator": None, **none}
+                )
+                made.append(folder / f"{slug(self.name)}.{kind}")
+                replace(made[-1], buffer.getvalue())
+        return made
+
+
+@dataclass(frozen=True)
 class Drawn:
-    """A figure, the sentences under it, and its numbers for whoever cannot see it or wants them exactly."""
+    """A figure: its panels side by side with one legend, the sentences under it, and its numbers for whoever cannot see
+    it or wants them exactly. `of` is the dataset and model that it shows; "" for all."""
 
     title: str
-    svg: Markup
+    panels: tuple[Panel, ...]
     notes: tuple[str, ...]
     numbers: Tabled | None = None
+    keys: tuple[Key, ...] = ()
+    of: str = ""
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write each panel into a folder, as PDF and SVG; returns where they are."""
+        return [path for panel in self.panels for path in panel.save(folder, self.keys)]
+
+
+def slug(text: str) -> str:
+    """
+    >>> slug("accuracy-cifar10 · resnet20")
+    'accuracy-cifar10-resnet20'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())
+
+
+def mark(series: str, told: str = "") -> str:
+    """The gid of what a figure draws for an entry of its legend (`series`), with the text of its tooltip."""
+    return MARK + json.dumps([series, told])
+
+
+def _outline(marker: str) -> str:
+    """The path of a marker of matplotlib in the middle of a swatch."""
+    style = MarkerStyle(marker)
+    shape = style.get_path().transformed(style.get_transform())
+    lines = [[f"{14 + 8 * x:.1f} {6 - 8 * y:.1f}" for x, y in line] for line in shape.to_polygons(closed_only=False)]
+    return "".join(f"M{'L'.join(points)}" for points in lines)
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
-    """A look for each criterion, by its place in the study; `random` is grey and dotted.
+    """A look for each criterion: its own (`OWN`) on all pages, else the first free one; `random` is grey and dotted.
 
     Reference lines (`beside`) have the colour of the text, as the dense baseline, and take no colour from a criterion.
     """
     others = [name for name in criteria if name != "random" and name not in beside]
+    places: dict[str, int] = {}
+    for name in others:
+        base = re.split("[ @]", name)[0]
+        if base in OWN and OWN.index(base) not in places.values():
+            places[name] = OWN.index(base)
+    free = (place for place in count() if place not in set(places.values()))
+    places |= {name: next(free) for name in others if name not in places}
     found = {
         name: Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(others)
+        for name, i in places.items()
     }
     lines = [name for name in criteria if name in beside]
     found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for i, name in enumerate(lines)}
@@ -134,22 +278,7 @@ def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: 
     axes.set_xlabel(label)
 
 
-def svg(paint: Callable[[Figure], None], *, width: float, height: float, name: str, label: str) -> Markup:
-    """What `paint` draws, as inline SVG. `name` keeps its ids apart from other figures', `label` is read aloud.
-
-    Sizes in inches at 96 pixels; the page shrinks what is too wide.
-    """
-    with mpl.rc_context(sns.axes_style("ticks") | RC):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        canvas = FigureCanvasSVG(figure)
-        paint(figure)
-        buffer = BytesIO()
-        # not `savefig`, which draws a figure with a layout twice: once for the places of things, once to be seen
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return Markup(_inline(buffer.getvalue(), re.sub(r"[^a-z0-9]+", "-", name.lower()), label))
-
-
-def _inline(data: bytes, prefix: str, label: str) -> str:
+def _inline(data: bytes, prefix: str, told: Mapping[str, str]) -> str:
     root = ElementTree.fromstring(data)
     for child in [x for x in root if x.tag == f"{SVG}metadata"]:
         root.remove(child)
@@ -160,13 +289,53 @@ def _inline(data: bytes, prefix: str, label: str) -> str:
         _own_style(element)
         _own_ids(element, prefix)
         element.tag = element.tag.removeprefix(SVG)
+    _shrink(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     width = float(root.attrib["viewBox"].split()[2])
-    root.attrib |= {"role": "img", "aria-label": label, "class": "figure", "width": f"{width * 96 / 72:.0f}"}
+    root.attrib |= {
+        "role": "img",
+        **told,
+        "class": "figure wide" if width > WIDE else "figure",
+        "width": f"{width * 96 / 72:.0f}",
+    }
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-    text = re.sub(r">\s+<", "><", text)
+    text = re.sub(r">\s+<", "><", text.replace(" />", "/>"))
     return text.replace(INK, "currentColor").replace(QUIET, "var(--grid)")
+
+
+def _shrink(root: ElementTree.Element) -> None:
+    """Leave out what draws nothing and names nothing: half of what matplotlib writes."""
+    written = [value for element in root.iter() for key, value in element.attrib.items() if key != "id"]
+    named = {name for value in written for name in re.findall(r"^#(.+)|url\(#([^)]+)\)", value) for name in name}
+    for element in root.iter():
+        if element.attrib.get("id") not in named:
+            element.attrib.pop("id", None)
+        for key in ("d", "x", "y", "transform", "width", "height"):
+            if key in element.attrib:
+                element.attrib[key] = _rounded(element.attrib[key])
+        if element.attrib.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+    _unwrap(root)
+
+
+def _rounded(numbers: str) -> str:
+    """Coordinates to a hundredth of a point, and their spaces once."""
+    short = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    return re.sub(r" *([MLQCZz]) *", r"\1", re.sub(r"\s+", " ", short)).strip()
+
+
+def _unwrap(element: ElementTree.Element) -> None:
+    """Take the children of groups that say nothing out of them, and away what is neither filled nor stroked."""
+    children: list[ElementTree.Element] = []
+    for child in element:
+        _unwrap(child)
+        unseen = child.tag == "path" and child.attrib.get("fill") == "none" and "stroke" not in child.attrib
+        if child.tag == "g" and not child.attrib:
+            children += list(child)
+        elif not ((unseen and "id" not in child.attrib) or (child.tag == "defs" and not len(child))):
+            children.append(child)
+    element[:] = children
 
 
 def _own_style(element: ElementTree.Element) -> None:
@@ -185,6 +354,10 @@ def _own_style(element: ElementTree.Element) -> None:
 
 
 def _own_ids(element: ElementTree.Element, prefix: str) -> None:
+    if (name := element.attrib.get("id", "")).startswith(MARK):
+        series, told = json.loads(name.removeprefix(MARK))
+        del element.attrib["id"]
+        element.attrib |= {"data-series": series, **({"data-tip": told} if told else {})}
     if "id" in element.attrib:
         element.attrib["id"] = f"{prefix}-{element.attrib['id']}"
     if target := element.attrib.pop(f"{XLINK}href", None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import percent, plain, span
 
-from .figure import INK, Drawn, Tabled, short, svg
+from .figure import INK, WIDTH, Drawn, Grid, Panel, Tabled, short
 
 INTRO = (
-    "Share of weights each criterion keeps in each layer, from the first to the last: mean over seeds, log scale.",
+    "The share of weights that each criterion keeps in each layer, from the first layer to the last.",
     "A cross marks a layer that is empty in at least one seed: nothing passes through it.",
 )
 
@@ -36,13 +37,13 @@ class Layers(Section):
     order = 40
 
     def render(self, study: Study) -> str | None:
-        criteria = list(pruned(study.plain)["criterion"].unique())
-        figures = []
-        for title, rows in strata(study.plain):
-            densities = layer_densities(study, rows)
-            if len(densities):
-                figures.append(draw(densities, criteria, title))
+        figures = self.figures(study)
         return self.fill("figures.html.j2", intro=INTRO, figures=figures) if figures else None
+
+    def figures(self, study: Study) -> list[Drawn]:
+        criteria = list(pruned(study.plain)["criterion"].unique())
+        found = [(title, layer_densities(study, rows)) for title, rows in strata(study.plain)]
+        return [draw(densities, criteria, title) for title, densities in found if len(densities)]
 
 
 def layer_densities(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,28 +70,45 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     lowest = densities.loc[densities["density"] > 0, "density"].min()
     norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
 
-    def paint(figure: Figure) -> None:
-        panels = figure.subplots(len(sparsities), 1, squeeze=False)[:, 0]
-        for panel, sparsity in zip(panels, sparsities, strict=True):
-            some = densities[densities["sparsity"] == sparsity]
-            image = _panel(panel, some, present, len(layers), norm)
-            panel.set_title(f"sparsity {percent(sparsity)}", loc="left")
-        for panel in panels[:-1]:
-            panel.set_xticks([])  # no axis shared with the last one: ticks that are not seen are laid out, too
-        every = max(1, math.ceil(len(layers) / 60))
-        panels[-1].set_xticks(
-            range(0, len(layers), every), [short(x.removesuffix(".weight"), 24) for x in layers[::every]], rotation=90
-        )
-        wording = FuncFormatter(lambda value, _: percent(value))
-        bar = figure.colorbar(image, ax=list(panels), label="density", format=wording, aspect=30, pad=0.01)
-        bar.minorticks_off()
-        bar.outline.set_visible(False)
+    def painted(sparsity: float) -> Callable[[Figure], None]:
+        def paint(figure: Figure) -> None:
+            axes = figure.subplots()
+            image = _panel(axes, densities[densities["sparsity"] == sparsity], present, len(layers), norm)
+            axes.set_title(f"sparsity {percent(sparsity)}", loc="left")
+            every = max(1, math.ceil(len(layers) / 60))
+            names = [short(x.removesuffix(".weight"), 24) for x in layers[::every]]
+            axes.set_xticks(range(0, len(layers), every), names, rotation=90)
+            wording = FuncFormatter(lambda value, _: percent(value))
+            bar = figure.colorbar(image, ax=axes, format=wording, aspect=12, pad=0.02)
+            bar.minorticks_off()
+            bar.outline.set_visible(False)
 
-    height = 0.4 + len(sparsities) * (0.42 + 0.21 * len(present)) + 1.2
-    label = f"Layer densities of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
-    drawing = svg(paint, width=12, height=height, name=f"layers-{title}", label=label)
+        return paint
+
+    width = min(12.0, max(WIDTH, 1.9 + 0.15 * len(layers)))
+    height = 1.7 + 0.2 * len(present)
+    panels = [
+        Panel(
+            painted(s),
+            width,
+            height,
+            f"layers-{s:g}-{title}",
+            f"Layer densities of {len(present)} criteria at {percent(s)}, {title}",
+            Grid(present, [x.removesuffix(".weight") for x in layers], _texts(densities, s, present, len(layers))),
+        )
+        for s in sparsities
+    ]
     seeds = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
-    return Drawn(title, drawing, (f"Mean over seeds (n = {span(seeds)}).",), _numbers(densities, present, layers))
+    notes = (f"Mean over seeds (n = {span(seeds)}), on a logarithmic scale.",)
+    return Drawn(title, tuple(panels), notes, _numbers(densities, present, layers), of=title)
+
+
+def _texts(densities: pd.DataFrame, sparsity: float, criteria: list[str], depth: int) -> list[list[str]]:
+    """The density of each layer under each criterion, "" where there is none."""
+    some = densities[densities["sparsity"] == sparsity]
+    mean = some.pivot_table(index="criterion", columns="depth", values="density", aggfunc="mean")
+    values = mean.reindex(index=criteria, columns=range(depth)).to_numpy(float)
+    return [["" if math.isnan(value) else f"{100 * value:.3g} %" for value in row] for row in values]
 
 
 def _numbers(densities: pd.DataFrame, criteria: list[str], layers: list[str]) -> Tabled | None:

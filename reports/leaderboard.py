@@ -16,12 +16,13 @@ from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, span
 
-from .battery import Judgement, changes, could_have_seen, judged
+from .battery import Judgement, changes, judged
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A board with its heading, the dense baseline (none on the board over all) and what must be said about it.
+    """A board with its heading, the dense baseline (none on the board over all) and what must be said about it: the
+    `answer` first, what it rests on (`remarks`) folded.
 
     `shuffles`: each criterion against its own shuffled mask, None for a study without.
     """
@@ -31,6 +32,7 @@ class Shown:
     dense: Interval | None
     dense_flagged: Tally
     overall: bool
+    answer: str
     remarks: tuple[str, ...]
     shuffles: dict[str, Judgement] | None
 
@@ -50,9 +52,7 @@ class Leaderboard(Section):
         boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
             boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
-        return self.fill(
-            "leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text, seen=could_have_seen
-        )
+        return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
 
 
 def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
@@ -67,6 +67,7 @@ def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> 
         dense=seeds_interval(dense) if len(dense) and not overall else None,
         dense_flagged=tally(baseline["flags"]),
         overall=overall,
+        answer=" ".join(_answer(made)),
         remarks=_remarks(made),
         shuffles=judged(changes(rows), "shuffle", criteria) if shuffled else None,
     )
@@ -80,7 +81,7 @@ def _answer(made: Board) -> tuple[str, ...]:
     if made.ranked[0].ranks == (1, 1):
         left = f" (not ranked: {', '.join(s.criterion for s in made.unranked)})" if made.unranked else ""
         return (f"{leaders[0]} is separably better than all other ranked criteria{left}.",)
-    return (f"{', '.join(leaders)}: any of these may be the best, none is separably worse than another criterion.",)
+    return (f"{', '.join(leaders)}: any of these may be the best; the tests find none of them worse than another.",)
 
 
 def _second(made: Board) -> tuple[str, ...]:

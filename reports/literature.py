@@ -78,7 +78,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Near:
-    """What the table has for one of the study's datasets, of which nothing corresponds."""
+    """What papers report on one of the study's datasets where no number is for a cell of the study."""
 
     dataset: str
     model: str
@@ -178,7 +178,7 @@ def against(ours: list[float], figure: Quoted) -> Interval:
 
 
 def nearest(study: Study, literature: Literature) -> list[Near]:
-    """What there is for the study's datasets and criteria: by network, the criteria and sparsities with figures."""
+    """What papers report on the study's datasets and criteria: by network, the criteria and sparsities."""
     cells = study.manifest["cells"]
     datasets = {cell["dataset"]["name"]: cell["dataset"] for cell in cells}
     models = {cell["model"]["name"] for cell in cells}

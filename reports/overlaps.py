@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -17,10 +17,8 @@ from pabench.report.study import Study
 from pabench.suite.specs import MetricSpec
 from pabench.words import percent, plain, span
 
-from .figure import Drawn, Tabled, short, svg
+from .figure import WIDTH, Drawn, Grid, Panel, Tabled, short
 
-PANELS = 3
-"""Sparsities side by side."""
 WRITTEN = 12
 """Up to this many criteria the numbers are written into the matrix."""
 
@@ -53,32 +51,39 @@ def draw(pairs: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     """A matrix for each sparsity: below the diagonal what two masks share, above it what their layer counts explain."""
     sparsities = sorted(pairs["sparsity"].unique())
     present = [c for c in criteria if ((pairs["first"] == c) | (pairs["second"] == c)).any()]
-    across = min(PANELS, len(sparsities))
-    down = math.ceil(len(sparsities) / across)
 
-    def paint(figure: Figure) -> None:
-        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for panel in panels.flat[len(sparsities) :]:
-            panel.set_visible(False)
-        for panel, sparsity in zip(panels.flat, sparsities, strict=False):
+    def painted(sparsity: float) -> Callable[[Figure], None]:
+        def paint(figure: Figure) -> None:
             some = pairs[pairs["sparsity"] == sparsity]
-            image = _panel(panel, some, present)
-            chance = some["chance"].mean()
-            panel.set_title(f"sparsity {percent(sparsity)} · by chance {chance:.3f}", loc="left")
-        for column, panel in enumerate(panels[0]):
-            lowest = panels[:, column][[p.get_visible() for p in panels[:, column]]][-1]
-            lowest.tick_params(labelbottom=True)
-            lowest.set_xticks(range(len(present)), [short(plain(c), 22) for c in present], rotation=90)
-            panel.set_yticks(range(len(present)), [short(plain(c), 22) for c in present])
-        bar = figure.colorbar(image, ax=list(panels.flat), label="overlap (Jaccard)", aspect=30, pad=0.01)
-        bar.outline.set_visible(False)
+            axes = figure.subplots()
+            image = _panel(axes, some, present)
+            axes.set_title(f"sparsity {percent(sparsity)} · by chance {some['chance'].mean():.3f}", loc="left")
+            axes.set_xticks(range(len(present)), [short(plain(c), 18) for c in present], rotation=90)
+            axes.set_yticks(range(len(present)), [short(plain(c), 18) for c in present])
+            bar = figure.colorbar(image, ax=axes, aspect=20, pad=0.02)
+            bar.outline.set_visible(False)
 
-    side = max(1.6, 0.36 * len(present))
-    label = f"Mask overlap of {len(present)} criteria at {len(sparsities)} sparsities, {title}"
-    drawing = svg(paint, width=12, height=down * (side + 0.4) + 1.5, name=f"overlap-{title}", label=label)
+        return paint
+
+    side = 0.34 * len(present)
+    panels = [
+        Panel(
+            painted(s),
+            max(WIDTH, side + 2.2),
+            side + 1.8,
+            f"overlap-{s:g}-{title}",
+            f"Mask overlap of {len(present)} criteria at {percent(s)}, {title}",
+            Grid(present, present, _texts(matrix(pairs[pairs["sparsity"] == s], present))),
+        )
+        for s in sparsities
+    ]
     seeds = pairs.groupby(["first", "second", "sparsity"])["seed"].nunique()
     notes = (f"Mean over seeds (n = {span(seeds)}).",)
-    return Drawn(f"Mask overlap, {title}", drawing, notes, _numbers(pairs))
+    return Drawn(f"Mask overlap, {title}", tuple(panels), notes, _numbers(pairs), of=title)
+
+
+def _texts(values: np.ndarray) -> list[list[str]]:
+    return [["" if math.isnan(value) else f"{value:.3f}" for value in row] for row in values]
 
 
 def _numbers(pairs: pd.DataFrame) -> Tabled:

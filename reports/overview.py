@@ -1,75 +1,45 @@
-"""What was run, when, on what, and what became of it."""
+"""What the study says: the first thing on the page, with what a reader must know before trusting it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pabench.report.detection import could_detect
-from pabench.report.frame import pruned, reference_lines
+from pabench.report.conclusion import conclusion
+from pabench.report.evidence import silences
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.outcomes import collapses, failures
 from pabench.store.record import SOFTWARE
 from pabench.store.verdict import tally
 from pabench.suite.ablations import INAPPLICABLE
-from pabench.suite.cell import STATUSES
-from pabench.words import count, environment_text, percent, plain, tallied
+from pabench.words import count
 
-from .evidence import silences
 from .protocol import unpaired
 
 
 class Overview(Section):
-    """Counts of cells by what became of them, and what a reader must know before trusting the rest."""
+    """The conclusion in sentences, and what is wrong with the data."""
 
     name = "overview"
-    title = "Overview"
+    title = "Answer"
     order = 10
 
     def render(self, study: Study) -> str | None:
-        frame = study.frame
-        counts = {status: int((frame["status"] == status).sum()) for status in STATUSES}
+        said = conclusion(study)
         return self.fill(
             "overview.html.j2",
-            total=len(frame),
-            counts=counts,
-            flagged=tally(frame["flags"]),
-            detects=could_detect(study.plain),
-            facts=_facts(study),
+            found=said.found,
+            limits=said.limits,
+            detects=said.detects,
+            evidence=said.evidence,
+            silent=bool(silences(study)),
             warnings=_warnings(study),
-            suite=plain(study.manifest.get("suite", "")),
         )
-
-
-def _facts(study: Study) -> list[tuple[str, str]]:
-    frame, manifest = study.frame, study.manifest
-    masked = pruned(frame)
-    names, lines = masked["criterion"].unique(), reference_lines(frame)
-    done = sorted(x for x in frame["created"] if x)
-    devices = tallied(plain(one.get("device", "unknown")) for one in study.environments)
-    software = tallied(environment_text(SOFTWARE, one) for one in study.environments)
-    return [
-        ("Datasets", ", ".join(frame["dataset"].unique())),
-        ("Models", ", ".join(frame["model"].unique())),
-        ("Criteria", ", ".join(name for name in names if name not in lines)),
-        ("Ablations", ", ".join(name for name in frame["ablation"].unique() if name)),
-        *([("Reference lines", ", ".join(name for name in names if name in lines))] if lines else []),
-        ("Sparsities", ", ".join(percent(s) for s in sorted(masked["sparsity"].unique()))),
-        ("Seeds", ", ".join(str(s) for s in sorted(frame["seed"].unique()))),
-        ("Run", f"{_moment(done[0])} to {_moment(done[-1])} UTC" if done else "no cell is finished"),
-        ("Hardware", "; ".join(devices)),
-        ("Software", "; ".join(software)),
-        ("Command", plain(manifest.get("command", ""))),
-    ]
-
-
-def _moment(stamp: str) -> str:
-    return stamp[:16].replace("T", " ")
 
 
 def _warnings(study: Study) -> list[str]:
     frame = study.frame
-    found = silences(study)
+    found = []
     if missing := int((frame["status"] == "missing").sum()):
         found.append(f"{count(missing, 'cell')} not finished: means and comparisons rest on the others.")
     useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)

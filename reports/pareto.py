@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,10 @@ from pabench.statistics.outcomes import COLLAPSED, accuracy_interval
 from pabench.statistics.paired import stratified, survivors
 from pabench.words import count, seconds
 
-from .figure import INK, INTERVAL, Drawn, Look, Tabled, legend_text, log_axis, looks, short, svg, with_limits
+from .figure import INK, INTERVAL, WIDTH, Drawn, Key, Look, Panel, Tabled, log_axis, mark, with_limits
+
+FRONT = "Pareto front"
+FRONT_LOOK = Look(INK, "", ())
 
 
 @dataclass(frozen=True)
@@ -61,30 +64,33 @@ class Market:
         return [offer for offer in whole if not any(other.beats(offer) for other in whole)]
 
 
-def pareto(rows: pd.DataFrame, title: str) -> Drawn | None:
+def pareto(rows: pd.DataFrame, styles: Mapping[str, Look], title: str) -> Drawn | None:
     """The figure of one dataset and model, None with fewer than two criteria to compare; `rows` are scored cells."""
     market = offers(rows)
     if len(market.ranked) < 2:
         return None
     best = ", ".join(offer.criterion for offer in market.front) or "none"
-    drawing = svg(
-        partial(_paint, market),
-        width=12,
-        height=max(3.6, 0.7 + 0.23 * len(market.offers)),  # as high as its legend
-        name=f"pareto-{title}",
-        label=f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {best}",
+    label = f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {best}"
+    panel = Panel(partial(_paint, market, styles), WIDTH, 2.9, f"pareto-{title}", label)
+    keys = [Key(offer.criterion, styles[offer.criterion], line=False) for offer in market.offers]
+    keys += [Key(FRONT, FRONT_LOOK)] if market.front else []
+    return Drawn(
+        f"{title}, accuracy against scoring time",
+        (panel,),
+        tuple(_notes(market)),
+        _numbers(market),
+        tuple(keys),
+        of=title,
     )
-    return Drawn(f"{title}, accuracy against scoring time", drawing, tuple(_notes(market)), _numbers(market))
 
 
-def _paint(market: Market, figure: Figure) -> None:
+def _paint(market: Market, styles: Mapping[str, Look], figure: Figure) -> None:
     axes = figure.subplots()
     times = [offer.time for offer in market.offers]
     left, right = min(times) / 1.6, max(times) * 1.6  # as much room on either side, on a logarithmic axis
     _steps(axes, market.front, right)
-    looked = looks([o.criterion for o in market.offers], {o.criterion for o in market.offers if o.beside})
     for offer in market.offers:
-        _point(axes, offer, looked[offer.criterion], filled=offer in market.front)
+        _point(axes, offer, styles[offer.criterion], filled=offer in market.front)
     axes.set_xlim(left, right)
     tops = [offer.top1 for offer in market.offers]
     ends = [end for top in tops for end in (top.mean, top.low, top.high) if end is not None]
@@ -92,10 +98,9 @@ def _paint(market: Market, figure: Figure) -> None:
     axes.set_ylim(max(0.0, min(ends) - margin), min(100.0, max(ends) + margin))
     # 2 and 5 between powers of ten would touch each other over more than three of them
     ticks = LogLocator(subs=(1,) if right > 1000 * min(times) else (1, 2, 5))
-    log_axis(axes, ticks, seconds, "mean scoring time (logarithmic scale)")
+    log_axis(axes, ticks, seconds, "mean scoring time")
     axes.set_ylabel("top-1 accuracy, %")
     axes.grid(axis="both")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
 
 
 def _steps(axes: Any, front: Sequence[Offer], right: float) -> None:
@@ -104,16 +109,19 @@ def _steps(axes: Any, front: Sequence[Offer], right: float) -> None:
     if not steps:
         return
     xs, ys = [*(o.time for o in steps), right], [*(o.top1.mean for o in steps), steps[-1].top1.mean]
-    axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, label="Pareto front", zorder=1)
+    axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, zorder=1, gid=mark(FRONT))
 
 
 def _point(axes: Any, offer: Offer, look: Look, *, filled: bool) -> None:
     style: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 7, "linestyle": "none"}
     style |= {} if filled else {"markerfacecolor": "none"}
-    axes.plot([offer.time], [offer.top1.mean], label=legend_text(short(offer.criterion)), zorder=3, **style)
+    told = f"{offer.criterion}: {with_limits(offer.top1)} in {seconds(offer.time)}"
+    axes.plot([offer.time], [offer.top1.mean], zorder=3, gid=mark(offer.criterion, told), **style)
     if offer.top1.low is not None:
         limits = [offer.top1.low, offer.top1.high]
-        axes.plot([offer.time] * 2, limits, color=look.color, linewidth=1.1, alpha=0.75, zorder=2)
+        axes.plot(
+            [offer.time] * 2, limits, color=look.color, linewidth=1.1, alpha=0.75, zorder=2, gid=mark(offer.criterion)
+        )
 
 
 def _notes(market: Market) -> Iterator[str]:

@@ -44,7 +44,7 @@ class Protocol(Section):
     """Pairing proved from hashes, the recipe, and how numbers are made."""
 
     name = "protocol"
-    title = "Protocol and how to read this"
+    title = "Protocol"
     order = 80
 
     def render(self, study: Study) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -14,8 +15,8 @@ from pabench.statistics.intervals import Interval, interval_text
 from pabench.suite.ablations import ABLATIONS
 from pabench.words import count, number, percent, signed, span
 
-from .battery import Judgement, battery, change_interval, changes, could_have_seen
-from .figure import COLORS, INK, INTERVAL, MARKERS, Drawn, short, svg
+from .battery import Judgement, battery, change_interval, changes, could_have_seen, judged
+from .figure import INK, INTERVAL, WIDTH, Drawn, Look, Panel, looks_of, mark, short
 
 QUESTION = "Does the choice of weights matter, or only the layer densities?"
 
@@ -90,20 +91,22 @@ class Sanity(Section):
             return None
         ablations = [name for name in ABLATIONS if (changed["ablation"] == name).any()]
         models = [(str(name), rows) for name, rows in changed.groupby("stratum", sort=False)]
-        figures = [
-            draw(rows, ablations, name if len(models) > 1 else "")
-            for name, rows in models
-            if rows["change"].notna().any()
-        ]
         return self.fill(
             "sanity.html.j2",
             intro=(),
-            figures=figures,
+            figures=self.figures(study),
             ablations={name: ABLATIONS[name] for name in ablations},
             verdicts=verdicts(study, ablations),
-            lines=[line for name, rows in models for line in _lines(name, rows)],
+            shuffled=shuffled(study),
+            models=[(name, _lines(name, rows)) for name, rows in models],
             interval_text=interval_text,
         )
+
+    def figures(self, study: Study) -> list[Drawn]:
+        changed, styles = changes(study.frame), looks_of(study.plain)
+        ablations = [name for name in ABLATIONS if (changed["ablation"] == name).any()]
+        models = changed.groupby("stratum", sort=False)
+        return [draw(rows, ablations, styles, str(name)) for name, rows in models if rows["change"].notna().any()]
 
 
 def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
@@ -112,6 +115,20 @@ def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
     found = battery(changes(study.frame), criteria)
     said = {name: _clauses({ablation: found[ablation, name] for ablation in ablations}) for name in criteria}
     return [(name, f"{'; '.join(clauses) or 'no data yet'}.") for name, clauses in said.items()]
+
+
+def shuffled(study: Study) -> str:
+    """Which criteria beat their own shuffled masks, in one sentence; "" where no mask was shuffled."""
+    ranked = pruned(study.plain[study.plain["reference_line"] == ""])
+    names = [str(name) for name in ranked["criterion"].unique()]
+    changed = changes(study.frame)
+    if not (changed["ablation"] == "shuffle").any():
+        return ""
+    found = judged(changed, "shuffle", names)
+    better = [name for name in names if found[name].verdict == "better"]
+    who = f": {', '.join(better)}" if better else ""
+    beat = "beat their own shuffled masks" if len(better) > 1 else "beats its own shuffled mask"
+    return f"{len(better) or 'None'} of {len(names)} criteria {beat}{who}."
 
 
 def _clauses(judgements: dict[str, Judgement]) -> list[str]:
@@ -192,50 +209,66 @@ def _why(rows: pd.DataFrame) -> str:
     return ", ".join(kinds) if kinds != ["ok"] else "parent without result"
 
 
-def draw(changed: pd.DataFrame, ablations: list[str], model: str) -> Drawn:
+def draw(changed: pd.DataFrame, ablations: list[str], styles: Mapping[str, Look], model: str) -> Drawn:
     """One panel per ablation: criteria downwards, the change at each sparsity with its interval."""
     criteria = [str(name) for name in changed["criterion"].unique()]
     sparsities = sorted(changed["sparsity"].unique())
     seen = [name for name in ablations if changed.loc[changed["ablation"] == name, "change"].notna().any()]
 
-    def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(seen), sharey=True, squeeze=False)[0]
-        for axes, ablation in zip(panels, seen, strict=True):
-            rows = changed[(changed["ablation"] == ablation) & changed["change"].notna()]
+    def painted(ablation: str) -> Callable[[Figure], None]:
+        rows = changed[(changed["ablation"] == ablation) & changed["change"].notna()]
+
+        def paint(figure: Figure) -> None:
+            axes = figure.subplots()
             axes.axvline(0, color=INK, linewidth=0.9)
             for place, sparsity in enumerate(sparsities):
                 shift = 0.56 * ((place + 0.5) / len(sparsities) - 0.5)
-                _points(axes, rows[rows["sparsity"] == sparsity], criteria, sparsity, place, shift)
+                _points(axes, rows[rows["sparsity"] == sparsity], criteria, styles, sparsity, shift)
             axes.set_title(ablation.replace("_", " "), loc="left")
             axes.grid(axis="x")
-            axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
+            axes.set_yticks(range(len(criteria)), [short(name, 20) for name in criteria])
             axes.set_ylim(len(criteria) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
-        figure.supxlabel(
-            "top-1 of the criterion minus that of the ablation, points (right of 0: the criterion is better)",
-            fontsize=9.5,
+            axes.set_xlabel("criterion minus ablation, points of top-1")
+
+        return paint
+
+    height = 0.9 + (0.18 + 0.14 * len(sparsities)) * len(criteria)
+    panels = [
+        Panel(
+            painted(name),
+            WIDTH,
+            height,
+            f"sanity-{name}-{model}",
+            f"Change in top-1 under {name.replace('_', ' ')} of {len(criteria)} criteria, {model}",
         )
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", title="sparsity")
-
-    label = f"Change in top-1 under {len(seen)} ablations of {len(criteria)} criteria{f', {model}' if model else ''}"
-    height = 1.5 + (0.22 + 0.16 * len(sparsities)) * len(criteria)
-    drawing = svg(paint, width=12, height=height, name=f"sanity-{model}", label=label)
-    return Drawn(f"{QUESTION}{f' {model}' if model else ''}", drawing, _notes(changed))
+        for name in seen
+    ]
+    return Drawn(f"{QUESTION} {model}", tuple(panels), _notes(changed), of=model)
 
 
-def _points(axes, rows: pd.DataFrame, criteria: list[str], sparsity: float, place: int, shift: float) -> None:
-    style = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "none"}
-    axes.plot([], [], label=percent(sparsity), **style)  # a legend entry in every panel, whatever is finished
+def _points(
+    axes, rows: pd.DataFrame, criteria: list[str], styles: Mapping[str, Look], sparsity: float, shift: float
+) -> None:
     for criterion, group in rows.groupby("criterion", sort=False):
-        interval, y = change_interval(group), criteria.index(criterion) + shift
+        interval, y, look = change_interval(group), criteria.index(criterion) + shift, styles[str(criterion)]
+        told = f"{criterion} at {percent(sparsity)}: {signed(interval.mean)}, {_spread(interval)}, n = {interval.n}"
         if interval.low is not None:
-            axes.plot([interval.low, interval.high], [y, y], color=style["color"], linewidth=1.4)
-        axes.plot([interval.mean], [y], markersize=5.5, **style)
+            axes.plot([interval.low, interval.high], [y, y], color=look.color, linewidth=1.3)
+        axes.plot(
+            [interval.mean], [y], color=look.color, marker=look.marker, markersize=5, gid=mark(str(criterion), told)
+        )
 
 
 def _notes(changed: pd.DataFrame) -> tuple[str, ...]:
     sizes = changed[changed["change"].notna()].groupby(["criterion", "sparsity", "ablation"]).size()
     bars = f"Bars: {INTERVAL}." if sizes.max() > 1 else "One seed: no interval can be given."
     fell = ("No bar where a cell collapsed to chance.",) if (changed["fell"] & changed["change"].notna()).any() else ()
-    return (f"Points: mean paired change over seeds (n = {span(sizes)}).", bars, *fell, "Each panel has its own scale.")
+    return (
+        f"Points: mean paired change over seeds (n = {span(sizes)}).",
+        bars,
+        *fell,
+        "Lower sparsities stand above higher ones.",
+        "Each panel has its own scale.",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,13 +19,12 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import NOTHING, percent, span
 
-from .figure import COLORS, Drawn, short, svg
+from .figure import COLORS, WIDTH, Drawn, Panel, short
 
 QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
 PER_DECADE = 4
 FARTHEST = 1400
 """Bins from 1 that a size of float64 can be away; it has 308 powers of ten above 1 and 324 below."""
-ACROSS = 3
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,23 @@ class ScoreDistributions(Section):
     order = 42
 
     def render(self, study: Study) -> str | None:
-        tables, figures = [], []
-        for title, rows in strata(pruned(study.plain)):
-            found = list(distributions(study, rows))
-            if found:
-                tables.append((title, found))
-            shown = [scores for scores in found if len(scores.bins)]
-            if shown:
-                figures.append(draw(shown, title))
+        tables = _tables(study)
         if not tables:
             return None
-        return self.fill("scores.html.j2", intro=(), tables=tables, figures=figures, value=value)
+        return self.fill("scores.html.j2", intro=(), tables=tables, figures=_figures(tables), value=value)
+
+    def figures(self, study: Study) -> list[Drawn]:
+        return _figures(_tables(study))
+
+
+def _tables(study: Study) -> list[tuple[str, list[Scores]]]:
+    found = [(title, list(distributions(study, rows))) for title, rows in strata(pruned(study.plain))]
+    return [(title, scores) for title, scores in found if scores]
+
+
+def _figures(tables: Sequence[tuple[str, list[Scores]]]) -> list[Drawn]:
+    drawable = [(title, [one for one in scores if len(one.bins)]) for title, scores in tables]
+    return [draw(scores, title) for title, scores in drawable if scores]
 
 
 def distributions(study: Study, rows: pd.DataFrame) -> Iterator[Scores]:
@@ -109,34 +115,37 @@ def _scores(criterion: str, receipts: Sequence[Mapping[str, Any]]) -> Scores:
 
 def draw(found: Sequence[Scores], title: str) -> Drawn:
     """A panel for each criterion: how many scores have which size, positive ones upwards, negative ones downwards."""
-    down = math.ceil(len(found) / ACROSS)
-
-    def paint(figure: Figure) -> None:
-        panels = figure.subplots(down, ACROSS, squeeze=False)
-        for panel in panels.flat[len(found) :]:
-            panel.set_visible(False)
-        for panel, scores in zip(panels.flat, found, strict=False):
-            edges = np.append(scores.bins, scores.bins[-1] + 1 / PER_DECADE)
-            panel.stairs(100 * scores.positive, edges, fill=True, color=COLORS[0])
-            if scores.negative.any():
-                panel.stairs(-100 * scores.negative, edges, fill=True, color=COLORS[1])
-            zeros = f" · {percent(round(scores.zeros, 4))} are 0" if scores.zeros else ""
-            panel.set_title(short(scores.criterion, 24) + zeros, loc="left")
-            panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{x:.0f}".replace("-", "−")))
-            panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):g} %"))
-            panel.grid(axis="y")
-        for panel in panels[:, 0]:
-            panel.set_ylabel("share of weights")
-        figure.supxlabel("size of the score (logarithmic scale)", fontsize=9.5)
-
-    label = f"Histograms of scores, {title}: {', '.join(scores.criterion for scores in found)}"
-    drawing = svg(paint, width=12, height=0.5 + 1.9 * down, name=f"scores-{title}", label=label)
+    panels = [
+        Panel(
+            partial(_paint, scores),
+            WIDTH,
+            1.9,
+            f"scores-{scores.criterion}-{title}",
+            f"Histogram of the scores of {scores.criterion}, {title}",
+        )
+        for scores in found
+    ]
     n = span(scores.seeds for scores in found)
     notes = [f"Four bins a power of ten, added up over seeds (n = {n}). Scores of 0 are in no bin."]
     if any(scores.negative.any() for scores in found):
         notes.append("Negative scores hang below the line.")
-    return Drawn(title, drawing, tuple(notes))
+    return Drawn(title, tuple(panels), tuple(notes), of=title)
+
+
+def _paint(scores: Scores, figure: Figure) -> None:
+    axes = figure.subplots()
+    edges = np.append(scores.bins, scores.bins[-1] + 1 / PER_DECADE)
+    axes.stairs(100 * scores.positive, edges, fill=True, color=COLORS[0])
+    if scores.negative.any():
+        axes.stairs(-100 * scores.negative, edges, fill=True, color=COLORS[1])
+    zeros = f" · {percent(round(scores.zeros, 4))} are 0" if scores.zeros >= 1e-4 else ""
+    axes.set_title(short(scores.criterion, 24) + zeros, loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{x:.0f}".replace("-", "−")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):g} %"))
+    axes.grid(axis="y")
+    axes.set_xlabel("size of the score")
+    axes.set_ylabel("share of weights")
 
 
 def value(number: float) -> str:

@@ -36,7 +36,7 @@ class Studies(Section):
 
     name = "studies"
     title = "Studies"
-    order = 15
+    order = 26
 
     def render(self, study: Study) -> str | None:
         if not isinstance(study, Joint):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pabench.report.evidence import caveat
 from pabench.report.frame import pruned
 from pabench.report.section import Section
 from pabench.report.study import Study
@@ -15,8 +16,6 @@ from pabench.source import declared
 from pabench.store.envelope import digest_of
 from pabench.suite.digest import digest
 from pabench.words import count, plain
-
-from .evidence import caveat
 
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
@@ -35,7 +34,7 @@ class Take(Section):
     """Exports, the study's identity, citations and the command."""
 
     name = "take"
-    title = "Take it away"
+    title = "Cite"
     order = 90
 
     def render(self, study: Study) -> str | None:

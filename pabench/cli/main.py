@@ -40,7 +40,7 @@ def _main(
 
 for command in (
     *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
-    *(results.report, results.diff, results.status, results.export),
+    *(results.report, results.figures, results.diff, results.status, results.export),
     *(leaderboard.submit, leaderboard.verify, leaderboard.publish, hub.push, hub.pull),
     *(models.score, models.conformance, models.doctor, plugins.metrics, bench.bench),
 ):

@@ -1,4 +1,4 @@
-"""Results folders: report, diff, status, export."""
+"""Results folders: report, figures, diff, status, export."""
 
 from __future__ import annotations
 
@@ -55,6 +55,20 @@ def report(
         say(f"report: {write_study(joint, output)}")
     elif output or not checklist:
         say(f"report: {write(folders[0], output)}")
+
+
+def figures(
+    folder: Folder,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder. Default: DIR/figures.")] = None,
+) -> None:
+    """Write the figures of the report, each as PDF and SVG."""
+    from pabench.report.folders import read
+    from pabench.report.page import save_figures
+
+    written, problems = save_figures(read(folder), output or folder / "figures")
+    for problem in problems:
+        say(f"figures: {problem}", error=True)
+    say(f"{len(written)} files: {output or folder / 'figures'}")
 
 
 def diff(

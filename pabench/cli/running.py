@@ -108,7 +108,7 @@ def _watch(
 def _finish(session: Session, plan: tasks.Plan) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
     # as heavy as all else but torch, and a dry run needs nothing of it
-    from pabench.report.detection import could_detect
+    from pabench.report.conclusion import conclusion
     from pabench.report.folders import read
     from pabench.report.page import NAME, write_study
 
@@ -119,8 +119,8 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
     study = read(session.store.folder)
-    if found := could_detect(study.plain):
-        say(f"detects: {found}")
+    for line in conclusion(study).lines:
+        say(line)
     say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
 
 import pandas as pd
@@ -15,7 +16,15 @@ from pabench.words import number
 POWER = 0.8
 
 
-def could_detect(cells: pd.DataFrame) -> str:
+@dataclass(frozen=True)
+class Detection:
+    """A sentence on what could have been detected, and the numbers that it rests on ("" where there are none)."""
+
+    said: str
+    basis: str = ""
+
+
+def could_detect(cells: pd.DataFrame) -> Detection:
     """The true difference between two criteria that a study like this finds in 8 of 10 cases; "" with one criterion.
 
     `cells` are plain ones. Over all models, each counting the same, at the first step of Holm's correction over all
@@ -23,22 +32,35 @@ def could_detect(cells: pd.DataFrame) -> str:
     """
     ranked = cells[(cells["criterion"] != DENSE) & (cells["reference_line"] == "")]
     if (pairs := comb(ranked["criterion"].nunique(), 2)) == 0:
-        return ""
+        return Detection("")
     finished = ranked[ranked["top1"].notna()].groupby(["dataset", "model"])["block"].nunique()
     models = ranked.groupby(["dataset", "model"]).ngroups
     if len(finished) < models or finished.min() < 2:
-        return "Fewer than two seeds are finished: no difference between two criteria can be told from chance."
+        return Detection(
+            "Fewer than two seeds are finished: no difference between two criteria can be told from chance."
+        )
     spread = measured(ranked)
     if spread is None or spread.sd is None:
-        return "What these seeds could have detected is not known: no two criteria differ from each other by seed."
+        return Detection(
+            "What these seeds could have detected is not known: no two criteria differ from each other by seed."
+        )
     found = Comparison(spread.sd, LEVEL / pairs, models).detectable(spread.blocks, POWER)
-    over = f"over {models} models, " if models > 1 else ""
-    corrected = f", Holm over {pairs} pairs" if pairs > 1 else ""
     assert found is not None
-    what = f"a true difference of {number(found)} points" if found <= 100 else "no difference, however large,"
     least, most = uncertainty(spread.blocks)
-    return (
-        f"These {spread.blocks} seeds could have detected {what} between two criteria "
-        f"({over}power {POWER:g}{corrected}), as differences vary by {number(spread.sd)} points from seed to seed; "
-        f"from {spread.blocks} seeds that is known to within {least:.2f} to {most:.2f} times (95 %)."
+    held = " after Holm's correction" if pairs > 1 else ""
+    among = f"the clearest of {pairs} pairs" if pairs > 1 else "one pair"
+    over = f", over {models} models" if models > 1 else ""
+    basis = (
+        f"The smallest true difference that {among} shows with power {POWER:g} at 5 %{held}{over}. Differences between "
+        f"two criteria vary by {number(spread.sd)} points from seed to seed (standard deviation); {spread.blocks} "
+        f"seeds leave open whether that is {least:.2f} or {most:.2f} times as much (95 %)."
+    )
+    if found > 100:  # no two accuracies are further apart
+        return Detection(
+            f"With {spread.blocks} seeds no difference between two criteria, however large, would be found.", basis
+        )
+    return Detection(
+        f"With {spread.blocks} seeds a true difference between two criteria is found in 8 of 10 such studies if it is "
+        f"{number(found)} points or more.",
+        basis,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
+import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,23 +17,19 @@ from markupsafe import Markup
 
 from pabench import registry
 from pabench.report.folders import read
-from pabench.report.section import Section, script_json, templates
+from pabench.report.frame import strata
+from pabench.report.section import Section, templates
 from pabench.report.study import Study
-from pabench.store.files import replace
+from pabench.store import files as store_files
 from pabench.words import plain
 
 TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
 NAME = "report.html"
-SCRIPTS = ("page", "figures", "pdf", "cells", "exports", "detail", "table")
+SCRIPTS = ("page", "cells", "figures", "exports", "detail", "table")
 """Files of the page's one script, in this order: later ones use the names of earlier ones."""
 
 
-# what the letters of figures are found by: all that matplotlib writes, after `figure` has made it the page's
-TEXT = re.compile(r"<text([^>]*)>([^<]*)</text>")
-FIGURE = re.compile(r'<svg[^>]*class="figure".*?</svg>', re.S)
-BOLD = re.compile(r'font-weight="(?:600|700|bold)"')
-FACES = {"regular": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
-Outlines = dict[str, dict[str, tuple[int, str]]]
+DRAWING = re.compile(r'<div class="drawing" data-of="([^"]*)">(.*?)</div>', re.S)
 
 
 @dataclass(frozen=True)
@@ -56,21 +54,24 @@ def write_study(study: Study, out: Path) -> Path:
     """Render a study to `out`; returns where it is. OSError: it cannot be written."""
     text = render(study)
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace(out, text.encode())
+    store_files.replace(out, text.encode())
     return out
 
 
 def render(study: Study) -> str:
     """The page of a study, every section of the registry in its order."""
     name = plain(study.manifest.get("title") or study.manifest["name"])
-    return page(name, [section for section in sections(study) if section.html or section.problem])
+    models = [title for title, _ in strata(study.plain)]
+    return page(name, [section for section in sections(study) if section.html or section.problem], models)
 
 
-def page(name: str, sections: Sequence[Rendered]) -> str:
-    """A page of sections with its style, its script and the policy that allows them.
+def page(name: str, sections: Sequence[Rendered], models: Sequence[str] = ()) -> str:
+    """A page of sections with its style, its script and the policy that allows them; of several `models` a reader sees
+    one at a time.
 
     A section's HTML has no inline style and no handler: the policy blocks both.
     """
+    found = tucked(sections, models)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     # one script in a function of its own, so that nothing on the page is global
@@ -87,18 +88,35 @@ def page(name: str, sections: Sequence[Rendered]) -> str:
             policy=policy,
             style=Markup(style),
             script=Markup(script),
-            glyphs=script_json(glyphs(section.html for section in sections)),
-            sections=sections,
+            models=models,
+            drawings=found.drawings,
+            sections=found.sections,
         )
     )
 
 
 def sections(study: Study) -> list[Rendered]:
     """What every section of the registry makes of a study, in their order; "" where one has nothing to say."""
-    group = registry.group("sections")
-    classes = sorted(group.classes.values(), key=lambda cls: (cls.order, cls.name))  # type: ignore[attr-defined]
-    rendered = [_render(cls(), study) for cls in classes]
-    return rendered + [Rendered(plain(b.origin), plain(b.origin), problem=plain(b.reason)) for b in group.broken]
+    broken = registry.group("sections").broken
+    rendered = [_render(section, study) for section in _in_order()]
+    return rendered + [Rendered(plain(b.origin), plain(b.origin), problem=plain(b.reason)) for b in broken]
+
+
+def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write what the sections of a page draw, as PDF and SVG; returns the files, and why a section's are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written, problems = list[Path](), list[str]()
+    for section in _in_order():
+        try:
+            written += [path for picture in section.figures(study) for path in picture.save(folder)]
+        except Exception as error:
+            problems.append(f"{section.name}: {registry.complaint(error)}")
+    return written, problems
+
+
+def _in_order() -> list[Section]:
+    classes = registry.group("sections").classes.values()
+    return [cls() for cls in sorted(classes, key=lambda cls: (cls.order, cls.name))]  # type: ignore[attr-defined]
 
 
 def _render(section: Section, study: Study) -> Rendered:
@@ -114,40 +132,25 @@ def policy_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def glyphs(pages: Iterable[str]) -> Outlines:
-    """By face and character: advance and path (M, L, Q, C, Z) in thousandths of the font size, y upwards.
+@dataclass(frozen=True)
+class Tucked:
+    """Sections in which the drawings of all models but the first are left out, and these: gzip and base64 of a list."""
 
-    Of the characters in the figures alone; the face is the one that matplotlib laid the texts out with. A character
-    that it lacks has the outline of its empty box.
-    """
-    wanted: dict[str, set[str]] = {face: set() for face in FACES}
-    for page in pages:
-        for figure in FIGURE.findall(page):
-            for attributes, text in TEXT.findall(figure):
-                wanted["bold" if BOLD.search(attributes) else "regular"] |= set(html.unescape(text))
-    return {face: _outlines(file, wanted[face]) for face, file in FACES.items() if wanted[face]}
+    sections: list[Rendered]
+    drawings: str
 
 
-def _outlines(file: str, characters: set[str]) -> dict[str, tuple[int, str]]:
-    import matplotlib as mpl
-    from matplotlib.ft2font import FT2Font, LoadFlags
+def tucked(sections: Sequence[Rendered], models: Sequence[str]) -> Tucked:
+    """Put away the drawings that nobody sees before choosing another model: a study of 28 has 200 of them."""
+    kept: list[str] = []
 
-    font = FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / file))
-    font.set_size(1000, 72)  # 1000 points of 1/72 inch at 72 dots an inch: one unit is a thousandth of the size
-    found = {}
-    for character in sorted(characters):
-        glyph = font.load_char(ord(character), flags=LoadFlags.NO_HINTING)
-        found[character] = (round(glyph.linearHoriAdvance / 65536), _path(*font.get_path()))
-    return found
+    def put_away(found: re.Match[str]) -> str:
+        if html.unescape(found[1]) == models[0]:
+            return found[0]
+        kept.append(found[2])
+        return f'<div class="drawing" data-of="{found[1]}" data-drawing="{len(kept) - 1}"></div>'
 
-
-def _path(vertices, codes) -> str:
-    """An outline in the words of SVG; a curve's points follow one another, its command stands before the first."""
-    words, at = {1: ("M", 1), 2: ("L", 1), 3: ("Q", 2), 4: ("C", 3), 79: ("Z", 0)}, 0
-    parts = []
-    while at < len(codes):
-        letter, points = words[int(codes[at])]
-        numbers = [f"{round(float(v))}" for point in vertices[at : at + points] for v in point]
-        parts.append(letter + " ".join(numbers))
-        at += max(1, points)
-    return "".join(parts)
+    if len(models) > 1:
+        sections = [replace(one, html=Markup(DRAWING.sub(put_away, one.html))) for one in sections]
+    data = json.dumps(kept, separators=(",", ":")).encode()
+    return Tucked(list(sections), base64.b64encode(gzip.compress(data, mtime=0)).decode() if kept else "")

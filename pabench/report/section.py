@@ -5,15 +5,23 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pabench import words
 from pabench.report.study import Study
+
+
+class Picture(Protocol):
+    """A figure that can be written to files."""
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write it into a folder, as PDF and SVG; returns where it is."""
 
 
 class Section(ABC):
@@ -30,6 +38,10 @@ class Section(ABC):
     @abstractmethod
     def render(self, study: Study) -> str | None:
         """The section's HTML without its heading; None where the study has nothing for it."""
+
+    def figures(self, study: Study) -> Sequence[Picture]:
+        """What the section draws, for `pabench figures`; none by default."""
+        return ()
 
     def fill(self, template: str, **values: Any) -> Markup:
         """A jinja2 template of the folder `templates` beside this class's file, with every value escaped."""

@@ -52,9 +52,12 @@ const load = data => {
   return { data, cells, columns, ablated, fact };
 };
 let study = null;
-// gzip in base64: rows by columns
-const unzipped = async text => {
+// gzip in base64; the cells are rows by columns
+const inflated = async text => {
   const zipped = new Blob([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))]);
-  const data = JSON.parse(await new Response(zipped.stream().pipeThrough(new DecompressionStream("gzip"))).text());
+  return JSON.parse(await new Response(zipped.stream().pipeThrough(new DecompressionStream("gzip"))).text());
+};
+const unzipped = async text => {
+  const data = await inflated(text);
   return { ...data, rows: (data.rows[0] || []).map((_, i) => data.rows.map(column => column[i])) };
 };

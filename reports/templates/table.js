@@ -109,7 +109,7 @@ const table = () => {
       $("matches").textContent = `1 of ${cells.length} cells, by its link`;
       body.querySelector(".open").click();
     } else if (key) $("matches").textContent = `No cell of this study has a key that begins with ${key}; all ${cells.length} are shown`;
-    return wanted.size > 0 && !(wanted.size === 1 && wanted.has("theme"));
+    return [...wanted.keys()].some(name => !["theme", "of"].includes(name)); // of the whole page, not of the table
   };
 
   form.addEventListener("input", () => update());

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-import zlib
 from xml.etree import ElementTree
 
 import pytest
@@ -47,7 +46,7 @@ def test_a_study_with_trouble_opens_without_a_complaint_and_asks_for_nothing(tab
     for place in ("#theme", "#cells-table .open >> nth=0", "#cells-table thead button >> nth=7"):
         tab.page.click(place)
     tab.download('[data-export="csv"]')
-    tab.download(".save-pdf")
+    tab.download("#accuracy .save-svg")
     assert tab.console == []
     own = tab.requests[0]
     assert own.startswith("file:///")
@@ -63,7 +62,7 @@ def test_names_that_would_run_are_text_everywhere(tab, hostile):
         ["all", "dense", "random", *HOSTILE]
     )
     assert tab.page.locator("main script, main b:has-text('alert')").count() == 1  # the table's own data
-    legend = " ".join(tab.page.locator("#accuracy svg.figure").first.locator("text").all_text_contents())
+    legend = " ".join(tab.page.locator("#accuracy .keys").first.locator("li").all_text_contents())
     assert "a$\\frac{$" in legend
     assert "_x" in legend
     assert tab.console == []
@@ -223,41 +222,125 @@ def test_the_latex_is_a_booktabs_table_with_every_name_escaped(tab, hostile):
     assert "90 \\%" in body[1]
 
 
-def test_figures_are_saved_as_svg_and_pdf_in_light_colours(tab, hostile):
+def test_a_figure_is_saved_as_svg_with_its_legend_in_light_colours(tab, hostile):
     tab.open(hostile, "#theme=dark")
+    tab.page.locator("#accuracy .keys button").nth(0).click()
 
     name, svg = tab.download("#accuracy .save-svg")
+
     assert name == "accuracy-cifar10-resnet20.svg"
     root = ElementTree.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert b"currentColor" not in svg
     assert b"var(" not in svg
-
-    name, pdf = tab.download("#accuracy .save-pdf")
-    assert name == "accuracy-cifar10-resnet20.pdf"
-    assert pdf.startswith(b"%PDF-1.4")
-    width, height = root.attrib["viewBox"].split()[2:]
-    assert f"/MediaBox [0 0 {float(width):g} {float(height):g}]".encode() in pdf
-    assert b"/Font" not in pdf  # letters are outlines
-    _, again = tab.download("#accuracy .save-pdf")
-    assert again == pdf
+    series = {e.attrib["data-series"] for e in root.iter() if "data-series" in e.attrib}
+    assert series == {*HOSTILE, "dense baseline"}  # random is hidden, and its entry too
+    assert [e.text for e in list(root) if e.text] == [*HOSTILE[:4], "a\u2028b", "dense baseline"]
     assert tab.page.evaluate("document.documentElement.dataset.theme") == "dark"
-    content = zlib.decompress(re.search(rb"stream\n(.*?)\nendstream", pdf, re.S)[1]).decode()
-    assert content.count("\nq\n") + 1 == content.count("\nQ") > 100
-    assert "0.835 0.369 0 RG" in content  # the second criterion's colour, #d55e00
-    assert "0.106 0.122 0.141 rg" in content  # ink of the light page
-    for at, place in enumerate(re.findall(rb"(\d{10}) 00000 n", pdf)):
-        assert pdf[int(place) :].startswith(f"{at + 1} 0 obj".encode())
 
 
-def test_a_heat_map_keeps_its_pixels_in_the_pdf(tab, hostile):
-    _, pdf = tab.open(hostile).download("#layers .save-pdf")
+def test_the_nearest_mark_tells_its_numbers(tab, page):
+    tab.open(page)
+    mark = tab.page.locator("#accuracy svg [data-tip^='snip at 80']").first
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
 
-    found = rb"/Width (\d+) /Height (\d+) /BitsPerComponent 8 /ColorSpace /DeviceRGB.*?stream\n(.*?)\nendstream"
-    images = re.findall(found, pdf, re.S)
-    assert images
-    for width, height, packed in images:
-        assert len(zlib.decompress(packed)) == 3 * int(width) * int(height)
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    expect(tab.page.locator(".tip")).to_have_text(mark.get_attribute("data-tip"))
+    assert re.fullmatch(r"snip at 80 %: \d\d\.\d\d \[\S+, \S+\], n = 3", mark.get_attribute("data-tip"))
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.locator(".tip")).to_be_hidden()
+    tab.page.mouse.move(5, 5)
+    expect(tab.page.locator(".tip")).to_be_hidden()
+
+
+def test_a_square_of_a_heat_map_tells_its_number(tab, page):
+    """The same as in the table under the figure: the second criterion in the first layer."""
+    tab.open(page)
+    image = tab.page.locator("#layers svg.figure image").first
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+
+    tab.page.mouse.move(box["x"] + 3, box["y"] + box["height"] * 1.5 / 7)
+
+    row = tab.page.locator("#layers .numbers tbody tr").nth(1).locator("th, td").all_text_contents()
+    assert row[0] == "magnitude, 80 %"
+    expect(tab.page.locator(".tip")).to_have_text(f"magnitude, conv1: {row[1]}")
+
+
+def test_an_entry_of_a_legend_hides_its_series_in_every_figure(tab, page):
+    tab.open(page)
+    marks = "[...document.querySelectorAll('svg.figure [data-series=snip]')]"
+    shown = f"{marks}.filter(e => e.getClientRects().length).length"
+    assert tab.page.evaluate(shown) > 6
+    entry = tab.page.locator("#accuracy .keys li[data-series=snip] button").first
+
+    entry.press("Space")
+
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    assert tab.page.evaluate(shown) == 0
+    assert tab.page.locator("#cost .keys li[data-series=snip] button").first.get_attribute("aria-pressed") == "false"
+    tab.page.select_option("#of", "cifar10 · vgg11_bn")
+    expect(tab.page.locator("#accuracy svg.figure:visible").first).to_be_visible()
+    assert tab.page.evaluate(shown) == 0
+    tab.page.locator("#accuracy .keys:visible li[data-series=snip] button").click()
+    assert tab.page.evaluate(shown) > 6
+
+
+def test_one_model_is_shown_at_a_time_with_all_its_drawings(tab, page):
+    tab.open(page)
+    titles = "[...document.querySelectorAll('[data-of]')].filter(e => e.checkVisibility()).map(e => e.dataset.of)"
+    assert set(tab.page.evaluate(titles)) == {"cifar10 · resnet20"}
+
+    tab.page.select_option("#of", "cifar10 · vgg11_bn")
+
+    expect(tab.page.locator("#layers svg.figure:visible")).to_have_count(3)
+    assert set(tab.page.evaluate(titles)) == {"cifar10 · vgg11_bn"}
+    assert tab.page.locator("#accuracy svg.figure:visible").first.get_attribute("aria-label").find("vgg11_bn") > 0
+    tab.page.goto("about:blank")
+    tab.open(page, "#of=cifar10 · vgg11_bn")  # a link leads there, and stays at the top
+    expect(tab.page.locator("#layers svg.figure:visible")).to_have_count(3)
+    assert tab.page.evaluate("scrollY") == 0
+    ids = tab.page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    assert tab.console == []
+
+
+def test_columns_beyond_the_box_have_a_cue_and_the_first_one_stays(tab, page):
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    tab.open(page)
+    box = tab.page.locator("#leaderboard .scroll:visible").last
+    before = box.locator("tbody th").first.bounding_box()["x"]
+    assert box.evaluate("e => e.scrollWidth > e.clientWidth + 100")
+
+    box.evaluate("e => { e.scrollLeft = 150; }")
+
+    assert abs(box.locator("tbody th").first.bounding_box()["x"] - before) < 1
+    assert "gradient" in box.evaluate("e => getComputedStyle(e).backgroundImage")
+    heads = [text.strip() for text in box.locator("thead th").all_inner_texts()]
+    assert heads.index("99 %") < heads.index("Group")
+
+
+def test_what_is_clicked_is_24_pixels_high_and_wide(tab, page):
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    tab.open(page)
+    expect(tab.matches).to_have_text("132 of 132 cells")
+
+    small = """[...document.querySelectorAll("button, summary, select, input, nav a")]
+      .filter(e => e.checkVisibility()).map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+      .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => html)"""
+    assert tab.page.evaluate(small) == []
+
+
+def test_letters_of_figures_are_legible_on_a_phone(tab, page):
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    tab.open(page)
+
+    heights = """[...document.querySelectorAll("svg.figure text")].filter(e => e.checkVisibility())
+      .filter(e => e.getClientRects().length).map(e => parseFloat(e.getAttribute("font-size")) * e.getScreenCTM().a)
+      .filter(height => height > 0)"""
+    assert min(tab.page.evaluate(heights)) >= 9
 
 
 def test_the_switch_turns_the_page_dark_and_text_in_figures_with_it(tab, page):
@@ -279,20 +362,23 @@ def test_the_switch_turns_the_page_dark_and_text_in_figures_with_it(tab, page):
 
 def test_paper_shows_what_is_folded_and_no_buttons(tab, page):
     tab.open(page, "#status=ok&sort=top1:desc").page.emulate_media(media="print")
+    opened = tab.page.locator("details[open]").count()
     tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
 
     def shown(selector):
         return [e for e in tab.page.query_selector_all(selector) if e.is_visible()]
 
-    assert [b.inner_text() for b in shown("button")] == tab.page.locator("#cells-table thead th").all_inner_texts()
-    assert shown("nav, select, input, .save, .exports") == []
-    assert len(shown(".numbers td")) == tab.page.locator(".numbers td").count() > 10
+    heads = tab.page.locator("#cells-table thead th").all_inner_texts()
+    assert [b.inner_text() for b in shown("button:not(.keys button)")] == heads
+    assert len(shown(".keys button")) > 6
+    assert shown("nav, select, input, .save-svg, .exports") == []
+    assert len(shown(".numbers td")) == tab.page.locator("figure:not([hidden]) .numbers td").count() > 10
     assert tab.page.inner_text("#chosen") == "status ok; sorted by Top-1, %, descending"
     assert shown("#chosen")
     assert tab.page.evaluate("getComputedStyle(document.querySelector('.tall')).maxHeight") == "none"
     assert len(shown("tr.cell")) == 126
     tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert tab.page.locator("details[open]").count() == 0
+    assert tab.page.locator("details[open]").count() == opened
     assert tab.page.locator("tr.cell").count() == 100
 
 

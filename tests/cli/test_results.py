@@ -95,3 +95,12 @@ def test_export_writes_a_row_a_cell(finished, tmp_path, suffix):
     frame = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[suffix](out)
     assert sorted(frame["criterion"]) == ["dense", "random"]
     assert frame["top1"].between(0, 100).all()
+
+
+def test_figures_are_written_as_pdf_and_svg(finished, tmp_path):
+    done = pabench("figures", finished[0] / "out", "-o", tmp_path / "figures")
+
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert done.stdout == f"{len(names)} files: {tmp_path / 'figures'}\n"
+    assert {"accuracy-digits-lenet-300-100.pdf", "accuracy-digits-lenet-300-100.svg"} <= set(names)
+    assert done.stderr == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pabench_reports.accuracy import Accuracy, _effective, _flops, _windows, draw
 from pabench_reports.figure import looks
@@ -35,7 +37,7 @@ def test_the_numbers_under_a_figure_are_its_means_and_intervals():
     """50 and 51: mean 50.5, SD 0.7071, half width 0.5 * 12.706."""
     made = study([CRITERIA["snip"]], 50.0)
 
-    figure = draw(made.plain, styles(made), "x")
+    figure = draw(made, made.plain, styles(made), "x")
 
     assert figure.numbers.heads[1:] == ("90 %", "98 %")
     assert figure.numbers.lines == (("snip", ("50.50 [44.15, 56.85]", "50.50 [44.15, 56.85]")),)
@@ -45,7 +47,7 @@ def test_an_axis_includes_the_intervals_it_shows_and_none_leaves_0_to_100():
     """97 and 98 have an interval of 97.5 +- 6.35: to 100, and no further; the axis begins below 91.15."""
     made = study([CRITERIA["snip"]], 97.0)
 
-    assert draw(made.plain, styles(made), "x").numbers.lines[0][1][0] == "97.50 [91.15, 100.00]"
+    assert draw(made, made.plain, styles(made), "x").numbers.lines[0][1][0] == "97.50 [91.15, 100.00]"
     window, *_ = _windows(made.plain, [Interval(97.5, 91.15, 100.0, 2, "t")])
     assert window[0] < 91.15
     assert window[1] == 100.0
@@ -65,8 +67,7 @@ def test_training_flops_are_in_parts_of_the_dense_network():
 
     figure = _flops(made, made.plain, styles(made), "x")
 
-    assert [v.rpartition(" at ")[2] for v in figure.numbers.lines[0][1]] == ["20 %", "5 %"]
-    assert figure.title == "x, against training FLOPs"
+    assert figure.lines == [("snip, training FLOPs, share of dense", ("20 %", "5 %"))]
 
 
 def test_a_line_that_trains_more_than_the_pruned_network_is_not_among_the_flops():
@@ -74,8 +75,8 @@ def test_a_line_that_trains_more_than_the_pruned_network_is_not_among_the_flops(
 
     figure = _flops(made, made.plain, styles(made), "x")
 
-    assert [name for name, _ in figure.numbers.lines] == ["snip"]
-    assert "Not shown, as more than the pruned network is trained: late." in figure.notes
+    assert [name for name, _ in figure.lines] == ["snip, training FLOPs, share of dense"]
+    assert "Not shown against FLOPs, as more than the pruned network is trained: late." in figure.notes
 
 
 def test_effective_density_places_each_point_and_names_who_has_none():
@@ -85,18 +86,30 @@ def test_effective_density_places_each_point_and_names_who_has_none():
 
     figure = _effective(rows, styles(made), "x")
 
-    assert [v.rpartition(" at ")[2] for v in figure.numbers.lines[0][1]] == ["5 %", "1 %"]
-    assert "Left out, as no path is live: 1 cell." in figure.notes
+    assert figure.lines == [("snip, effective density", ("5 %", "1 %"))]
+    assert "Left out of it, as no path is left: 1 cell." in figure.notes
     assert _effective(made.plain, styles(made), "x") is None
 
 
-def test_a_section_has_a_figure_for_each_axis_that_is_known():
-    made = study([CRITERIA["snip"]], 50.0)
+@pytest.mark.parametrize(("sparsities", "panels"), [([0.9, 0.98], 1), ([0.9, 0.95, 0.98], 2)])
+def test_other_axes_are_drawn_of_three_sparsities_or_more(sparsities, panels):
+    expected = cells([CRITERIA["snip"]], models=["resnet20"], sparsities=sparsities, seeds=2)
+    made = frame.study(manifest(expected), {c.key: record(c) for c in expected})
 
     html = str(Accuracy().render(made))
 
-    assert html.count("<figcaption") == 2
-    assert html.count('aria-label="Top-1 accuracy against') == 2
+    assert html.count("<figcaption") == 1
+    assert html.count('aria-label="Top-1 accuracy against') == panels
+
+
+def test_each_point_has_its_numbers_and_belongs_to_an_entry_of_the_legend():
+    """50 and 51: 50.5, at two sparsities; the dense baseline is the same."""
+    html = str(Accuracy().render(study([CRITERIA["snip"]], 50.0)))
+
+    tips = [f"snip at {s} %: 50.50 [44.15, 56.85], n = 2" for s in (90, 98)]
+    assert set(re.findall(r'data-series="snip" data-tip="([^"]*)"', html)) == set(tips)
+    assert 'data-series="dense baseline" data-tip="dense baseline: 50.50 [44.15, 56.85], n = 2"' in html
+    assert re.findall(r'<li data-series="([^"]*)">', html) == ["snip", "dense baseline"]
 
 
 @pytest.mark.parametrize("sparsities", [[0.9], [0.9, 0.98]])
@@ -110,9 +123,9 @@ def test_one_sparsity_is_enough_for_an_axis(sparsities):
 def test_a_point_with_a_collapsed_cell_has_no_interval_and_the_notes_say_so():
     fine, fallen = (study([CRITERIA["snip"]], top1) for top1 in (80.0, 9.9))  # 9.9 is chance, 10.9 is not yet more
 
-    told = [dict(draw(made.plain, styles(made), "x").numbers.lines)["snip"] for made in (fine, fallen)]
+    told = [dict(draw(made, made.plain, styles(made), "x").numbers.lines)["snip"] for made in (fine, fallen)]
 
     assert [("[" in text) for text in (told[0][0], told[1][0])] == [True, False]
-    notes = " ".join(draw(fallen.plain, styles(fallen), "x").notes)
+    notes = " ".join(draw(fallen, fallen.plain, styles(fallen), "x").notes)
     assert "No bar where a cell collapsed to chance (4 did)" in notes
-    assert "No bar" not in " ".join(draw(fine.plain, styles(fine), "x").notes)
+    assert "No bar" not in " ".join(draw(fine, fine.plain, styles(fine), "x").notes)

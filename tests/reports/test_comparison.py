@@ -238,7 +238,7 @@ def test_the_diagram_has_the_mean_ranks_of_the_leaderboard():
     found = compared("x", study.plain, looks([*CRITERIA, "synflow (steps=100)"]))
 
     ranks = {s.criterion: f"{s.mean_rank:.2f}" for s in board(study.frame).ranked}
-    label = re.search(r'aria-label="[^:]*: ([^;]*);', found.figure)[1]
+    label = re.search(r'aria-label="[^:]*: ([^;]*);', found.figure.svg)[1]
     assert dict(entry.rsplit(" ", 1) for entry in label.split(", ")[0:]) == ranks
 
 
@@ -290,3 +290,10 @@ def test_it_is_made_the_same_every_time():
 
 def test_doctests_hold():
     assert doctest.testmod(comparison).failed == 0
+
+
+def test_the_diagrams_are_among_the_figures_that_can_be_written():
+    study = study_of(cells(seeds=3))
+
+    assert [drawn.of for drawn in Comparison().figures(study)] == ["", "cifar10 · resnet20", "cifar10 · vgg11_bn"]
+    assert Comparison().figures(study_of(cells(models=["resnet20"], seeds=1))) == []

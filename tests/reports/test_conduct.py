@@ -28,7 +28,12 @@ from .reviewed import (
 
 # a sound study, what is changed, the beginning of the question that it must turn, and what the answer then says
 TURNED = [
-    (PLAIN, {"change": other_recipe}, "Are all criteria of a dataset trained by one recipe", "2 recipes a dataset"),
+    (
+        PLAIN,
+        {"change": other_recipe},
+        "Are all criteria of a dataset trained by one recipe",
+        "up to 2 recipes for one dataset",
+    ),
     (PLAIN, {"change": unknown_images}, "Are all criteria of a dataset trained by one", "images without a fingerprint"),
     (
         PLAIN,

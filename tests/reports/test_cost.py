@@ -53,6 +53,6 @@ def test_records_that_time_no_pass_say_so_and_count_training_epochs():
 
     html = str(cost.ScoringCost().render(made))
 
-    assert "not in these records, which do not time a single pass" in html
-    assert "Fwd-bwd equivalents" not in html
+    assert "These records do not measure a single forward and backward pass" in html
+    assert "Forward-backward passes" not in html
     assert re.findall(r'<td class="num">(0\.50)</td>', html) == ["0.50"] * 3

@@ -30,12 +30,12 @@ from .reviewed import (
 
 # a sound study, what is changed, the beginning of the question that it must turn, and what the answer then says
 TURNED = [
-    (BROAD, {"models": ("resnet20", "vgg11_bn")}, "Are there several pairs", "2 of 2 pairs without toys"),
+    (BROAD, {"models": ("resnet20", "vgg11_bn")}, "Are there several pairs", "2 of 2 pairs are no toy problems"),
     (
         BROAD,
         {"models": ("resnet20", "vgg11_bn", "lenet_5")},
         "Are there several pairs",
-        "2 of 3 pairs without toys",
+        "2 of 3 pairs are no toy problems",
     ),
     (LARGE, {"change": lambda cell: cell}, "Is a large-scale dataset", "none of cifar10"),
     (

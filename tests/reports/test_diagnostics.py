@@ -73,8 +73,9 @@ SMALL = cells([CRITERIA["random"], CRITERIA["snip"]], models=["resnet20"], spars
 
 
 def table(study: Study) -> dict[tuple[str, float], dict[str, tuple[str, str]]]:
-    columns = diagnostics.shown(study)
-    lines = diagnostics._lines(study.frame, columns)
+    frame = diagnostics.with_norms(study.plain)
+    columns = diagnostics.shown(study, frame)
+    lines = diagnostics._lines(frame, columns)
     return {
         (line.criterion, line.sparsity): {c: (v.text, v.note) for c, v in zip(columns, line.values, strict=True)}
         for line in lines
@@ -124,7 +125,7 @@ def test_numbers_of_a_metric_with_other_parameters_are_not_shown():
     made = frame.study(head, {}, found)
 
     assert "effective_density" not in made.frame.columns
-    assert "diagnostics" not in report.render(made)
+    assert "effective density" not in str(diagnostics.Diagnostics().render(made)).partition("<details")[0]
 
 
 def test_the_section_names_models_criteria_chance_and_cut_off_layers():
@@ -138,7 +139,7 @@ def test_the_section_names_models_criteria_chance_and_cut_off_layers():
     assert "sparsity 90 % · by chance 0.050" in html
     assert "epochs to 75 %" in html
     assert "their &lt;b&gt;figure&lt;/b&gt;" in html
-    assert html.count("<svg") == 1
+    assert html.count('class="figure"') == 2
 
 
 def test_why_a_metric_is_missing_is_told_once_with_how_often():
@@ -150,8 +151,21 @@ def test_why_a_metric_is_missing_is_told_once_with_how_often():
     assert html.count("missing 8 times: ValueError: &lt;no luck&gt;") == 1
 
 
-def test_a_study_without_measurements_has_no_such_section():
-    assert diagnostics.Diagnostics().render(study(SMALL, [])) is None
+def test_a_study_without_metrics_has_the_gradient_norms_of_its_receipts():
+    """Halved and doubled: nothing changed, in the geometric mean. With nothing in the receipts there is no section."""
+
+    def normed(cell, norms):
+        whole = record(cell)
+        return {**whole, "receipt": {**whole["receipt"], "gradient_norm": norms}} if whole["receipt"] else whole
+
+    factor = {0: {"before": 2.0, "after": 1.0}, 1: {"before": 1.0, "after": 2.0}}
+    some, none = (
+        frame.study(manifest(SMALL), {c.key: normed(c, norms(c)) for c in SMALL})
+        for norms in (lambda c: factor[c.seed], lambda c: {})
+    )
+
+    assert table(some)["snip", 0.9] == {"gradient_norm.change": ("1", "")}
+    assert diagnostics.Diagnostics().render(none) is None
 
 
 def test_doctests_hold():

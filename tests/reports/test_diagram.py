@@ -16,11 +16,11 @@ from pabench.statistics.ranktest import Friedman
 def test_no_label_of_the_diagram_lies_on_another(k):
     """Ranks close together, where labels would collide if they stood at them: each side has rows of its own."""
     ranks = {f"criterion {i}": 1 + (k - 1) * (0.5 + 0.01 * i / k) for i in range(k)}
-    drawn = diagram(Friedman(ranks, 9.0, 0.01, 30, 0.05), looks(list(ranks)), "x")
+    drawn = diagram(Friedman(ranks, 9.0, 0.01, 30, 0.05), looks(list(ranks)), "x").svg
 
     places = {name: _place(drawn, name) for name in ranks}
     for side in (True, False):
-        heights = sorted(y for x, y in places.values() if (x < 432) is side)  # the middle of 12 inches at 72 points
+        heights = sorted(y for x, y in places.values() if (x < 288) is side)  # the middle of 8 inches at 72 points
         assert all(b - a >= 15 for a, b in pairwise(heights)), heights
 
 

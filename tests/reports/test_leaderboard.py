@@ -52,7 +52,7 @@ def test_the_answer_names_all_that_may_be_the_best():
 
     said = _remarks(board(study_of(expected, **top1).frame))[0]
 
-    assert said == "grasp, snip: any of these may be the best, none is separably worse than another criterion."
+    assert said == "grasp, snip: any of these may be the best; the tests find none of them worse than another."
 
 
 def test_one_seed_separates_nothing_and_says_so():
@@ -90,8 +90,8 @@ def test_reference_lines_stand_beside_the_ranking_and_change_nothing_in_it():
     assert beside.difference.mean == pytest.approx(15.0)
     page = report.render(both)
     assert page.count("late <small>not at initialization</small>") == 2  # leaderboard and cost
-    assert "Lines above the first rank" in page
-    assert "Lines above the first rank" not in report.render(alone)
+    assert "Lines above the first place" in page
+    assert "Lines above the first place" not in report.render(alone)
 
 
 def test_one_ranked_criterion_is_compared_with_nothing_and_no_seed_is_blamed():

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from pabench_reports.figure import looks_of
 from pabench_reports.pareto import offers, pareto
 
 from .test_cost import GIVEN, scored, study
+
+
+def drawn_of(made):
+    return pareto(scored(made), looks_of(made.plain), "x")
 
 
 def test_the_front_holds_who_is_beaten_in_time_or_accuracy_alone():
@@ -22,7 +27,7 @@ def test_the_front_holds_who_is_beaten_in_time_or_accuracy_alone():
 
 def test_reference_lines_stand_beside_the_front():
     """The fastest and the best of all, and yet no criterion to be compared with."""
-    drawn = pareto(scored(study(GIVEN, criteria=("random", "snip", "late"))), "x")
+    drawn = drawn_of(study(GIVEN, criteria=("random", "snip", "late")))
 
     assert [name for name, values in drawn.numbers.lines if values[-1] == "yes"] == ["random", "snip"]
     assert [name for name, _ in drawn.numbers.lines] == ["random", "snip", "late"]
@@ -59,8 +64,19 @@ def test_a_survivor_is_not_on_the_front_and_beats_nobody():
     fronts = [{offer.criterion for offer in offers(scored(made)).front} for made in (whole, some)]
 
     assert fronts == [{"random", "snip"}, {"random", "grasp"}]
-    assert "Not on the front, as cells failed or are missing: snip." in pareto(scored(some), "x").notes
+    assert "Not on the front, as cells failed or are missing: snip." in drawn_of(some).notes
 
 
 def test_one_criterion_is_no_front():
-    assert pareto(scored(study(GIVEN, criteria=("snip",))), "x") is None
+    assert drawn_of(study(GIVEN, criteria=("snip",))) is None
+
+
+def test_criteria_look_as_everywhere_on_the_page():
+    made = study(GIVEN)
+
+    keys = {key.name: key.look for key in drawn_of(made).keys}
+
+    assert {name: keys[name] for name in GIVEN if name in keys} == {
+        n: look for n, look in looks_of(made.plain).items() if n in keys
+    }
+    assert keys["grasp"].color == looks_of(made.plain)["grasp"].color != keys["snip"].color

@@ -81,7 +81,7 @@ def test_quantiles_are_medians_over_seeds_and_need_no_histogram():
     assert np.size(found.bins) == 0
     html = section.ScoreDistributions().render(made)
     assert "<svg" not in html
-    assert "These receipts hold no histogram." in html
+    assert "These records hold no histograms." in html
 
 
 def test_the_figure_says_that_negative_scores_hang_below():

@@ -1,4 +1,4 @@
-"""Take it away: identity, citations, papers; and the letters that figures take along."""
+"""Take it away: identity, citations, papers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pabench_reports import take
 
 from pabench import registry
 from pabench.report import frame
-from pabench.report.page import glyphs
 from pabench.source import declared
 from pabench.suite.specs import CriterionSpec
 
@@ -65,25 +64,3 @@ def test_a_criterion_that_is_not_built_in_has_no_paper_and_says_so():
 
     assert '<a href="https://arxiv.org/abs/1810.02340" rel="noreferrer">arXiv:1810.02340</a>' in html
     assert html.count("not built in: ask its author") == 1
-
-
-def test_letters_are_those_of_figures_alone_in_the_face_they_are_drawn_in():
-    page = (
-        '<p>xyz</p><svg class="figure"><text font-weight="600">B&amp;</text><text font-size="9">a·</text></svg>'
-        "<svg><text>q</text></svg>"
-    )
-
-    found = glyphs([page])
-
-    assert {face: sorted(letters) for face, letters in found.items()} == {"bold": ["&", "B"], "regular": ["a", "·"]}
-    # DejaVu Sans: an em of 2048 units, of which the letter a advances by 1255
-    assert found["regular"]["a"][0] == round(1000 * 1255 / 2048)
-    assert found["regular"]["a"][1].startswith("M")
-
-
-def test_the_outline_of_a_square_letter_is_a_square():
-    """The period of DejaVu Sans: 107 to 210 thousandths wide, 124 high, on the line."""
-    advance, path = glyphs(['<svg class="figure"><text>.</text></svg>'])["regular"]["."]
-
-    assert advance == 318
-    assert path == "M107 124L210 124L210 0L107 0L107 124Z"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pabench_reports.evidence import caveat, footings, silences
 from pabench_reports.overview import Overview
 from pabench_reports.take import Take, bibtex
 
+from pabench.report.evidence import caveat, footings, silences
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, record, study_of, with_top1
@@ -69,16 +69,16 @@ def test_random_pruning_that_is_above_dense_by_chance_has_not_beaten_it():
     """But there is no difference to detect either."""
     (found,) = reasons(study(random=91.1))
 
-    assert found.startswith("3 seeds can detect a difference of")
-    assert found.endswith("dense minus random at 80 % is −0.10")
+    assert found.startswith("the smallest difference that 3 seeds can detect is")
+    assert found.endswith("and random at 80 % gains 0.10 points against the dense network")
 
 
 def test_seeds_that_can_detect_less_than_what_random_costs_are_no_ground():
     """Ten times the spread: 24 points, where random costs 3."""
     (found,) = reasons(study(spread=10.0))
 
-    assert found.startswith("3 seeds can detect a difference of 23.")
-    assert found.endswith("at best, by one test, and dense minus random at 80 % is 3.00")
+    assert found.startswith("the smallest difference that 3 seeds can detect is 23.")
+    assert found.endswith("(in a single test), and random at 80 % costs 3.00 points against the dense network")
 
 
 def test_one_seed_can_detect_nothing():

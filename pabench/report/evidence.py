@@ -110,8 +110,9 @@ def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[st
     detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:
         return [], []
-    at_best = f"{count(seeds, 'seed')} can detect a difference of {number(detectable)} points at best, by one test"
-    return [f"{at_best}, and dense minus {where} is {number(mean)}"], []
+    cost = f"costs {number(mean)}" if mean > 0 else f"gains {number(-mean)}"
+    smallest = f"the smallest difference that {count(seeds, 'seed')} can detect is {number(detectable)} points"
+    return [f"{smallest} (in a single test), and {where} {cost} points against the dense network"], []
 
 
 def _p(p: float) -> str:

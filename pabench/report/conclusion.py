@@ -1,0 +1,183 @@
+"""What a study says of its criteria, in sentences: the first thing on its page, and the last that a run prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pabench.report.detection import Detection, could_detect
+from pabench.report.evidence import VERDICT, Footing, footings
+from pabench.report.frame import pruned
+from pabench.report.study import Study
+from pabench.statistics.board import Board, Standing, board
+from pabench.statistics.outcomes import FINISHED
+from pabench.words import number, percent, span
+
+NAMED = 4
+"""Criteria, sparsities or models that a sentence lists; of more it tells the number."""
+COLUMNS = 5
+"""Sparsities with a column in the table of a terminal; of more it has their mean."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """`found` says who is best and who cannot be told apart from it, and claims no more than the test that decides;
+    `limits` what it does not cover, `detects` what the seeds could have found, `evidence` whether to cite it."""
+
+    found: str
+    limits: tuple[str, ...]
+    detects: Detection
+    evidence: str
+    board: Board
+
+    @property
+    def lines(self) -> list[str]:
+        """For a terminal: the sentences, and the ranked criteria as a table."""
+        told = [
+            ("answer", " ".join((self.found, *self.limits))),
+            ("detects", self.detects.said),
+            ("cite", self.evidence),
+        ]
+        return [*_aligned(_table(self.board)), *(f"{name}: {said}" for name, said in told if said)]
+
+
+def conclusion(study: Study) -> Conclusion:
+    """Of the plain cells of a study: ablations are compared with their own cells alone."""
+    frame = study.plain
+    made = board(frame)
+    return Conclusion(
+        found=_found(made, frame),
+        limits=tuple(_limits(made)),
+        detects=could_detect(frame),
+        evidence=_evidence(footings(study)) if frame["top1"].notna().any() else "",
+        board=made,
+    )
+
+
+def alike(made: Board) -> list[str]:
+    """The criteria that cannot be told apart from the one that ranks first."""
+    first, *others = made.ranked
+    return [one.criterion for one in others if set(one.letters) & set(first.letters)]
+
+
+def _found(made: Board, frame: pd.DataFrame) -> str:
+    if not pruned(frame)["top1"].notna().any():
+        return "No pruned network is trained yet: there is nothing to say about the criteria."
+    if not made.ranked and not made.unranked:
+        return "This study has reference lines only: there is no criterion to rank."
+    if not made.ranked:
+        return "No seed is finished by every criterion at every sparsity: there is no ranking yet."
+    first, names = made.ranked[0].criterion, [one.criterion for one in made.ranked]
+    where = _where(made)
+    if len(names) == 1:
+        return f"{where} only {first} is ranked: there is nothing to compare it with."
+    near = alike(made)
+    behind = [name for name in names[1:] if name not in near]
+    if not near:
+        ranked = "ranked criteria" if made.unranked else "criteria"
+        others = behind[0] if len(behind) == 1 else f"all {len(behind)} other {ranked}"
+        return f"{where} {first} is better than {others}."
+    if behind:
+        return (
+            f"{where} {first} ranks first and is better than {_listed(behind)}; "
+            f"{_listed(near)} cannot be told apart from it."
+        )
+    if made.separable:
+        return f"{where} {first} ranks first, but no other criterion can be told apart from it."
+    who = _listed(names) if len(names) == 2 else f"no two of the {len(names)} criteria"
+    cannot = "cannot" if len(names) == 2 else "can"
+    return f"{where} {who} {cannot} be told apart: {first} ranks first, but that may be chance."
+
+
+def _where(made: Board) -> str:
+    """On what, at which sparsities and on how many seeds."""
+    seeds = {len(values) for pair in made.pairs.values() for values in pair.strata} or {made.shared}
+    models, sparsities = made.strata, made.sparsities
+    on = f"On {models[0]}" if len(models) == 1 else f"Over {len(models)} models"
+    if len(models) > 1 and len(models) <= NAMED:
+        on += f" ({', '.join(models)})"
+    at = f"at {percent(sparsities[0])} sparsity"
+    if len(sparsities) > 1:
+        listed = _and([percent(s) for s in sparsities])
+        many = f"{len(sparsities)} sparsities from {percent(sparsities[0])} to {percent(sparsities[-1])}"
+        at = f"averaged over {many}" if len(sparsities) > NAMED else f"averaged over sparsities of {listed}"
+    each = " each" if len(models) > 1 else ""
+    return f"{on}, {at}, with {span(seeds)} {'seed' if seeds == {1} else 'seeds'}{each},"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= NAMED:
+        return _and(names)
+    return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _limits(made: Board) -> Iterator[str]:
+    """What the ranking leaves out or rests on."""
+    if not made.ranked:
+        return
+    if made.unranked:
+        names = [one.criterion for one in made.unranked]
+        yield f"Not ranked, as too few of their cells are finished: {_listed(names)}."
+    if lost := [one.criterion for one in made.ranked if made.untested and not _whole(one)]:
+        yield f"No verdict on {_listed(lost)}: cells failed or are missing, and the rest cannot speak for them."
+    if fell := [one.criterion for one in made.ranked if one.collapsed]:
+        yield f"Some cells of {_listed(fell)} collapsed to chance."
+
+
+def _whole(standing: Standing) -> bool:
+    return bool(standing.cells["outcome"].isin(FINISHED).all())
+
+
+def _evidence(every: Sequence[Footing]) -> str:
+    """Whether the study may be cited as evidence about the criteria, and what keeps it from it."""
+    silent, open_ = [one for one in every if one.against], [one for one in every if one.unknown]
+    if silent:
+        on = (
+            ""
+            if len(every) == 1
+            else f" on {silent[0].title if len(silent) == 1 else f'{len(silent)} of {len(every)} models'}"
+        )
+        return f"{VERDICT.capitalize()}{on}: {'; '.join(dict.fromkeys(silent[0].against))}."
+    if open_:
+        return f"Whether it may be cited as evidence is open: {'; '.join(dict.fromkeys(open_[0].unknown))}."
+    return "Nothing in the records speaks against citing it as evidence."
+
+
+def _table(made: Board) -> list[list[str]]:
+    """The ranked criteria with their accuracies; over several models, which are not alike, with their mean ranks."""
+    if not made.ranked:
+        return []
+    near = alike(made)
+    columns = made.sparsities if len(made.strata) == 1 else ()
+    few = len(columns) <= COLUMNS
+    heads = [percent(s) for s in columns] if few else [f"mean of {len(columns)} sparsities"]
+    lines = [["place", "criterion", *(heads if columns else ["mean rank"]), "told apart from the first"]]
+    for standing in made.ranked:
+        means = [standing.means[s].mean if s in standing.means else None for s in columns]
+        if not few:
+            means = [sum(mean for mean in means if mean is not None) / len(means)]
+        numbers = [number(mean) for mean in means] if columns else [number(standing.mean_rank)]
+        first = standing is made.ranked[0]
+        apart = "" if first else "no" if standing.criterion in near else "yes"
+        low, high = standing.ranks or (0, 0)
+        lines.append([f"{low}" if low == high else f"{low} to {high}", standing.criterion, *numbers, apart])
+    return lines
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of equal width, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            text.ljust(w) if i in (0, 1, last) else text.rjust(w)
+            for i, (text, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,156 @@
+"""What a study says of its criteria: never more than the test that decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from pabench.report import frame
+from pabench.report.conclusion import alike, conclusion
+from pabench.report.detection import could_detect
+from pabench.suite.specs import CriterionSpec
+
+from ..synthetic import CRITERIA, cells, collapsed, failed, manifest, record, study_of, with_top1
+
+NOISE = (0.0, 0.1, -0.1)
+THREE = ("random", "snip", "grasp")
+
+
+def study(points, *, noise=NOISE, made=None, **axes):
+    """Criteria with these accuracies, each up and down by seed in its own way; `made` maps names to other records."""
+    waves = {name: noise[i:] + noise[:i] for i, name in enumerate(points)}
+
+    def at(name):
+        return with_top1(lambda cell: points[name] + waves[name][cell.seed])
+
+    axes = {"models": ["resnet20"], "sparsities": [0.9], "seeds": 3, **axes}
+    expected = cells([CRITERIA[name] for name in points], **axes)
+    return study_of(expected, **{name: at(name) for name in points} | (made or {}))
+
+
+def found(points, **more):
+    return conclusion(study(points, **more)).found
+
+
+def test_a_criterion_that_is_better_than_all_is_called_so_with_where_and_on_how_many_seeds():
+    said = found({"random": 80.0, "snip": 90.0, "grasp": 85.0})
+
+    assert said == "On cifar10 · resnet20, at 90 % sparsity, with 3 seeds, snip is better than all 2 other criteria."
+    assert found({"random": 80.0, "snip": 90.0}).endswith("snip is better than random.")
+
+
+def test_who_cannot_be_told_apart_from_the_first_is_named_and_called_neither_better_nor_worse():
+    made = study({"random": 80.0, "snip": 90.0, "grasp": 89.89})
+
+    assert conclusion(made).found.endswith(
+        "snip ranks first and is better than random; grasp cannot be told apart from it."
+    )
+    assert alike(conclusion(made).board) == ["grasp"]
+
+
+def test_where_nothing_is_separable_the_first_is_no_winner():
+    points = {"random": 90.0, "snip": 90.01, "grasp": 90.02}
+
+    assert found(points).endswith(
+        "no two of the 3 criteria can be told apart: grasp ranks first, but that may be chance."
+    )
+    two = found({"random": 90.0, "snip": 90.0})
+    assert "cannot be told apart" in two
+    assert "may be chance" in two
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
+def test_one_seed_tells_nothing_apart_whatever_the_accuracies(spread):
+    said = found({"random": 60.0, "snip": 60.0 + spread}, seeds=1)
+
+    assert "with 1 seed, snip and random cannot be told apart" in said
+
+
+def test_sparsities_are_listed_up_to_four_and_then_counted():
+    points = {"random": 80.0, "snip": 90.0}
+
+    assert "averaged over sparsities of 80 %, 95 % and 99 %" in found(points, sparsities=[0.8, 0.95, 0.99])
+    many = found(points, sparsities=[0.5, 0.8, 0.9, 0.95, 0.99])
+    assert "averaged over 5 sparsities from 50 % to 99 %" in many
+
+
+def test_several_models_are_spoken_of_together():
+    said = found({"random": 80.0, "snip": 90.0}, models=["resnet20", "vgg11_bn"])
+
+    assert said.startswith(
+        "Over 2 models (cifar10 · resnet20, cifar10 · vgg11_bn), at 90 % sparsity, with 3 seeds each"
+    )
+    assert found({"random": 80.0, "snip": 90.0}, models=list("abcde")).startswith("Over 5 models, at")
+
+
+def test_failed_cells_crown_no_survivor_and_the_limits_say_so():
+    points = {"random": 80.0, "snip": 99.0, "grasp": 90.0}
+    survivor = with_top1(lambda cell: 99.0 + NOISE[cell.seed])
+    lost = study(points, made={"snip": lambda c: failed(c) if c.seed == 0 else survivor(c)})
+
+    said = conclusion(lost)
+
+    assert "snip is better" not in said.found
+    assert "snip ranks first, but no other criterion can be told apart from it." in said.found
+    assert said.limits == ("No verdict on snip: cells failed or are missing, and the rest cannot speak for them.",)
+
+
+def test_what_is_not_ranked_is_not_claimed_to_be_worse():
+    points = {"random": 80.0, "snip": 90.0, "grasp": 85.0}
+    rarely = study(points, made={"grasp": lambda c: failed(c) if c.seed else record(c)})
+
+    said = conclusion(rarely)
+
+    assert said.found.endswith("snip is better than random.")
+    assert said.limits == ("Not ranked, as too few of their cells are finished: grasp.",)
+
+
+def test_collapsed_cells_are_told():
+    said = conclusion(study({"random": 80.0, "snip": 90.0, "grasp": 85.0}, made={"grasp": collapsed}))
+
+    assert said.limits == ("Some cells of grasp collapsed to chance.",)
+
+
+def test_a_study_without_results_or_with_one_criterion_compares_nothing():
+    nothing = conclusion(frame.study(manifest(cells()), {}))
+
+    assert nothing.found == "No pruned network is trained yet: there is nothing to say about the criteria."
+    assert nothing.evidence == ""
+    assert found({"snip": 90.0}).endswith("only snip is ranked: there is nothing to compare it with.")
+    line = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
+    lines = conclusion(study_of(cells([line], models=["resnet20"])))
+    assert lines.found == "This study has reference lines only: there is no criterion to rank."
+    assert lines.lines[0] == f"answer: {lines.found}"
+    no_block = study({"random": 80.0, "snip": 90.0}, made={"snip": None, "random": failed})
+    assert conclusion(no_block).found.startswith("No pruned network is trained yet")
+
+
+def test_it_says_what_could_be_detected_and_whether_to_cite_it():
+    """The criteria differ by 0.1 from seed to seed: random costs far more than these seeds can detect."""
+    good = study({"random": 80.0, "snip": 82.0})
+    dense = study({"random": 80.0, "snip": 82.0}, made={"dense": None})
+    bad = study({"random": 80.0, "snip": 82.0}, made={"dense": with_top1(lambda c: 70.0 - 2 * NOISE[c.seed])})
+
+    assert conclusion(good).detects == could_detect(good.plain)
+    assert conclusion(good).evidence == "Nothing in the records speaks against citing it as evidence."
+    assert conclusion(dense).evidence.startswith(
+        "Whether it may be cited as evidence is open: no dense network is finished"
+    )
+    assert conclusion(bad).evidence.startswith(
+        "Not evidence about the criteria: random at 90 % beats the dense network"
+    )
+
+
+def test_a_terminal_gets_a_table_and_the_same_sentences():
+    said = conclusion(study({"random": 80.0, "snip": 90.0, "grasp": 89.89}))
+
+    assert said.lines[:4] == [
+        "place   criterion   90 %  told apart from the first",
+        "1 to 2  snip       90.00",
+        "1 to 2  grasp      89.89  no",
+        "3       random     80.00  yes",
+    ]
+    assert said.lines[4:] == [f"answer: {said.found}", f"detects: {said.detects.said}", f"cite: {said.evidence}"]
+    many = conclusion(study({"random": 80.0, "snip": 90.0}, sparsities=[0.4, 0.5, 0.8, 0.9, 0.95, 0.99]))
+    assert many.lines[0].split("  ")[2].strip() == "mean of 6 sparsities"
+    models = conclusion(study({"random": 80.0, "snip": 90.0}, models=["resnet20", "vgg11_bn"]))
+    assert "mean rank" in models.lines[0]
