@@ -21,6 +21,7 @@ COMMANDS = {
     "schema": ["schema"],
     "fetch": ["fetch", "digits"],
     "report": ["report", "out", "-o", "größe.html"],
+    "figures": ["figures", "out", "-o", "größe-bilder"],
     "diff": ["diff", "out", "größe"],
     "status": ["status", "größe"],
     "export": ["export", "out", "-o", "größe.csv"],
