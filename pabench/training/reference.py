@@ -70,11 +70,11 @@ def budget(rule: Criterion, epochs: int, module: nn.Module) -> dict[str, Any]:
     return found if resumed is None else {**found, "resumes_at": resumed, "trained_weights": weights_digest(module)}
 
 
-def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
+def resumed(store: Store, block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
     """The trained network that the mask of a receipt is of: trained once more, as it was for its pruning.
 
-    DataError: it comes out otherwise here, and the mask is not of its weights. InapplicableError: the cell's weights
-    are drawn anew, and trained ones go on.
+    DataError: it comes out otherwise here, and the mask is not of its weights; the receipt is put away.
+    InapplicableError: the cell's weights are drawn anew, and trained ones go on.
     """
     if block.cell.ablation == "reinit":
         raise InapplicableError(
@@ -82,6 +82,7 @@ def resumed(block: Block, made: Mapping[str, Any], report: Report) -> nn.Module:
         )
     module, _ = _dense(block, report)
     if weights_digest(module) != made["trained_weights"]:
+        store.quarantine("receipts", block.cell.pruning_key, "training has given other weights")
         raise DataError(
             "the trained network is another than the one that was pruned: another machine, another number of threads "
             "or kernels that do not repeat themselves; --retry failed prunes it anew"

@@ -101,7 +101,7 @@ def _trained(
     refuse_foreign(store, cell, receipt, made_on)
     first = made.get("resumes_at")
     if first is not None:  # its dense training is part of the scoring's time, which is not counted twice
-        module = resumed(block, made, report)
+        module = resumed(store, block, made, report)
     dense_epochs = made.get("dense_epochs", 0)
     gradual = Gradual(**made["gradual"]) if "gradual" in made else None
     if gradual and cell.ablation:

@@ -16,6 +16,7 @@ from pabench.report.status import counts
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
+from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training import block, prune
 from pabench.training.reference import budget
@@ -272,6 +273,8 @@ def test_a_mask_of_other_trained_weights_is_refused(rates, tmp_path, monkeypatch
     record = named(tmp_path)[RATE, 0.9]
     assert (record["status"], record["kind"]) == ("failed", "data")
     assert "the trained network is another than the one that was pruned" in record["message"]
+    key = Cell.from_json(record["cell"]).pruning_key
+    assert Store(tmp_path / "out").get("receipts", key) is None  # --retry failed prunes it anew
 
 
 def test_trained_weights_cannot_be_drawn_anew(tmp_path):
