@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pabench_reports import checklist, leaderboard, overview
+from pabench_reports import about, checklist, leaderboard, overview
 
 from pabench.cli.results import status_text
 from pabench.cli.running import carry_out
@@ -70,8 +70,8 @@ def test_flagged_cells_are_counted_alike_in_the_terminal_the_status_and_on_the_p
     assert told["flags"][DEAD] == 4
     assert f"cells: 10 ok, {total}" in said
     assert f"  {total}" in status_text(told).splitlines()
-    page = re.sub(r"<[^>]+>", "", overview.Overview().render(study))
-    assert f"{told['flagged']} flagged" in page
+    page, counted = (re.sub(r"<[^>]+>", "", one.render(study)) for one in (overview.Overview(), about.About()))
+    assert f"{told['flagged']} flagged" in counted
     assert [int(n) for n in re.findall(rf"{DEAD} (\d+)\)", page)] == [2, 2]  # plain and ablation
     board = re.sub(r"<[^>]+>", "", leaderboard.Leaderboard().render(study))
     assert [int(n) for n in re.findall(rf"{DEAD} (\d+)\)", board)] == [2]
