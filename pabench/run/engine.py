@@ -235,6 +235,20 @@ class Schedule:
         self._graph.done(key)
         self._admit()
 
+    def settle(self, outcome: Outcome, *, alone: bool, attempts: int, on_event: OnEvent) -> bool:
+        """Whether a task has ended with this outcome; else it is put back, and `on_event` hears why.
+
+        One that crashed is tried `attempts` times in all, and one that memory was too short for once more, alone,
+        unless it was `alone`.
+        """
+        crowded = outcome.kind == "oom" and not alone
+        if crowded or (outcome.kind == "crash" and outcome.attempts < attempts):
+            on_event(Event(outcome.key, "crashed", {"attempt": outcome.attempts, "message": outcome.reason}))
+            (self.again_alone if crowded else self.again)(outcome.key)
+            return False
+        self.ended(outcome.key)
+        return True
+
     def _candidate(self, idle: bool) -> Task | None:
         while self._ready:
             rank, key = heapq.heappop(self._ready)

@@ -90,13 +90,7 @@ class Processes:
                         continue
                     children.remove(child)
                     outcome = child.close(stopped=stop.is_set())
-                    crowded = outcome.kind == "oom" and not child.alone
-                    if crowded or (outcome.kind == "crash" and outcome.attempts < self.attempts):
-                        again = {"attempt": outcome.attempts, "message": outcome.reason}
-                        on_event(Event(outcome.key, "crashed", again))
-                        (schedule.again_alone if crowded else schedule.again)(outcome.key)
-                    else:
-                        schedule.ended(outcome.key)
+                    if schedule.settle(outcome, alone=child.alone, attempts=self.attempts, on_event=on_event):
                         yield outcome
         finally:
             for child in children:  # all at once, since each takes a moment to be gone

@@ -111,13 +111,7 @@ class Cluster(abc.ABC):
                         continue
                     attempt = running.pop(news.key)
                     outcome = replace(news, attempts=attempt.number)
-                    crowded = outcome.kind == "oom" and not attempt.alone
-                    if crowded or (outcome.kind == "crash" and attempt.number < self.attempts):
-                        again = {"attempt": attempt.number, "message": outcome.reason}
-                        on_event(Event(outcome.key, "crashed", again))
-                        (schedule.again_alone if crowded else schedule.again)(outcome.key)
-                    else:
-                        schedule.ended(outcome.key)
+                    if schedule.settle(outcome, alone=attempt.alone, attempts=self.attempts, on_event=on_event):
                         yield outcome
         finally:
             if queue:
