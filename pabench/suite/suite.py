@@ -71,16 +71,25 @@ class ScoringEntry(BaseModel):
     model_config = STRICT
 
     dtype: Literal["auto", "float64", "float32"] = Field(
-        default="auto", description="auto: float32 where it gives the masks of float64, by criterion and network"
+        default="auto",
+        description="What scores are computed in; auto: float32 where it gives the masks of float64, by criterion and "
+        "network",
+        examples=["float64"],
     )
     degenerate: Literal["mark", "refuse"] = Field(
-        default="mark", description="mark: train and flag; refuse: skip the cell"
+        default="mark",
+        description="What becomes of a ranking that says nothing; mark: train and flag; refuse: skip the cell",
+        examples=["refuse"],
     )
     include: Annotated[tuple[Kind, ...], Field(strict=False), AfterValidator(_each_once)] = Field(
-        default=(), description="Weights that are prunable besides those of convolutions and linear layers"
+        default=(),
+        description="Weights that are prunable besides those of convolutions and linear layers",
+        examples=[["attention"]],
     )
     batch: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Images in one graph at most, which bounds the memory; 0: all images of a scoring batch"
+        default=0,
+        description="Images in one graph at most, which bounds the memory; 0: all images of a scoring batch",
+        examples=[16],
     )
 
 
@@ -93,21 +102,33 @@ class Suite(BaseModel):
     model_config = STRICT
 
     protocol: Literal["pai-v1"] = Field(description="The rules that results are comparable under", examples=["pai-v1"])
-    title: str = Field(default="", description="Heading of the report")
-    datasets: Annotated[tuple[Dataset, ...], Few] = Field(examples=[["digits"]])
-    models: Annotated[tuple[Model, ...], Few] = Field(examples=[["resnet20"]])
-    criteria: Annotated[tuple[Criterion, ...], Few] = Field(examples=[["random"]])
+    title: str = Field(default="", description="Heading of the report", examples=["My first study"])
+    datasets: Annotated[tuple[Dataset, ...], Few] = Field(
+        description="What is trained on: names, or mappings with a name", examples=[["digits"]]
+    )
+    models: Annotated[tuple[Model, ...], Few] = Field(
+        description="What is pruned: names, or mappings with a name", examples=[["resnet20"]]
+    )
+    criteria: Annotated[tuple[Criterion, ...], Few] = Field(
+        description="What chooses the weights: names, or mappings with a name and parameters", examples=[["random"]]
+    )
     sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(
         description="Removed fractions; 0: the dense baseline", examples=[[0, 0.9]]
     )
     ablations: Annotated[tuple[Ablation, ...], Field(strict=False)] = Field(
-        default=(), description="Sanity checks: cells beside those of every criterion that differ in one thing"
+        default=(),
+        description="Sanity checks: cells beside those of every criterion that differ in one thing",
+        examples=[["shuffle"]],
     )
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them", examples=[3])
-    recipe: RecipeEntry = Field(examples=[{"epochs": 160}])
-    scoring: ScoringEntry = ScoringEntry()
+    recipe: RecipeEntry = Field(description="How every network is trained", examples=[{"epochs": 160}])
+    scoring: ScoringEntry = Field(
+        default=ScoringEntry(), description="How scores are computed", examples=[{"dtype": "float64"}]
+    )
     metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=MAX_ENTRIES)] = Field(
-        default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
+        default=(),
+        description="Dear metrics to compute, or other parameters of cheap ones, which are always computed",
+        examples=[["ntk"]],
     )
     skip_metrics: Annotated[tuple[PlainName, ...], Field(strict=False)] = Field(
         default=(), description="Metrics that are not computed, cheap ones included", examples=[["gradient_norm"]]
@@ -118,7 +139,11 @@ class Suite(BaseModel):
         "times the estimate, at least ten minutes",
         examples=[7200],
     )
-    plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
+    plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Files with criteria, datasets or metrics of your own, from the folder of the suite",
+        examples=[["mine.py"]],
+    )
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))
     _text: str = PrivateAttr(default="")
 
