@@ -39,8 +39,8 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
     """The blocks of a page run one after another in an empty folder, those of Python in one namespace.
 
     A block whose first line is `# NAME.yaml` or `# FOLDER/NAME.py` is that file. Of a console every command runs, and
-    where it shows output, that is what came; `...` stands for anything. Studies run in this process (`--engine inline`),
-    which spares a start.
+    where it shows output, that is what came; `...` stands for anything. Studies run in this process (`--engine inline`)
+    and write no page, which spares most of their time.
     """
     monkeypatch.chdir(tmp_path)
     # dataclasses look their module up by name
@@ -85,7 +85,8 @@ def ran(command: str) -> str:
     assert program == "pabench", f"{command}: no command of ours; begin the block with {SHOWN}: WHY"
     if arguments[0] == "run":
         arguments += ["--engine", "inline", "--device", "cpu", "--yes"]
-    with redirect_stdout(StringIO()) as said:
+    with redirect_stdout(StringIO()) as said, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pabench.report.page.write_study", lambda study, page: page)  # the half of a short study's time
         code = app(arguments, standalone_mode=False)
     assert not code, f"{command}: exit code {code}: {said.getvalue()}"
     return said.getvalue()
@@ -97,6 +98,17 @@ def completed(block: str) -> str:
     rest = {"protocol": "pai-v1", "datasets": ["digits"], "models": ["resnet8"], "criteria": ["random"], "seeds": 1}
     rest |= {"sparsities": [0.9], "recipe": {"epochs": 160}}
     return block + "".join(f"{key}: {json.dumps(value)}\n" for key, value in rest.items() if key not in given)
+
+
+@pytest.mark.slow
+def test_the_doctor_says_what_its_page_shows():
+    (block,) = [block for _, language, block in blocks(ROOT / "docs" / "doctor.md") if language == "console"]
+    ((_, shown),) = commands(block.partition("\n")[2], "console")
+
+    with redirect_stdout(StringIO()) as said:
+        app(["doctor", "resnet18"], standalone_mode=False)
+
+    assert [line.split() for line in said.getvalue().splitlines()] == [line.split() for line in shown.splitlines()]
 
 
 def test_every_block_has_a_language_and_what_is_not_run_says_why():
