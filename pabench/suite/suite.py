@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag, ValidationError, WithJsonSchema
 
+from pabench import catalogue
 from pabench.errors import SuiteError, did_you_mean
 from pabench.suite.entries import (
     STRICT,
@@ -236,11 +236,22 @@ def find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = {file.stem: file for file in Path(str(resources.files("pabench_suites"))).glob("*.yaml")}
+    shipped = catalogue.suites()
     if name_or_path in shipped:
         return shipped[name_or_path]
+    if kind := catalogue.kind_of(name_or_path):
+        raise SuiteError(printable(f"no suite {name_or_path!r}: it is a {kind}; {_MEANT[kind].format(name_or_path)}"))
     what = "file" if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 else "suite"
     raise SuiteError(printable(f"no {what} {name_or_path!r}; {did_you_mean(path.stem, shipped)}"))
+
+
+_MEANT = {
+    "model": "a study of it: pabench run quickstart --set 'models=[{0}]'; to score it: pabench score {0} -c snip",
+    "criterion": "a study of it: pabench run quickstart -c random -c {0}",
+    "dataset": "a study on it: pabench run quickstart --set 'datasets=[{0}]'",
+    "metric": "a study with it: pabench run quickstart --set 'metrics=[{0}]'",
+}
+"""What was probably meant by a name that is no suite's."""
 
 
 def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
