@@ -1,7 +1,7 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria` and `suites` take
-seconds, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and
+seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and
 `zoo` half an hour. A generated part stands between two marks; what is around it is written by hand.
 """
 
@@ -371,8 +371,23 @@ def picture() -> bytes:
         return page.screenshot()
 
 
+def notebook() -> str:
+    """The notebook with what its cells give: the same bytes for the same numbers. Neither times nor warnings, which
+    depend on what else is installed, are kept."""
+    import nbformat  # not needed for any other page
+    from nbclient import NotebookClient
+
+    read = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    NotebookClient(read, timeout=600, record_timing=False, coalesce_streams=True).execute()
+    for cell in [cell for cell in read.cells if cell.cell_type == "code"]:
+        cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+    read.metadata.language_info = {"name": "python"}
+    return str(nbformat.writes(read)) + "\n"
+
+
 FILES: Mapping[str, tuple[Path, Callable[[], str | bytes]]] = {
     "architecture": (DOCS / "architecture.svg", architecture),
+    "notebook": (DOCS / "notebook.ipynb", notebook),
     "picture": (DOCS / "report.png", picture),
     "precedents": (FILE, precedents),
 }
