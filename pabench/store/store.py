@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import files
-from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, parse, seal, unseal
+from pabench.store import files, manifest as manifests
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
@@ -110,7 +110,8 @@ class Store:
         try:
             limit = MAX_MANIFEST_BYTES
             text = files.read(self._manifest_path, limit=limit)
-            manifest = parse(text, limit=limit, values=limit // BYTES_OF_A_VALUE)
+            most = limit // BYTES_OF_A_VALUE
+            manifest = manifests.read(text, limit=limit, cells=most, values=most)
             if not isinstance(manifest, dict) or not _matches(text, manifest, manifest.pop("sha256", None)):
                 raise DataError("does not match its SHA-256 (truncated or altered)")
         except FileNotFoundError:
@@ -298,7 +299,7 @@ def _valid(key: str, data: bytes) -> bytes:
 def _matches(text: bytes, manifest: Mapping[str, Any], sha: Any) -> bool:
     """Whether a manifest has this SHA-256: that of its canonical JSON, which is the file's text without this entry."""
     without = text.replace(f'"sha256":"{sha}",'.encode(), b"", 1).rstrip(b"\n")
-    return hashlib.sha256(without).hexdigest() == sha or digest(manifest) == sha
+    return hashlib.sha256(without).hexdigest() == sha or manifests.digest(manifest) == sha
 
 
 def _mask(sha: str, data: bytes) -> bytes:
