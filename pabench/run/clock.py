@@ -49,7 +49,7 @@ class Clock:
     ) -> None:
         known = [
             (Cell.from_json(record["cell"]), record["cost"])
-            for record in store.records().values()
+            for record in store.each()
             if record["status"] == "ok" and record["cost"].get("training_seconds")
         ]
         self._trainings, self._prunings = _trainings(known), _prunings(known)
@@ -243,7 +243,7 @@ def _figures(store: Store) -> dict[tuple[str, str], float]:
     networks = _networks(cells)
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     count: dict[tuple[str, str], int] = defaultdict(int)
-    for file in store.records("metrics").values():
+    for file in store.each("metrics"):
         names = [entry["metric"] for entry in file["entries"]]
         network = next(filter(None, (networks.get(key) for entry in file["entries"] for key in entry["of"])), None)
         if network is None:
