@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files, manifest as manifests
-from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, digest_in, parse, seal, unseal
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, digest_in, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
