@@ -119,7 +119,7 @@ class InMemory(Dataset):
         return {}
 
     def train(self) -> Images:
-        """The training images, the first `train_per_class` of each class; DataError where `read` gives another shape."""
+        """The training images, the first `train_per_class` of each class; DataError: `read` gives another shape."""
         return self._images("train", self.train_per_class)
 
     def test(self) -> Images:

@@ -112,14 +112,18 @@ class Cell:
     def all_from_json(cls, listed: Iterable[Mapping[str, Any]]) -> list[Cell]:
         """Parts that are equal are one object: thousands of cells have few datasets, models, criteria and recipes."""
         known: dict[tuple[str, str], Any] = {}
+        made: dict[tuple[str, int], tuple[Any, Any]] = {}  # with the part itself, so that nothing else gets its id
         found = []
         for data in listed:
             parts = {}
-            for name, make in _PARTS.items():
-                said = name, repr(data[name])
-                if said not in known:
-                    known[said] = make(data[name])
-                parts[name] = known[said]
+            for name, make in PARTS.items():
+                part = data[name]
+                if (name, id(part)) not in made:
+                    said = name, repr(part)
+                    if said not in known:
+                        known[said] = make(part)
+                    made[name, id(part)] = part, known[said]
+                parts[name] = made[name, id(part)][1]
             where = {"sparsity": float(data["sparsity"]), "seed": int(data["seed"]), "protocol": data["protocol"]}
             found.append(cls(**parts, **where, ablation=data.get("ablation", "")))
         return found
@@ -147,13 +151,14 @@ def _scoring(data: Mapping[str, Any]) -> Scoring:
     return Scoring(**{**data, "include": tuple(data.get("include", ()))})
 
 
-_PARTS: Mapping[str, Callable[[Any], Any]] = {
+PARTS: Mapping[str, Callable[[Any], Any]] = {
     "dataset": lambda data: DatasetSpec(**data),
     "model": lambda data: ModelSpec(**data),
     "criterion": lambda data: CriterionSpec(**data) if data else None,
     "recipe": _recipe,
     "scoring": _scoring,
 }
+"""What makes a part of a cell from plain data."""
 
 
 def facts(cell: Cell) -> dict[str, Any]:
