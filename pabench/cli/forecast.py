@@ -61,7 +61,8 @@ def dry_run(session: Session) -> tuple[int, dict[str, Any]]:
     _row("scorings", f"{work.scorings}")
     if session.elsewhere:  # nothing can be tried from here
         _row("folder", f"{session.store.folder}")
-        say(session.script(plan))
+        told["script"] = session.script(plan)
+        say(told["script"])
         return tell_data(session), told
     seconds = work.seconds(clock, session.workers)
     if work.measurements:
