@@ -1,8 +1,8 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria` and `suites` take
-seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and
-`zoo` half an hour. A generated part stands between two marks; what is around it is written by hand.
+seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of
+an hour and `zoo` half an hour. A generated part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
+from typer.main import get_command
 
 import pabench
 import pabench.plugins
@@ -78,8 +79,27 @@ def commands(block: str, language: str) -> list[tuple[str, str]]:
     """Each command with the output shown of it; in a console commands begin with $, elsewhere all lines are some."""
     block = block.replace("\\\n", " ")
     if language == "sh":
-        return [(line, "") for line in block.splitlines() if line.strip() and not line.startswith("#")]
+        return [(line, "") for line in block.splitlines() if line and not line.startswith("#")]
     return [tuple((part + "\n").split("\n", 1)) for part in re.split(r"^\$ ", block, flags=re.M)[1:]]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda p: p.name)
+def test_commands_that_are_only_shown_exist_with_their_options(page):
+    for _, language, block in blocks(page):
+        for command, _ in commands(block, language) if language in ("sh", "console") else ():
+            _, found, words = " ".join(shlex.split(command, comments=True)).partition("pabench ")
+            assert not found or unknown(words.split()) == [], command
+
+
+def unknown(words: list[str]) -> list[str]:
+    """Which of the options of a command of pabench it has not; the command itself where there is none."""
+    command = get_command(app)
+    while hasattr(command, "commands"):
+        if words[0] not in command.commands:
+            return words[:1]
+        command, words = command.commands[words[0]], words[1:]
+    options = {option for parameter in command.params for option in parameter.opts}
+    return [word for word in words if word.startswith("-") and word.partition("=")[0] not in options]
 
 
 def ran(command: str) -> str:
