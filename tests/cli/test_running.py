@@ -159,7 +159,7 @@ def test_a_dataset_of_one_class_is_refused_before_it_is_trained_on(own_pictures)
 
 
 def test_criteria_and_seeds_of_the_command_line_are_overrides_of_the_suite_and_of_what_resumes_it(tmp_path):
-    """A file in `criteria/` of the working directory that defines one comes along, although the suite lies elsewhere."""
+    """A file in `criteria/` of the working directory that defines one comes along, wherever the suite lies."""
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "tiny.yaml").write_text(SUITE.replace("[0, 0.9]", "[0.9]"))
     (tmp_path / "criteria").mkdir()

@@ -184,8 +184,7 @@ def test_validate_for_programs_has_the_findings_or_the_number_of_cells(tmp_path)
     [
         (
             "resnet20",
-            "it is a model; a study of it: pabench run quickstart --set 'models=[resnet20]'; "
-            "to score it: pabench score resnet20 -c snip",
+            "it is a model; a study of it: pabench run quickstart --set 'models=[resnet20]'; to score it: ",
         ),
         ("resnet18", "it is a model; "),
         ("grasp@official", "it is a criterion; a study of it: pabench run quickstart -c random -c grasp@official"),
