@@ -21,6 +21,7 @@ class Checklist(Section):
     name = "checklist"
     title = "Checklist"
     order = 85
+    seen = "first"
 
     def render(self, study: Study) -> str | None:
         found = answers(study)

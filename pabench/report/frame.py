@@ -13,7 +13,7 @@ from pabench.report.study import Sharing, Study, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
-from pabench.suite.specs import MetricSpec
+from pabench.suite.specs import PLAIN, MetricSpec
 from pabench.words import plain
 
 # column: where its number lies in a record
@@ -64,7 +64,7 @@ def study(
     `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns.
     """
     cells = Cell.all_from_json(manifest["cells"])
-    ablated = any(cell.ablation for cell in cells)
+    ablated, trained = any(cell.ablation for cell in cells), not all(cell.train.is_plain for cell in cells)
     metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
     measured = Measurements(measurements)
     of_metric = {spec.name: set[str]() for spec in metrics}
@@ -74,7 +74,7 @@ def study(
     for cell in cells:
         record = records.get(cell.key, {})  # parsed anew each time: once for all that follows
         # a list a column: a dict a row takes more memory than the records
-        for column, value in row(cell, record, manifest, ablated=ablated).items():
+        for column, value in row(cell, record, manifest, ablated=ablated, trained=trained).items():
             table[column].append(value)
         if record:
             told[cell.key] = share.told(record)
@@ -146,18 +146,21 @@ def _measured(
 
 IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
-    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent", "train"),
 )
 LAST = ("flags", "rerun", "outcome", "chance")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
 """What a metric cannot be called: its name would be a column of the same table."""
 
 
-def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False) -> dict[str, Any]:
+def row(
+    cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False, trained: bool = False
+) -> dict[str, Any]:
     """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
 
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
+    `train` is how it was trained, `plain` for the dense baseline; `trained`: the study has other ways than plain.
     `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
     """
     criterion = cell.criterion
@@ -177,10 +180,11 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
         "status": record.get("status", "missing"),
         "ablation": cell.ablation,
         "parent": cell.parent().key if cell.ablation else "",
+        "train": plain(cell.train.label),
         **numbers,
         **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
         "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
-        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
+        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated, trained=trained),
     }
 
 
@@ -203,7 +207,8 @@ def reference_lines(frame: pd.DataFrame) -> set[str]:
 def title(row: Any) -> str:
     """How a row of the frame is named in lines of text."""
     ablation = f" / {row.ablation}" if row.ablation else ""
-    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
+    train = "" if row.train == PLAIN.name else f" / {row.train}"
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation}{train} / seed {row.seed}"
 
 
 def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
@@ -238,10 +243,13 @@ def _of(part: Any, names: Iterable[tuple[str, str]]) -> list[tuple[str, Any]]:
     return [(column, found.get(name)) for column, name in names]
 
 
-def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
+def rerun(
+    cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False, trained: bool = False
+) -> str:
     """The command that runs this cell alone, into the folder the study was run into.
 
-    In a study with ablations (`ablated`) a plain cell of a criterion is one without.
+    In a study with ablations (`ablated`) a plain cell of a criterion is one without; in one with other trainings
+    (`trained`) it says how it is trained.
     """
     only = {
         "dataset": cell.dataset.label,
@@ -250,6 +258,7 @@ def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: boo
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
         **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
+        **({"train": cell.train.label} if trained and cell.criterion else {}),
     }
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])

@@ -194,6 +194,16 @@ class Compaction(Part):
     declined: str = ""
 
 
+class TrainedMask(Part):
+    """The mask at the end of a training that is not plain: SHA-256 of its bits (`maskbits.bits_digest`), how many
+    weights it keeps, in all and of each layer, and how many of them it kept from the beginning."""
+
+    sha256: Sha256
+    kept: Count
+    stayed: Count
+    layers: Annotated[dict[str, Count], _at_most(100_000)]
+
+
 class Recording(Part):
     """How many shapes of batch there were CUDA graphs of, or why there were none."""
 
@@ -237,6 +247,7 @@ class Record(Outcome):
     result: Result | None
     logits: Logits | None = None
     training_images: Fit | None = None
+    trained_mask: TrainedMask | None = None
     compaction: Compaction | None = None
     cuda_graphs: Recording | None = None
     bank: Bank | None = None

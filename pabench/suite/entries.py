@@ -117,10 +117,17 @@ class MetricEntry(Entry):
     name: PlainName = Field(examples=["ntk"])
 
 
+class TrainEntry(Entry):
+    """A way to train masked networks by name, and further keys that are its parameters."""
+
+    name: PlainName = Field(examples=["plain"])
+
+
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
 Model = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Criterion = Annotated[CriterionEntry, BeforeValidator(_named, json_schema_input_type=str | CriterionEntry)]
 Metric = Annotated[MetricEntry, BeforeValidator(_named, json_schema_input_type=str | MetricEntry)]
+Train = Annotated[TrainEntry, BeforeValidator(_named, json_schema_input_type=str | TrainEntry)]
 
 
 # --- The recipe -------------------------------------------------------------------------------------------------------

@@ -159,6 +159,32 @@ class Recipe(Identified):
         return self.identity()
 
 
+@dataclass(frozen=True)
+class TrainSpec(Identified):
+    """How a masked network is trained, by the name of the method (`pabench.training.sparse`).
+
+    `given` is what the suite says and makes the label; `args` are all parameters, defaults included, and `version` is
+    that of the method. `plain` trains under the mask as it is, and is in no hash and in no record.
+    """
+
+    name: str = "plain"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        return self.name == "plain"
+
+    @cached_property
+    def label(self) -> str:
+        return labelled(self.name, dict(sorted(self.given.items())))
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "args": dict(self.args), "version": self.version}
+
+
+PLAIN = TrainSpec()
 AUTO = "auto"
 """Each criterion is scored in the type that it needs."""
 

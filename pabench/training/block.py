@@ -31,6 +31,7 @@ from pabench.suite.specs import ModelSpec
 from pabench.training.checkpoint import Checkpoints
 from pabench.training.environment import environment
 from pabench.training.loop import Report as Report, Source, train as train_network
+from pabench.training.sparse import Held
 
 SAMPLE = 2000
 """Training images that a trained dense network is asked for: an accuracy of 70 % is then known to one point (its
@@ -104,6 +105,7 @@ class Block:
         dense_epochs: int = 0,
         first_epoch: int = 0,
         gradual: Gradual | None = None,
+        sparse: Held | None = None,
         checkpoints: Checkpoints | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
@@ -121,6 +123,7 @@ class Block:
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
             gradual=gradual,
+            sparse=sparse,
             checkpoints=checkpoints,
             report=report,
         )
