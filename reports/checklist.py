@@ -41,7 +41,8 @@ class Checklist(Section):
 
 
 def answers(study: Study) -> list[Answer]:
-    """Every question with its answer."""
+    """Every question with its answer; of several trainings it is the first that is looked at."""
+    study = study.under(study.trainings[0]) if len(study.trainings) > 1 else study
     return [*coverage.answers(study), *conduct.answers(study)]
 
 

@@ -109,7 +109,8 @@ def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
     for section in _in_order():
         try:
             for heading, part in _parts(section, study):
-                place = folder / slug(heading) if heading else folder
+                place = folder / slug(heading)
+                place.mkdir(exist_ok=True)
                 written += [path for picture in section.figures(part) for path in picture.save(place)]
         except Exception as error:
             problems.append(f"{section.name}: {registry.complaint(error)}")

@@ -144,7 +144,7 @@ class Resolver:
         return spec
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
-        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)
+        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros, entry.init, entry.checkpoint)
         if wrong := models.wrong_arguments(spec):
             raise ParameterError(entry.name, wrong)
         if dataset.label not in self._datasets:

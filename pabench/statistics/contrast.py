@@ -28,12 +28,12 @@ class Contrast:
     model: str
     criterion: str
     ablation: str
-    train: str
     sparsity: float
     change: Interval
     paired: bool
     identical: bool
     p: float | None
+    train: str = "plain"
 
     @property
     def verdict(self) -> str:
@@ -79,7 +79,7 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
         paired = len(whole) > 0 and bool((whole["block_a"] == whole["block_b"]).all())
         change, p, identical = _paired(both, whole) if paired else (*_unpaired(a, b), False)
         dataset, model, criterion, ablation, train, sparsity = place
-        yield Contrast(dataset, model, criterion, ablation, train, sparsity, change, paired, identical, p)
+        yield Contrast(dataset, model, criterion, ablation, sparsity, change, paired, identical, p, train)
 
 
 def _paired(both: pd.DataFrame, whole: pd.DataFrame) -> tuple[Interval, float | None, bool]:

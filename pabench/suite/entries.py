@@ -92,8 +92,8 @@ class DatasetEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0, `args` go
-    to `timm.create_model`."""
+    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0,
+    `init: pretrained` begins with trained weights, `args` go to `timm.create_model`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -102,7 +102,20 @@ class ModelEntry(Entry):
     zeros: Literal["", "redrawn"] = Field(
         default="", description="redrawn: draw weights and scales that start at 0, where nothing can be scored"
     )
+    init: Literal["", "pretrained"] = Field(
+        default="", description="pretrained: weights of `checkpoint`, else timm's own, which must be on this machine"
+    )
+    checkpoint: str = Field(
+        default="", description="With init: pretrained, a file of safetensors or a state dict that torch.save wrote"
+    )
     args: dict[str, Any] = Field(default={}, description="Arguments of timm.create_model")
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _of_pretrained(cls, checkpoint: str, info: ValidationInfo) -> str:
+        if checkpoint and info.data.get("init") != "pretrained":
+            raise ValueError("only a model with init: pretrained has a checkpoint; add that, or leave the file out")
+        return checkpoint
 
 
 class CriterionEntry(Entry):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,21 +54,40 @@ class DatasetSpec(Identified):
 @dataclass(frozen=True)
 class ModelSpec(Identified):
     """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images,
-    `zeros="redrawn"` draws what starts at 0 and blocks the flow."""
+    `zeros="redrawn"` draws what starts at 0 and blocks the flow.
+
+    `init="pretrained"`: its weights are those of a file, `checkpoint` or else timm's own, whose SHA-256 is `weights`
+    (`pabench.networks.pretrained`). Where the file lies is no part of its identity; without it nothing of this is.
+    """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     stem: str = ""
     zeros: str = ""
+    init: str = ""
+    checkpoint: str = ""
+    weights: str = ""
 
     @cached_property
     def label(self) -> str:
-        shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
+        named = ("stem", self.stem), ("zeros", self.zeros), ("init", self.init)
+        shown = {key: value for key, value in named if value}
         return labelled(self.name, {**shown, **{k: v for k, v in sorted(self.args.items()) if k != "zero_init_last"}})
 
     def identity(self) -> dict[str, Any]:
         zeros = {"zeros": self.zeros} if self.zeros else {}
-        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros}
+        init = {"init": self.init, "weights": self.weights} if self.init else {}
+        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros, **init}
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        told = asdict(self)
+        return {key: value for key, value in told.items() if value or key not in ("init", "checkpoint", "weights")}
+
+    @property
+    def drawn(self) -> ModelSpec:
+        """The same network with weights from the seed alone."""
+        return replace(self, init="", checkpoint="", weights="")
 
 
 @dataclass(frozen=True)

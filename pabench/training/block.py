@@ -81,10 +81,11 @@ class Block:
 
     def network(self, seed: int | None = None, spec: ModelSpec | None = None) -> nn.Module:
         """The network at initialization, on the CPU: the cell's own (the block's, or re-drawn), or of another seed, or
-        another network."""
-        own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
-        seed = own if seed is None else seed
-        return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
+        another network. What is re-drawn has no trained weights."""
+        redrawn = self.cell.ablation == "reinit" and seed is None
+        own = self.cell.model.drawn if redrawn else self.cell.model
+        seed = self.cell.seed_for("reinit" if redrawn else "weights") if seed is None else seed
+        return models.build(spec or own, self.dataset.classes, self.shape, seed)
 
     def scored_network(self, bn: str, dtype: torch.dtype) -> Network:
         """The network as a criterion looks at it: the same for all that look at it alike."""

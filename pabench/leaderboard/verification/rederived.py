@@ -66,7 +66,7 @@ def _trainings(found: Wellformed) -> Iterator[tuple[str, str]]:
     """Trainings that are none of this pabench, or others: (what was expected, what is there)."""
     for spec in {cell.train.text: cell.train for cell in found.cells.values() if not cell.train.is_plain}.values():
         try:
-            here = method(spec.name, spec.args)
+            here = method(spec.name, spec.given)  # what its label says, and defaults
         except SuiteError as error:
             yield "a training of this pabench", str(error).splitlines()[0]
             continue
