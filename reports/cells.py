@@ -16,8 +16,8 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.report.told import NOTHING, TEXTS, Told
 from pabench.store.verdict import called
-from pabench.suite.cell import STATUSES
-from pabench.suite.specs import labelled
+from pabench.suite.cell import DENSE, STATUSES
+from pabench.suite.specs import PLAIN, labelled
 from pabench.words import plain
 
 from .latex import ESCAPES
@@ -41,7 +41,7 @@ FACTS = (
 )  # fmt: skip
 COLUMNS = (
     "key", "dataset", "model", "criterion", "sparsity", "seed", "status", "kind", "message", "created", "ablation",
-    "parent", "study", "rerun",
+    "parent", "study", "rerun", "train",
 )  # fmt: skip
 """Of the frame, what else a row of the table is made of."""
 DTYPE = list(TEXTS).index("dtype")
@@ -53,6 +53,7 @@ class Cells(Section):
     name = "cells"
     title = "All cells"
     order = 70
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         made = table(study)
@@ -95,25 +96,41 @@ def table(study: Study) -> dict[str, Any]:
     known = [name for name in facts if name in frame]
     numbers = dict(zip(known, (_numbers(frame[name]) for name in known), strict=True))
     told = {name: frame[name].tolist() for name in COLUMNS if name in frame}
+    picks: dict[str, str] = {}
+    trained = study.trainings not in ((), (PLAIN.name,))
     rows = []
     for place, key in enumerate(told["key"]):
         cell = {name: values[place] for name, values in told.items()}
+        shown, only = _named(cell, trained=trained)
+        cell["criterion"], picks[shown] = shown, only
         values = [numbers[name][place] if name in numbers else None for name in facts]
         rows.append(_row(cell, study.told.get(key, NOTHING), values, places, pools, points))
     words = shlex.split(frame["rerun"].iloc[0]) if len(frame) else []
-    only = words.index("--only") if "--only" in words else 0
+    picked = words.index("--only") if "--only" in words else 0
     return {
         "study": plain(study.manifest["name"]),
-        "command": shlex.join(words[:only]),
+        "command": shlex.join(words[:picked]),
         "statuses": STATUSES,
         "latex": ESCAPES,
         "facts": facts,
         "own": len(FACTS),
-        "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
+        "only": {
+            **{name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
+            "criterion": [picks[shown] for shown in pools["criterion"].values],
+        },
         **{name: pool.values for name, pool in pools.items()},
         "environments": [dict(found) for found in pools["environments"].values],
         "rows": rows,
     }
+
+
+def _named(cell: Mapping[str, Any], *, trained: bool) -> tuple[str, str]:
+    """What the table calls a criterion, with its training where that is not plain; and what picks it with `--only`,
+    in a study that was `trained` in other ways than plainly."""
+    criterion, train = cell["criterion"], cell["train"]
+    shown = criterion if train == PLAIN.name else f"{criterion} / {train}"
+    only = shlex.quote(f"criterion={criterion}")
+    return shown, f"{only} --only {shlex.quote(f'train={train}')}" if trained and criterion != DENSE else only
 
 
 def measured(study: Study) -> list[str]:

@@ -46,6 +46,7 @@ class Protocol(Section):
     name = "protocol"
     title = "Protocol"
     order = 80
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         cells = study.manifest["cells"]

@@ -49,6 +49,7 @@ class ScoreDistributions(Section):
     name = "scores"
     title = "Scores"
     order = 42
+    seen = "first"
 
     def render(self, study: Study) -> str | None:
         tables = _tables(study)

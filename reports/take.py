@@ -36,6 +36,7 @@ class Take(Section):
     name = "take"
     title = "Cite"
     order = 90
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         return self.fill(

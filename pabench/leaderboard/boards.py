@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from pabench.statistics.outcomes import seeds_interval
 from pabench.store.record import PARTS
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
+from pabench.suite.specs import PLAIN
 from pabench.words import count, plain
 
 EQUAL = 1e-9
@@ -114,7 +115,8 @@ class Comparable:
 
     @property
     def title(self) -> str:
-        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}")
+        train = "" if self.cell.train.is_plain else f" · {self.cell.train.label}"
+        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}{train}")
 
     @property
     def suffix(self) -> str:
@@ -146,6 +148,10 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
         for cell in study.study.cells.values():
             if not cell.ablation:
                 groups[place(cell)].append(cell)
+        for name, cells in groups.items():  # the dense baseline is trained plainly, and stands on each of its boards
+            plainly = place(replace(cells[0], train=PLAIN))
+            if plainly != name:
+                cells += [cell for cell in groups.get(plainly, ()) if cell.criterion is None]
         for name, cells in groups.items():
             sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
             if sparsities:
@@ -274,7 +280,7 @@ def _facts(board: Comparable) -> dict[str, Any]:
     found = {
         named.get(name, name.replace(".", " ")): value
         for name, value in facts(board.cell).items()
-        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe") or name in named
+        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe", "train") or name in named
     }
     content = board.cell.dataset.fingerprint[:12]
     found["prunable besides"] = ", ".join(board.cell.scoring.include)
@@ -286,8 +292,17 @@ def _short(value: Any) -> str:
     return plain(value)[:80] if value not in ("", None) else "none"
 
 
+def of_one_training(found: Sequence[Comparable]) -> list[Comparable]:
+    """The boards of plain training, else those that are trained as the first is: others take no part in means."""
+    ways = [one.cell.train for one in found]
+    way = PLAIN if PLAIN in ways else next(iter(ways), PLAIN)
+    return [one for one in found if one.cell.train.text == way.text]
+
+
 def on_all(found: Sequence[Comparable]) -> list[str]:
-    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare."""
+    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare.
+
+    Boards are those of one training (`of_one_training`)."""
     return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
 
 

@@ -12,7 +12,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
-from pabench.leaderboard.boards import Badge, Comparable, Published, caption, on_all, ran_with, together
+from pabench.leaderboard.boards import (
+    Badge,
+    Comparable,
+    Published,
+    caption,
+    of_one_training,
+    on_all,
+    ran_with,
+    together,
+)
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
 from pabench.report.page import TEMPLATES, policy_hash, render
@@ -97,6 +106,7 @@ def _study_files(study: Published) -> dict[str, bytes]:
 
 def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
     """What is on all boards as a table of its own, which has neither badges nor a dense baseline."""
+    every, found = len(found), of_one_training(found)
     names = on_all(found)
     if len(found) < 2 or len(names) < 2:
         return None
@@ -104,7 +114,9 @@ def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
     return {
         "overall": True,
         "slug": "all",
-        "title": "Over all boards",
+        "title": "Over all boards"
+        if every == len(found)
+        else f"Over all boards trained by {found[0].cell.train.label}",
         "board": made,
         "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
         "is compared within itself.",

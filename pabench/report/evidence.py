@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import nan
 
@@ -31,7 +31,10 @@ class Footing:
 
 
 def footings(study: Study) -> list[Footing]:
-    """In the order of the study. Plain cells alone are looked at."""
+    """In the order of the study, of several trainings one after the other. Plain cells alone are looked at."""
+    if len(study.trainings) > 1:
+        parts = [(name, study.under(name)) for name in study.trainings]
+        return [replace(one, title=f"{one.title}, trained by {name}") for name, part in parts for one in footings(part)]
     randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
     return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
 

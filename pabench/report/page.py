@@ -108,7 +108,10 @@ def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
     written, problems = list[Path](), list[str]()
     for section in _in_order():
         try:
-            written += [path for picture in section.figures(study) for path in picture.save(folder)]
+            for heading, part in _parts(section, study):
+                place = folder / slug(heading)
+                place.mkdir(exist_ok=True)
+                written += [path for picture in section.figures(part) for path in picture.save(place)]
         except Exception as error:
             problems.append(f"{section.name}: {registry.complaint(error)}")
     return written, problems
@@ -121,10 +124,33 @@ def _in_order() -> list[Section]:
 
 def _render(section: Section, study: Study) -> Rendered:
     try:
-        rendered = section.render(study)
+        made = [(heading, section.render(part)) for heading, part in _parts(section, study)]
     except Exception as error:
         return Rendered(section.name, section.title, problem=registry.complaint(error))
-    return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
+    headings = {
+        heading: Markup('<h3 class="training">Trained by {}</h3>').format(heading) for heading, _ in made if heading
+    }
+    rendered = Markup("\n").join(headings.get(heading, Markup()) + Markup(one) for heading, one in made if one)
+    return Rendered(section.name, section.title, html=rendered)
+
+
+def _parts(section: Section, study: Study) -> list[tuple[str, Study]]:
+    """What a section is made of, each with its heading: of several trainings it sees what its `seen` says."""
+    several = study.trainings if len(study.trainings) > 1 else ()
+    if section.seen == "all" or not several:
+        return [("", study)]
+    if section.seen == "first":
+        return [("", study.under(several[0]))]
+    return [(training, study.under(training)) for training in several]
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder.
+
+    >>> slug("rigl (every=2, layers=free)")
+    'rigl-every-2-layers-free'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
 
 
 def policy_hash(text: str) -> str:

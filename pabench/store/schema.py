@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pabench.store.manifest import MAX_CELL
-from pabench.suite.cell import NAME, PARTS, Cell
+from pabench.suite.cell import NAME, PARTS, Cell, part_of
 from pabench.suite.digest import canonical
-from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
+from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, TrainSpec
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -196,6 +196,16 @@ class Compaction(Part):
     declined: str = ""
 
 
+class TrainedMask(Part):
+    """The mask at the end of a training that is not plain: SHA-256 of its bits (`maskbits.bits_digest`), how many
+    weights it keeps, in all and of each layer, and how many of them it kept from the beginning."""
+
+    sha256: Sha256
+    kept: Count
+    stayed: Count
+    layers: Annotated[dict[str, Count], _at_most(100_000)]
+
+
 class Recording(Part):
     """How many shapes of batch there were CUDA graphs of, or why there were none."""
 
@@ -239,6 +249,7 @@ class Record(Outcome):
     result: Result | None
     logits: Logits | None = None
     training_images: Fit | None = None
+    trained_mask: TrainedMask | None = None
     compaction: Compaction | None = None
     cuda_graphs: Recording | None = None
     bank: Bank | None = None
@@ -317,6 +328,7 @@ _PARTS: dict[str, TypeAdapter[Any]] = {
     "criterion": TypeAdapter(CriterionSpec | None),
     "recipe": TypeAdapter(Recipe),
     "scoring": TypeAdapter(Scoring),
+    "train": TypeAdapter(TrainSpec | None),
 }
 
 
@@ -342,7 +354,7 @@ class Cells:
         """The cell of plain data; ValueError with one line where it is no cell."""
         own = {name: value for name, value in data.items() if name not in _PARTS}
         try:
-            parts = {name: self._part(name, data[name]) for name in _PARTS}
+            parts = {name: self._part(name, part_of(data, name)) for name in _PARTS}
             if (size := sum(size for _, size, _ in parts.values()) + len(text := canonical(own))) > MAX_CELL:
                 raise ValueError(f"{size:,} characters, more than {MAX_CELL:,}")
             rest = Rest.model_validate_json(text)

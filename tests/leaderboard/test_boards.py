@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pabench.leaderboard.boards import Badge, Published, boards, on_all, together
+from pabench.leaderboard.boards import Badge, Published, boards, of_one_training, on_all, together
 from pabench.leaderboard.verification.sampling import row
 from pabench.report import frame
-from pabench.suite.specs import CriterionSpec
+from pabench.suite.specs import CriterionSpec, TrainSpec
 
 from .. import synthetic
 
@@ -176,3 +176,29 @@ def test_all_boards_together_hold_the_criteria_that_are_on_each():
 
     assert on_all(found) == ["random", "snip"]
     assert set(together(found)["criterion"]) == {"random", "snip"}
+
+
+RIGL = TrainSpec("rigl", {}, {"drop": 0.3, "every": 100, "until": 0.75, "layers": "kept"}, 1)
+
+
+def test_each_training_has_a_board_of_its_own_with_the_dense_baseline_and_means_are_of_plain_ones():
+    plain = grid("random", "snip")
+    rigl = [replace(cell, train=RIGL) for cell in plain if cell.criterion]
+    one, other = boards([published([*plain, *rigl])])
+
+    assert [board.title for board in (one, other)] == ["cifar10 · resnet20", "cifar10 · resnet20 · rigl"]
+    assert set(one.frame["key"]) == {cell.key for cell in plain}
+    assert set(other.frame["key"]) == {cell.key for cell in rigl} | {cell.key for cell in plain if not cell.criterion}
+    assert one.dense == other.dense
+    assert one.board.shared == other.board.shared == 3
+    assert one.apart == other.apart == []  # their titles tell them apart
+    assert one.slug != other.slug
+    assert of_one_training([one, other]) == [one]
+    assert of_one_training([other]) == [other]
+
+
+def test_a_study_of_another_training_alone_is_not_on_the_board_of_plain_ones():
+    plain = grid("random", "snip")
+    rigl = [replace(cell, train=RIGL) if cell.criterion else cell for cell in plain]
+    one, other = boards([published(plain, "one"), published(rigl, "two")])
+    assert (one.studies["snip"], other.studies["snip"]) == (["one"], ["two"])
