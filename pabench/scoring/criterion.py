@@ -49,8 +49,8 @@ class Criterion(ABC):
     second_order: ClassVar[bool] = False
     """Whether it derives gradients once more: second derivatives of convolutions are slower channels last on a CPU."""
     laws: ClassVar[tuple[str, ...]] = ()
-    """What `pabench criteria test` checks besides what holds for all: `homogeneous` (scores of c L are those of L times a
-    constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
+    """What `pabench criteria test` checks besides what holds for all: `homogeneous` (scores of c L are those of L times
+    a constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
     exempt: ClassVar[Mapping[str, str]] = {}
     """Checks of `pabench criteria test` that the definition is at odds with, each with the reason."""
     remedies: ClassVar[Sequence[Mapping[str, Any]]] = ()
