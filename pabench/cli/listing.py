@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,6 +17,10 @@ from pabench.cli.arguments import AsJson, Plugin
 from pabench.cli.terminal import say, tell
 from pabench.cli.usage import Command, Group
 from pabench.errors import MissingError, PluginError
+from pabench.words import one_line
+
+if TYPE_CHECKING:
+    from pabench.run.discovery import Defined
 
 list_app = typer.Typer(
     cls=Group,
@@ -96,7 +100,7 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
 
     found = Foreign(Processes(attempts=1, grace=1.0), files=files).found
     known = [
-        (catalogue.Known(name, one.about, one.paper, tuple(one.variants), one.cost), shown(found.sources[kind][name]))
+        (_known(one), shown(found.sources[kind][name]))
         for (its_kind, name), one in sorted(found.classes.items())
         if its_kind == kind
     ]
@@ -106,6 +110,12 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
         raise PluginError("\n".join(asked_for))
     taken = dict.fromkeys([*found.refused, *found.clashes.values()])
     return _Others(known, [*lines.values(), *taken])
+
+
+def _known(one: Defined) -> catalogue.Known:
+    """What a plugin says of itself, whatever it says, on one line each."""
+    about, paper, cost = map(one_line, (one.about, one.paper, one.cost))
+    return catalogue.Known(one.name, about, paper, tuple(map(one_line, one.variants)), cost)
 
 
 def _told(source: str, why: str) -> str:

@@ -30,7 +30,7 @@ os.environ["A_PLUGIN_WAS_HERE"] = "yes"
 class Mine(ScoreCriterion):
     "Something."
     name = "mine"
-    paper = "arXiv:0000.00000"
+    paper = "arXiv:0000.00000\\n\\x1b[31m"
     variants = {"other": {}}
 
     def score(self, ctx):
