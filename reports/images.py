@@ -13,7 +13,7 @@ from pabench.report.frame import pruned, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.report.told import NOTHING, Told
-from pabench.statistics.board import REFERENCE, board
+from pabench.statistics.board import REFERENCE
 from pabench.statistics.images import Claims, Table, adjusted, claims
 from pabench.statistics.paired import Pair, pairs, stratified
 from pabench.store.imagebits import unpacked
@@ -89,7 +89,7 @@ def shown(study: Study, title: str, frame: pd.DataFrame) -> Shown:
     rights = {key: found for key in frame["key"] if (found := _right(study.told.get(key, NOTHING)))}
     if not rights:
         return Shown(title, 0, (), 0)
-    names = [standing.criterion for standing in board(frame).ranked]
+    names = [standing.criterion for standing in study.boards[title].ranked]
     names.sort(key=lambda name: name == REFERENCE)  # the last of each of its pairs
     rows, without = list[Row](), 0
     for scope, cells in _scopes(stratified(pruned(frame))):

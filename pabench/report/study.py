@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pabench.report.told import NOTHING, Told
+from pabench.statistics.board import Board, board
 from pabench.store.figures import Measurements
 from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
@@ -111,7 +112,14 @@ class Study:
         """The frame's columns with the numbers of a metric."""
         return [name for name in self.frame.columns if name == metric or name.startswith(f"{metric}.")]
 
-    @property
+    @cached_property
     def plain(self) -> pd.DataFrame:
         """The rows of `frame` that are no ablation: what criteria are compared by."""
         return self.frame[self.frame["ablation"] == ""]
+
+    @cached_property
+    def boards(self) -> dict[str, Board]:
+        """The board of each dataset and model by its title (`frame.strata`), and that over all of them by ""."""
+        groups = self.plain.groupby(["dataset", "model"], sort=False)
+        of_one = {f"{dataset} · {model}": board(rows) for (dataset, model), rows in groups}
+        return {**of_one, "": board(self.plain) if len(of_one) != 1 else next(iter(of_one.values()))}
