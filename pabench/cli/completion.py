@@ -5,11 +5,14 @@ Where nothing is offered the shell completes files and folders itself, so that a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from pabench import catalogue
 
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*")
+"""What is offered: the scripts of some shells evaluate it, and files of the working directory may be anybody's."""
 Offers = list[tuple[str, str]]
 """Words, each with what it is: shells that can show that do."""
 
@@ -24,7 +27,7 @@ def criteria(incomplete: str) -> Offers:
     """Criteria and their variants, those of `criteria/` in the working directory among them."""
     known = catalogue.built_in("criteria").known.values()
     named = [(name, one.about) for one in known for name in (one.name, *one.variants)]
-    return _begun([*named, *((name, str(path)) for name, path in catalogue.here().items())], incomplete)
+    return _begun([*named, *((name, "in criteria/ here") for name in catalogue.here())], incomplete)
 
 
 def datasets(incomplete: str) -> Offers:
@@ -51,4 +54,4 @@ def engines(incomplete: str) -> Offers:
 
 
 def _begun(offers: Iterable[tuple[str, str]], incomplete: str) -> Offers:
-    return [(word, told) for word, told in offers if word.startswith(incomplete)]
+    return [(word, told) for word, told in offers if word.startswith(incomplete) and WORD.fullmatch(word)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,6 +17,10 @@ from pabench.cli.arguments import AsJson, Plugin
 from pabench.cli.terminal import say, tell
 from pabench.cli.usage import Command, Group
 from pabench.errors import MissingError, PluginError
+from pabench.words import one_line
+
+if TYPE_CHECKING:
+    from pabench.run.discovery import Defined
 
 list_app = typer.Typer(
     cls=Group,
@@ -66,7 +70,7 @@ def metrics(plugin: Plugin = None, as_json: AsJson = False) -> None:
 
 
 def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, as_json: bool) -> None:
-    """The plugins of a kind, built-in ones first, and what could not be loaded; exit code 3 for a file of `--plugin`."""
+    """The plugins of a kind, built-in ones first, and what could not be loaded. PluginError: a file of `--plugin`."""
     for path in plugin or ():
         if not path.is_file():
             raise MissingError(f"{path}: no such plugin file")
@@ -74,20 +78,16 @@ def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, a
     rows = [_row(one, columns, "pabench") for one in shelf.known.values()]
     rows += [_row(one, columns, source) for one, source in others.known if one.name not in shelf.known]
     _print(rows, as_json, lambda row: [_cell(row[column]) for column in columns])
-    for line in (*(f"{file}: {why}" for file, why in shelf.broken.items()), *others.broken):
+    for line in (*(_told(file, why) for file, why in shelf.broken.items()), *others.broken):
         say(f"broken: {line}", error=as_json)
-    if others.refused:
-        raise typer.Exit(PluginError.exit_code)
 
 
 @dataclass(frozen=True)
 class _Others:
-    """The plugins of others, each with what to import for it, a line for each that is broken, and whether one of those
-    was asked for by `--plugin`."""
+    """The plugins of others, each with what to import for it, and a line for each that is broken."""
 
     known: Sequence[tuple[catalogue.Known, str]] = ()
     broken: Sequence[str] = ()
-    refused: bool = False
 
 
 def _others(kind: str, plugin: Sequence[Path]) -> _Others:
@@ -100,14 +100,31 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
 
     found = Foreign(Processes(attempts=1, grace=1.0), files=files).found
     known = [
-        (catalogue.Known(name, one.about, one.paper, tuple(one.variants), one.cost), shown(found.sources[kind][name]))
+        (_known(one), shown(found.sources[kind][name]))
         for (its_kind, name), one in sorted(found.classes.items())
         if its_kind == kind
     ]
     broken = {**{source: f"importing it changes {what}" for source, what in found.changed.items()}, **found.broken}
-    lines = [f"{shown(source)}: {why}" for source, why in broken.items()]
+    lines = {source: _told(shown(source), why) for source, why in broken.items()}
+    if asked_for := [lines[source] for path in plugin if (source := str(path.resolve())) in lines]:
+        raise PluginError("\n".join(asked_for))
     taken = dict.fromkeys([*found.refused, *found.clashes.values()])
-    return _Others(known, [*lines, *taken], any(str(path.resolve()) in broken for path in plugin))
+    return _Others(known, [*lines.values(), *taken])
+
+
+def _known(one: Defined) -> catalogue.Known:
+    """What a plugin says of itself, whatever it says, on one line each."""
+    about, paper, cost = map(one_line, (one.about, one.paper, one.cost))
+    return catalogue.Known(one.name, about, paper, tuple(map(one_line, one.variants)), cost)
+
+
+def _told(source: str, why: str) -> str:
+    """Where and why, as compilers say it.
+
+    >>> _told("mine.py", "line 3: ValueError: no"), _told("mine.py", "defines no criterion")
+    ('mine.py:3: ValueError: no', 'mine.py: defines no criterion')
+    """
+    return f"{source}:{why.removeprefix('line ')}" if why.startswith("line ") else f"{source}: {why}"
 
 
 def _row(one: catalogue.Known, columns: Sequence[str], source: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def test_bash_completes_names(line, offered):
 @pytest.mark.skipif(not shutil.which("bash") or not (BIN / "pabench").exists(), reason="needs bash and the command")
 def test_bash_completes_suites_and_criteria_of_the_working_directory_and_leaves_other_files_to_itself(tmp_path):
     (tmp_path / "quicker.yaml").touch()
+    (tmp_path / "quit;$(exit).yaml").touch()  # some shells would run it
     (tmp_path / "criteria").mkdir()
     (tmp_path / "criteria" / "quaint.py").write_text("class Quaint:\n    name = 'quaint'\nraise SystemExit\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from pabench import catalogue
+from pabench.cli import listing
 from pabench.suite.suite import find
 
 from .test_main import pabench
@@ -28,7 +30,7 @@ os.environ["A_PLUGIN_WAS_HERE"] = "yes"
 class Mine(ScoreCriterion):
     "Something."
     name = "mine"
-    paper = "arXiv:0000.00000"
+    paper = "arXiv:0000.00000\\n\\x1b[31m"
     variants = {"other": {}}
 
     def score(self, ctx):
@@ -104,7 +106,7 @@ def test_a_plugin_of_the_working_directory_is_listed_and_runs_in_a_process_apart
         "variants": ["mine@other"],
         "source": "criteria/mine.py",
     }
-    told = "broken: criteria/bad.py: line 1: ZeroDivisionError: division by zero"
+    told = "broken: criteria/bad.py:1: ZeroDivisionError: division by zero"
     assert told in said.stderr.splitlines()
     assert any("criteria/mine.py: importing it changes" in line for line in said.stderr.splitlines())
     assert "A_PLUGIN_WAS_HERE" not in os.environ
@@ -115,9 +117,15 @@ def test_a_file_that_was_asked_for_and_is_broken_or_not_there_is_an_exit_code(fo
     (folder / "bad.py").write_text("x = 1 / 0\n")
     (folder / "taken.py").write_text(LEAKY.replace('"mine"', '"snip"'))
 
-    assert pabench("list", "metrics", "--plugin", "bad.py").returncode == 3
+    said = pabench("list", "metrics", "--plugin", "bad.py")
+    assert (said.returncode, said.stdout) == (3, "")
+    assert said.stderr == "bad.py:1: ZeroDivisionError: division by zero\n"
     said = pabench("list", "criteria", "--plugin", "nowhere.py")
     assert (said.returncode, said.stdout, said.stderr) == (5, "", "nowhere.py: no such plugin file\n")
     assert "broken: " in (said := pabench("list", "criteria", "--plugin", "taken.py").stdout)
     assert "'snip' is already defined by pabench_criteria" in said
     assert len(said.splitlines()) == len(catalogue.built_in("criteria").known) + 1
+
+
+def test_doctests_hold():
+    assert doctest.testmod(listing) == (0, 1)

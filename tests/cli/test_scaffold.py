@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -49,6 +51,21 @@ def test_it_passes_the_checks_and_its_own_test(tmp_path, monkeypatch):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], capture_output=True, text=True
     )
     assert "2 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_installs_it_makes_it_known_in_every_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    pabench("criteria", "new", "mine")
+    install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", "../site", "."]
+    subprocess.run([sys.executable, "-m", *install], check=True)
+
+    command = [sys.executable, "-m", "pabench", "list", "criteria", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for folder, source in ((tmp_path, "pabench.criteria:pabench_mine.mine"), (tmp_path / "mine", "criteria/mine.py")):
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        assert [row["source"] for row in json.loads(done.stdout) if row["name"] == "mine"] == [source]
 
 
 def test_what_is_there_stays_as_it_is_and_is_told_what_to_add(tmp_path, monkeypatch):
