@@ -25,7 +25,7 @@ SHOWN = 20
 def submit(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="A folder that is new or empty.")],
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although cells have no record.")] = False,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Submit although cells are missing.")] = False,
     plugin: Plugin = None,
 ) -> None:
     """Make a submission of a results folder: records, masks, sources and hashes, nothing of your machine."""
@@ -44,7 +44,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission, or a results folder.")],
     level: Annotated[int, typer.Option(min=1, max=4, help="1 form, 2 consistency, 3 masks, 4 trainings.")] = 2,
     sample: Annotated[int, typer.Option(min=0, help="Cells of levels 3 and 4. Default: one of each criterion.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Which cells. Default: nobody can foresee it.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which cells. Default: drawn anew, so that nobody can prepare for it.")] = None,
     fresh: Annotated[int, typer.Option("--fresh-seeds", min=1, help="Of level 4: trainings of each setting.")] = 3,
     trust: Annotated[list[str] | None, typer.Option("--trust", help="A criterion whose own code may be run.")] = None,
     data: Annotated[
@@ -90,7 +90,7 @@ def publish(
     ] = None,
     title: Annotated[str, typer.Option(help="Of the site.")] = "Pruning at initialization: leaderboards",
     author: Annotated[list[str] | None, typer.Option("--author", help="For the citation; may be repeated.")] = None,
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Results folders although cells lack.")] = False,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Also results folders with missing cells.")] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether masks are part of the site.")] = True,
     plugin: Plugin = None,
 ) -> None:
