@@ -148,7 +148,7 @@ def test_the_page_crowns_no_survivor_and_gives_the_second_ranking_and_the_rate()
 
     assert "snip is better" not in said
     assert "No verdict for 4 of 10 pairs" in said
-    assert "With failures at chance, over the 8 of 8 blocks that are not missing, the order is:" in said
+    assert "If failed cells count as guesses, the order is, over the 8 of 8 blocks without missing cells:" in said
     assert "2 of 8 25 % [3.2, 65.1]" in said
     assert "0 of 8 0 % [0.0, 36.9]" in said
 
