@@ -156,7 +156,7 @@ def _separable(pairs: Sequence[Duel]) -> str:
     apart = sum(bool(duel.verdict) for duel in pairs)
     lost = sum(duel.unfinished > 0 for duel in pairs)
     if lost == len(pairs):
-        return "No pair has a verdict: in each, cells of one criterion failed or are missing, and the rest cannot speak for them."
+        return "No pair has a verdict: in each, cells failed or are missing, and the rest cannot speak for them."
     if not any(duel.t.p is not None for duel in pairs):
         return "No two criteria can be told apart: no pair has two blocks that differ, so there is no test."
     if len(pairs) == 1:
@@ -187,8 +187,8 @@ def _friedmans(test: Friedman) -> str:
     said = f"Friedman over block means: χ² = {number(test.statistic)}, {p_text(test.p)} ({how}), n = {n} blocks: "
     if not test.possible:
         return said + (
-            f"the ranks cannot be told apart. With so few blocks they never could: if all agreed, {p_text(test.least)}. "
-            "One bar joins all."
+            f"the ranks cannot be told apart. With so few blocks they never could: if all agreed, "
+            f"{p_text(test.least)}. One bar joins all."
         )
     if not test.rejects:
         more = "." if test.reachable else f"; {_unreachable(test)}"
@@ -229,7 +229,8 @@ def _weights(tasks: pd.DataFrame, middle: Mapping[str, Interval]) -> str:
     if sizes.sum() < FEWEST_TRIMMED:
         return f"Of {count(int(sizes.sum()), 'cell')} the middle half is all of them: the plain mean is given instead."
     if sizes.nunique() > 1:
-        said = f"Here each cell counts the same, so that models with more cells count more ({sizes.min()} to {sizes.max()})"
+        many = f"{sizes.min()} to {sizes.max()}"
+        said = f"Here each cell counts the same, so that models with more cells count more ({many})"
         return f"{said}; everywhere else on this page models count the same."
     return ""
 

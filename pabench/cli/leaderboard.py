@@ -44,7 +44,9 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission, or a results folder.")],
     level: Annotated[int, typer.Option(min=1, max=4, help="1 form, 2 consistency, 3 masks, 4 trainings.")] = 2,
     sample: Annotated[int, typer.Option(min=0, help="Cells of levels 3 and 4. Default: one of each criterion.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Which cells. Default: drawn anew, so that nobody can prepare for it.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which cells. Default: drawn anew, so that nobody can prepare for it.")
+    ] = None,
     fresh: Annotated[int, typer.Option("--fresh-seeds", min=1, help="Of level 4: trainings of each setting.")] = 3,
     trust: Annotated[list[str] | None, typer.Option("--trust", help="A criterion whose own code may be run.")] = None,
     data: Annotated[

@@ -253,7 +253,9 @@ def _compare_common(board: Comparable, study: Published, rows: pd.DataFrame) -> 
     if alone := int((finished == 1).sum()):
         told.append(f"{alone} of them finished in one study alone, which is shown")
     equal = "with equal accuracies" if finished.any() else "finished in none"
-    board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that other studies have, too: {'; '.join(told) or equal}.")
+    board.remarks.append(
+        f"{study.slug} has {count(len(common), 'cell')} that other studies have, too: {'; '.join(told) or equal}."
+    )
 
 
 def _compare_environments(board: Comparable, study: Published) -> None:

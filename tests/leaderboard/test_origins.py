@@ -28,7 +28,8 @@ def test_a_criterion_comes_with_its_paper_its_badge_and_the_command_that_runs_it
     assert (snip.paper.cited, snip.badge, snip.verified) == ("Lee et al. 2019", badge, "yes")
     assert found["random"].verified == "no"
     assert snip.command == (
-        "pabench run suites/synthetic.yaml -o results --only dataset=cifar10 --only model=resnet20 --only criterion=snip"
+        "pabench run suites/synthetic.yaml -o results "
+        "--only dataset=cifar10 --only model=resnet20 --only criterion=snip"
     )
     assert [one.number for one in found.values()] == [1, 2]
 

@@ -69,7 +69,9 @@ def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(f
             found.feed(data.decode())
             assert not found.tags & {"img", "iframe", "link", "object"}
             outside = {link for link in found.links if re.match(r"[a-z]+:|/", link)}
-            assert outside == {f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")}
+            assert outside == {
+                f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")
+            }
             for tag in ("style", "script"):
                 (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
                 (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))

@@ -27,7 +27,9 @@ def test_criteria_that_most_studies_have_look_alike_in_all_of_them():
     )
 
     assert one["grasp"] == other["grasp"]
-    assert one["snip"] == other["snip"] == looks(["snip@late"])["snip@late"]  # a variant's, where the other is not there
+    assert (
+        one["snip"] == other["snip"] == looks(["snip@late"])["snip@late"]
+    )  # a variant's, where the other is not there
     assert one["mine"] == looks(["mine"])["mine"] == looks(["random", "px", "mine", "fts"])["mine"]
     assert len(set(one.values())) == len(set(other.values())) == 4
     many = looks([f"c{i}" for i in range(60)])
