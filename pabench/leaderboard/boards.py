@@ -17,12 +17,14 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from pabench.leaderboard.verification.sampling import place, row
+from pabench.report.conclusion import finding, limits
 from pabench.report.frame import chosen
 from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import seeds_interval
 from pabench.store.record import PARTS
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
 from pabench.suite.specs import PLAIN
@@ -100,7 +102,7 @@ class Comparable:
 
     @property
     def best(self) -> list[str]:
-        """The criteria that are not separable from the first."""
+        """The criteria that cannot be told apart from the first, and it."""
         ranked = self.board.ranked
         return [one.criterion for one in ranked if set(one.letters) & set(ranked[0].letters)]
 
@@ -108,6 +110,26 @@ class Comparable:
     def dense(self) -> Interval | None:
         finished = self.frame[(self.frame["criterion"] == DENSE) & self.frame["top1"].notna()]
         return seeds_interval(finished) if len(finished) else None
+
+    @property
+    def dense_flagged(self) -> Tally:
+        return tally(self.frame.loc[self.frame["criterion"] == DENSE, "flags"])
+
+    @property
+    def study(self) -> Study:
+        """Its cells as those of one study, for what draws one."""
+        cells = {key: cell for one in self.members for key, cell in one.study.cells.items()}
+        return Study({"name": self.slug}, self.frame, {}, cells, {})
+
+    @property
+    def newest(self) -> str:
+        """The date of its newest record, "" where it has none."""
+        return max(self.frame["created"], default="")[:10]
+
+    @property
+    def answer(self) -> str:
+        """Who is best and who cannot be told apart from it, with what that leaves out."""
+        return " ".join([finding(self.board, self.frame), *limits(self.board)])
 
     @property
     def caption(self) -> str:
@@ -136,7 +158,8 @@ def caption(made: Board) -> str:
     """What a standing is made from, and what it cannot say."""
     if not made.ranked:
         return "No block is finished by every criterion: there is no ranking yet."
-    return " ".join([f"Mean rank over {made.shared} of {count(made.blocks, 'block')}.", *caveats(made)])
+    ranks = f"Mean ranks are over {made.shared} of {count(made.blocks, 'block')} (a seed of a model)."
+    return " ".join([ranks, *caveats(made)])
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:
@@ -236,7 +259,9 @@ def _compare_common(board: Comparable, study: Published, rows: pd.DataFrame) -> 
     if alone := int((finished == 1).sum()):
         told.append(f"{alone} of them finished in one study alone, which is shown")
     equal = "with equal accuracies" if finished.any() else "finished in none"
-    board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}.")
+    board.remarks.append(
+        f"{study.slug} has {count(len(common), 'cell')} that other studies have, too: {'; '.join(told) or equal}."
+    )
 
 
 def _compare_environments(board: Comparable, study: Published) -> None:

@@ -85,8 +85,8 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
         return [], ["no dense network is finished"]
     if found.empty:
         ends = [study.told[key].top1[-1] if len(study.told[key].top1) else nan for key in finished["key"]]
-        known = f"training accuracy is known on augmented images alone ({number(sum(ends) / len(ends), 1)} %)"
-        return [], [f"older records: {known}"]
+        known = f"training accuracy on augmented images only ({number(sum(ends) / len(ends), 1)} %)"
+        return [], [f"its records, of an older version, have {known}"]
     if found.mean() >= FITTED:
         return [], []
     told = f"the dense network gets {number(found.mean(), 1)} % of its training images right (without augmentation)"

@@ -197,18 +197,29 @@ def rerun(
     (`trained`) it says how it is trained.
     """
     only = {
-        "dataset": cell.dataset.label,
-        "model": cell.model.label,
-        "criterion": cell.criterion.label if cell.criterion else DENSE,
+        **_of_what(cell),
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
         **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
         **({"train": cell.train.label} if trained and cell.criterion else {}),
     }
+    return " ".join([_command(manifest, only), *(["--retry failed"] if failed else [])])
+
+
+def rerun_all(cell: Cell, manifest: Mapping[str, Any]) -> str:
+    """The command that runs all cells of a cell's criterion on its dataset and model."""
+    return _command(manifest, _of_what(cell))
+
+
+def _of_what(cell: Cell) -> dict[str, str]:
+    criterion = cell.criterion.label if cell.criterion else DENSE
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+
+
+def _command(manifest: Mapping[str, Any], only: Mapping[str, str]) -> str:
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])
-    words = [_only(key, value) for key, value in only.items()]
-    return " ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])])
+    return " ".join([_base(command, suite), *(_only(key, value) for key, value in only.items())])
 
 
 @lru_cache(maxsize=4096)

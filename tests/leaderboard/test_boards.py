@@ -33,7 +33,7 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
     assert len(only.frame) == 3 + 3 * 3 * 3
     assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
     assert only.studies["random"] == ["one", "two"]
-    assert only.remarks == ["two has 12 cells that others have: with equal accuracies."]
+    assert only.remarks == ["two has 12 cells that other studies have, too: with equal accuracies."]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
     (only,) = boards([one, other])
     dispute = "another accuracy than in one, by up to 1.00 points"
     told = f"1 of them with {dispute}; what was checked further is shown, else the first"
-    assert only.remarks == [f"two has 12 cells that others have: {told}."]
+    assert only.remarks == [f"two has 12 cells that other studies have, too: {told}."]
     assert only.disputed == [f"two has 1 cell with {dispute}"]
     assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
 
@@ -141,7 +141,7 @@ def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
         snip = only.frame[only.frame["criterion"] == "snip"]
         assert snip["study"].tolist() == ["two"] * 9
         told = "9 of them finished in one study alone, which is shown"
-        assert only.remarks == [f"{order[1].slug} has 21 cells that others have: {told}."]
+        assert only.remarks == [f"{order[1].slug} has 21 cells that other studies have, too: {told}."]
 
 
 def badge_of(*studies: Published) -> Badge:

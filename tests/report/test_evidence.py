@@ -114,7 +114,9 @@ def test_older_records_are_not_accused():
     (one,) = footings(study(fit=None))
 
     assert one.against == ()
-    assert one.unknown[0].startswith("older records: training accuracy is known on augmented images alone (9")
+    assert one.unknown[0].startswith(
+        "its records, of an older version, have training accuracy on augmented images only (9"
+    )
 
 
 def test_what_is_not_finished_is_not_judged():
