@@ -130,7 +130,7 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
         "metrics": list(metrics),
     }
     found = {kind: {name: at[name] for name in names[kind] if name in at} for kind, at in plugins.items()}
-    return {kind: at for kind, at in found.items() if at}
+    return {kind: at for kind, at in found.items() if at} or NONE  # one object for nearly all cells
 
 
 def task(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pabench.suite.digest import canonical, derive_seed, digest_listed
@@ -44,7 +44,7 @@ class Cell:
     @cached_property
     def block(self) -> str:
         """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
-        return digest_listed(*self._network, canonical(self.seed))
+        return _block(*self._network, self.seed)
 
     def seed_for(self, purpose: str) -> int:
         """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
@@ -116,19 +116,18 @@ class Cell:
     @classmethod
     def all_from_json(cls, listed: Iterable[Mapping[str, Any]]) -> list[Cell]:
         """Parts that are equal are one object: thousands of cells have few datasets, models, criteria and recipes."""
+        made: dict[tuple[str, int], Any] = {}
         known: dict[tuple[str, str], Any] = {}
-        made: dict[tuple[str, int], tuple[Any, Any]] = {}  # with the part itself, so that nothing else gets its id
         found = []
+        listed = list(listed)  # as long as all are there no two parts have one id
         for data in listed:
             parts = {}
             for name, make in PARTS.items():
                 part = part_of(data, name)
                 if (name, id(part)) not in made:
                     said = name, repr(part)
-                    if said not in known:
-                        known[said] = make(part)
-                    made[name, id(part)] = part, known[said]
-                parts[name] = made[name, id(part)][1]
+                    made[name, id(part)] = known[said] if said in known else known.setdefault(said, make(part))
+                parts[name] = made[name, id(part)]
             where = {"sparsity": float(data["sparsity"]), "seed": int(data["seed"]), "protocol": data["protocol"]}
             found.append(cls(**parts, **where, ablation=data.get("ablation", "")))
         return found
@@ -146,6 +145,12 @@ def shared(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Plain data of cells of which equal parts are one object: a sixth of the memory."""
     known: dict[str, Any] = {}
     return [{name: known.setdefault(repr(part), part) for name, part in data.items()} for data in listed]
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _block(protocol: str, dataset: str, model: str, seed: int) -> str:
+    """The hash of a block, from the texts of its parts: once for all of its cells."""
+    return digest_listed(protocol, dataset, model, canonical(seed))
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:
