@@ -107,6 +107,7 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
                 yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
     yield "datasets", {entry.name for entry in suite.datasets}, {cell.dataset.name for cell in cells}
     yield "models", {entry.name for entry in suite.models}, {cell.model.name for cell in cells}
+    yield from _parameters(suite, cells)
     for recipe in {cell.recipe.text: cell.recipe for cell in cells}.values():
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
@@ -114,6 +115,20 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     if suite.scoring.dtype != AUTO:  # older studies said nothing, and meant float64
         yield "scoring.dtype", {suite.scoring.dtype}, {cell.scoring.asked for cell in cells}
     yield "protocol", {suite.protocol}, {cell.protocol for cell in cells}
+
+
+def _parameters(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]:
+    """What the suite gives to datasets and models, where no cell of theirs has it. Defaults are not in a suite."""
+    datasets = {cell.dataset.text: (cell.dataset.name, cell.dataset.args) for cell in cells}
+    models = {cell.model.text: (cell.model.name, {**vars(cell.model), **cell.model.args}) for cell in cells}
+    asked = [(f"datasets.{one.name}", one.name, one.params, datasets) for one in suite.datasets]
+    asked += [(f"models.{m.name}", m.name, {"stem": m.stem, "zeros": m.zeros, **m.args}, models) for m in suite.models]
+    for what, name, given, known in asked:
+        used = [args for called, args in known.values() if called == name]
+        for key, value in given.items():
+            values = [args[key] for args in used if key in args]
+            if used and not any(_equal(value, one) for one in values):
+                yield what, f"{key}={value}", ", ".join(f"{key}={one}" for one in values) or f"no {key}"
 
 
 def _place(cell: Cell) -> str:
