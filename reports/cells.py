@@ -14,6 +14,7 @@ import pandas as pd
 
 from pabench.report.section import Section
 from pabench.report.study import Study
+from pabench.report.told import NOTHING, TEXTS, Told
 from pabench.store.verdict import called
 from pabench.suite.cell import STATUSES
 from pabench.suite.specs import labelled
@@ -43,6 +44,7 @@ COLUMNS = (
     "parent", "study", "rerun",
 )  # fmt: skip
 """Of the frame, what else a row of the table is made of."""
+DTYPE = list(TEXTS).index("dtype")
 
 
 class Cells(Section):
@@ -97,7 +99,7 @@ def table(study: Study) -> dict[str, Any]:
     for place, key in enumerate(told["key"]):
         cell = {name: values[place] for name, values in told.items()}
         values = [numbers[name][place] if name in numbers else None for name in facts]
-        rows.append(_row(cell, study.records.get(key, {}), values, places, pools, points))
+        rows.append(_row(cell, study.told.get(key, NOTHING), values, places, pools, points))
     words = shlex.split(frame["rerun"].iloc[0]) if len(frame) else []
     only = words.index("--only") if "--only" in words else 0
     return {
@@ -123,16 +125,14 @@ def measured(study: Study) -> list[str]:
 
 def _row(
     cell: Mapping[str, Any],
-    record: Mapping[str, Any],
+    said: Told,
     numbers: Sequence[float | int | None],
     places: Mapping[str, int],
     pools: dict[str, Pool],
     points: int,
 ) -> list[Any]:
-    receipt, texts = record.get("receipt") or {}, pools["texts"]
-    told = [(plain(flag["flag"]), plain(flag.get("detail", ""))) for flag in record.get("flags", ())]
-    flags = [[name, detail, called(name)] for name, detail in told]
-    layers = receipt.get("layers", ())
+    texts = pools["texts"]
+    flags = [[name, detail, called(name)] for name, detail in said.flags]
     return [
         pools["dataset"].add(cell["dataset"]),
         pools["model"].add(cell["model"]),
@@ -146,26 +146,26 @@ def _row(
         [
             texts.add(cell["kind"]),
             texts.add(cell["message"]),
-            texts.add(_traceback(record)),
+            texts.add(_traceback(said.traceback)),
             texts.add(cell["created"]),
         ],
-        pools["environments"].add(tuple((k, plain(v)) for k, v in sorted(record.get("environment", {}).items()))),
-        [pools["layers"].add(tuple((plain(x["name"]), x["total"]) for x in layers)), [x["kept"] for x in layers]],
-        _curve(record, pools["epochs"], points),
-        texts.add(_scored(receipt) if receipt else ""),
+        pools["environments"].add(tuple((k, plain(v)) for k, v in sorted(said.environment.items()))),
+        [pools["layers"].add(tuple((plain(name), total) for name, total in said.layers)), said.kept],
+        _curve(said.loss, said.top1, pools["epochs"], points),
+        texts.add(_scored(said) if said.version is not None else ""),
         pools["ablation"].add(cell["ablation"]),
         places.get(cell["parent"], -1),
-        plain(receipt.get("mask", ""))[:16],
+        plain(said.mask)[:16],
         # on a page of several studies a row has its own, and their command
         *([pools["studies"].add(cell["study"]), texts.add(cell["rerun"])] if "study" in cell else []),
     ]
 
 
-def _scored(receipt: Mapping[str, Any]) -> str:
+def _scored(said: Told) -> str:
     """What computed the mask, or which network was trained in place of the pruned one."""
-    if "model" in receipt:
-        return f"{plain(labelled(receipt['model']['name'], receipt['model']['args']))}, version {receipt['version']}"
-    return f"{receipt['dtype']}, version {receipt['version']}"
+    if said.network is not None:
+        return f"{plain(labelled(said.network['name'], said.network['args']))}, version {said.version}"
+    return f"{said.texts[DTYPE]}, version {said.version}"
 
 
 def _numbers(column: pd.Series) -> list[float | int | None]:
@@ -180,18 +180,15 @@ def _number(value: float) -> float | int | None:
     return int(value) if float(value).is_integer() else float(f"{value:.6g}")
 
 
-def _traceback(record: Mapping[str, Any]) -> str:
-    text = plain(record.get("traceback", ""))
+def _traceback(text: str) -> str:
     return text if len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
 
 
-def _curve(record: Mapping[str, Any], pool: Pool, most: int) -> list[Any]:
+def _curve(loss: Sequence[float], top1: Sequence[float], pool: Pool, most: int) -> list[Any]:
     """Which epochs (a place in the pool), the largest training loss, and loss and training accuracy at these epochs.
 
     The first epoch and the last are among them. [] for a cell without a curve.
     """
-    curve = (record.get("result") or {}).get("curve") or {}
-    loss, top1 = curve.get("loss") or [], curve.get("top1") or []
     if not loss:
         return []
     points = min(most, len(loss))

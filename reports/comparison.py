@@ -10,7 +10,7 @@ import pandas as pd
 from pabench.report.frame import pruned, reference_lines, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.board import board
+from pabench.statistics.board import Board, board
 from pabench.statistics.intervals import LEVEL, Interval
 from pabench.statistics.outcomes import COLLAPSED
 from pabench.statistics.paired import block_means, by_task, stratified, survivors
@@ -85,13 +85,15 @@ def _boards(study: Study) -> list[Compared]:
     """Of each dataset and model, and before them of all where there are several."""
     frame = study.plain
     styles, groups = looks_of(frame), list(strata(frame))
-    found = [replace(compared(title, rows, styles), of=title) for title, rows in groups]
-    return [compared(ALL, frame, styles), *found] if len(groups) > 1 else found
+    made = study.boards
+    found = [replace(compared(title, rows, styles, made[title]), of=title) for title, rows in groups]
+    return [compared(ALL, frame, styles, made[""]), *found] if len(groups) > 1 else found
 
 
-def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:
-    """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations."""
-    names = tuple(standing.criterion for standing in board(frame).ranked)
+def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look], made: Board | None = None) -> Compared:
+    """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations, `made` is
+    its board, where there is one already."""
+    names = tuple(standing.criterion for standing in (made or board(frame)).ranked)
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
         return Compared(title, names, verdict=words)

@@ -133,12 +133,29 @@ class Grid:
     texts: Sequence[Sequence[str]]
 
 
+class Plate:
+    """One figure for panels of the same size and frame: the layout is that of the first, and takes most of the time."""
+
+    def __init__(self) -> None:
+        self._figure: Figure | None = None
+
+    def figure(self, size: tuple[float, float]) -> Figure:
+        """The figure, in inches: empty for the first panel, as it was left for the others."""
+        if self._figure is None:
+            self._figure = Figure(figsize=size, layout="constrained")
+        else:
+            self._figure.set_layout_engine("none")  # everything stays where it is
+            self._figure.set_dpi(mpl.rcParams["figure.dpi"])  # a canvas of SVG leaves its own
+        return self._figure
+
+
 @dataclass(frozen=True)
 class Panel:
     """One drawing of a figure, in inches at 96 pixels; the page shrinks what is too wide.
 
     `name` tells its ids and its file from others', `label` is read aloud. What `paint` gives a `mark` as its gid has a
-    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`.
+    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`. Panels of one `plate` paint
+    on one figure, and each changes what differs from the one before.
     """
 
     paint: Callable[[Figure], None]
@@ -147,12 +164,13 @@ class Panel:
     name: str
     label: str
     grid: Grid | None = None
+    plate: Plate | None = None
 
     @property
     def svg(self) -> Markup:
         """As inline SVG that follows the page."""
         with mpl.rc_context(sns.axes_style("ticks") | RC):
-            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            figure = (self.plate or Plate()).figure((self.width, self.height))
             canvas = FigureCanvasSVG(figure)
             self.paint(figure)
             buffer = BytesIO()

@@ -9,7 +9,7 @@ import pandas as pd
 from pabench.report.frame import pruned, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.board import REFERENCE, Board, board, caveats
+from pabench.statistics.board import REFERENCE, Board, caveats
 from pabench.statistics.intervals import Interval, interval_text
 from pabench.statistics.outcomes import Rate, seeds_interval
 from pabench.store.verdict import Tally, tally
@@ -49,15 +49,15 @@ class Leaderboard(Section):
         if not pruned(frame)["top1"].notna().any():
             return None
         groups = list(strata(study.frame))
-        boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
+        made = study.boards
+        boards = [_shown(title, rows, made[title], shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
-            boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
+            boards.insert(0, _shown("All datasets and models", study.frame, made[""], shuffled=shuffled, overall=True))
         return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
 
 
-def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
+def _shown(title: str, rows: pd.DataFrame, made: Board, *, shuffled: bool, overall: bool) -> Shown:
     frame = rows[rows["ablation"] == ""]
-    made = board(frame)
     criteria = [standing.criterion for standing in made.lines]
     baseline = frame[frame["criterion"] == DENSE]
     dense = baseline[baseline["top1"].notna()]

@@ -130,6 +130,26 @@ def _flagged(session: Session) -> Tally:
     return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
 
 
+def outcome(session: Session, code: int) -> dict[str, Any]:
+    """What became of a run, for programs: as `pabench status --json` has it, with its report and what it shows."""
+    from pabench.report.conclusion import conclusion
+    from pabench.report.folders import read
+    from pabench.report.page import NAME
+    from pabench.report.status import counts
+
+    folder = session.store.folder
+    ended = code not in (INTERRUPTED, RESUMABLE)
+    return {
+        **counts(folder),
+        "folder": str(folder),
+        "report": str(folder / NAME) if ended else None,
+        "conclusion": conclusion(read(folder)).lines if ended else [],
+        "left_out": [*session.gaps, *session.broken],
+        "resume": session.options.command(),
+        "exit_code": code,
+    }
+
+
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
     """Print what there is to know of data and plugins, and what of them is missing; returns the exit code."""
     for note in session.notes:

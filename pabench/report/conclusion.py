@@ -11,7 +11,7 @@ from pabench.report.detection import Detection, could_detect
 from pabench.report.evidence import VERDICT, Footing, footings
 from pabench.report.frame import pruned
 from pabench.report.study import Study
-from pabench.statistics.board import Board, Standing, board
+from pabench.statistics.board import Board, Standing
 from pabench.statistics.outcomes import FINISHED
 from pabench.words import number, percent, span
 
@@ -46,7 +46,7 @@ class Conclusion:
 def conclusion(study: Study) -> Conclusion:
     """Of the plain cells of a study: ablations are compared with their own cells alone."""
     frame = study.plain
-    made = board(frame)
+    made = study.boards[""]
     return Conclusion(
         found=_found(made, frame),
         limits=tuple(_limits(made)),

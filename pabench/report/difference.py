@@ -12,8 +12,8 @@ from typing import Any
 
 from pabench.report.alike import facts_of
 from pabench.report.folders import read, told_apart
-from pabench.report.frame import at
 from pabench.report.study import Study
+from pabench.report.told import at
 from pabench.statistics.contrast import Contrast, contrasts, seed_noise
 from pabench.store.record import RECORDED
 from pabench.store.store import VOLATILE

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import nan
 
 import pandas as pd
 
-from pabench.report.frame import at, pruned, strata
+from pabench.report.frame import pruned, strata
 from pabench.report.study import Study
 from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
 from pabench.statistics.power import Comparison, typical_sd
@@ -80,7 +81,7 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
     if finished.empty:
         return [], ["no dense network is finished"]
     if found.empty:
-        ends = [(at(study.records[key], ("result", "curve", "top1")) or [float("nan")])[-1] for key in finished["key"]]
+        ends = [study.told[key].top1[-1] if len(study.told[key].top1) else nan for key in finished["key"]]
         known = f"training accuracy is known on augmented images alone ({number(sum(ends) / len(ends), 1)} %)"
         return [], [f"older records: {known}"]
     if found.mean() >= FITTED:

@@ -49,7 +49,7 @@ class Clock:
     ) -> None:
         known = [
             (Cell.from_json(record["cell"]), record["cost"])
-            for record in store.records().values()
+            for record in store.each()
             if record["status"] == "ok" and record["cost"].get("training_seconds")
         ]
         self._trainings, self._prunings = _trainings(known), _prunings(known)
@@ -90,7 +90,7 @@ class Clock:
                 once, each = self._prunings[like]
                 return once + len(cells) * each
         scoring = 0.0 if cell.ablation == "shuffle" else self._scoring(cells)
-        return scoring + (self._dense(cell) if prunes_trained(cell) else 0.0)
+        return scoring + self._dense(cell) * trainings_before(cells)
 
     def measuring(self, networks: Mapping[str, str], wanted: Iterable[tuple[Of, MetricSpec]]) -> float:
         """What a task of a survey is to measure, of these networks by keys of cells and prunings."""
@@ -151,12 +151,19 @@ class Clock:
         return self._dense(cell) / passes * (images * rounds * each + norms)
 
 
-def prunes_trained(cell: Cell) -> bool:
-    """Whether making the masks takes a dense training: once for all sparsities, and not for a mask that is shuffled or
-    an ablation of images that are not looked at."""
+def trainings_before(cells: Sequence[Cell]) -> int:
+    """How many trainings it takes to make the masks of cells that differ in their sparsity alone.
+
+    One of the dense network for all of them, or one each where weights go in training; none for a mask that is
+    shuffled, or an ablation of images that are not looked at.
+    """
+    cell = cells[0]
     if cell.criterion is None or not cell.criterion.trains or cell.ablation == "shuffle":
-        return False
-    return not (cell.ablation in IN_BATCH and not cell.criterion.args.get("examples_per_class"))
+        return 0
+    if cell.ablation in IN_BATCH and not cell.criterion.args.get("examples_per_class"):
+        return 0
+    rule = _built_in(cell)
+    return len(cells) if rule is not None and rule.gradual(1.0) is not None else 1
 
 
 def resumes(cell: Cell) -> bool:
@@ -236,7 +243,7 @@ def _figures(store: Store) -> dict[tuple[str, str], float]:
     networks = _networks(cells)
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     count: dict[tuple[str, str], int] = defaultdict(int)
-    for file in store.records("metrics").values():
+    for file in store.each("metrics"):
         names = [entry["metric"] for entry in file["entries"]]
         network = next(filter(None, (networks.get(key) for entry in file["entries"] for key in entry["of"])), None)
         if network is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pabench import registry
-from pabench.run.clock import Clock, prunes_trained, resumes
+from pabench.run.clock import Clock, resumes, trainings_before
 from pabench.run.engine import Schedule, Task
 from pabench.run.measurements import Survey
 from pabench.run.tasks import Plan
@@ -27,8 +27,8 @@ EACH = 0.05
 
 @dataclass(frozen=True)
 class Workload:
-    """`cells` are trained, `dense` baselines are trained once more for reference lines that look at trained weights,
-    and for each cell that goes on from them.
+    """`cells` are trained, `dense` baselines are trained once more for reference lines that look at trained weights or
+    prune in training, and for each cell that goes on from them.
 
     `measurements` of the `metrics` that only a suite asks for (dear ones) come on top, and the cheap ones of all cells.
     """
@@ -45,7 +45,8 @@ class Workload:
     def of(cls, plan: Plan, survey: Survey) -> Workload:
         """The work of a plan and of the survey that was made for it."""
         tasks = [task.key for task in plan.tasks if task.kind == "prune"]
-        prunings = [cells[0] for key in tasks for cells in by_criterion(plan.by_task[key])]
+        groups = [cells for key in tasks for cells in by_criterion(plan.by_task[key])]
+        before = chain.from_iterable([cells[0]] * trainings_before(cells) for cells in groups)
         classes = registry.at_hand("metrics").classes  # what others measure takes a time that nobody knows
         wanted = [spec.name for _, spec in chain.from_iterable(survey.wanted.values())]
         dear = [name for name in wanted if getattr(classes.get(name), "cost", "dear") == "dear"]
@@ -53,8 +54,8 @@ class Workload:
             plan=plan,
             survey=survey,
             cells=tuple(plan.open),
-            dense=tuple(cell.dense() for cell in [*filter(prunes_trained, prunings), *filter(resumes, plan.open)]),
-            scorings=sum(cell.ablation != "shuffle" for cell in prunings),
+            dense=tuple(cell.dense() for cell in [*before, *filter(resumes, plan.open)]),
+            scorings=sum(cells[0].ablation != "shuffle" for cells in groups),
             measurements=len(dear),
             metrics=tuple(sorted(set(dear))),
         )

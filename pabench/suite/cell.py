@@ -104,6 +104,7 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        """The cell that `to_json` gave as plain data."""
         (found,) = cls.all_from_json([data])
         return found
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-
 # one for all: `json.dumps` would make one each time
 _written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode
 

@@ -15,7 +15,8 @@ class Identified(ABC):
     """What is part of a key: as text and as plain data it is made once, and thousands of cells share it."""
 
     @abstractmethod
-    def identity(self) -> dict[str, Any]: ...
+    def identity(self) -> dict[str, Any]:
+        """What of it is in a cell's key, as plain data."""
 
     @cached_property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pabench.data.vision import Cifar10, Mnist, Svhn
+from pabench.data.vision import Cifar10, FashionMnist, Mnist, Svhn
 from pabench.errors import DataError, MissingError
 
 from .conftest import values
@@ -82,20 +83,51 @@ def test_a_corrupt_file_is_data_to_delete(cifar_server: Path, tmp_path: Path):
         Cifar10().train()
 
 
+def idx_files(labels: dict[str, list[int]]) -> Iterator[tuple[str, bytes]]:
+    """Images that are all their label, and labels, in the format of MNIST."""
+    for part, of_part in labels.items():
+        n = len(of_part)
+        header = np.array([0x803, n, 28, 28], dtype=">i4").tobytes()
+        yield f"{part}-images-idx3-ubyte", header + np.repeat(np.array(of_part, dtype=np.uint8), 784).tobytes()
+        yield f"{part}-labels-idx1-ubyte", np.array([0x801, n], dtype=">i4").tobytes() + bytes(of_part)
+
+
 def test_mnist_is_read_from_its_raw_files(tmp_path: Path):
     raw = tmp_path / "data/mnist/MNIST/raw"
     raw.mkdir(parents=True)
-    for part, labels in (("train", [3, 1]), ("t10k", [7])):
-        n = len(labels)
-        header = np.array([0x803, n, 28, 28], dtype=">i4").tobytes()
-        pixels = np.repeat(np.array(labels, dtype=np.uint8), 784).tobytes()
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + pixels)
-        label_header = np.array([0x801, n], dtype=">i4").tobytes()
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(label_header + bytes(labels))
+    for name, content in idx_files({"train": [3, 1], "t10k": [7]}):
+        (raw / name).write_bytes(content)
 
     assert Mnist().train().pixels.shape == (2, 1, 28, 28)
     assert values(Mnist(), "train") == [3, 1] == Mnist().train().labels.tolist()
     assert values(Mnist(), "test") == [7]
+
+
+@pytest.fixture
+def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The files of Debian's package, of three images."""
+    folder = tmp_path / "debian"
+    folder.mkdir()
+    for name, content in idx_files({"train": [3, 1], "t10k": [7]}):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(FashionMnist, "debian", folder)
+    return folder
+
+
+def test_fashion_mnist_is_unpacked_from_the_files_of_debian_and_nothing_is_downloaded(debian: Path):
+    FashionMnist().fetch()
+
+    assert values(FashionMnist(), "train") == [3, 1] == FashionMnist().train().labels.tolist()
+    assert values(FashionMnist(), "test") == [7]
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: whole[:-1] + bytes([whole[-1] ^ 1])])
+def test_a_damaged_file_of_debian_is_named(damage, debian: Path):
+    packed = debian / "t10k-labels-idx1-ubyte.gz"
+    packed.write_bytes(damage(packed.read_bytes()))
+
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: .*; install dataset-fashion-mnist again"):
+        FashionMnist().fetch()
 
 
 def test_svhn_calls_the_digit_zero_zero(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

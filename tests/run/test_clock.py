@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pabench.run import clock as module
-from pabench.run.clock import Clock
+from pabench.run.clock import Clock, trainings_before
 from pabench.run.measurements import Survey
 from pabench.run.session import Options, Session
 from pabench.run.tasks import Plan, task, training_kind
@@ -69,6 +69,18 @@ def test_a_shuffled_mask_is_another_one_and_a_redrawn_network_trains_under_the_s
     known = clock(tmp_path, [plain, shuffle], [{"wall_seconds": 20.0}, {"wall_seconds": 50.0}])
 
     assert [known.training(c) for c in (plain, reinit, shuffle)] == [20, 20, 50]
+
+
+def test_what_prunes_in_training_trains_for_each_sparsity_and_what_prunes_trained_weights_once(tmp_path):
+    spec = replace(CRITERIA["magnitude"], trains=True, args={})
+    after, gradual = (replace(spec, name=name) for name in ("magnitude_after_training", "gradual_magnitude"))
+    dense, *rest = block(ONE_SHOT, after, gradual)
+    shot, trained, pruned = rest[:3], rest[3:6], rest[6:]
+
+    assert [trainings_before(masks) for masks in (shot, trained, pruned, pruned[:1])] == [0, 1, 3, 1]
+    assert trainings_before([replace(cell, ablation="shuffle") for cell in pruned]) == 0
+    assert trainings_before([replace(cell, ablation="random_labels") for cell in pruned]) == 0
+    assert trainings_before([dense]) == 0
 
 
 def test_of_one_scoring_for_all_sparsities_only_the_rest_is_for_each(tmp_path):
