@@ -16,7 +16,7 @@ from pabench import catalogue, registry
 from pabench.cli.arguments import AsJson, Plugin
 from pabench.cli.terminal import say, tell
 from pabench.cli.usage import Command, Group
-from pabench.errors import MissingError, PluginError
+from pabench.errors import MissingError
 
 list_app = typer.Typer(
     cls=Group,
@@ -66,7 +66,7 @@ def metrics(plugin: Plugin = None, as_json: AsJson = False) -> None:
 
 
 def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, as_json: bool) -> None:
-    """The plugins of a kind, built-in ones first, and what could not be loaded; exit code 3 for a file of `--plugin`."""
+    """The plugins of a kind, built-in ones first, and what could not be loaded; exit code 5 for a file of `--plugin`."""
     for path in plugin or ():
         if not path.is_file():
             raise MissingError(f"{path}: no such plugin file")
@@ -77,7 +77,7 @@ def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, a
     for line in (*(f"{file}: {why}" for file, why in shelf.broken.items()), *others.broken):
         say(f"broken: {line}", error=as_json)
     if others.refused:
-        raise typer.Exit(PluginError.exit_code)
+        raise typer.Exit(MissingError.exit_code)
 
 
 @dataclass(frozen=True)

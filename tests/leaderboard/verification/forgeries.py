@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import numpy as np
 from pabench.store import imagebits, maskbits
 from pabench.store.envelope import HEAD, MIDDLE, TAIL, seal, unseal
 from pabench.suite.cell import Cell
-from pabench.suite.digest import canonical, digest
+from pabench.suite.digest import canonical
 
 from ...forgery import Forgery, packed, sha
 from .looking import hostile, of, restate, suite, swap, zeros

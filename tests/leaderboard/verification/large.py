@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pabench.store import maskbits
 from pabench.store.envelope import seal
-from pabench.suite.digest import canonical, digest
 
 from ...forgery import Forgery, packed, sha
 
