@@ -77,7 +77,7 @@ def _frame(
         "parent": [cell.parent().key if cell.ablation else "" for cell in cells],
         "train": [plain(cell.train.label) for cell in cells],
     }
-    last = {
+    last: dict[str, Sequence[Any]] = {
         **{column: [one.texts[place] for one in told] for place, column in enumerate(TEXTS)},
         "flags": [tuple(sorted({flag for flag, _ in one.flags})) for one in told],
         "rerun": [

@@ -43,7 +43,7 @@ FILE = "the receipt's file"
 def check(found: Wellformed) -> list[Flaw]:
     """Everything that level 2 finds in what level 1 left valid."""
     flaws = [Flaw.of(LEVEL, cell, *wrong) for cell, record in found.finished for wrong in _record(found, cell, record)]
-    for part in (criteria.check, _same, _paired, _sources, _aggregates):
+    for part in (criteria.check, _same, _paired, _named, _sources, _aggregates):
         flaws += part(found)
     return flaws
 
@@ -386,6 +386,15 @@ def _paired(found: Wellformed) -> Iterator[Flaw]:
             elif value in plain:
                 expected = "another hash than the plain cells', which the ablation changes"
                 yield Flaw.of(LEVEL, cell, f"pairing.{part}", expected, value)
+
+
+def _named(found: Wellformed) -> Iterator[Flaw]:
+    """Masks of a submission that no receipt of a cell names."""
+    outcomes = [*found.records.values(), *found.receipts.values()] if found.foreign.is_submission else []
+    named = {(outcome["receipt"] or {}).get("mask") for outcome in outcomes}
+    for sha in found.foreign.masks if outcomes else ():
+        if sha not in named:
+            yield Flaw(LEVEL, f"masks/{sha}.safetensors", f"the mask of a cell of {STUDY}", "one that no receipt names")
 
 
 def _sources(found: Wellformed) -> Iterator[Flaw]:

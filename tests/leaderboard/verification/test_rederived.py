@@ -13,6 +13,7 @@ from pabench.leaderboard.verification.rederived import overlap
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
 from pabench.run.session import Options, Session
+from pabench.store.envelope import unseal
 
 from ...conftest import STEEP, forget_plugins
 from .looking import INLINE, TRUSTED, looked_at, one, said, sampled, swap
@@ -57,11 +58,17 @@ def test_overlap_is_the_share_of_weights_kept_by_both_among_those_kept_by_any():
     assert overlap({"w": np.zeros(3, bool)}, {"w": np.zeros(3, bool)}) == 1.0
 
 
+def unmask(forgery, path: Path) -> None:
+    """Remove the mask of a record."""
+    (forgery.folder / "masks" / f"{unseal(path.read_bytes())['receipt']['mask']}.safetensors").unlink()
+
+
 def unscored(forgery, criterion: str, kind: str, seeds=(0,)) -> Path:
     """Cells at 90 % are said to have failed in their scoring."""
     failed = {"status": "failed", "kind": kind, "message": "it failed", "result": None, "receipt": None, "flags": []}
     for seed in seeds:
         path = forgery.record(criterion, 0.9, seed)
+        unmask(forgery, path)
         forgery.both(path, lambda r: r.update(failed))
     forgery.means()
     return forgery.listing()
@@ -86,6 +93,7 @@ def test_a_cell_that_truly_fails_does_so_here(forgery, monkeypatch):
     forgery.source("steep", "return {n", 'raise ValueError("no")\n        return {n')
     unscored(forgery, "steep", "plugin-error", (0, 1))
     for path in (forgery.record("steep", 0.8, seed) for seed in (0, 1)):
+        unmask(forgery, path)
         forgery.both(path, lambda r: r.update(status="failed", kind="plugin-error", result=None, receipt=None))
     forgery.means()
 
