@@ -62,7 +62,7 @@ def _frame(
     failed = [one.status == "failed" for one in told]
     numbers = pd.DataFrame(np.array([one.numbers for one in told]).reshape(-1, len(NUMBERS)), columns=list(NUMBERS))
     numbers.loc[[cell.criterion is None for cell in cells], ["scoring_seconds", "scoring_peak_bytes"]] = nan
-    identity = {
+    identity: dict[str, Sequence[Any]] = {
         "key": list(by_key),
         "block": [cell.block for cell in cells],
         "dataset": [plain(cell.dataset.label) for cell in cells],
