@@ -197,11 +197,11 @@ def _friedmans(test: Friedman) -> str:
         return f"{said}the ranks cannot be told apart, one bar joins all{more}"
     if not test.reachable:
         return said + f"the ranks differ, but {_unreachable(test)}"
-    return said + f"the ranks differ. Nemenyi's test tells mean ranks apart that differ by {number(test.critical)}."
+    return said + f"the ranks differ. Nemenyi tells mean ranks apart that differ by {number(test.critical)}."
 
 
 def _unreachable(test: Friedman) -> str:
-    apart = f"Nemenyi's test needs mean ranks {number(test.critical)} apart, and {test.k - 1} is the most there can be"
+    apart = f"Nemenyi needs mean ranks {number(test.critical)} apart, and {test.k - 1} is the most there can be"
     return f"{apart}: no pair can be named."
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 from typer.main import get_command
 
@@ -286,6 +287,13 @@ def test_every_page_is_in_the_navigation():
     listed = [page for part in nav for page in ([part] if isinstance(part, str) else next(iter(part.values())))]
 
     assert sorted(listed) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.md"))
+
+
+def test_the_picture_of_a_report_is_small_and_as_wide_as_it_says():
+    """Where it is old: `python docs/make.py picture`."""
+    with Image.open(ROOT / "docs" / "report.png") as picture:
+        assert picture.size == (1400, 900)
+    assert (ROOT / "docs" / "report.png").stat().st_size < 300_000
 
 
 @pytest.mark.parametrize(("page", "module"), [("api", pabench), ("api-plugins", pabench.plugins)])

@@ -119,6 +119,7 @@ def _board_files(shown: Comparable, lines: Mapping[str, Origin], common: Mapping
         "shown": shown,
         "origins": lines,
         "figure": Markup(section_html("accuracy", shown.study)),
+        "rejected": [study for study in shown.members if study.rejected],
         "facts": _facts(shown),
         "suite": _suite(shown.members[0]),
         "menus": [("sparsity", [percent(s) for s in shown.sparsities]), ("kind", offered(lines))],

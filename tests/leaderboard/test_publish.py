@@ -210,7 +210,8 @@ def test_a_verification_that_rejected_takes_all_badges_away_and_the_site_says_so
     assert made.notes == (f"{submission}: {said}; no row of it has a badge, and the site says so",)
     assert f"Rejected. {said}" in texts((tmp_path / "site" / "index.html").read_bytes())
     (page,) = (tmp_path / "site").glob("boards/*.html")
-    assert f"snip: {said}" in texts(page.read_bytes())
+    assert f"snip ○ self-reported {said}" in texts(page.read_bytes())
+    assert f"small: {said}" in texts(page.read_bytes())
     assert unseal(bad.read_bytes()) == json.loads((tmp_path / "site/data/v1/verifications/small.json").read_text())
 
 
