@@ -61,7 +61,7 @@ def _frame(
     failed = [one.status == "failed" for one in told]
     numbers = pd.DataFrame(np.array([one.numbers for one in told]).reshape(-1, len(NUMBERS)), columns=list(NUMBERS))
     numbers.loc[[cell.criterion is None for cell in cells], ["scoring_seconds", "scoring_peak_bytes"]] = nan
-    identity = {
+    identity: dict[str, Sequence[Any]] = {
         "key": list(by_key),
         "block": [cell.block for cell in cells],
         "dataset": [plain(cell.dataset.label) for cell in cells],
@@ -75,7 +75,7 @@ def _frame(
         "ablation": [cell.ablation for cell in cells],
         "parent": [cell.parent().key if cell.ablation else "" for cell in cells],
     }
-    last = {
+    last: dict[str, Sequence[Any]] = {
         **{column: [one.texts[place] for one in told] for place, column in enumerate(TEXTS)},
         "flags": [tuple(sorted({flag for flag, _ in one.flags})) for one in told],
         "rerun": [rerun(cell, manifest, failed=f, ablated=ablated) for cell, f in zip(cells, failed, strict=True)],
