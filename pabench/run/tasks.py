@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from sys import intern
 from typing import Any
 
 from pabench.data.cache import hashed
@@ -91,7 +92,8 @@ def plan(
             after = (name,)
         if cell.key not in found.done:
             what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
-            like = digest([training_kind(cell), cell.sparsity])  # a smaller network needs less memory
+            # a smaller network needs less memory; of many thousand cells few are unlike
+            like = intern(digest([training_kind(cell), cell.sparsity]))
             tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
     found.tasks.extend(tasks.values())
     found.by_task.update(groups)
