@@ -66,7 +66,7 @@ def metrics(plugin: Plugin = None, as_json: AsJson = False) -> None:
 
 
 def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, as_json: bool) -> None:
-    """The plugins of a kind, built-in ones first, and what could not be loaded; exit code 5 for a file of `--plugin`."""
+    """The plugins of a kind, built-in ones first, and what could not be loaded; exit code 5 if by `--plugin`."""
     for path in plugin or ():
         if not path.is_file():
             raise MissingError(f"{path}: no such plugin file")

@@ -115,7 +115,7 @@ def test_a_file_that_was_asked_for_and_is_broken_or_not_there_is_an_exit_code(fo
     (folder / "bad.py").write_text("x = 1 / 0\n")
     (folder / "taken.py").write_text(LEAKY.replace('"mine"', '"snip"'))
 
-    assert pabench("list", "metrics", "--plugin", "bad.py").returncode == 3
+    assert pabench("list", "metrics", "--plugin", "bad.py").returncode == 5
     said = pabench("list", "criteria", "--plugin", "nowhere.py")
     assert (said.returncode, said.stdout, said.stderr) == (5, "", "nowhere.py: no such plugin file\n")
     assert "broken: " in (said := pabench("list", "criteria", "--plugin", "taken.py").stdout)

@@ -162,7 +162,8 @@ HOSTILE: Mapping[str, Callable[[Forgery], None]] = {
 
 
 QUICK = (
-    "curve", "pairings", "flags", "layers", "banks", "metric", "brackets", "one word", "escapes", "a source", "overrides",
+    "curve", "pairings", "flags", "layers", "banks", "metric", "brackets", "one word", "escapes", "a source",
+    "overrides",
 )  # fmt: skip
 """What is made and judged in less than a second each."""
 
