@@ -7,6 +7,7 @@ an hour and `zoo` half an hour. A generated part stands between two marks; what 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import runpy
@@ -211,6 +212,22 @@ def _survived(tests: Sequence[str], cases: Sequence[ElementTree.Element]) -> tup
     return injected, survived, injected - survived
 
 
+# --- leaderboard.md ---------------------------------------------------------------------------------------------------
+
+
+def forgeries() -> str:
+    """Of each kind of forgery that the tests try how many, and how many of them each level finds."""
+    sys.path.insert(0, str(DOCS.parent))
+    lies = importlib.import_module("tests.leaderboard.verification.forgeries").LIES
+    rows = []
+    for kind in dict.fromkeys(lie.kind for lie in lies):
+        found = Counter(lie.level for lie in lies if lie.kind == kind)
+        rows.append((kind, str(found.total()), *(str(found[level] or NOTHING) for level in (1, 2, 3, 4))))
+    found = Counter(lie.level for lie in lies)
+    rows.append(("all", str(found.total()), *(str(found[level]) for level in (1, 2, 3, 4))))
+    return markdown([("what is forged", "forgeries", *(f"fall at level {level}" for level in (1, 2, 3, 4))), *rows])
+
+
 # --- conformance.md ---------------------------------------------------------------------------------------------------
 
 
@@ -342,6 +359,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "criteria": criteria,
     "conformance": conformance,
     "precision": precision,
+    "leaderboard": forgeries,
     "reliability": reliability,
     "suites": suites,
     "zoo": zoo,

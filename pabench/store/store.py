@@ -153,7 +153,7 @@ class Store:
         for key, (digests[key], record) in self._each(kind, _with_digest):
             if see:
                 see(key, record)
-        return Sealed(digests, lambda key: self._bytes(kind, key))
+        return Sealed(digests, partial(self._bytes, kind))
 
     def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
         """All valid records in the order of keys, read one at a time: for who wants little of each."""
