@@ -150,7 +150,7 @@ def test_differences_without_bits_are_counted_and_not_shown():
     made = study(make=older)
 
     assert [row.scope for row in of(made).rows] == ["95 %"]
-    assert "Of 2 differences nothing is said" in said(made)
+    assert "Of 2 differences nothing can be said" in said(made)
 
 
 def test_survivors_have_no_verdict_and_collapsed_cells_no_claim_about_the_task():
