@@ -166,7 +166,16 @@ def expect(sources: Mapping[str, Mapping[str, str]], *, lenient: bool = False) -
 
 def offered(kind: str) -> list[str]:
     """The entry points of other distributions, each as a source: `pabench.criteria:their_package.criteria`."""
-    return [f"{entry.group}:{entry.value}" for entry in _entries(kind) if not _is_ours(entry)]
+    found = [f"{entry.group}:{entry.value}" for entry in _entries(kind) if not _is_ours(entry)]
+    return [source for source in found if source not in _LEFT_OUT]
+
+
+def leave_out(sources: Iterable[str]) -> None:
+    """Sources that this process does not import, since a process apart found them broken."""
+    _LEFT_OUT.update(sources)
+
+
+_LEFT_OUT: set[str] = set()
 
 
 def drop_in(path: str | Path) -> None:

@@ -35,6 +35,7 @@ class Layers(Section):
     name = "layers"
     title = "Layer densities"
     order = 40
+    seen = "first"
 
     def render(self, study: Study) -> str | None:
         figures = self.figures(study)

@@ -57,6 +57,7 @@ def test_the_wheel_holds_every_module_template_suite_and_the_digits(wheel):
     for folder, package, pattern in [
         ("pabench", "pabench", "**/*.py"),
         ("criteria", "pabench_criteria", "*.py"),
+        ("criteria", "pabench_criteria", "*.bib"),
         ("reports", "pabench_reports", "*.py"),
         ("reports/templates", "pabench_reports/templates", "**/*.*"),
         ("reports", "pabench_reports", "*.csv"),

@@ -176,8 +176,17 @@ def plugin_files(
 
 
 def load_plugins(paths: Iterable[Path] | None) -> None:
-    """Register what the files of `--plugin` define."""
-    for path in paths or ():
+    """Have what the files of `--plugin` define, and other distributions: where there are any, the whole command runs in
+    a process apart, and this one ends with its exit code."""
+    files = list(paths or ())
+    if not files and not registry.offered("criteria"):
+        return
+    from pabench.cli import apart
+    from pabench.run.apart import inside
+
+    if not inside():
+        raise typer.Exit(apart.again(files))
+    for path in files:
         registry.drop_in(path)
 
 

@@ -41,4 +41,4 @@ def pull(
     from pabench.words import count, size
 
     got = fetch(repo, output)
-    say(f"{output}: {count(got.files, 'file')}, {size(got.bytes)}, as their SHA-256 says; {got.new} of them new")
+    say(f"{output}: {count(got.files, 'file')}, {size(got.bytes)}, each checked by its SHA-256; {got.new} of them new")

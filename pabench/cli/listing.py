@@ -16,7 +16,7 @@ from pabench import catalogue, registry
 from pabench.cli.arguments import AsJson, Plugin
 from pabench.cli.terminal import say, tell
 from pabench.cli.usage import Command, Group
-from pabench.errors import MissingError, PluginError
+from pabench.errors import MissingError
 from pabench.words import one_line
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def metrics(plugin: Plugin = None, as_json: AsJson = False) -> None:
 
 
 def _plugins(kind: str, columns: Sequence[str], plugin: Sequence[Path] | None, as_json: bool) -> None:
-    """The plugins of a kind, built-in ones first, and what could not be loaded. PluginError: a file of `--plugin`."""
+    """The plugins of a kind, built-in ones first, and what could not be loaded. MissingError: one of `--plugin`."""
     for path in plugin or ():
         if not path.is_file():
             raise MissingError(f"{path}: no such plugin file")
@@ -107,7 +107,7 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
     broken = {**{source: f"importing it changes {what}" for source, what in found.changed.items()}, **found.broken}
     lines = {source: _told(shown(source), why) for source, why in broken.items()}
     if asked_for := [lines[source] for path in plugin if (source := str(path.resolve())) in lines]:
-        raise PluginError("\n".join(asked_for))
+        raise MissingError("\n".join(asked_for))
     taken = dict.fromkeys([*found.refused, *found.clashes.values()])
     return _Others(known, [*lines.values(), *taken])
 

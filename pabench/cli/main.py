@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -56,20 +58,26 @@ app.command("metrics", cls=Command, hidden=True)(listing.metrics)
 
 def main() -> None:
     """Run the command line; errors that a user can mend are lines on stderr and an exit code, never a traceback."""
-    with any_terminal():
-        try:
-            app()
-        except PabenchError as error:
-            say(error, error=True)
-            sys.exit(error.exit_code)
-        except OSError as error:
-            where = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-            say(registry.complaint(error) if registry.place(error) else where or error, error=True)
-            sys.exit(1)
-        except Aborted:
-            sys.exit(130)
-        except Exception as error:
-            if not registry.place(error):
-                raise  # a fault of pabench, and its traceback is what can be reported
-            say(registry.complaint(error), error=True)
-            sys.exit(PluginError.exit_code)
+    with any_terminal(), in_words():
+        app()
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Inside, an error is a line on stderr and ends in its exit code; a fault of pabench stays one."""
+    try:
+        yield
+    except PabenchError as error:
+        say(error, error=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        say(registry.complaint(error) if registry.place(error) else where or error, error=True)
+        sys.exit(1)
+    except Aborted:
+        sys.exit(130)
+    except Exception as error:
+        if not registry.place(error):
+            raise  # a fault of pabench, and its traceback is what can be reported
+        say(registry.complaint(error), error=True)
+        sys.exit(PluginError.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import webbrowser
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ def report(
     from pabench.report.join import join
     from pabench.report.page import write, write_study
 
+    gc.freeze()  # libraries are half a million objects, to be looked through again and again while a page is made
     if len(folders) > 1 and not output and not checklist:
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
     joint = join(folders) if len(folders) > 1 else None

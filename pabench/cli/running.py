@@ -111,6 +111,7 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     from pabench.report.conclusion import conclusion
     from pabench.report.folders import read
     from pabench.report.page import NAME, write_study
+    from pabench.report.trainings import agreement
 
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
     flagged = _flagged(session)
@@ -119,8 +120,15 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
     study = read(session.store.folder)
-    for line in conclusion(study).lines:
-        say(line)
+    for training in study.trainings if len(study.trainings) > 1 else ():
+        say(f"trained by {training}:")
+        for line in conclusion(study.under(training)).lines:
+            say(line)
+    if len(study.trainings) > 1:
+        say(f"trainings: {agreement(study).said}")
+    else:
+        for line in conclusion(study).lines:
+            say(line)
     say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
 

@@ -20,10 +20,27 @@ LIKE = {"–": "-", "−": "-", "…": "...", "·": "|", "×": "x"}
 """What stands for our own signs in an encoding without them; other characters are written as escapes."""
 
 
+_elsewhere: list[Callable[[str, bool], None]] = []
+
+
+@contextmanager
+def elsewhere(take: Callable[[str, bool], None]) -> Iterator[None]:
+    """Inside, what is said goes to `take`, with whether it is for stderr."""
+    _elsewhere.append(take)
+    try:
+        yield
+    finally:
+        _elsewhere.pop()
+
+
 def say(text: object, *, error: bool = False) -> None:
     """Text on stdout, or on stderr, at once. Names and messages of plugins cannot steer the terminal."""
+    stream = sys.stderr if error else sys.stdout
+    if _elsewhere:
+        _elsewhere[-1](plain(text), stream is sys.stderr)
+        return
     try:
-        print(plain(text), file=sys.stderr if error else sys.stdout, flush=True)
+        print(plain(text), file=stream, flush=True)
     except BrokenPipeError:
         leave()
 

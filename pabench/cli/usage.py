@@ -9,9 +9,23 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+_called: list[str] = []
+
+
+def given() -> list[str]:
+    """The words of the command line of the command that runs, its own name first."""
+    return list(_called)
+
 
 class _Plain:
     """The lines of a command or of a group of commands."""
+
+    def make_context(self: Any, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """As ever, with the words that were given (`given`)."""
+        words = list(args)  # parsing takes them out
+        context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
+        _called[:] = [*context.command_path.split()[1:], *words]
+        return context
 
     def collect_usage_pieces(self: Any, ctx: Any) -> list[str]:
         """What follows the command's name: `[OPTIONS] DIR...`."""

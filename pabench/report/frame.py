@@ -16,7 +16,7 @@ from pabench.report.told import NOTHING, NUMBERS, TEXTS, Teller, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
-from pabench.suite.specs import MetricSpec
+from pabench.suite.specs import PLAIN, MetricSpec
 from pabench.words import plain
 
 
@@ -54,14 +54,15 @@ def _frame(
 
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     `parent` is the key of the plain cell that an `ablation` is compared with. `reference_line` says why it is no
-    criterion to be ranked; "" for criteria and the dense baseline.
+    criterion to be ranked; "" for criteria and the dense baseline. `train` is how it was trained, `plain` for the
+    dense baseline.
     """
     cells = list(by_key.values())
-    ablated = any(cell.ablation for cell in cells)
+    ablated, trained = any(cell.ablation for cell in cells), not all(cell.train.is_plain for cell in cells)
     failed = [one.status == "failed" for one in told]
     numbers = pd.DataFrame(np.array([one.numbers for one in told]).reshape(-1, len(NUMBERS)), columns=list(NUMBERS))
     numbers.loc[[cell.criterion is None for cell in cells], ["scoring_seconds", "scoring_peak_bytes"]] = nan
-    identity = {
+    identity: dict[str, Sequence[Any]] = {
         "key": list(by_key),
         "block": [cell.block for cell in cells],
         "dataset": [plain(cell.dataset.label) for cell in cells],
@@ -74,11 +75,15 @@ def _frame(
         "status": [one.status for one in told],
         "ablation": [cell.ablation for cell in cells],
         "parent": [cell.parent().key if cell.ablation else "" for cell in cells],
+        "train": [plain(cell.train.label) for cell in cells],
     }
-    last = {
+    last: dict[str, Sequence[Any]] = {
         **{column: [one.texts[place] for one in told] for place, column in enumerate(TEXTS)},
         "flags": [tuple(sorted({flag for flag, _ in one.flags})) for one in told],
-        "rerun": [rerun(cell, manifest, failed=f, ablated=ablated) for cell, f in zip(cells, failed, strict=True)],
+        "rerun": [
+            rerun(cell, manifest, failed=fell, ablated=ablated, trained=trained)
+            for cell, fell in zip(cells, failed, strict=True)
+        ],
         **_outcomes(cells, told, numbers["top1"]),
     }
     figures = _figures(cells, metrics, measured)
@@ -142,7 +147,7 @@ def _measured(
 
 IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
-    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent", "train"),
 )
 FLOATS, INTEGERS = frozenset({"sparsity", "chance"}), frozenset({"seed", "batch"})
 LAST = ("flags", "rerun", "outcome", "chance")
@@ -169,7 +174,8 @@ def reference_lines(frame: pd.DataFrame) -> set[str]:
 def title(row: Any) -> str:
     """How a row of the frame is named in lines of text."""
     ablation = f" / {row.ablation}" if row.ablation else ""
-    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
+    train = "" if row.train == PLAIN.name else f" / {row.train}"
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation}{train} / seed {row.seed}"
 
 
 def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
@@ -182,23 +188,38 @@ def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
     return rows.iloc[sorted(order.drop_duplicates("key")["place"])].reset_index(drop=True)
 
 
-def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
+def rerun(
+    cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False, trained: bool = False
+) -> str:
     """The command that runs this cell alone, into the folder the study was run into.
 
-    In a study with ablations (`ablated`) a plain cell of a criterion is one without.
+    In a study with ablations (`ablated`) a plain cell of a criterion is one without; in one with other trainings
+    (`trained`) it says how it is trained.
     """
     only = {
-        "dataset": cell.dataset.label,
-        "model": cell.model.label,
-        "criterion": cell.criterion.label if cell.criterion else DENSE,
+        **_of_what(cell),
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
         **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
+        **({"train": cell.train.label} if trained and cell.criterion else {}),
     }
+    return " ".join([_command(manifest, only), *(["--retry failed"] if failed else [])])
+
+
+def rerun_all(cell: Cell, manifest: Mapping[str, Any]) -> str:
+    """The command that runs all cells of a cell's criterion on its dataset and model."""
+    return _command(manifest, _of_what(cell))
+
+
+def _of_what(cell: Cell) -> dict[str, str]:
+    criterion = cell.criterion.label if cell.criterion else DENSE
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+
+
+def _command(manifest: Mapping[str, Any], only: Mapping[str, str]) -> str:
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])
-    words = [_only(key, value) for key, value in only.items()]
-    return " ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])])
+    return " ".join([_base(command, suite), *(_only(key, value) for key, value in only.items())])
 
 
 @lru_cache(maxsize=4096)

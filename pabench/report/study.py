@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pabench.statistics.board import Board, board
 from pabench.store.figures import Measurements
 from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
-from pabench.suite.cell import Cell
+from pabench.suite.cell import DENSE, Cell
 from pabench.suite.specs import MetricSpec
 
 
@@ -111,6 +111,19 @@ class Study:
     def columns(self, metric: str) -> list[str]:
         """The frame's columns with the numbers of a metric."""
         return [name for name in self.frame.columns if name == metric or name.startswith(f"{metric}.")]
+
+    @cached_property
+    def trainings(self) -> tuple[str, ...]:
+        """How masked networks were trained, in the order of the study; criteria are compared within one of them."""
+        return tuple(map(str, self.frame.loc[self.frame["criterion"] != DENSE, "train"].unique()))
+
+    def under(self, training: str) -> Study:
+        """The part of it that was trained in one way, with the dense baselines."""
+        frame = self.frame[(self.frame["train"] == training) | (self.frame["criterion"] == DENSE)]
+        cells = {key: self.cells[key] for key in frame["key"]}
+        listed = zip(self.cells, self.manifest["cells"], strict=True)
+        manifest = {**self.manifest, "cells": [cell for key, cell in listed if key in cells]}
+        return replace(self, manifest=manifest, frame=frame.reset_index(drop=True), cells=cells)
 
     @cached_property
     def plain(self) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,12 @@ from safetensors.numpy import load
 
 from pabench.errors import DataError
 from pabench.store.envelope import parse
+from pabench.suite.digest import canonical
 
 FORMAT = "pabench-masks-1"
 MAX_HEADER_BYTES = 4 * 2**20
+UNPACKED = 2**22
+"""Weights of a stranger's mask that are bits of their own at a time; no output has so many inputs."""
 DIMENSIONS = 8
 """Of a layer's weights at most: three more than those of a 3-d convolution."""
 
@@ -34,10 +39,37 @@ def counted(data: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(layers, receipt) as `read`, each layer by `name`, `shape`, `total` and `kept`; its bits stay packed."""
     packed, receipt = _packed(data)
     layers = [
-        {"name": name, "shape": shape, "total": math.prod(shape), "kept": int.from_bytes(bits.tobytes()).bit_count()}
+        {"name": name, "shape": shape, "total": math.prod(shape), "kept": _kept(bits)}
         for name, (bits, shape) in packed.items()
     ]
     return layers, receipt
+
+
+def unformed_layers(data: bytes, pattern: str) -> list[str]:
+    """The layers of a mask file of which `unformed` parts are; unpacked some rows at a time."""
+    packed, _ = _packed(data)
+    return [
+        name for name, (bits, shape) in packed.items() if any(unformed(m, pattern) for m in _rows(name, bits, shape))
+    ]
+
+
+def _rows(name: str, bits: np.ndarray[Any, Any], shape: list[int]) -> Iterator[np.ndarray[Any, Any]]:
+    """The mask of a layer, some of its outputs at a time: what no pattern goes across."""
+    row = math.prod(shape[1:])
+    if row > UNPACKED:
+        raise DataError(f"{name}: {row} weights of one output, more than {UNPACKED}")
+    if len(shape) < 2 or not row:
+        return
+    for first in range(0, shape[0], step := UNPACKED // row):
+        rows = min(step, shape[0] - first)
+        begin, end = first * row, (first + rows) * row
+        found = np.unpackbits(bits[begin // 8 : (end + 7) // 8])[begin % 8 :][: rows * row]
+        yield found.reshape(rows, *shape[1:]).view(bool)
+
+
+def _kept(bits: np.ndarray[Any, Any]) -> int:
+    parts = (bits[at : at + UNPACKED].tobytes() for at in range(0, bits.size, UNPACKED))
+    return sum(int.from_bytes(part).bit_count() for part in parts)
 
 
 def _packed(data: bytes) -> tuple[dict[str, tuple[np.ndarray[Any, Any], list[int]]], dict[str, Any]]:
@@ -70,6 +102,15 @@ def _fits(name: str, bits: np.ndarray[Any, Any], shape: Any) -> None:
         raise DataError(f"{name}: {bits.size} bytes for {size} weights")
     if size % 8 and bits.reshape(-1)[-1] & 0xFF >> size % 8:
         raise DataError(f"{name}: bits behind the last weight")
+
+
+def bits_digest(masks: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """SHA-256 of names, shapes and bits of masks in their order, whatever file they are in; 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for name, mask in masks.items():
+        sha.update(canonical([name, list(mask.shape)]).encode())
+        sha.update(np.packbits(mask.reshape(-1)).tobytes())
+    return sha.hexdigest()
 
 
 def unformed(mask: np.ndarray[Any, Any], pattern: str) -> int:

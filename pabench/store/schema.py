@@ -5,16 +5,30 @@ Apart from `record`, which commands that only read results import as well: pydan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from pabench.store.manifest import MAX_CELL
-from pabench.suite.cell import NAME, PARTS, Cell
+from pabench.store.record import SCHEMA
+from pabench.suite.cell import NAME, PARTS, Cell, part_of
 from pabench.suite.digest import canonical
-from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
+from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, TrainSpec
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
@@ -27,8 +41,18 @@ LARGEST = 2**63
 """Whole numbers are smaller, wherever they stand: what a float or a table cannot hold is no number of a record."""
 
 
+T = TypeVar("T")
+MAX_NAMED = 10_000
+"""Entries of an object that has one for each layer, quantile or number: far more than a network has layers."""
+
+
+MAX_OVERRIDES = 100_000
+MAX_LISTED = 200_000
+"""Files of a submission: of each of 50,000 cells a record, a receipt, a mask and what was measured."""
+
+
 def _at_most(entries: int) -> BeforeValidator:
-    """Said before any entry of an object is looked at: each that is wrong makes five errors."""
+    """Said before any entry of an object is looked at: each that is wrong makes five errors, of 1 KB each."""
 
     def check(value: Any) -> Any:
         if isinstance(value, dict) and len(value) > entries:
@@ -38,6 +62,9 @@ def _at_most(entries: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+Many = Annotated[list[T], FailFast()]
+"""Of which the first that is wrong is enough."""
+Named = Annotated[dict[str, T], _at_most(MAX_NAMED)]
 Environment = Annotated[dict[str, str | int | float | bool | None], _at_most(1_000)]
 
 
@@ -45,6 +72,13 @@ class Part(BaseModel):
     """What may hold more than is checked here, and must hold what is."""
 
     model_config = ConfigDict(strict=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > MAX_NAMED:
+            raise ValueError(f"at most {MAX_NAMED:,} entries, not {len(data):,}")
+        return data
 
 
 class Flag(Part):
@@ -72,7 +106,7 @@ class Histogram(Part):
 class Dense(Part):
     """Weight matrices of one kind that no mask touches."""
 
-    names: list[str]
+    names: Many[str]
     weights: Count
 
 
@@ -89,9 +123,9 @@ class Receipt(Part):
     sparsity: Fraction
     total: Count
     kept: Count
-    layers: list[Layer]
-    dead_layers: list[str]
-    dense: dict[str, Dense] = {}
+    layers: Many[Layer]
+    dead_layers: Many[str]
+    dense: Named[Dense] = {}
     mask: Sha256 | None = None
     variant: str = ""
     dtype: str = ""
@@ -107,7 +141,7 @@ class Receipt(Part):
     trained_weights: Sha256 | None = None
     gradual: dict[str, Any] = {}
     requested: Count | None = None
-    scores: dict[str, Finite] = {}
+    scores: Named[Finite] = {}
     score_histogram: Histogram | Annotated[dict[str, Any], Field(max_length=0)] = {}
     gradient_norm: Norm | None = None
     donor: dict[str, Any] = {}
@@ -121,16 +155,16 @@ class Receipt(Part):
 class Size(Part):
     dense: Positive
     pruned: Positive
-    layers: dict[str, Positive] | None = None
+    layers: Named[Positive] | None = None
 
 
 class Curve(Part):
     """One value an epoch; what else is drawn against epochs is numbers, too."""
 
-    __pydantic_extra__: dict[str, list[Finite]]
-    loss: list[Positive]
-    top1: list[Percent]
-    lr: list[Positive]
+    __pydantic_extra__: dict[str, Many[Finite]]
+    loss: Many[Positive]
+    top1: Many[Percent]
+    lr: Many[Positive]
 
 
 class Cost(Part):
@@ -192,8 +226,18 @@ class Compaction(Part):
     shrank, before and after; or why the masked network itself was."""
 
     flops: Positive | None = None
-    layers: dict[str, Annotated[list[list[Count]], Field(min_length=2, max_length=2)]] = {}
+    layers: Named[Annotated[list[Many[Count]], Field(min_length=2, max_length=2)]] = {}
     declined: str = ""
+
+
+class TrainedMask(Part):
+    """The mask at the end of a training that is not plain: SHA-256 of its bits (`maskbits.bits_digest`), how many
+    weights it keeps, in all and of each layer, and how many of them it kept from the beginning."""
+
+    sha256: Sha256
+    kept: Count
+    stayed: Count
+    layers: Annotated[dict[str, Count], _at_most(100_000)]
 
 
 class Recording(Part):
@@ -203,18 +247,23 @@ class Recording(Part):
     declined: str = ""
 
 
+def _date(text: str) -> str:
+    datetime.fromisoformat(text)  # a ValueError says what is wrong
+    return text
+
+
 class Outcome(Part):
     """What a record and a receipt have in common."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Annotated[int, Field(ge=SCHEMA, le=SCHEMA, alias="schema")]
     key: Sha256
     status: Literal["ok", "failed", "skipped"]
     kind: str
     message: str
     traceback: str = ""
     attempt: Count = 1
-    pairing: dict[str, str]
-    flags: list[Flag]
+    pairing: Named[str]
+    flags: Many[Flag]
     receipt: Receipt | None
     cost: Cost
 
@@ -231,14 +280,15 @@ class Bank(Part):
 class Record(Outcome):
     cell: dict[str, Any]
     block: Sha256
-    labels: dict[str, str]
+    labels: Named[str]
     ablation: str = ""
     parent: str = ""
     environment: Environment
-    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_date)]
     result: Result | None
     logits: Logits | None = None
     training_images: Fit | None = None
+    trained_mask: TrainedMask | None = None
     compaction: Compaction | None = None
     cuda_graphs: Recording | None = None
     bank: Bank | None = None
@@ -248,14 +298,16 @@ class Entry(Part):
     of: Annotated[list[Sha256], Field(min_length=1, max_length=2)]
     metric: str
     identity: Sha256
-    numbers: dict[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,80}$")], Finite | None]
+    numbers: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,80}$")], Finite | None], _at_most(MAX_NAMED)
+    ]
     error: str
 
 
 class Measured(Part):
     key: Sha256
     status: Literal["ok", "failed"]
-    entries: list[Entry]
+    entries: Many[Entry]
 
 
 class Metric(Part):
@@ -272,6 +324,13 @@ class Metric(Part):
     unit: str = ""
 
 
+def _together(overrides: list[str]) -> list[str]:
+    """Each is read as YAML."""
+    if (size := sum(map(len, overrides))) > MAX_OVERRIDES:
+        raise ValueError(f"at most {MAX_OVERRIDES:,} characters in all, not {size:,}")
+    return overrides
+
+
 class Study(Part):
     name: str
     title: str = ""
@@ -280,24 +339,30 @@ class Study(Part):
     command: Annotated[str, Field(max_length=100_000)] = ""
     created: str = ""
     pabench: str = ""
-    metrics: Annotated[list[Metric], Field(max_length=1_000)] = []
-    cells: Annotated[list[dict[str, Any]], Field(max_length=50_000)]
-    overrides: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100)] = []
+    metrics: Annotated[list[Metric], Field(max_length=1_000), FailFast()] = []
+    cells: Annotated[list[dict[str, Any]], Field(max_length=50_000), FailFast()]
+    overrides: Annotated[
+        list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100), AfterValidator(_together)
+    ] = []
     environment: Environment
 
 
-class Listed(Part):
-    sha256: Sha256
-    bytes: Count
+def _listed(files: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """As they are: a model of each of 200,000 entries would take a kilobyte."""
+    for path, entry in files.items():
+        sha, size = entry.get("sha256"), entry.get("bytes")
+        if not (isinstance(sha, str) and SHA256.fullmatch(sha) and type(size) is int and 0 <= size <= 2**53):
+            raise ValueError(f"{path[:200]}: expected its SHA-256 and its bytes")
+    return files
 
 
 class Submission(Part):
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Annotated[int, Field(ge=SCHEMA, le=SCHEMA, alias="schema")]
     kind: Literal["pabench-submission"]
     study: str
     digest: Sha256
-    incomplete: Annotated[list[Sha256], Field(max_length=50_000)]
-    files: Annotated[dict[str, Listed], _at_most(300_000)]
+    incomplete: Annotated[list[Sha256], Field(max_length=50_000), FailFast()]
+    files: Annotated[dict[str, dict[str, Any]], _at_most(MAX_LISTED), AfterValidator(_listed)]
 
 
 class Rest(BaseModel):
@@ -317,6 +382,7 @@ _PARTS: dict[str, TypeAdapter[Any]] = {
     "criterion": TypeAdapter(CriterionSpec | None),
     "recipe": TypeAdapter(Recipe),
     "scoring": TypeAdapter(Scoring),
+    "train": TypeAdapter(TrainSpec | None),
 }
 
 
@@ -342,7 +408,7 @@ class Cells:
         """The cell of plain data; ValueError with one line where it is no cell."""
         own = {name: value for name, value in data.items() if name not in _PARTS}
         try:
-            parts = {name: self._part(name, data[name]) for name in _PARTS}
+            parts = {name: self._part(name, part_of(data, name)) for name in _PARTS}
             if (size := sum(size for _, size, _ in parts.values()) + len(text := canonical(own))) > MAX_CELL:
                 raise ValueError(f"{size:,} characters, more than {MAX_CELL:,}")
             rest = Rest.model_validate_json(text)
@@ -374,7 +440,7 @@ class Cells:
                 _PARTS[name].validate_json(text, strict=True)
                 made = PARTS[name](part)
             except ValidationError as error:
-                raise ValueError(f"{name}.{_line(error)}") from None
+                raise ValueError(f"{name}{_line(error, '.')}") from None
             except (TypeError, KeyError, AttributeError) as error:
                 raise ValueError(f"no cell ({type(error).__name__}: {error})") from None
             self._made[name, id(part)] = part, len(text), made
@@ -386,9 +452,9 @@ def cell(data: Mapping[str, Any]) -> Cell:
     return Cells().cell(data)
 
 
-def _line(error: ValidationError) -> str:
+def _line(error: ValidationError, before: str = "") -> str:
     where, expected, there = _told(error.errors(include_url=False)[0])
-    return f"{where}: {expected}, not {there}"
+    return f"{before if where else ''}{where}: {expected}, not {there}"
 
 
 def _told(error: Any) -> tuple[str, str, str]:

@@ -97,8 +97,8 @@ class DatasetEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0, `args` go
-    to `timm.create_model`."""
+    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0,
+    `init: pretrained` begins with trained weights, `args` go to `timm.create_model`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -114,6 +114,23 @@ class ModelEntry(Entry):
     args: dict[str, Any] = Field(
         default={}, description="Arguments of timm.create_model", examples=[{"zero_init_last": False}]
     )
+    init: Literal["", "pretrained"] = Field(
+        default="",
+        description="pretrained: weights of `checkpoint`, else timm's own, which must be on this machine",
+        examples=["pretrained"],
+    )
+    checkpoint: str = Field(
+        default="",
+        description="With init: pretrained, a file of safetensors or a state dict that torch.save wrote",
+        examples=["trained.safetensors"],
+    )
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _of_pretrained(cls, checkpoint: str, info: ValidationInfo) -> str:
+        if checkpoint and info.data.get("init") != "pretrained":
+            raise ValueError("only a model with init: pretrained has a checkpoint; add that, or leave the file out")
+        return checkpoint
 
 
 class CriterionEntry(Entry):
@@ -128,10 +145,17 @@ class MetricEntry(Entry):
     name: PlainName = Field(description="As `pabench list metrics` has it", examples=["ntk"])
 
 
+class TrainEntry(Entry):
+    """A way to train masked networks by name, and further keys that are its parameters."""
+
+    name: PlainName = Field(description="plain, signin, rigl or set", examples=["plain"])
+
+
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
 Model = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Criterion = Annotated[CriterionEntry, BeforeValidator(_named, json_schema_input_type=str | CriterionEntry)]
 Metric = Annotated[MetricEntry, BeforeValidator(_named, json_schema_input_type=str | MetricEntry)]
+Train = Annotated[TrainEntry, BeforeValidator(_named, json_schema_input_type=str | TrainEntry)]
 
 
 # --- The recipe -------------------------------------------------------------------------------------------------------

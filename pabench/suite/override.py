@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pabench.suite.yaml import Path, Place, Tree, dotted, printable, read, shown
+from pabench.suite.yaml import MAX_DEPTH, Path, Place, Tree, dotted, printable, read, shown
 
 
 class _Refused(Exception):
@@ -27,6 +27,8 @@ def override(tree: Tree, assignment: str, number: int) -> None:
 def _assign(tree: Tree, keys: list[str], text: str, number: int) -> None:
     if not text.strip() or not all(keys):
         raise _Refused('expected KEY=VALUE, as in --set recipe.epochs=2; an empty text is ""')
+    if len(keys) > MAX_DEPTH:
+        raise _Refused(f"nested deeper than {MAX_DEPTH} levels")
     value = Tree(file="value")
     read(text, value)
     if value.findings:
@@ -37,7 +39,7 @@ def _assign(tree: Tree, keys: list[str], text: str, number: int) -> None:
         path = (*path, step)
         if isinstance(holder, dict) and step not in holder:
             holder[step] = {}
-            tree.overridden(path, number)
+            tree.places[path] = Place(number, 0, 0)
         elif isinstance(holder, list) and isinstance(holder[step], str):
             holder[step] = {"name": holder[step]}
         holder = holder[step]

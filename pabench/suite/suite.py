@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from pabench import catalogue
 from pabench.errors import SuiteError, did_you_mean
@@ -25,6 +35,8 @@ from pabench.suite.entries import (
     PlainName,
     RecipeEntry,
     StepSchedule,
+    Train,
+    TrainEntry,
 )
 from pabench.suite.findings import add_duplicates, add_findings
 from pabench.suite.override import override
@@ -57,6 +69,11 @@ Seeds = Annotated[
     | Annotated[Annotated[tuple[Annotated[int, Field(ge=0)], ...], Some], Tag("<list>")],
     Discriminator(_list_or_count),
 ]
+
+
+def _listed(value: Any) -> Any:
+    """A single entry is a list of one."""
+    return [value] if isinstance(value, str | dict) else value
 
 
 def _each_once(kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,6 +136,13 @@ class Suite(BaseModel):
         default=(),
         description="Sanity checks: cells beside those of every criterion that differ in one thing",
         examples=[["shuffle"]],
+    )
+    train: Annotated[
+        tuple[Train, ...], BeforeValidator(_listed, json_schema_input_type=Train | tuple[Train, ...]), Few
+    ] = Field(
+        default=(TrainEntry(name="plain"),),
+        description="How masked networks are trained: plain, signin, rigl or set, one or a list; the dense one plainly",
+        examples=[["plain", "rigl"]],
     )
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them", examples=[3])
     recipe: RecipeEntry = Field(description="How every network is trained", examples=[{"epochs": 160}])
@@ -185,6 +209,7 @@ _ENTRIES: dict[str, type[Entry]] = {
     "models": ModelEntry,
     "criteria": CriterionEntry,
     "metrics": MetricEntry,
+    "train": TrainEntry,
 }
 _MODELS: dict[str, type[BaseModel]] = {
     "": Suite,
@@ -267,7 +292,7 @@ def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
     except ValidationError as error:
         add_findings(tree, error, _MODELS)
         suite = _standing(tree.value)
-    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics"):
+    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics", "train"):
         add_duplicates(tree, kind)
     for kind in _ENTRIES:
         valid = iter(getattr(suite, kind))
@@ -292,7 +317,7 @@ def _standing(value: dict[str, Any]) -> Suite:
 
 
 def _items(value: dict[str, Any], kind: str) -> list[Any]:
-    found = value.get(kind)
+    found = _listed(value.get(kind)) if kind == "train" else value.get(kind)
     return found[:MAX_ENTRIES] if isinstance(found, list) else []
 
 

@@ -118,7 +118,7 @@ def test_a_file_that_was_asked_for_and_is_broken_or_not_there_is_an_exit_code(fo
     (folder / "taken.py").write_text(LEAKY.replace('"mine"', '"snip"'))
 
     said = pabench("list", "metrics", "--plugin", "bad.py")
-    assert (said.returncode, said.stdout) == (3, "")
+    assert (said.returncode, said.stdout) == (5, "")
     assert said.stderr == "bad.py:1: ZeroDivisionError: division by zero\n"
     said = pabench("list", "criteria", "--plugin", "nowhere.py")
     assert (said.returncode, said.stdout, said.stderr) == (5, "", "nowhere.py: no such plugin file\n")

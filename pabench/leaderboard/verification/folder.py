@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pabench.errors import DataError, MissingError, RefusedError
+from pabench.leaderboard.sources import LARGEST
 from pabench.store import files as stored, manifest, maskbits
 from pabench.store.envelope import MAX_BYTES, MAX_VALUES, parse, unseal
+from pabench.store.schema import MAX_LISTED
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
@@ -26,9 +28,7 @@ from pabench.words import plain
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
 MAX_STUDY_BYTES = 64 * 2**20
 MAX_CELLS = 50_000
-MAX_LISTED = 300_000
-"""Files of a submission: of each cell a record, a receipt, a mask and measurements of both."""
-MAX_SOURCE_BYTES = 2**20
+MAX_TEXT_BYTES = 2**20
 MAX_MASK_BYTES = 64 * 2**20
 """Of 537 million weights: with VGG-16 it is 17 MB."""
 MAX_FLAWS = 10_000
@@ -47,14 +47,14 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
     **dict.fromkeys(("records", "receipts", "checks", "metrics"), (re.compile(r"[0-9a-f]{64}\.json"), MAX_BYTES)),
     "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
-    "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
+    "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), LARGEST),
 }
 # file: how many bytes it may have, and how many values and keys
 TOP = {
     STUDY: (MAX_STUDY_BYTES, MAX_VALUES),  # besides what its cells share
     SUBMISSION: (MAX_STUDY_BYTES, 7 * MAX_LISTED),
     AGGREGATES: (MAX_STUDY_BYTES // 2, 30 * MAX_CELLS),  # a row has eleven entries, and is of one cell at least
-    README: (MAX_SOURCE_BYTES, 0),
+    README: (MAX_TEXT_BYTES, 0),
 }
 
 
@@ -240,8 +240,7 @@ def _mask(data: bytes, sha: str, path: str) -> MaskFacts:
     pattern = parameters.get("pattern", "") if isinstance(parameters, dict) else ""
     if not isinstance(pattern, str) or not re.fullmatch("channels|[1-9][0-9]?:[1-9][0-9]?", pattern):
         return MaskFacts(layers, receipt, [])
-    masks, _ = maskbits.read(data)
-    return MaskFacts(layers, receipt, [name for name, mask in masks.items() if maskbits.unformed(mask, pattern)])
+    return MaskFacts(layers, receipt, maskbits.unformed_layers(data, pattern))
 
 
 def _bytes(folder: int, name: str, limit: int) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
-from pabench.suite.digest import canonical
+from pabench.suite.digest import canonical, digest
 from pabench.suite.grid import count
-from pabench.suite.specs import AUTO, labelled
+from pabench.suite.specs import AUTO, CriterionSpec, TrainSpec, labelled
 from pabench.suite.suite import Suite, parse
 
 FAR_MORE = 100_000
@@ -18,6 +18,8 @@ FAR_MORE = 100_000
 """
 Departure = tuple[str, str, str]
 """(what, as in the suite, as in the cells)."""
+Known = dict[str, tuple[str, Mapping[str, Any]]]
+"""By its text the name and the arguments of a part."""
 
 
 def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
@@ -35,7 +37,7 @@ def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
 
 
 def _parts(cell: Cell) -> tuple[Any, ...]:
-    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring
+    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring, cell.train
 
 
 def _named(cell: Cell) -> Iterator[tuple[str, str, str]]:
@@ -44,6 +46,7 @@ def _named(cell: Cell) -> Iterator[tuple[str, str, str]]:
     yield "dataset", dataset, cell.dataset.text
     yield "model", _place(cell), cell.model.text
     yield "recipe on", dataset, cell.recipe.text
+    yield "training", cell.train.label, canonical(cell.train.identity())
     yield "scoring on", dataset, canonical({**cell.scoring.identity(), "dtype": cell.scoring.asked})
     if cell.criterion:
         meaning = canonical([cell.criterion.text, cell.criterion.trains, cell.criterion.reference_line])
@@ -61,6 +64,7 @@ def gaps(cells: Sequence[Cell]) -> Iterator[str]:
         seeds[place].add(cell.seed)
         if cell.criterion:
             what = f"{cell.criterion.label} / {cell.ablation}" if cell.ablation else cell.criterion.label
+            what += "" if cell.train.is_plain else f" / {cell.train.label}"
             sparsities[what].add(cell.sparsity)
     for place, seed in _lacking(seeds):
         yield f"{place}: no cell with seed {seed}, which other cells have"
@@ -101,12 +105,20 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     asked = suite.criteria if any(sparsity > 0 for sparsity in suite.sparsities) else ()
     entries = [labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked]
     yield "criteria", sorted(entries), sorted(rule.label for rule in rules.values())
-    for rule in rules.values():
-        for key, value in rule.given.items():  # what its label says is among what it was run with
-            if key not in rule.args or not _equal(value, rule.args[key]):
-                yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
+    ways = {digest(cell.train.identity()): cell.train for cell in cells if cell.criterion}
+    trained = [labelled(entry.name, dict(sorted(entry.params.items()))) for entry in (suite.train if asked else ())]
+    yield "train", sorted(trained), sorted(way.label for way in ways.values())
+    if plainly := [cell.title for cell in cells if cell.criterion is None and not cell.train.is_plain]:
+        yield "train", "dense networks trained plainly", plainly[0]
+    named: list[tuple[str, CriterionSpec | TrainSpec]] = [("criteria", rule) for rule in rules.values()]
+    named += [("train", way) for way in ways.values()]
+    for kind, part in named:
+        for key, value in part.given.items():  # what its label says is among what it was run with
+            if key not in part.args or not _equal(value, part.args[key]):
+                yield f"{kind}.{part.label}", f"{key}={value}", f"{key}={part.args.get(key, 'none')} among its args"
     yield "datasets", {entry.name for entry in suite.datasets}, {cell.dataset.name for cell in cells}
     yield "models", {entry.name for entry in suite.models}, {cell.model.name for cell in cells}
+    yield from _parameters(suite, cells)
     for recipe in {cell.recipe.text: cell.recipe for cell in cells}.values():
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
@@ -114,6 +126,23 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     if suite.scoring.dtype != AUTO:  # older studies said nothing, and meant float64
         yield "scoring.dtype", {suite.scoring.dtype}, {cell.scoring.asked for cell in cells}
     yield "protocol", {suite.protocol}, {cell.protocol for cell in cells}
+
+
+def _parameters(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]:
+    """What the suite gives to datasets and models, where no cell of theirs has it. Defaults are not in a suite."""
+    datasets: Known = {cell.dataset.text: (cell.dataset.name, cell.dataset.args) for cell in cells}
+    models: Known = {cell.model.text: (cell.model.name, {**vars(cell.model), **cell.model.args}) for cell in cells}
+    asked = [(f"datasets.{one.name}", one.name, one.params, datasets) for one in suite.datasets]
+    asked += [
+        (f"models.{m.name}", m.name, {"stem": m.stem, "zeros": m.zeros, "init": m.init, **m.args}, models)
+        for m in suite.models
+    ]
+    for what, name, given, known in asked:
+        used = [args for called, args in known.values() if called == name]
+        for key, value in given.items():
+            values = [args[key] for args in used if key in args]
+            if used and not any(_equal(value, one) for one in values):
+                yield what, f"{key}={value}", ", ".join(f"{key}={one}" for one in values) or f"no {key}"
 
 
 def _place(cell: Cell) -> str:

@@ -205,6 +205,8 @@ def _complete(found: Wellformed) -> Iterator[Flaw]:
     for cell in found.missing:
         if cell.key not in declared and f"records/{cell.key}.json" not in broken:
             yield Flaw.of(LEVEL, cell, "", "a record of every cell of the study", "no record")
+    for key in sorted(declared - set(found.cells)):
+        yield Flaw(LEVEL, SUBMISSION, f"only cells of {STUDY}", key, "incomplete")
     for key in sorted(declared & set(there)):
         title = found.cells[key].title if key in found.cells else ""
         yield Flaw(LEVEL, SUBMISSION, "only cells without a record", key, "incomplete", title)

@@ -13,9 +13,10 @@ from pabench.leaderboard.verification.rederived import overlap
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
 from pabench.run.session import Options, Session
+from pabench.store.envelope import unseal
 
 from ...conftest import STEEP, forget_plugins
-from .looking import INLINE, TRUSTED, looked_at, sampled, swap
+from .looking import INLINE, TRUSTED, looked_at, one, said, sampled, swap
 
 
 def test_two_mask_bits_swapped_throughout_fall_at_the_third_level(forgery, monkeypatch):
@@ -57,11 +58,17 @@ def test_overlap_is_the_share_of_weights_kept_by_both_among_those_kept_by_any():
     assert overlap({"w": np.zeros(3, bool)}, {"w": np.zeros(3, bool)}) == 1.0
 
 
+def unmask(forgery, path: Path) -> None:
+    """Remove the mask of a record."""
+    (forgery.folder / "masks" / f"{unseal(path.read_bytes())['receipt']['mask']}.safetensors").unlink()
+
+
 def unscored(forgery, criterion: str, kind: str, seeds=(0,)) -> Path:
     """Cells at 90 % are said to have failed in their scoring."""
     failed = {"status": "failed", "kind": kind, "message": "it failed", "result": None, "receipt": None, "flags": []}
     for seed in seeds:
         path = forgery.record(criterion, 0.9, seed)
+        unmask(forgery, path)
         forgery.both(path, lambda r: r.update(failed))
     forgery.means()
     return forgery.listing()
@@ -86,6 +93,7 @@ def test_a_cell_that_truly_fails_does_so_here(forgery, monkeypatch):
     forgery.source("steep", "return {n", 'raise ValueError("no")\n        return {n')
     unscored(forgery, "steep", "plugin-error", (0, 1))
     for path in (forgery.record("steep", 0.8, seed) for seed in (0, 1)):
+        unmask(forgery, path)
         forgery.both(path, lambda r: r.update(status="failed", kind="plugin-error", result=None, receipt=None))
     forgery.means()
 
@@ -137,3 +145,23 @@ def test_a_training_that_is_said_to_have_failed_is_told_at_level_three_and_tried
     assert any("level 4 trains a sample of them again" in note for note in found.levels[2].notes)
     wrong = [flaw for flaw in found.levels[3].flaws if flaw.field == "status"]
     assert "expected failed (diverged), as the record says, found trained here to" in str(wrong[0])
+
+
+def test_an_honest_study_with_other_trainings_passes(trained_submission, monkeypatch):
+    looked_at(monkeypatch, "snip", "random")
+    found = verify(trained_submission, 3, sample=8, where=Where(**INLINE))
+
+    assert found.passed == 3
+    told = [outcome["title"] for outcome in found.levels[2].outcomes] if found.levels[2].outcomes else []
+    assert len(told) >= 8
+
+
+def test_a_training_that_this_pabench_has_not_or_of_other_defaults_is_found(trained_forgery, monkeypatch):
+    def magic(cell):
+        if cell.get("train", {}).get("name") == "rigl":
+            cell["train"]["args"]["until"] = 0.5
+
+    trained_forgery.cells(magic)
+    looked_at(monkeypatch, "random")
+    found = said(trained_forgery, 3)
+    assert one(found, "train: ", "rigl")
