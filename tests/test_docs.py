@@ -125,6 +125,7 @@ def completed(block: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two minutes where nothing else runs
 def test_the_doctor_says_what_its_page_shows():
     (block,) = [block for _, language, block in blocks(ROOT / "docs" / "doctor.md") if language == "console"]
     ((_, shown),) = commands(block.partition("\n")[2], "console")
