@@ -10,7 +10,7 @@ from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.suite.grid import count
-from pabench.suite.specs import AUTO, labelled
+from pabench.suite.specs import AUTO, CriterionSpec, TrainSpec, labelled
 from pabench.suite.suite import Suite, parse
 
 FAR_MORE = 100_000
@@ -108,7 +108,9 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     yield "train", sorted(trained), sorted(way.label for way in ways.values())
     if plainly := [cell.title for cell in cells if cell.criterion is None and not cell.train.is_plain]:
         yield "train", "dense networks trained plainly", plainly[0]
-    for kind, part in (*(("criteria", rule) for rule in rules.values()), *(("train", way) for way in ways.values())):
+    named: list[tuple[str, CriterionSpec | TrainSpec]] = [("criteria", rule) for rule in rules.values()]
+    named += [("train", way) for way in ways.values()]
+    for kind, part in named:
         for key, value in part.given.items():  # what its label says is among what it was run with
             if key not in part.args or not _equal(value, part.args[key]):
                 yield f"{kind}.{part.label}", f"{key}={value}", f"{key}={part.args.get(key, 'none')} among its args"
