@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import pruned, quality, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.board import REFERENCE, Board, board, caveats
 from pabench.statistics.intervals import Interval, interval_text
 from pabench.statistics.outcomes import Rate, seeds_interval
+from pabench.store.quality import TOP1, Quality
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
-from pabench.words import count, span
+from pabench.words import count, signed, span
 
 from .battery import Judgement, changes, judged
 
@@ -35,6 +36,14 @@ class Shown:
     answer: str
     remarks: tuple[str, ...]
     shuffles: dict[str, Judgement] | None
+    quality: Quality = TOP1
+
+    def width(self, interval: Interval, sign: bool = False) -> str:
+        """What stands beside a mean in points, as its quality is told."""
+        return interval_text(interval.times(self.quality.point), sign, self.quality.digits)
+
+    def difference(self, interval: Interval) -> str:
+        return signed(interval.mean * self.quality.point, self.quality.digits)
 
 
 class Leaderboard(Section):
@@ -52,7 +61,7 @@ class Leaderboard(Section):
         boards = [_shown(title, rows, shuffled=shuffled, overall=False) for title, rows in groups]
         if len(groups) > 1:
             boards.insert(0, _shown("All datasets and models", study.frame, shuffled=shuffled, overall=True))
-        return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE, interval_text=interval_text)
+        return self.fill("leaderboard.html.j2", boards=boards, reference=REFERENCE)
 
 
 def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> Shown:
@@ -70,6 +79,7 @@ def _shown(title: str, rows: pd.DataFrame, *, shuffled: bool, overall: bool) -> 
         answer=" ".join(_answer(made)),
         remarks=_remarks(made),
         shuffles=judged(changes(rows), "shuffle", criteria) if shuffled else None,
+        quality=quality(frame),
     )
 
 

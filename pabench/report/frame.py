@@ -12,6 +12,7 @@ import pandas as pd
 from pabench.report.study import Sharing, Study, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
+from pabench.store.quality import R2, TOP1, Quality
 from pabench.suite.cell import DENSE, STATUSES, Cell
 from pabench.suite.specs import MetricSpec
 from pabench.words import plain
@@ -20,8 +21,10 @@ from pabench.words import plain
 NUMBERS = {
     "top1": ("result", "top1"),
     "top5": ("result", "top5"),
+    "r2": ("result", "r2"),
     "loss": ("result", "loss"),
     "training_top1": ("training_images", "top1"),
+    "training_r2": ("training_images", "r2"),
     "weights_on_paths": ("logits", "effective_weights"),
     "parameters_dense": ("result", "parameters", "dense"),
     "parameters_pruned": ("result", "parameters", "pruned"),
@@ -159,9 +162,15 @@ def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, a
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
     `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
+    `top1` is what cells are compared by, in points: where targets are numbers it holds 100 R² (`store.quality`), and
+    `quality` says what rows hold.
     """
     criterion = cell.criterion
     numbers = {column: value for path, names in _BY_PART for column, value in _of(at(record, path), names)}
+    if numbers["r2"] is not None:
+        numbers["top1"] = numbers["r2"] / R2.point
+    if numbers["training_r2"] is not None:
+        numbers["training_top1"] = numbers["training_r2"] / R2.point
     if criterion is None:
         numbers |= {"scoring_seconds": None, "scoring_peak_bytes": None}
     return {
@@ -188,6 +197,17 @@ def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each dataset and model, in their order, with what a heading calls them."""
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
         yield f"{dataset} · {model}", rows
+
+
+def quality(rows: pd.DataFrame) -> Quality:
+    """What the `top1` of rows is: accuracies, or R² where all that finished have it."""
+    finished = rows[rows["top1"].notna()]
+    return R2 if "r2" in rows and len(finished) and finished["r2"].notna().all() else TOP1
+
+
+def in_r2(frame: pd.DataFrame) -> list[str]:
+    """The datasets whose points are hundredths of R²."""
+    return list(frame.loc[frame["r2"].notna(), "dataset"].unique()) if "r2" in frame else []
 
 
 def pruned(frame: pd.DataFrame) -> pd.DataFrame:
