@@ -130,7 +130,8 @@ def _point(axes: Any, offer: Offer, look: Look, of: Quality, *, filled: bool) ->
 
 def _notes(market: Market, of: Quality) -> Iterator[str]:
     blocks = market.blocks
-    yield f"{'Top-1' if of is TOP1 else of.title}: mean over {count(blocks, 'block')}, each averaged over its sparsities; {INTERVAL}."
+    name = "Top-1" if of is TOP1 else of.title
+    yield f"{name}: mean over {count(blocks, 'block')}, each averaged over its sparsities; {INTERVAL}."
     yield "Filled: no other criterion is both faster and, in the mean, better."
     yield "Neighbours within their intervals may change places."
     if lost := [offer.criterion for offer in market.ranked if offer.lost]:

@@ -1,4 +1,4 @@
-"""Tickets whose function is known, and how one is planted in a wide network (Fischer & Burkholz 2022, arXiv:2111.11153).
+"""Tickets of known functions, and how one is planted in a wide network (Fischer & Burkholz 2022, arXiv:2111.11153).
 
 A ticket is a few layers of weights and biases with ReLU between them. It is hidden in a network that was drawn at
 random: each of its units becomes the unit of the network that resembles it most, up to a positive factor, which ReLU
@@ -34,7 +34,7 @@ Ticket = list[Layer]
 
 @dataclass(frozen=True)
 class Plant:
-    """A ticket in its place: the network's layers with it, where its weights are, and what its outputs are multiplied by."""
+    """A ticket in its place: the network's layers with it, where its weights are, and what multiplies its outputs."""
 
     layers: list[Layer]
     masks: list[Tensor]
@@ -43,8 +43,8 @@ class Plant:
 
 @dataclass(frozen=True)
 class Hidden:
-    """Where a ticket is in a network: its masks by name of the weight, bool, and what each output of it is times that of
-    the task's function, float64 (K,)."""
+    """Where a ticket is in a network: its masks by name of the weight, bool, and what multiplies each of its outputs,
+    float64 (K,)."""
 
     masks: dict[str, Tensor]
     scale: Tensor

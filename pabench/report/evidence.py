@@ -16,8 +16,8 @@ from pabench.suite.cell import DENSE
 from pabench.words import count, number, percent, plain
 
 FITTED = 70.0
-"""Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets fewer has hardly been
-trained, and what is pruned of it costs nothing that it has learned."""
+"""Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets
+fewer has hardly been trained, and what is pruned of it costs nothing that it has learned."""
 VERDICT = "not evidence about the criteria"
 
 

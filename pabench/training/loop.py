@@ -91,8 +91,8 @@ def train(
     It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
     With `checkpoints` it goes on from the newest, by the steps that it would have taken, and keeps some on its way.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
-    same; where targets are numbers `r2`), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite; Interrupted: the process
-    was asked to end, and a checkpoint is kept.
+    same; where targets are numbers `r2`), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not
+    finite; Interrupted: the process was asked to end, and a checkpoint is kept.
     """
     nhwc = channels_last(model, recipe, device)
     # before the optimizer is built, which would go on with the tensors of another device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ PLANTED_CFG: dict[str, Any] = {**CIFAR_CFG, "input_size": (1, 1, 1), "num_classe
 
 
 class Planted(Classifier):
-    """Linear layers of `width` units with ReLU and biases; the ticket is that of the task with these inputs and outputs.
+    """Linear layers of `width` units with ReLU and biases; the ticket is of the task with these inputs and outputs.
 
     `depth` counts the input, as in the paper: 5 are four layers of weights. All else is drawn by He's rule with its
     "scaled" biases, whose deviation is the product of those of the weights up to their layer, so that they count the
@@ -29,7 +30,7 @@ class Planted(Classifier):
         super().__init__(width)
         found = ticket(in_chans, num_classes, depth - 1)
         sizes = [in_chans, *[width] * (depth - 2)]
-        linear = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+        linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         self.hidden = nn.Sequential(*(part for layer in linear for part in (layer, nn.ReLU())))
         self.reset_classifier(num_classes)
         layers = {name: module for name, module in self.named_modules() if isinstance(module, nn.Linear)}
