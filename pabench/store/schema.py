@@ -161,7 +161,7 @@ class Cost(Part):
 
 
 class TestSet(Part):
-    """What top-1 or R² is of; `sha256` says which images in which order. Where targets are numbers, it has `outputs`."""
+    """What top-1 or R² is of; `sha256` says which images in which order. `outputs` are numbers, and no classes."""
 
     images: Annotated[int, Field(ge=1)]
     classes: Annotated[int, Field(ge=2)] | None = None
