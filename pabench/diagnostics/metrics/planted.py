@@ -72,10 +72,9 @@ def _computed(network: Network, masks: Tensors, x: Tensor, y: Tensor, scale: Ten
         else:
             outputs = outputs / scale.to(outputs)
         loss = float(task.loss(outputs, y))
-    quality = (
-        1 - loss / task.spread(y) if task.is_regression(y) else 100 * float(task.right(outputs, y).double().mean())
-    )
-    return quality, loss
+    if task.is_regression(y):
+        return 1 - loss / task.spread(y), loss
+    return 100 * float(task.right(outputs, y).double().mean()), loss
 
 
 def _fitting(outputs: Tensor, targets: Tensor) -> Tensor:

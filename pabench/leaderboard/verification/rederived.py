@@ -202,9 +202,6 @@ def tried_again(level: int, found: Wellformed, cell: Cell, made: Rerun, where: W
         outcome, there = "masks, which it is said not to have", "its masks were made here"
     else:
         found = told(again["result"])
-        outcome, there = (
-            f"{found}, said to be none",
-            f"trained here to {found}{' top-1' if 'top1' in again['result'] else ''}",
-        )
+        outcome, there = f"{found}, said to be none", f"trained here to {found}"
     expected = f"{record['status']} ({record['kind']}), as the record says"
     return Recheck(cell, outcome, [Flaw.of(level, cell, "status", expected, there, unable)], ended=True)
