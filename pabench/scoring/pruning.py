@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -60,9 +61,7 @@ def prune_all(
     rule = _inverted(rule) if invert else rule
     if wrong := next(filter(None, (misfit(rule, density) for density in densities)), ""):
         raise SkippedError(wrong)
-    # a criterion that calls torch's cross-entropy itself gets the loss of the data as well
-    ours = Rewired({"cross_entropy": as_cross_entropy}) if _on_regression(batches) else nullcontext()
-    with scoring_mode(network.device, seed), ours:
+    with scoring_mode(network.device, seed), by_task(batches):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
         ctx = replace(ctx, taken=taken)
         refuse(rule, ctx)
@@ -110,6 +109,11 @@ def context(
         sources=sources or Sources(),
         buffers=network.buffers,
     )
+
+
+def by_task(batches: Sequence[Given]) -> AbstractContextManager[Any]:
+    """Within it a criterion that calls torch's cross-entropy gets the loss of the data, which regression has another of."""
+    return Rewired({"cross_entropy": as_cross_entropy}) if _on_regression(batches) else nullcontext()
 
 
 def _on_regression(batches: Sequence[Given]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -54,7 +56,7 @@ def test_a_planted_ticket_computes_its_function_up_to_a_factor_for_each_output(i
     sizes = [inputs, 40, 40, 40, outputs]
     layers = [
         Layer(*(torch.randn(n, generator=drawn, dtype=torch.float64) for n in ((b, a), (b,))))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in pairwise(sizes)
     ]
     found = ticket(inputs, outputs, 4)
     made = plant(found, layers)
