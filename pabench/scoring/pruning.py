@@ -112,7 +112,7 @@ def context(
 
 
 def by_task(batches: Sequence[Given]) -> AbstractContextManager[Any]:
-    """Within it a criterion that calls torch's cross-entropy gets the loss of the data, which regression has another of."""
+    """Within it cross-entropy that a criterion calls itself is the loss of the data, which may be the squared error."""
     return Rewired({"cross_entropy": as_cross_entropy}) if _on_regression(batches) else nullcontext()
 
 
