@@ -194,7 +194,8 @@ def theirs(cell: Cell, criterion: str, sparsity: float) -> Theirs | None:
     row = next((row for row in _rows() if all(row[key] == value for key, value in wanted.items())), None)
     if row is None:
         return None
-    return Theirs(*(float(row[name]) for name in ("precision", "recall", "before", "after")), runs=int(row["runs"]))
+    precision, recall, before, after = (float(row[name]) for name in ("precision", "recall", "before", "after"))
+    return Theirs(precision, recall, before, after, int(row["runs"]))
 
 
 # --- The figure -------------------------------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ def tried_again(level: int, found: Wellformed, cell: Cell, made: Rerun, where: W
     elif level == LEVEL:
         outcome, there = "masks, which it is said not to have", "its masks were made here"
     else:
-        found = told(again["result"])
-        outcome, there = f"{found}, said to be none", f"trained here to {found}"
+        reached = told(again["result"])
+        outcome, there = f"{reached}, said to be none", f"trained here to {reached}"
     expected = f"{record['status']} ({record['kind']}), as the record says"
     return Recheck(cell, outcome, [Flaw.of(level, cell, "status", expected, there, unable)], ended=True)
