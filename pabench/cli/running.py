@@ -23,6 +23,7 @@ from pabench.run.claims import Runner
 from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
+from pabench.store.quality import told
 from pabench.store.store import Store
 from pabench.store.verdict import Tally, called, tally
 from pabench.suite.cell import Cell
@@ -219,7 +220,7 @@ def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:
     if record["status"] != "ok":
         return f"{cell.title}: {record['status']} ({record['kind']}): {one_line(record['message'])}"
     flags = "".join(f" [{called(flag['flag'])}]" for flag in record["flags"])
-    return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
+    return f"{cell.title}: {told(record['result'])}{flags}"
 
 
 def _other_masks(plan: tasks.Plan, left: Sequence[Cell]) -> str:

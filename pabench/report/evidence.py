@@ -8,16 +8,17 @@ from math import nan
 
 import pandas as pd
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import pruned, quality, strata
 from pabench.report.study import Study
 from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
 from pabench.statistics.power import Comparison, typical_sd
+from pabench.store.quality import R2
 from pabench.suite.cell import DENSE
 from pabench.words import count, number, percent, plain
 
 FITTED = 70.0
-"""Percent of its training images, as they are, that a dense network must get right: one that gets fewer has hardly been
-trained, and what is pruned of it costs nothing that it has learned."""
+"""Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets
+fewer has hardly been trained, and what is pruned of it costs nothing that it has learned."""
 VERDICT = "not evidence about the criteria"
 
 
@@ -89,6 +90,9 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
         return [], [f"its records, of an older version, have {known}"]
     if found.mean() >= FITTED:
         return [], []
+    if (of := quality(finished)) is R2:
+        told = f"the dense network has an R² of {of.text(found.mean())} on its training data"
+        return [f"{told}; {of.text(FITTED)} is asked for"], []
     told = f"the dense network gets {number(found.mean(), 1)} % of its training images right (without augmentation)"
     return [f"{told}; {FITTED:g} % are asked for"], []
 

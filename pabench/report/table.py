@@ -18,6 +18,9 @@ def load(folder: str | Path) -> pd.DataFrame:
     """
     frame = read(Path(folder)).frame.copy()
     frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
+    # pages count hundredths of R² as points; a table of its own has what the records have
+    frame.loc[frame["r2"].notna(), "top1"] = float("nan")
+    frame.loc[frame["training_r2"].notna(), "training_top1"] = float("nan")
     return frame
 
 

@@ -266,8 +266,8 @@ class Session:
             if event.kind == "started":
                 listener.send("started", cell=cell.to_json())
             elif "epoch" in event.data:
-                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
-                listener.send("epoch", key=cell.key, **epoch)
+                epoch = {name: event.data[name] for name in ("epoch", "loss")}
+                listener.send("epoch", key=cell.key, **epoch, top1=event.data.get("top1"))
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""
