@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pabench import __version__, registry
-from pabench.cli import bench, hub, leaderboard, models, plugins, results, suites
+from pabench.cli import bench, claims, hub, leaderboard, models, plugins, results, suites
 from pabench.cli.terminal import any_terminal, say
 from pabench.errors import Aborted, PabenchError, PluginError
 
@@ -42,7 +42,7 @@ for command in (
     *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
     *(results.report, results.figures, results.diff, results.status, results.export),
     *(leaderboard.submit, leaderboard.verify, leaderboard.publish, hub.push, hub.pull),
-    *(models.score, models.conformance, models.doctor, plugins.metrics, bench.bench),
+    *(models.score, models.conformance, models.doctor, plugins.metrics, bench.bench, claims.claims),
 ):
     app.command()(command)
 app.add_typer(plugins.criteria_app, name="criteria")

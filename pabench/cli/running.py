@@ -69,7 +69,7 @@ def _carry_out(session: Session) -> int:
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return _finish(session, plan) or missing
+    return (_masks if session.options.masks_only else _finish)(session, plan) or missing
 
 
 def _check(
@@ -123,6 +123,13 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
         say(line)
     say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
+
+
+def _masks(session: Session, plan: tasks.Plan) -> int:
+    """Say what became of all masks, where nothing was trained; returns the exit code."""
+    found = tasks.pruned(session.store, plan.cells)
+    say(f"masks: {', '.join(f'{n} {status}' for status, n in sorted(found.items()))}")
+    return 3 if found["failed"] or found["missing"] else 0
 
 
 def _flagged(session: Session) -> Tally:
