@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -69,6 +70,14 @@ def test_the_tables_of_criteria_are_those_of_the_registry():
 def test_the_readme_says_what_each_criterion_was_compared_with():
     """Where it fails: `python docs/make.py README`."""
     assert generated("README") == make["readme"]()
+
+
+def test_the_table_of_claims_is_made_of_the_values_that_are_published_and_they_still_say_so():
+    """Where it fails: `python docs/make.py claims`, or run the claims again."""
+    told = {one["name"]: one["state"] for one in json.loads(make["CLAIMS"].read_text())}
+
+    assert generated("claims") == make["claims"]()
+    assert {one.claim.name: one.state for one in make["published"]()} == told
 
 
 def test_the_table_of_conformance_has_all_criteria_and_no_failure():

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def claims(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Claims that ship, or files of claims. Default: all that ship.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Claims that ship (default: all), or files."),
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run what tests them; resumes.")] = False,
     output: Annotated[

@@ -56,7 +56,7 @@ class Who(BaseModel):
 
     model_config = STRICT
 
-    criterion: str = Field(examples=["snip"])
+    criterion: str = Field(examples=["random"])
     ablation: Literal[""] | Ablation = ""
 
     def __str__(self) -> str:
@@ -93,11 +93,12 @@ class Statement(BaseModel):
 
 
 class Order(Statement):
-    """In the mean over blocks `higher` has more than `lower`, by more than `margin`."""
+    """In the mean over blocks `higher` has more than `lower`, by more than `margin`; with a negative one, no less by so
+    much."""
 
-    higher: Cells = Field(examples=["snip"])
+    higher: Cells = Field(examples=["random"])
     lower: Cells = Field(examples=["random"])
-    margin: Annotated[float, Field(ge=0)] = 0.0
+    margin: float = 0.0
 
     sides = ("higher", "lower")
 
@@ -116,7 +117,7 @@ class Order(Statement):
 class Near(Statement):
     """In the mean over blocks `a` and `b` differ by less than `margin`."""
 
-    a: Cells = Field(examples=["snip"])
+    a: Cells = Field(examples=["random"])
     b: Cells = Field(examples=["random"])
     margin: Annotated[float, Field(gt=0)] = Field(examples=[1.0])
 
@@ -137,7 +138,7 @@ class Bound(Statement):
     """In every block and at every sparsity `who` has at least, or at most, so much; of a metric of two masks, `who`
     and `beside` have it together."""
 
-    who: Cells = Field(examples=["snip"])
+    who: Cells = Field(examples=["random"])
     beside: Cells | None = None
     at_least: float | None = None
     at_most: float | None = None
@@ -208,7 +209,7 @@ class Claim(BaseModel):
         examples=["quickstart"],
     )
     tests: Annotated[tuple[Test, ...], Some] = Field(
-        examples=[[{"order": {"of": "accuracy", "higher": "snip", "lower": "random"}}]]
+        examples=[[{"order": {"of": "accuracy", "higher": "random (allocation=erk)", "lower": "random"}}]]
     )
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="claim"))
     _suite: Suite | None = PrivateAttr(default=None)
@@ -342,8 +343,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its state, a finding for each test with the `values` that it rests on, and where these were computed;
-    `why` says what a claim that was not run waits for."""
+    """A claim with its state, a finding for each test with the `values` that it rests on, and where these were
+    computed; `why` says what a claim that was not run waits for."""
 
     claim: Claim
     state: str

@@ -14,9 +14,9 @@ from pabench.networks.network import Network, Tensors
 class LayerFlow(MaskMetric):
     """Sum of |w| * dR/d|w| over a layer's kept weights in parts of R: the `least` and the `most` of all layers.
 
-    Tanaka et al. 2020 (arXiv:2006.05467, theorems 1 and 2): where each path passes a layer once, and no bias adds to it, the
-    sum is R, so that both are 1. Layers beside a shortcut have less. R and the network as in `synflow_r`, in float64; None
-    where R is 0 or no float64.
+    Tanaka et al. 2020 (arXiv:2006.05467, theorems 1 and 2): where each path passes a layer once, and no bias adds to
+    it, the sum is R, so that both are 1. Layers beside a shortcut have less. R and the network as in `synflow_r`, in
+    float64; None where R is 0 or no float64.
     """
 
     name = "layer_flow"
@@ -31,5 +31,6 @@ class LayerFlow(MaskMetric):
         if not torch.isfinite(total) or total <= 0:
             return {"least": None, "most": None}
         slopes = torch.autograd.grad(total, list(w.values()), materialize_grads=True)
-        flows = [float((t * slope).sum().detach() / total.detach()) for t, slope in zip(w.values(), slopes, strict=True)]
-        return {"least": min(flows), "most": max(flows)}
+        parts = [(t * slope).sum() / total for t, slope in zip(w.values(), slopes, strict=True)]
+        flows = torch.stack(parts).detach()
+        return {"least": float(flows.min()), "most": float(flows.max())}
