@@ -48,7 +48,11 @@ parts of all prunable weights."""
 
 
 def _named(value: Any) -> Any:
-    return {"criterion": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"criterion": value}
+    if not isinstance(value, dict | BaseModel):
+        raise ValueError(f"expected the label of a criterion, or a mapping with one, not {shown(value)}")
+    return value
 
 
 class Who(BaseModel):
@@ -245,6 +249,8 @@ class Claim(BaseModel):
             elif (stages.get(name) == "pair") != pair:
                 remedy = "one mask: leave out beside" if pair else "two masks: use bound, with who and beside"
                 self._tree.add(place, f"{name} is of {remedy}")
+            elif pair and any(who.ablation for who in test.statement.cells):
+                self._tree.add(place, f"{name} is measured of plain cells alone: leave out the ablation")
         self._tree.raise_findings()
 
 
@@ -394,9 +400,9 @@ def by_values(claim: Claim, values: Sequence[pd.DataFrame], ran: str) -> Judged:
 
 def waiting(one: Judged, gap: Callable[[Suite], str]) -> Judged:
     """A claim that was not run, with what it waits for: a GPU, or data of which `gap` says why they are not there."""
-    if one.state != NOT_RUN or one.findings:
+    if one.state != NOT_RUN:
         return one
-    if one.claim.needs == "gpu":
+    if one.claim.needs == "gpu" and not one.findings:
         return replace(one, state=NO_GPU)
     why = gap(one.claim.tested_by)
     return replace(one, state=NO_DATA, why=why) if why else one
@@ -476,7 +482,7 @@ def finding(statement: Order | Near | Bound, rows: pd.DataFrame) -> Finding:
     lost = rows["outcome"][~rows["outcome"].isin(FINISHED)].value_counts()
     if MISSING in lost or set(statement.names) - set(rows["of"]):
         there = int((rows["outcome"] != MISSING).sum())
-        return Finding(NOT_RUN, statement.said(f"{count(there, 'value')} of {len(rows) or 'many'} are there"))
+        return Finding(NOT_RUN, statement.said(f"{there} of {count(len(rows), 'value')} are there"))
     if len(lost):
         told = ", ".join(f"{n} {name}" for name, n in lost.items())
         return Finding(NOT_SEPARABLE, statement.said(f"of {count(len(rows), 'value')} {told}"))

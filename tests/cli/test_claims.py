@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from pabench.leaderboard.claims import find, load, shipped
 from pabench.store.store import Store
 
 from .test_main import pabench
@@ -55,3 +57,27 @@ def test_an_unknown_claim_is_a_line():
 
     assert said.returncode == 2
     assert said.stderr.startswith("no claim 'synflow_keeps_layer'; did you mean 'synflow_keeps_layers'? known: ")
+
+
+PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "claims.json"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Claims that share a suite share its results."""
+    return tmp_path_factory.mktemp("claims")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", [name for name in shipped() if load(find(name)).needs == "nothing"])
+def test_what_is_published_of_a_claim_on_masks_is_found_again(name, results):
+    """Masks are the same on every machine, so verdicts are; claims on accuracies take longer and may differ."""
+    expected = {one["name"]: one["state"] for one in json.loads(PUBLISHED.read_text())}[name]
+
+    said = pabench("claims", name, "--run", "-o", results, "--device", "cpu")
+
+    if said.returncode == 5:
+        pytest.skip(said.stderr)
+    (line,) = (line for line in said.stdout.splitlines() if f" {name}: " in line)
+    assert line.startswith(expected)

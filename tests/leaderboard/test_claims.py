@@ -247,6 +247,11 @@ LOWER = "tests.0.order.lower"
             "lower: random, sparsities: [0.95]",
             ["14:69: tests.0.order.sparsities.0: 0.95 is no sparsity of its suite; known: 0.9, 0.98"],
         ),
+        (
+            "lower: random",
+            "lower: 3",
+            [f"14:41: {LOWER}: expected the label of a criterion, or a map"],
+        ),
         ("lower: random", "margin: 1", [f"14:5: {LOWER}: missing; add `lower: random`"]),
         (
             "order: {of: accuracy, higher: snip, lower: random}",
@@ -274,6 +279,15 @@ def test_a_metric_of_two_masks_takes_two_criteria(tmp_path):
     claim = claims.load(written(tmp_path, GOOD.replace("of: accuracy", "of: overlap.jaccard")))
 
     with pytest.raises(SuiteError, match="overlap is of two masks: use bound, with who and beside"):
+        claim.check_quantities([MetricSpec("overlap", stage="pair")])
+
+
+def test_overlap_is_of_plain_cells(tmp_path):
+    pair = "bound: {of: overlap.jaccard, who: random, beside: {criterion: snip, ablation: shuffle}, at_most: 1}"
+    text = GOOD.replace("order: {of: accuracy, higher: snip, lower: random}", pair)
+    claim = claims.load(written(tmp_path, text))
+
+    with pytest.raises(SuiteError, match="overlap is measured of plain cells alone: leave out the ablation"):
         claim.check_quantities([MetricSpec("overlap", stage="pair")])
 
 
