@@ -1,8 +1,9 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `claims` and `criteria` take
-seconds, `conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A
-generated part stands between two marks; what is around it is written by hand.
+`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims` and
+`suites` take seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision`
+about a quarter of an hour and `zoo` half an hour. A generated part stands between two marks; what is around it is
+written by hand.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,7 +37,7 @@ from pabench.scoring.donor import precision as needed
 from pabench.statistics.precedents import FILE
 from pabench.store.verdict import HEALTHY
 from pabench.suite.specs import ModelSpec
-from pabench.suite.suite import find, load
+from pabench.suite.suite import find, json_schema, load
 from pabench.words import NOTHING, percentage, plain
 
 DOCS = Path(__file__).parent
@@ -124,6 +126,89 @@ def _claim(one: Judged) -> tuple[str, ...]:
     found = "<br>".join(plain(finding.said) for finding in one.findings)
     note = f"<br><small>{one.claim.note}</small>" if one.claim.note else ""
     return f"{one.claim.claim} (`{one.claim.name}`){note}", one.claim.source, one.state, found or NOTHING
+
+
+# --- suites.md --------------------------------------------------------------------------------------------------------
+
+PARTS_OF_A_SUITE = (
+    ("", "The suite itself", ""),
+    ("datasets", "An item of `datasets`", "DatasetEntry"),
+    ("models", "An item of `models`", "ModelEntry"),
+    ("criteria", "An item of `criteria`", "CriterionEntry"),
+    ("metrics", "An item of `metrics`", "MetricEntry"),
+    ("recipe", "`recipe`", "RecipeEntry"),
+    ("recipe.schedule", "`recipe.schedule`, where it is a mapping", "StepSchedule"),
+    ("recipe.augment", "`recipe.augment`, where it is a mapping", "AugmentEntry"),
+    ("scoring", "`scoring`", "ScoringEntry"),
+)
+"""The mappings of a suite: where each stands, its heading and its name in the schema."""
+
+
+def suites() -> str:
+    """Every key of a suite, from its schema: what it may be, its default, what it means, an example."""
+    whole = json_schema()
+    known = {name for _, _, name in PARTS_OF_A_SUITE if name}
+    if left_out := set(whole["$defs"]) - known:
+        raise DataError(f"{', '.join(sorted(left_out))}: in the schema, and on no page; add it to PARTS_OF_A_SUITE")
+    parts = []
+    for path, heading, name in PARTS_OF_A_SUITE:
+        part = whole["$defs"][name] if name else whole
+        head = ("key", "what it may be", "default", "meaning", "example")
+        rows = [_key(key, value, key in part.get("required", ())) for key, value in part["properties"].items()]
+        told = f" (`{path}:`)" if path and "`" not in heading else ""
+        parts += [f"### {heading}{told}", " ".join(part["description"].split()), markdown([head, *rows])]
+    return "\n\n".join(parts)
+
+
+def _key(name: str, value: Mapping[str, Any], required: bool) -> tuple[str, ...]:
+    if not value.get("description"):
+        raise DataError(f"{name}: has no description in the schema; add one where the key is defined")
+    if required:
+        default = "**needed**"
+    elif "$ref" in value:
+        default = "that of each key"
+    elif value["default"] is None:
+        default = NOTHING
+    else:
+        default = f"`{_yaml(value['default'])}`"
+    example = f"`{name}: {_yaml(value['examples'][0])}`" if "examples" in value else ""
+    return f"`{name}`", _allowed(value), default, value["description"], example
+
+
+def _allowed(value: Mapping[str, Any]) -> str:
+    """What the schema allows, in words."""
+    if "$ref" in value:
+        return f"a mapping ({_linked(value['$ref'])})"
+    if several := value.get("oneOf") or value.get("anyOf"):
+        return " or ".join(_allowed(one) for one in several if one.get("type") != "null")
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{_yaml(word)}`" for word in value["enum"])
+    if value["type"] == "array":
+        return f"a list: each {_allowed(value['items'])}"
+    kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    text = kinds.get(value["type"], "a mapping")
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {value[key]:,}" for key, sign in bounds.items() if key in value]
+    return f"{text} {' and '.join(limits)}".rstrip()
+
+
+def _linked(reference: str) -> str:
+    name = reference.rpartition("/")[2]
+    (path,) = [path for path, _, known in PARTS_OF_A_SUITE if known == name]
+    return f"`{path}` below" if path in ("recipe", "scoring") or "." in path else f"an item of `{path}`"
+
+
+def _yaml(value: Any) -> str:
+    """The value in one line as a suite writes it; JSON is YAML, but for a bare word, which needs no quotes."""
+    if isinstance(value, str):
+        return value or '""'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
 
 
 # --- reliability.md ---------------------------------------------------------------------------------------------------
@@ -289,6 +374,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "conformance": conformance,
     "precision": precision,
     "reliability": reliability,
+    "suites": suites,
     "zoo": zoo,
 }
 
@@ -303,8 +389,37 @@ def precedents() -> str:
     return str(runpy.run_path(str(DOCS / "precedents.py"))["text"]())
 
 
-FILES: Mapping[str, tuple[Path, Callable[[], str]]] = {
+def picture() -> bytes:
+    """The first screen of the quickstart's report, 1,400 pixels wide, as PNG; runs it first, and takes two minutes."""
+    from playwright.sync_api import sync_playwright  # not needed for any other page
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        subprocess.run([sys.executable, "-m", "pabench", "run", "quickstart", "-o", folder], check=True)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light")
+        page.goto((Path(folder) / "report.html").as_uri())
+        return page.screenshot()
+
+
+def notebook() -> str:
+    """The notebook with what its cells give: the same bytes for the same numbers. Neither times nor warnings, which
+    depend on what else is installed, are kept."""
+    import nbformat  # not needed for any other page
+    from nbclient import NotebookClient
+
+    read = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    NotebookClient(read, timeout=600, record_timing=False, coalesce_streams=True).execute()
+    for cell in [cell for cell in read.cells if cell.cell_type == "code"]:
+        cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+    read.metadata.language_info = {"name": "python"}
+    return str(nbformat.writes(read)) + "\n"
+
+
+FILES: Mapping[str, tuple[Path, Callable[[], str | bytes]]] = {
     "architecture": (DOCS / "architecture.svg", architecture),
+    "notebook": (DOCS / "notebook.ipynb", notebook),
+    "picture": (DOCS / "report.png", picture),
     "precedents": (FILE, precedents),
 }
 """What is made as a whole."""
@@ -323,7 +438,8 @@ def main(chosen: Sequence[str]) -> None:
     for name in chosen or known:
         if name in FILES:
             file, make = FILES[name]
-            file.write_text(make())
+            made = make()
+            file.write_bytes(made if isinstance(made, bytes) else made.encode())
         else:
             page = path(name)
             page.write_text(inserted(page.read_text(), PAGES[name]()))

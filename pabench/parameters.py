@@ -14,9 +14,13 @@ from pabench.errors import SuiteError, did_you_mean
 
 T = TypeVar("T")
 PositiveInt = Annotated[int, Ge(1)]
+"""Type of a parameter that is a whole number from 1 on."""
 NonNegativeInt = Annotated[int, Ge(0)]
+"""Type of a parameter that is a whole number from 0 on."""
 PositiveFloat = Annotated[float, Gt(0)]
+"""Type of a parameter that is a number above 0."""
 NonNegativeFloat = Annotated[float, Ge(0)]
+"""Type of a parameter that is a number from 0 on."""
 ADDED = {"added": True}
 """`metadata` of the field of a parameter that there was not always: at its default it is in no key and no record, so
 that what was made without it keeps its key."""

@@ -245,7 +245,7 @@ def _constant(value: Any) -> str:
     return hex(value) if type(value) is int else repr(value)
 
 
-READ = ("name", "paper", "trains", "reference_line", "variants")
+READ = ("name", "paper", "trains", "reference_line", "variants", "cost")
 
 
 @dataclass(frozen=True)
@@ -267,19 +267,53 @@ class Declared:
 @cache
 def declared() -> dict[str, Declared]:
     """The built-in criteria by name."""
-    classes: dict[str, tuple[ast.ClassDef, Path]] = {}
-    for path in sorted(Path(str(files("pabench_criteria"))).glob("*.py")):
-        bodies = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.ClassDef))
-        classes |= {node.name: (node, path.resolve()) for node in bodies}
     found = {}
+    for one in stated(sorted(Path(str(files("pabench_criteria"))).glob("*.py")))[0]:
+        own = _with_imports([one.file.resolve()])
+        found[one.name] = Declared(_together(code_digest, own), _together(bytes_digest, own), **one.says)
+    return found
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A class that has a name, as its file says it: the docstrings of both, and the plain values of `READ` that it and
+    its bases among the same files give, `control` where it is one."""
+
+    name: str
+    file: Path
+    heading: str
+    doc: str
+    says: Mapping[str, Any]
+
+
+def stated(paths: Iterable[Path]) -> tuple[list[Stated], dict[Path, str]]:
+    """The named classes of files, which are read and not run, and what is wrong with those that are no Python."""
+    classes: dict[str, tuple[ast.ClassDef, Path]] = {}
+    headings: dict[Path, str] = {}
+    broken: dict[Path, str] = {}
+    for path in paths:
+        try:
+            tree = ast.parse(path.read_bytes())
+        except SyntaxError as error:
+            broken[path] = f"line {error.lineno}: SyntaxError: {error.msg}"
+        except (OSError, *UNREADABLE) as error:
+            broken[path] = f"{type(error).__name__}: {error}"
+        else:
+            headings[path] = _heading(tree)
+            classes |= {node.name: (node, path) for node in tree.body if isinstance(node, ast.ClassDef)}
+    found = []
     for node, path in classes.values():
         # a class without a name of its own is the base of some that have one
-        if "name" in _stated(node):
-            entries = _inherited(node, classes)
-            name = entries.pop("name")
-            own = _with_imports([path])
-            found[name] = Declared(_together(code_digest, own), _together(bytes_digest, own), **entries)
-    return found
+        if isinstance(_stated(node).get("name"), str):
+            with suppress(RecursionError):  # of strangers: two classes that extend each other
+                says = _inherited(node, classes)
+                found.append(Stated(says.pop("name"), path, headings[path], _heading(node), says))
+    return found, broken
+
+
+def _heading(node: ast.Module | ast.ClassDef) -> str:
+    """The first line of a docstring, without its full stop."""
+    return (ast.get_docstring(node) or "").partition("\n")[0].rstrip(".")
 
 
 def is_built_in(name: str) -> bool:
@@ -305,9 +339,16 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
 
 
 def _stated(node: ast.ClassDef) -> dict[str, Any]:
-    """The plain values that a class body gives to the names in `READ`, unannotated as built-in criteria do."""
+    """The plain values that a class body gives to the names in `READ`."""
     found = {}
     for line in node.body:
-        if isinstance(line, ast.Assign) and isinstance(target := line.targets[0], ast.Name) and target.id in READ:
-            found[target.id] = ast.literal_eval(line.value)
+        if isinstance(line, ast.Assign):
+            target, value = line.targets[0], line.value
+        elif isinstance(line, ast.AnnAssign) and line.value:
+            target, value = line.target, line.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and target.id in READ:
+            with suppress(*UNREADABLE):  # a stranger may compute it
+                found[target.id] = ast.literal_eval(value)
     return found

@@ -8,6 +8,7 @@ from pabench.report.study import Study
 from pabench.store.record import SOFTWARE
 from pabench.store.verdict import tally
 from pabench.suite.cell import STATUSES
+from pabench.suite.specs import PLAIN
 from pabench.words import environment_text, percent, plain, tallied
 
 
@@ -17,6 +18,7 @@ class About(Section):
     name = "about"
     title = "About this run"
     order = 88
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         frame = study.frame
@@ -42,6 +44,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Datasets", ", ".join(frame["dataset"].unique())),
         ("Models", ", ".join(frame["model"].unique())),
         ("Criteria", ", ".join(name for name in names if name not in lines)),
+        *([("Trainings", ", ".join(study.trainings))] if study.trainings not in ((), (PLAIN.name,)) else []),
         ("Ablations", ", ".join(name for name in frame["ablation"].unique() if name)),
         *([("Reference lines", ", ".join(name for name in names if name in lines))] if lines else []),
         ("Sparsities", ", ".join(percent(s) for s in sorted(masked["sparsity"].unique()))),

@@ -15,7 +15,7 @@ OWN = "pabench"
 SOURCES = {
     BLALOCK: "What is the State of Neural Network Pruning?, arXiv:2003.03033",
     FRANKLE: "Pruning Neural Networks at Initialization: Why are We Missing the Mark?, arXiv:2009.08576",
-    OWN: "not of these papers",
+    OWN: "questions of our own",
 }
 
 

@@ -128,8 +128,8 @@ def could_have_seen(judgement: Judgement) -> str:
     if judgement.p is None:
         return "cannot be tested"
     if judgement.sees is None or judgement.sees > 100:  # no two accuracies are further apart
-        return "could have seen no difference"
-    return f"could have seen {number(judgement.sees, 1)} points"
+        return "no change would have been found"
+    return f"a change of {number(judgement.sees, 1)} points would have been found"
 
 
 def _pairs(changed: pd.DataFrame) -> dict[Place, Pair]:

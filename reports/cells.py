@@ -7,16 +7,20 @@ import gzip
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import orjson
 import pandas as pd
 
 from pabench.report.section import Section
 from pabench.report.study import Study
+from pabench.report.told import NOTHING, TEXTS, Told
 from pabench.store.verdict import called
-from pabench.suite.cell import STATUSES
-from pabench.suite.specs import labelled
+from pabench.suite.cell import DENSE, STATUSES
+from pabench.suite.specs import PLAIN, labelled
 from pabench.words import plain
 
 from .latex import ESCAPES
@@ -26,8 +30,8 @@ CURVE_POINTS, FEWER_POINTS = 24, 12
 curves are the most of what such a page holds."""
 MANY = 5000
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-PAIRS = [high + low for high in DIGITS for low in DIGITS]
-STEPS = len(PAIRS) - 1
+PAIRS = np.array([*(high + low for high in DIGITS for low in DIGITS), ".."])
+STEPS = len(PAIRS) - 2
 """What two such digits count to: finer than a pixel of the curve."""
 TRACEBACK_CHARACTERS = 4000
 """Of a traceback, from its end, where the error is."""
@@ -40,9 +44,10 @@ FACTS = (
 )  # fmt: skip
 COLUMNS = (
     "key", "dataset", "model", "criterion", "sparsity", "seed", "status", "kind", "message", "created", "ablation",
-    "parent", "study", "rerun",
+    "parent", "study", "rerun", "train",
 )  # fmt: skip
 """Of the frame, what else a row of the table is made of."""
+DTYPE = list(TEXTS).index("dtype")
 
 
 class Cells(Section):
@@ -51,6 +56,7 @@ class Cells(Section):
     name = "cells"
     title = "All cells"
     order = 70
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         made = table(study)
@@ -64,8 +70,9 @@ class Cells(Section):
 
 def zipped(data: Mapping[str, Any]) -> str:
     """Data for the page's script: rows by columns, as JSON, gzip and base64. 10,000 cells are a page of 3 MB."""
-    text = json.dumps({**data, "rows": list(zip(*data["rows"], strict=True))}, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    text = orjson.dumps({**data, "rows": list(zip(*data["rows"], strict=True))})
+    # the last three levels take twice the time for a hundredth of the size
+    return base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
 
 
 class Pool:
@@ -74,6 +81,7 @@ class Pool:
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[Any, int] = {}
+        self._shared: dict[int, int] = {}
 
     def add(self, value: Any) -> int:
         name = value if isinstance(value, str | tuple) else (json.dumps(value, sort_keys=True),)
@@ -81,6 +89,12 @@ class Pool:
         if place == len(self.values):
             self.values.append(value)
         return place
+
+    def shared(self, part: Any, value: Callable[[Any], Any]) -> int:
+        """The place of what a part means that is one object in many cells, and stays one."""
+        if id(part) not in self._shared:
+            self._shared[id(part)] = self.add(value(part))
+        return self._shared[id(part)]
 
 
 def table(study: Study) -> dict[str, Any]:
@@ -93,25 +107,43 @@ def table(study: Study) -> dict[str, Any]:
     known = [name for name in facts if name in frame]
     numbers = dict(zip(known, (_numbers(frame[name]) for name in known), strict=True))
     told = {name: frame[name].tolist() for name in COLUMNS if name in frame}
+    picks: dict[str, str] = {}
+    trained = study.trainings not in ((), (PLAIN.name,))
+    said = [study.told.get(key, NOTHING) for key in told["key"]]
+    curves = _curves(said, pools["epochs"], points)
     rows = []
-    for place, key in enumerate(told["key"]):
+    for place, one in enumerate(said):
         cell = {name: values[place] for name, values in told.items()}
+        shown, only = _named(cell, trained=trained)
+        cell["criterion"], picks[shown] = shown, only
         values = [numbers[name][place] if name in numbers else None for name in facts]
-        rows.append(_row(cell, study.records.get(key, {}), values, places, pools, points))
+        rows.append(_row(cell, one, values, curves[place], places, pools))
     words = shlex.split(frame["rerun"].iloc[0]) if len(frame) else []
-    only = words.index("--only") if "--only" in words else 0
+    picked = words.index("--only") if "--only" in words else 0
     return {
         "study": plain(study.manifest["name"]),
-        "command": shlex.join(words[:only]),
+        "command": shlex.join(words[:picked]),
         "statuses": STATUSES,
         "latex": ESCAPES,
         "facts": facts,
         "own": len(FACTS),
-        "only": {name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
+        "only": {
+            **{name: [shlex.quote(f"{name}={v or 'none'}") for v in pools[name].values] for name in NAMES},
+            "criterion": [picks[shown] for shown in pools["criterion"].values],
+        },
         **{name: pool.values for name, pool in pools.items()},
         "environments": [dict(found) for found in pools["environments"].values],
         "rows": rows,
     }
+
+
+def _named(cell: Mapping[str, Any], *, trained: bool) -> tuple[str, str]:
+    """What the table calls a criterion, with its training where that is not plain; and what picks it with `--only`,
+    in a study that was `trained` in other ways than plainly."""
+    criterion, train = cell["criterion"], cell["train"]
+    shown = criterion if train == PLAIN.name else f"{criterion} / {train}"
+    only = shlex.quote(f"criterion={criterion}")
+    return shown, f"{only} --only {shlex.quote(f'train={train}')}" if trained and criterion != DENSE else only
 
 
 def measured(study: Study) -> list[str]:
@@ -123,16 +155,14 @@ def measured(study: Study) -> list[str]:
 
 def _row(
     cell: Mapping[str, Any],
-    record: Mapping[str, Any],
+    said: Told,
     numbers: Sequence[float | int | None],
+    curve: list[Any],
     places: Mapping[str, int],
     pools: dict[str, Pool],
-    points: int,
 ) -> list[Any]:
-    receipt, texts = record.get("receipt") or {}, pools["texts"]
-    told = [(plain(flag["flag"]), plain(flag.get("detail", ""))) for flag in record.get("flags", ())]
-    flags = [[name, detail, called(name)] for name, detail in told]
-    layers = receipt.get("layers", ())
+    texts = pools["texts"]
+    flags = [[name, detail, called(name)] for name, detail in said.flags]
     return [
         pools["dataset"].add(cell["dataset"]),
         pools["model"].add(cell["model"]),
@@ -146,26 +176,28 @@ def _row(
         [
             texts.add(cell["kind"]),
             texts.add(cell["message"]),
-            texts.add(_traceback(record)),
+            texts.add(_traceback(said.traceback)),
             texts.add(cell["created"]),
         ],
-        pools["environments"].add(tuple((k, plain(v)) for k, v in sorted(record.get("environment", {}).items()))),
-        [pools["layers"].add(tuple((plain(x["name"]), x["total"]) for x in layers)), [x["kept"] for x in layers]],
-        _curve(record, pools["epochs"], points),
-        texts.add(_scored(receipt) if receipt else ""),
+        pools["environments"].shared(
+            said.environment, lambda part: tuple((k, plain(v)) for k, v in sorted(part.items()))
+        ),
+        [pools["layers"].shared(said.layers, lambda part: tuple((plain(name), n) for name, n in part)), said.kept],
+        curve,
+        texts.add(_scored(said) if said.version is not None else ""),
         pools["ablation"].add(cell["ablation"]),
         places.get(cell["parent"], -1),
-        plain(receipt.get("mask", ""))[:16],
+        plain(said.mask)[:16],
         # on a page of several studies a row has its own, and their command
         *([pools["studies"].add(cell["study"]), texts.add(cell["rerun"])] if "study" in cell else []),
     ]
 
 
-def _scored(receipt: Mapping[str, Any]) -> str:
+def _scored(said: Told) -> str:
     """What computed the mask, or which network was trained in place of the pruned one."""
-    if "model" in receipt:
-        return f"{plain(labelled(receipt['model']['name'], receipt['model']['args']))}, version {receipt['version']}"
-    return f"{receipt['dtype']}, version {receipt['version']}"
+    if said.network is not None:
+        return f"{plain(labelled(said.network['name'], said.network['args']))}, version {said.version}"
+    return f"{said.texts[DTYPE]}, version {said.version}"
 
 
 def _numbers(column: pd.Series) -> list[float | int | None]:
@@ -180,44 +212,43 @@ def _number(value: float) -> float | int | None:
     return int(value) if float(value).is_integer() else float(f"{value:.6g}")
 
 
-def _traceback(record: Mapping[str, Any]) -> str:
-    text = plain(record.get("traceback", ""))
+def _traceback(text: str) -> str:
     return text if len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
 
 
-def _curve(record: Mapping[str, Any], pool: Pool, most: int) -> list[Any]:
-    """Which epochs (a place in the pool), the largest training loss, and loss and training accuracy at these epochs.
+def _curves(told: Sequence[Told], pool: Pool, most: int) -> list[list[Any]]:
+    """Of each cell which epochs (a place in the pool), the largest training loss, and loss and training accuracy there.
 
     The first epoch and the last are among them. [] for a cell without a curve.
     """
-    curve = (record.get("result") or {}).get("curve") or {}
-    loss, top1 = curve.get("loss") or [], curve.get("top1") or []
-    if not loss:
-        return []
-    points = min(most, len(loss))
-    epochs = sorted({round(i * (len(loss) - 1) / max(1, points - 1)) for i in range(points)})
-    top = max((x for x in (loss[e] for e in epochs) if _finite(x)), default=0.0) or 1.0
-    accuracy = packed([top1[e] for e in epochs], 100.0) if len(top1) == len(loss) else ""
-    return [
-        pool.add(tuple(e + 1 for e in epochs)),
-        float(f"{top:.3g}"),
-        packed([loss[e] for e in epochs], top),
-        accuracy,
-    ]
+    found: list[list[Any]] = [[] for _ in told]
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, one in enumerate(told):
+        if one.loss:
+            alike[len(one.loss), len(one.top1)].append(place)
+    for (length, known), places in alike.items():
+        points = min(most, length)
+        epochs = sorted({round(i * (length - 1) / max(1, points - 1)) for i in range(points)})
+        loss = np.array([told[place].loss for place in places])[:, epochs]
+        tops = np.max(loss, axis=1, where=np.isfinite(loss), initial=0.0)
+        tops[tops == 0] = 1.0
+        accuracies = [""] * len(places)
+        if known == length:
+            accuracies = packed(
+                np.array([told[place].top1 for place in places])[:, epochs], np.full(len(places), 100.0)
+            )
+        where = pool.add(tuple(epoch + 1 for epoch in epochs))
+        for place, top, losses, accuracy in zip(places, tops.tolist(), packed(loss, tops), accuracies, strict=True):
+            found[place] = [where, float(f"{top:.3g}"), losses, accuracy]
+    return found
 
 
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def packed(values: np.ndarray, tops: np.ndarray) -> list[str]:
+    """Each row of numbers from 0 to its top as two letters a number, a 4095th of the top apart; ".." for NaN.
 
-
-def packed(values: Sequence[float | None], top: float) -> str:
-    """Numbers from 0 to `top` as two letters each, a 4095th of `top` apart; ".." where there is none.
-
-    >>> packed([0.0, 0.5, 1.0, None], 1.0)
-    'AAgA//..'
+    >>> packed(np.array([[0.0, 0.5, 1.0, np.nan]]), np.array([1.0]))
+    ['AAgA//..']
     """
-    return "".join([".." if x is None or not math.isfinite(x) else PAIRS[_step(x / top)] for x in values])
-
-
-def _step(part: float) -> int:
-    return round(min(max(part, 0.0), 1.0) * STEPS)
+    steps = np.rint(np.clip(values / tops[:, None], 0, 1) * STEPS)
+    letters = PAIRS[np.where(np.isfinite(values), steps, STEPS + 1).astype(int)]
+    return ["".join(row) for row in letters.tolist()]

@@ -21,6 +21,7 @@ class Checklist(Section):
     name = "checklist"
     title = "Checklist"
     order = 85
+    seen = "first"
 
     def render(self, study: Study) -> str | None:
         found = answers(study)
@@ -40,7 +41,8 @@ class Checklist(Section):
 
 
 def answers(study: Study) -> list[Answer]:
-    """Every question with its answer."""
+    """Every question with its answer; of several trainings it is the first that is looked at."""
+    study = study.under(study.trainings[0]) if len(study.trainings) > 1 else study
     return [*coverage.answers(study), *conduct.answers(study)]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pabench.report.frame import pruned, reference_lines, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.board import board
+from pabench.statistics.board import Board, board
 from pabench.statistics.intervals import LEVEL, Interval
 from pabench.statistics.outcomes import COLLAPSED
 from pabench.statistics.paired import block_means, by_task, stratified, survivors
@@ -85,13 +85,15 @@ def _boards(study: Study) -> list[Compared]:
     """Of each dataset and model, and before them of all where there are several."""
     frame = study.plain
     styles, groups = looks_of(frame), list(strata(frame))
-    found = [replace(compared(title, rows, styles), of=title) for title, rows in groups]
-    return [compared(ALL, frame, styles), *found] if len(groups) > 1 else found
+    made = study.boards
+    found = [replace(compared(title, rows, styles, made[title]), of=title) for title, rows in groups]
+    return [compared(ALL, frame, styles, made[""]), *found] if len(groups) > 1 else found
 
 
-def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Compared:
-    """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations."""
-    names = tuple(standing.criterion for standing in board(frame).ranked)
+def compared(title: str, frame: pd.DataFrame, styles: Mapping[str, Look], made: Board | None = None) -> Compared:
+    """Everything about the criteria that the leaderboard ranks, no reference lines; `frame` has no ablations, `made` is
+    its board, where there is one already."""
+    names = tuple(standing.criterion for standing in (made or board(frame)).ranked)
     if len(names) < 2:
         words = "Fewer than two criteria are finished at every sparsity of a block: nothing to compare."
         return Compared(title, names, verdict=words)
@@ -156,14 +158,17 @@ def _separable(pairs: Sequence[Duel]) -> str:
     apart = sum(bool(duel.verdict) for duel in pairs)
     lost = sum(duel.unfinished > 0 for duel in pairs)
     if lost == len(pairs):
-        return "No pair has a verdict: of each, cells of one failed or are missing, and the rest are survivors."
+        return "No pair has a verdict: in each, cells failed or are missing, and the rest cannot speak for them."
     if not any(duel.t.p is not None for duel in pairs):
-        return "No pair is separable: no pair has two blocks that differ, and so there is no test."
-    what = f"{apart} of {count(len(pairs), 'pair')}" if apart else f"None of {count(len(pairs), 'pair')}"
-    verb = "are" if apart > 1 else "is"
-    how = "paired t" if not any(duel.flipped for duel in pairs) else "paired t; by signs where cells collapsed"
-    rest = f"; {count(lost, 'pair')} without a verdict, as cells failed or are missing" if lost else ""
-    return f"{what} {verb} separable at {LEVEL:.0%} ({how}, Holm over all pairs){rest}.".replace("%", " %")
+        return "No two criteria can be told apart: no pair has two blocks that differ, so there is no test."
+    if len(pairs) == 1:
+        said = "The two criteria can be told apart" if apart else "The two criteria cannot be told apart"
+    else:
+        said = f"{apart or 'None'} of {len(pairs)} pairs of criteria can be told apart"
+    how = "paired t test" + (", or test of signs where cells collapsed" if any(duel.flipped for duel in pairs) else "")
+    held = "" if len(pairs) == 1 else "; Holm's correction for all pairs"
+    rest = f" {count(lost, 'pair')} without a verdict: cells failed or are missing." if lost else ""
+    return f"{said} at {LEVEL:.0%} ({how}{held}).{rest}".replace("%", " %")
 
 
 def _ranks(test: Friedman, left: Sequence[str]) -> str:
@@ -184,19 +189,19 @@ def _friedmans(test: Friedman) -> str:
     said = f"Friedman over block means: χ² = {number(test.statistic)}, {p_text(test.p)} ({how}), n = {n} blocks: "
     if not test.possible:
         return said + (
-            f"ranks are not separable, and could not be: if all blocks agreed it would be {p_text(test.least)}. "
-            "One bar joins all."
+            f"the ranks cannot be told apart. With so few blocks they never could: if all agreed, "
+            f"{p_text(test.least)}. One bar joins all."
         )
     if not test.rejects:
         more = "." if test.reachable else f"; {_unreachable(test)}"
-        return f"{said}ranks are not separable, one bar joins all{more}"
+        return f"{said}the ranks cannot be told apart, one bar joins all{more}"
     if not test.reachable:
-        return said + f"ranks differ, but {_unreachable(test)}"
-    return said + f"ranks differ; Nemenyi separates mean ranks {number(test.critical)} apart."
+        return said + f"the ranks differ, but {_unreachable(test)}"
+    return said + f"the ranks differ. Nemenyi's test tells mean ranks apart that differ by {number(test.critical)}."
 
 
 def _unreachable(test: Friedman) -> str:
-    apart = f"Nemenyi needs mean ranks {number(test.critical)} apart, more than the {test.k - 1} there are"
+    apart = f"Nemenyi's test needs mean ranks {number(test.critical)} apart, and {test.k - 1} is the most there can be"
     return f"{apart}: no pair can be named."
 
 
@@ -207,12 +212,12 @@ def _reach(pairs: Sequence[Duel]) -> str:
         return ""
     blocks = n == max(duel.won.n for duel in pairs)
     least = smallest_p(n)
-    said = f"Wilcoxon: with {n} {'blocks' if blocks else 'differences other than 0'} the smallest is {p_text(least)}"
+    said = f"With {n} {'blocks' if blocks else 'differences other than 0'} the smallest possible p is {pvalue(least)}"
     if least >= LEVEL:
-        return f"{said}: it can separate nothing here."
+        return f"{said}: this test can tell nothing apart here."
     if (first := least * len(pairs)) >= LEVEL:
-        held = f"as the first of {len(pairs)} pairs {p_text(min(1.0, first))} (Holm)"
-        return f"{said}; {held}: it can separate nothing here."
+        held = f"{pvalue(min(1.0, first))} after Holm's correction for {len(pairs)} pairs"
+        return f"{said}, or {held}: this test can tell nothing apart here."
     return ""
 
 
@@ -222,12 +227,13 @@ def _weights(tasks: pd.DataFrame, middle: Mapping[str, Interval]) -> str:
     if not len(sizes):
         return ""
     if not middle:
-        return "No IQM: without dense baselines, accuracies of several models are not alike enough to be trimmed."
+        return "No IQM: without dense baselines, accuracies of different models cannot be put together."
     if sizes.sum() < FEWEST_TRIMMED:
-        return f"Of {count(int(sizes.sum()), 'cell')} an IQM would leave none out: the mean is given instead."
+        return f"Of {count(int(sizes.sum()), 'cell')} the middle half is all of them: the plain mean is given instead."
     if sizes.nunique() > 1:
-        said = f"IQM: each cell counts the same, and models have {sizes.min()} to {sizes.max()} cells"
-        return f"{said}: those with more weigh more, other than everywhere else on this page."
+        many = f"{sizes.min()} to {sizes.max()}"
+        said = f"Here each cell counts the same, so that models with more cells count more ({many})"
+        return f"{said}; everywhere else on this page models count the same."
     return ""
 
 

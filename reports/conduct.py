@@ -214,7 +214,7 @@ def _precision(study: Study) -> Answer:
 def _masks(study: Study) -> Answer:
     question = "Does every pruned cell name its mask by a hash, so that anybody can check it?"
     rows = _finished_masks(study.frame)
-    masked = [told for told in map(study.told.__getitem__, rows["key"]) if not told.other_network]
+    masked = [told for told in map(study.told.__getitem__, rows["key"]) if told.network is None]
     if not masked:
         return answer(question, OWN, "no pruned cell is finished", None)
     named = sum(bool(told.mask) for told in masked)

@@ -41,7 +41,7 @@ def diagram(found: Friedman, looks: Mapping[str, Look], title: str) -> Panel:
 
     ranks = ", ".join(f"{name} {number(found.ranks[name])}" for name in order)
     alike = "; ".join(" and ".join(group) for group in found.groups) or "none"
-    label = f"Critical-difference diagram of {found.k} criteria, {title}: {ranks}; not separable: {alike}"
+    label = f"Critical-difference diagram of {found.k} criteria, {title}: {ranks}; cannot be told apart: {alike}"
     return Panel(paint, WIDTH, height, f"ranks-{title}", label)
 
 

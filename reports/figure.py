@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -35,8 +34,15 @@ QUIET = "#040506"
 """Colour of grid lines; becomes the page's own."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0522d", "#7a6fd0")
 """After Okabe & Ito (2008), for any colour vision and for light and dark ground."""
-OWN = ("magnitude", "snip", "grasp", "synflow")
-"""Criteria that most studies have: the first looks are theirs, in whatever study they stand."""
+OWN = (
+    *("magnitude", "snip", "grasp", "synflow", "force", "iter_snip", "ntk_sap", "prospr"),
+    *("phew", "px", "fisher", "fts", "hutchinson", "hts", "grad_norm", "npb", "widetopo", "synflow_l2"),
+)
+"""The built-in criteria: each has a look of its own on all pages. Most studies have the first: they share no colour."""
+LINES = ("magnitude_after_training", "learning_rate_rewinding", "gradual_magnitude", "small_dense")
+"""The built-in reference lines."""
+ALIKE = 88
+"""Places from one to the next of equal colour and marker."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">")
 INTERVAL = "95 % t interval of the mean"
 """What the bars of every figure are; those of accuracies end at 0 and 100."""
@@ -68,6 +74,8 @@ RC: dict[str, Any] = {
 FILES: dict[str, Any] = {"grid.color": "#d9dde2", "pdf.fonttype": 42, "svg.fonttype": "path"}
 """What is otherwise in a file than on the page, for letters that every printer has."""
 MARK = "mark:"
+SQUARES = "squares"
+"""The gid of what lies under all squares of a `Grid`, where that is no image."""
 KEYS_ACROSS = 3
 WIDTH = 4.1
 """Inches of a panel: three stand side by side, and one fits a phone."""
@@ -126,11 +134,28 @@ class Key:
 
 @dataclass(frozen=True)
 class Grid:
-    """What the squares of a heat map say, from the top left: the names of its rows and columns, and a text for each."""
+    """What the squares of a heat map or the bins of a histogram say, from the top left: the names of its rows and
+    columns, and a text for each."""
 
     rows: Sequence[str]
     columns: Sequence[str]
     texts: Sequence[Sequence[str]]
+
+
+class Plate:
+    """One figure for panels of the same size and frame: the layout is that of the first, and takes most of the time."""
+
+    def __init__(self) -> None:
+        self._figure: Figure | None = None
+
+    def figure(self, size: tuple[float, float]) -> Figure:
+        """The figure, in inches: empty for the first panel, as it was left for the others."""
+        if self._figure is None:
+            self._figure = Figure(figsize=size, layout="constrained")
+        else:
+            self._figure.set_layout_engine("none")  # everything stays where it is
+            self._figure.set_dpi(mpl.rcParams["figure.dpi"])  # a canvas of SVG leaves its own
+        return self._figure
 
 
 @dataclass(frozen=True)
@@ -138,7 +163,8 @@ class Panel:
     """One drawing of a figure, in inches at 96 pixels; the page shrinks what is too wide.
 
     `name` tells its ids and its file from others', `label` is read aloud. What `paint` gives a `mark` as its gid has a
-    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`.
+    tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`. Panels of one `plate` paint
+    on one figure, and each changes what differs from the one before.
     """
 
     paint: Callable[[Figure], None]
@@ -147,12 +173,13 @@ class Panel:
     name: str
     label: str
     grid: Grid | None = None
+    plate: Plate | None = None
 
     @property
     def svg(self) -> Markup:
         """As inline SVG that follows the page."""
         with mpl.rc_context(sns.axes_style("ticks") | RC):
-            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            figure = (self.plate or Plate()).figure((self.width, self.height))
             canvas = FigureCanvasSVG(figure)
             self.paint(figure)
             buffer = BytesIO()
@@ -225,25 +252,33 @@ def _outline(marker: str) -> str:
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
-    """A look for each criterion: its own (`OWN`) on all pages, else the first free one; `random` is grey and dotted.
+    """A look for each criterion, the same on all pages where no two of them claim one; `random` is grey and dotted.
 
-    Reference lines (`beside`) have the colour of the text, as the dense baseline, and take no colour from a criterion.
+    Reference lines (`beside`) have the colour of the text, as the dense baseline.
     """
     others = [name for name in criteria if name != "random" and name not in beside]
-    places: dict[str, int] = {}
-    for name in others:
-        base = re.split("[ @]", name)[0]
-        if base in OWN and OWN.index(base) not in places.values():
-            places[name] = OWN.index(base)
-    free = (place for place in count() if place not in set(places.values()))
-    places |= {name: next(free) for name in others if name not in places}
     found = {
         name: Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for name, i in places.items()
+        for name, i in _places(others, OWN).items()
     }
-    lines = [name for name in criteria if name in beside]
-    found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for i, name in enumerate(lines)}
+    lines = _places([name for name in criteria if name in beside], LINES)
+    found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for name, i in lines.items()}
     return {name: found.get(name, Look("#868e96", "x", (1.5, 1.5))) for name in criteria}
+
+
+def _places(names: Sequence[str], own: Sequence[str]) -> dict[str, int]:
+    """A number for each name: its place in `own`; a variant's is that of its criterion, where that is not there itself;
+    any other has one by its hash, or the next free one."""
+    places: dict[str, int] = {}
+    for name in sorted(names, key=lambda name: name not in own):
+        base = re.split("[ @]", name)[0]
+        place = own.index(base) if base in own else -1
+        if place < 0 or place in places.values():
+            place = len(own) + int(digest(name)[:8], 16) % (ALIKE - len(own))
+        while place in places.values():
+            place += 1
+        places[name] = place
+    return places
 
 
 def looks_of(frame: pd.DataFrame) -> dict[str, Look]:
@@ -358,6 +393,8 @@ def _own_ids(element: ElementTree.Element, prefix: str) -> None:
         series, told = json.loads(name.removeprefix(MARK))
         del element.attrib["id"]
         element.attrib |= {"data-series": series, **({"data-tip": told} if told else {})}
+    if element.attrib.get("id") == SQUARES:
+        element.attrib["class"] = element.attrib.pop("id")
     if "id" in element.attrib:
         element.attrib["id"] = f"{prefix}-{element.attrib['id']}"
     if target := element.attrib.pop(f"{XLINK}href", None):

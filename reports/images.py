@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pabench.report.frame import at, pruned, strata
+from pabench.report.frame import pruned, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.board import REFERENCE, board
+from pabench.report.told import NOTHING, Told
+from pabench.statistics.board import REFERENCE
 from pabench.statistics.images import Claims, Table, adjusted, claims
 from pabench.statistics.paired import Pair, pairs, stratified
 from pabench.store.imagebits import unpacked
@@ -85,10 +86,10 @@ class Images(Section):
 
 def shown(study: Study, title: str, frame: pd.DataFrame) -> Shown:
     """Each ranked criterion against random, or against one another in a study without it; `frame` is of one model."""
-    rights = {key: found for key in frame["key"] if (found := _right(study.records.get(key, {})))}
+    rights = {key: found for key in frame["key"] if (found := _right(study.told.get(key, NOTHING)))}
     if not rights:
         return Shown(title, 0, (), 0)
-    names = [standing.criterion for standing in board(frame).ranked]
+    names = [standing.criterion for standing in study.boards[title].ranked]
     names.sort(key=lambda name: name == REFERENCE)  # the last of each of its pairs
     rows, without = list[Row](), 0
     for scope, cells in _scopes(stratified(pruned(frame))):
@@ -112,10 +113,11 @@ def _scopes(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield percent(sparsity), cells[cells["sparsity"] == sparsity]
 
 
-def _right(record: Mapping[str, Any]) -> Right | None:
+def _right(told: Told) -> Right | None:
     """Which images a cell was tested on and which of them are right; None of an older record or one without result."""
-    sha, right = (at(record, path) for path in (("result", "test", "sha256"), ("result", "right")))
-    return (sha, unpacked(right, record["result"]["test"]["images"])) if sha and right else None
+    if not told.right or not told.tested or not told.tested.sha256:
+        return None
+    return told.tested.sha256, unpacked(told.right, told.tested.images)
 
 
 def table(a: pd.DataFrame, b: pd.DataFrame, rights: Mapping[str, Right]) -> Table | None:

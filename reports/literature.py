@@ -13,6 +13,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval, interval_text, two_samples
 from pabench.statistics.outcomes import accuracy_interval
+from pabench.suite.specs import PLAIN
 from pabench.words import percent
 
 from .correspondence import (
@@ -95,8 +96,11 @@ class Published(Section):
     name = "published"
     title = "Published figures"
     order = 65
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
+        if study.trainings != (PLAIN.name,):  # papers train a mask as it is
+            study = study.under(PLAIN.name)
         literature = shipped()
         sources = beside(study, literature)
         near = [] if sources else nearest(study, literature)

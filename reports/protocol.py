@@ -46,6 +46,7 @@ class Protocol(Section):
     name = "protocol"
     title = "Protocol"
     order = 80
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         cells = study.manifest["cells"]
@@ -111,7 +112,7 @@ def _paired(part: str, groups: list[Shared]) -> Paired:
     unknown = sum(one.nameless > 0 and len(one.hashes) < 2 and not one.unchanged for one in groups)
     apart = list(dict.fromkeys(one.ablation for one in groups if one.ablation))
     parts = ["groups of cells"]
-    parts += ["that ask for as many images"] if part == "scoring_batch" else []
-    parts += [f"({', '.join(apart)} apart)"] if apart else []
+    parts += ["that ask for the same number of images"] if part == "scoring_batch" else []
+    parts += [f"({', '.join(apart)} counted separately)"] if apart else []
     unit = " ".join(parts) if len(parts) > 1 else "blocks"
     return Paired(SHARED[part], equal, len(groups), unknown, unit, unchanged)

@@ -36,7 +36,7 @@ WORDS = {
     "shuffle": Words(
         ("beats its own shuffle by {}", "the choice of weights matters, not only the layer densities"),
         ("loses to its own shuffle by {}", "its layer densities are better than its choice of weights"),
-        "not separable from its own shuffle ({}): nothing shows that more than its layer densities matters",
+        "cannot be told from its own shuffle ({}): nothing shows that more than its layer densities matters",
         "shuffled masks",
     ),
     "reinit": Words(
@@ -147,7 +147,7 @@ def _clauses(judgements: dict[str, Judgement]) -> list[str]:
             place.append(words.neither.format(_unseparable(judgement, words, signs=ablation == "shuffle")))
     sizes = {judgement.change.n for judgement in judgements.values()} - {0}
     n = [f"n = {span(sizes)}"] if sizes else []
-    return [*clauses, *([f"not separable: {', '.join(unseparated)}"] if unseparated else []), *n]
+    return [*clauses, *([f"no change found: {', '.join(unseparated)}"] if unseparated else []), *n]
 
 
 def _separable(judgement: Judgement, words: Words) -> str:

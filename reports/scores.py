@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import NOTHING, percent, span
 
-from .figure import COLORS, WIDTH, Drawn, Panel, short
+from .figure import COLORS, QUIET, SQUARES, WIDTH, Drawn, Grid, Panel, short
 
 QUANTILES = ("0", "0.25", "0.5", "0.75", "1")
 PER_DECADE = 4
@@ -49,6 +49,7 @@ class ScoreDistributions(Section):
     name = "scores"
     title = "Scores"
     order = 42
+    seen = "first"
 
     def render(self, study: Study) -> str | None:
         tables = _tables(study)
@@ -122,14 +123,44 @@ def draw(found: Sequence[Scores], title: str) -> Drawn:
             1.9,
             f"scores-{scores.criterion}-{title}",
             f"Histogram of the scores of {scores.criterion}, {title}",
+            _bins(scores),
         )
         for scores in found
     ]
     n = span(scores.seeds for scores in found)
-    notes = [f"Four bins a power of ten, added up over seeds (n = {n}). Scores of 0 are in no bin."]
+    notes = [f"Four bins to a power of ten, all seeds together (n = {n}). Scores of 0 are in no bin."]
     if any(scores.negative.any() for scores in found):
-        notes.append("Negative scores hang below the line.")
+        notes.append("Negative scores are drawn downwards.")
     return Drawn(title, tuple(panels), tuple(notes), of=title)
+
+
+def _bins(scores: Scores) -> Grid:
+    """Each bin with the shares of scores in it, for tooltips."""
+    edges = [*scores.bins, scores.bins[-1] + 1 / PER_DECADE]
+    sizes = [f"{_power(low)} to {_power(high)}" for low, high in pairwise(edges)]
+    shares = [
+        f"{_share(up)} of the weights" + (f" positive, {_share(down)} negative" if scores.negative.any() else "")
+        for up, down in zip(scores.positive, scores.negative, strict=True)
+    ]
+    return Grid([scores.criterion], [f"scores of size {size}" for size in sizes], [shares])
+
+
+def _power(exponent: float) -> str:
+    """Of ten, even where a float cannot hold it.
+
+    >>> _power(-3.75), _power(2.0)
+    ('1.8e−4', '1e2')
+    """
+    whole = math.floor(exponent)
+    return f"{10 ** (exponent - whole):.2g}e{whole}".replace("-", "−")
+
+
+def _share(of: float) -> str:
+    """
+    >>> _share(0.0312), _share(0.0)
+    ('3.12 %', '0 %')
+    """
+    return f"{100 * of:.3g} %"
 
 
 def _paint(scores: Scores, figure: Figure) -> None:
@@ -139,6 +170,7 @@ def _paint(scores: Scores, figure: Figure) -> None:
     if scores.negative.any():
         axes.stairs(-100 * scores.negative, edges, fill=True, color=COLORS[1])
     zeros = f" · {percent(round(scores.zeros, 4))} are 0" if scores.zeros >= 1e-4 else ""
+    axes.axvspan(edges[0], edges[-1], facecolor=QUIET, alpha=0, gid=SQUARES)
     axes.set_title(short(scores.criterion, 24) + zeros, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{x:.0f}".replace("-", "−")))

@@ -37,6 +37,7 @@ class Studies(Section):
     name = "studies"
     title = "Studies"
     order = 26
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
         if not isinstance(study, Joint):

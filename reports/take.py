@@ -10,23 +10,20 @@ from typing import Any
 
 from pabench.report.evidence import caveat
 from pabench.report.frame import pruned
+from pabench.report.papers import Paper, paper
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.source import declared
 from pabench.store.envelope import digest_of
 from pabench.suite.digest import digest
 from pabench.words import count, plain
 
-ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
-
 
 @dataclass(frozen=True)
 class Source:
-    """A criterion's paper: its label, its name in the text, an address or ""; the SHA-256 of its file."""
+    """A criterion, by its label: its paper, and the SHA-256 of its file."""
 
     criterion: str
-    paper: str
-    address: str
+    paper: Paper
     digests: tuple[str, ...]
 
 
@@ -36,12 +33,15 @@ class Take(Section):
     name = "take"
     title = "Cite"
     order = 90
+    seen = "all"
 
     def render(self, study: Study) -> str | None:
+        named = sources(study)
         return self.fill(
             "take.html.j2",
             identity=identity(study),
-            sources=sources(study),
+            sources=named,
+            papers="\n".join(dict.fromkeys(one.paper.bibtex for one in named if one.paper.bibtex)),
             bibtex=bibtex(study.manifest, caveat(study)),
             command=plain(study.manifest.get("command", "")),
         )
@@ -77,25 +77,13 @@ def suite_digest(manifest: Mapping[str, Any]) -> str:
 
 def sources(study: Study) -> list[Source]:
     """The criteria of the study, reference lines among them, in its order."""
-    known, found = declared(), []
+    found = []
     specs = [cell.criterion for cell in study.cells.values() if cell.criterion]
-    names = {plain(spec.label): spec.name.partition("@")[0] for spec in specs}
+    names = {plain(spec.label): spec.name for spec in specs}
     for label, rows in pruned(study.plain).groupby("criterion", sort=False):
-        name = names.get(str(label), "")
-        paper = known[name].paper if name in known else ""
-        found.append(Source(str(label), paper, address(paper), tuple(sorted({d[:16] for d in rows["source"] if d}))))
+        digests = tuple(sorted({d[:16] for d in rows["source"] if d}))
+        found.append(Source(str(label), paper(names.get(str(label), "")), digests))
     return found
-
-
-def address(paper: str) -> str:
-    """Where a paper is found; "" for one without an address.
-
-    >>> address("arXiv:1810.02340"), address("a book")
-    ('https://arxiv.org/abs/1810.02340', '')
-    """
-    if match := ARXIV.fullmatch(paper):
-        return f"https://arxiv.org/abs/{match[1]}"
-    return paper if re.fullmatch(r"https://[\w./?=&%-]+", paper) else ""
 
 
 def bibtex(manifest: Mapping[str, Any], caveat: str = "") -> str:

@@ -176,3 +176,28 @@ def ablated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Any, A
     with undrawn():
         assert carry_out(opened) == 0
     return folder / "out", named(folder / "out"), opened.cells
+
+
+TRAININGS = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 10, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [random, snip, magnitude, small_dense]
+sparsities: [0, 0.9]
+train: [plain, signin, {name: rigl, every: 2}, {name: set, layers: free}]
+seeds: 2
+recipe: {epochs: 3, batch_size: 32, lr: 0.05, augment: none}
+"""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with all trainings: a dense cell and four of each criterion a seed. Copy it first."""
+    from pabench.cli.running import carry_out
+
+    from .training.conftest import session, undrawn
+
+    folder = tmp_path_factory.mktemp("trainings")
+    with undrawn():
+        assert carry_out(session(folder, TRAININGS)) == 0
+    return folder / "out"

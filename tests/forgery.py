@@ -33,12 +33,12 @@ class Forgery:
     def __init__(self, submission: Path, folder: Path) -> None:
         self.folder = shutil.copytree(submission, folder)
 
-    def record(self, criterion: str = "snip", sparsity: float = 0.9, seed: int = 0) -> Path:
+    def record(self, criterion: str = "snip", sparsity: float = 0.9, seed: int = 0, train: str = "plain") -> Path:
         """The file of a record."""
         for path in self.folder.glob("records/*.json"):
             cell = Cell.from_json(unseal(path.read_bytes())["cell"])
             name = cell.criterion.name if cell.criterion else "dense"
-            if (name, cell.sparsity, cell.seed) == (criterion, sparsity, seed):
+            if (name, cell.sparsity, cell.seed, cell.train.name) == (criterion, sparsity, seed, train):
                 return path
         raise AssertionError("no such record")
 

@@ -68,6 +68,6 @@ def test_a_report_shows_its_criterion_beside_ours(away):
 
     assert "cells: 2 ok" in said
     assert "relative_magnitude" in (folder / "out" / "report.html").read_text()
-    assert "relative_magnitude" in python("pabench", "criteria")
+    assert "relative_magnitude" in python("pabench", "list", "criteria")
     labels = {record["labels"]["criterion"] for record in Store(folder / "out").records().values()}
     assert labels == {"random", "relative_magnitude"}

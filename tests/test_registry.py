@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import subprocess
 import sys
 import traceback
@@ -222,3 +223,13 @@ def test_a_fault_of_a_built_in_criterion_is_no_line_of_the_user(tmp_path):
     (frame, _) = list(traceback.walk_tb(error.value.__traceback__))[-1]
     assert "criteria" in frame.f_code.co_filename
     assert "snip" not in registry.place(error.value)
+
+
+def test_the_file_of_a_built_in_criterion_is_no_second_one(tmp_path):
+    """In a clone that is installed from where it lies, `--plugin criteria/grasp.py` is what is there already."""
+    grasp = registry.plugin("criteria", "grasp")
+
+    loaded = registry.load(inspect.getfile(grasp))
+
+    assert loaded == registry.Loaded((grasp,))
+    assert registry.plugin("criteria", "grasp") is grasp

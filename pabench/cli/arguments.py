@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pabench import registry
+from pabench import catalogue, registry
+from pabench.cli import completion
 from pabench.errors import SuiteError
 
 
@@ -24,24 +25,80 @@ def _dtype_or_auto(name: str) -> str:
     return name
 
 
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one that ships.")]
+SuiteName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        autocompletion=completion.suites,
+        help="A suite file, or the name of one that comes with pabench (pabench list suites).",
+    ),
+]
 # `readable=False`: typer takes four lines to say that a folder cannot be read, and the store one, with the remedy
 Folder = Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A results folder.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change a key: recipe.epochs=2, datasets.0.path=/data.")]
-Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A file with criteria, datasets or metrics.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: recipe.epochs=2, datasets.0.path=/data."),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", min=1, metavar="N", help="Seeds 0 to N - 1, whatever the suite says.")
+]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="A Python file with criteria, datasets or metrics."),
+]
 Criteria = Annotated[
-    list[str] | None, typer.Option("-c", "--criterion", help="grasp, grasp@official, '{name: snip, steps: 3}'.")
+    list[str] | None,
+    typer.Option(
+        "-c",
+        "--criterion",
+        metavar="NAME",
+        autocompletion=completion.criteria,
+        help="grasp, grasp@official, '{name: snip, steps: 3}'; may be repeated.",
+    ),
 ]
-Param = Annotated[list[str] | None, typer.Option("--param", help="Of each -c: steps=10.")]
-Stem = Annotated[str, typer.Option(help="As in a suite: cifar, for small images.")]
-ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="Of timm.create_model: patch_size=4.")]
-Dtype = Annotated[str, typer.Option(help="What scores are computed in: float64 or float32.", callback=_dtype)]
+CriteriaOfSuite = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-c",
+        "--criterion",
+        metavar="NAME",
+        autocompletion=completion.criteria,
+        help="In place of the suite's criteria; may be repeated: -c random -c snip.",
+    ),
+]
+Param = Annotated[
+    list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of each -c: steps=10.")
+]
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=completion.models,
+        help="A network: resnet20, or one of timm's such as resnet18 (pabench list models).",
+    ),
+]
+Stem = Annotated[str, typer.Option(metavar="NAME", help="As in a suite: cifar, for small images.")]
+ModelArg = Annotated[
+    list[str] | None,
+    typer.Option("--model-arg", metavar="KEY=VALUE", help="An argument of the network: patch_size=4."),
+]
+Dtype = Annotated[
+    str, typer.Option(metavar="TYPE", help="What scores are computed in: float64 or float32.", callback=_dtype)
+]
 DtypeOrAuto = Annotated[
-    str, typer.Option("--dtype", help="auto (each criterion's own), float64 or float32.", callback=_dtype_or_auto)
+    str,
+    typer.Option(
+        "--dtype", metavar="TYPE", help="auto (each criterion's own), float64 or float32.", callback=_dtype_or_auto
+    ),
 ]
-Include = Annotated[list[str] | None, typer.Option(help="Prunable besides, as in a suite: attention, recurrent.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND", help="Prunable besides, as in a suite: attention, recurrent; may be repeated."),
+]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", autocompletion=completion.devices, help="auto, cpu, cuda, cuda:1, mps.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document on stdout.")]
 
 
 def assigned(option: str, given: Iterable[str], example: str, *, form: str = "KEY=VALUE") -> dict[str, str]:
@@ -87,6 +144,35 @@ def criteria(given: Iterable[str] | None, params: Iterable[str] | None) -> list[
     if common and not found:
         raise SuiteError("--param: name its criterion, as in -c snip --param steps=10")
     return found
+
+
+def overrides(given: Iterable[str] | None, chosen: Iterable[str] | None = None, seeds: int | None = None) -> list[str]:
+    """What `-c` and `--seeds` change of a suite, as assignments of `--set`, and those of `--set` after them.
+
+    >>> overrides(["recipe.epochs=2"], ["snip", "{name: synflow, steps: 9}"], 5)
+    ['criteria=[snip, {name: synflow, steps: 9}]', 'seeds=5', 'recipe.epochs=2']
+    """
+    criteria(chosen, None)  # each is one criterion
+    named = [f"criteria=[{', '.join(chosen)}]"] if chosen else []
+    return [*named, *([f"seeds={seeds}"] if seeds else []), *(given or ())]
+
+
+def plugin_files(
+    given: Iterable[Path] | None, chosen: Iterable[str] | None, beside: Collection[Path] = ()
+) -> list[Path]:
+    """The files of `--plugin`, and those in `criteria/` of the working directory that define a criterion of `-c`.
+
+    `beside`: files that are found anyway.
+    """
+    files = list(given or ())
+    known = {path.resolve() for path in (*files, *beside)}
+    here = catalogue.here() if chosen else {}
+    for name, _ in criteria(chosen, None):
+        path = here.get(name.partition("@")[0])
+        if path and path.resolve() not in known:
+            known.add(path.resolve())
+            files.append(Path(registry.named(str(path))))
+    return files
 
 
 def load_plugins(paths: Iterable[Path] | None) -> None:

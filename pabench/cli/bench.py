@@ -25,19 +25,25 @@ UNLIKE = 3
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="Works, by comma: snip, training, ... Default: all but study.")] = "",
-    network: Annotated[str, typer.Option(help="resnet20 or vgg16_cifar. Default: both.")] = "",
-    repeats: Annotated[int, typer.Option(min=1, help="Turns that count; one more warms up.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Of each process.")] = 1,
+    only: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Works, by comma: snip, training, ... Default: all but study.")
+    ] = "",
+    network: Annotated[str, typer.Option(metavar="NAME", help="resnet20 or vgg16_cifar. Default: both.")] = "",
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Turns that count; one more warms up.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Of each process.")] = 1,
     device: Device = "cpu",
-    data: Annotated[str, typer.Option(help="A dataset in memory, NAME or NAME=PATH; default: the digits.")] = "",
+    data: Annotated[
+        str,
+        typer.Option(metavar="NAME[=DIR]", help="A dataset in memory, and where it lies. Default: the digits."),
+    ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Small networks, few images: does it work?")] = False,
-    save: Annotated[Path | None, typer.Option(help="All times and proofs, as JSON.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="All times and proofs, as JSON.")] = None,
 ) -> None:
-    """Race pabench against a plain loop as public code has it: equal results first, then time, turn by turn.
+    """Race pabench against a plain loop of public code.
 
-    A ratio of 2 means: twice as fast as the plain loop. On a CPU times are CPU seconds, children included; on another
-    device seconds on the wall. Exit code 3: somewhere the two did not do the same.
+    Equal results first, then time, turn by turn. A ratio of 2 means: twice as fast as the plain loop. On a CPU times
+    are CPU seconds, children included; on another device seconds on the wall. Exit code 3: somewhere the two did not
+    do the same.
     """
     from pabench.run.engine import limit_threads
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pabench.cli.arguments import AsJson, Device, Set
-from pabench.cli.terminal import say
+from pabench.cli.terminal import aside, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +19,22 @@ if TYPE_CHECKING:
 
 def claims(
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Claims that ship (default: all), or files."),
+        list[str] | None, typer.Argument(metavar="NAME", help="Claims that come with pabench (default: all), or files.")
     ] = None,
-    run: Annotated[bool, typer.Option("--run", help="Run what tests them; resumes.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run what tests them, or go on where it stopped.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", readable=False, help="The folder of their results. Default: results/claims."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            readable=False,
+            help="The folder of their results folders. Default: results/claims.",
+        ),
     ] = None,
-    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Cells at once, as in run.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Cells at once, as in run.")
+    ] = None,
     device: Device = "auto",
     overrides: Set = None,
     allow_env_drift: Annotated[
@@ -39,28 +45,29 @@ def claims(
 ) -> None:
     """Say of claims of papers whether results confirm or contradict them, or cannot tell.
 
-    Exit code 3: with --run, cells failed.
+    Exit codes: 0, whatever they say; with --run those of `pabench run`, the highest.
     """
     from pabench.leaderboard.claims import RESULTS, find, judged, load, rendered, shipped, waiting
 
     chosen = [load(path) for path in (map(find, names) if names else shipped().values())]
     results = output or RESULTS
     code = 0
-    for claim in chosen if run else ():
-        code = max(code, _run(claim, results, jobs, device, overrides, allow_env_drift))
-    found = [waiting(judged(claim, results), _gap) for claim in chosen]
-    if html:
-        from pabench.store.files import replace
+    with aside(as_json):
+        for claim in chosen if run else ():
+            code = max(code, _run(claim, results, jobs, device, overrides, allow_env_drift))
+        found = [waiting(judged(claim, results), _gap) for claim in chosen]
+        if html:
+            from pabench.store.files import replace
 
-        html.parent.mkdir(parents=True, exist_ok=True)
-        replace(html, rendered(found).encode())
+            html.parent.mkdir(parents=True, exist_ok=True)
+            replace(html, rendered(found).encode())
+        for one in found if not as_json else ():
+            for line in _lines(one):
+                say(line)
+        if html:
+            say(f"page: {html}")
     if as_json:
-        say(json.dumps([one.to_json() for one in found], indent=1))
-    else:
-        for line in (line for one in found for line in _lines(one)):
-            say(line)
-    if html:
-        say(f"page: {html}", error=as_json)
+        tell([one.to_json() for one in found])
     raise typer.Exit(code)
 
 

@@ -1,4 +1,4 @@
-"""What `pabench conformance` prints of one criterion or of all: for a terminal and for programs."""
+"""What `pabench criteria test` prints of one criterion or of all: for a terminal and for programs."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pabench.report.difference import BEYOND_NOISE, SAME, Altered, Difference
 from pabench.statistics.contrast import Contrast
+from pabench.suite.specs import PLAIN
 from pabench.words import NOTHING, count, number, percent, signed
 
 SHOWN = 12
@@ -102,6 +103,7 @@ def _line(one: Contrast) -> str:
     what = f"{one.dataset} / {one.model} / {one.criterion}"
     what += f" {percent(one.sparsity)}" if one.sparsity else ""
     what += f" / {one.ablation}" if one.ablation else ""
+    what += f" / {one.train}" if one.train != PLAIN.name else ""
     spread = "no interval" if one.change.low is None else f"{signed(one.change.low)} to {signed(one.change.high)}"
     pairs = "paired" if one.paired else "unpaired: other weights"
     tested = "" if one.p is None else f", p = {one.p:.2g}"

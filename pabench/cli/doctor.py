@@ -11,7 +11,7 @@ from pabench.networks.kinds import INCLUDED
 from pabench.store.verdict import HEALTHY, some
 from pabench.words import count, percentage
 
-UNSEEN = "a later one may fail; with -c NAME all are, as far as two minutes last"
+UNSEEN = "a later one may fail; -c NAME looks at all of them, for two minutes at most"
 
 
 def describe(found: Checkup) -> str:

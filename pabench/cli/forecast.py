@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:  # scipy and pandas, of which a dry run needs nothing
     from pabench.statistics.spread import Spread
 
 
-def dry_run(session: Session) -> int:
-    """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code."""
+def dry_run(session: Session) -> tuple[int, dict[str, Any]]:
+    """Print the grid, what is done, what banks offer and how long the rest will take; returns the exit code, and the
+    same for programs."""
     start = time.process_time()
     torch.set_num_threads(session.threads)
     banks = bank.open_banks(session.options.banks or ())
@@ -37,7 +38,20 @@ def dry_run(session: Session) -> int:
     taken = bank.offered(banks, everything.open)
     plan = session.plan(taken) if taken else everything
     work, clock = Workload.of(plan, session.survey(plan)), session.clock()
-    for axis, found in _axes(session.chosen):
+    axes = dict(_axes(session.chosen))
+    told: dict[str, Any] = {
+        **{axis: dict(found) for axis, found in axes.items()},
+        "cells": len(session.chosen),
+        "done": dict(Counter(plan.done.values())),
+        "to_do": len(plan.open),
+        "from_banks": len(taken),
+        "scorings": work.scorings,
+        "measurements": work.measurements,
+        "checks": [],
+        "seconds": None,
+        "folder": str(session.store.folder),
+    }
+    for axis, found in axes.items():
         _row(axis, ", ".join(f"{name} ({n})" for name, n in found.items()))
     finished = ", ".join(f"{n} {status}" for status, n in Counter(plan.done.values()).items()) or "none"
     banked = f"; from banks: {len(taken)}" if banks else ""
@@ -47,8 +61,9 @@ def dry_run(session: Session) -> int:
     _row("scorings", f"{work.scorings}")
     if session.elsewhere:  # nothing can be tried from here
         _row("folder", f"{session.store.folder}")
-        say(session.script(plan))
-        return tell_data(session)
+        told["script"] = session.script(plan)
+        say(told["script"])
+        return tell_data(session), told
     seconds = work.seconds(clock, session.workers)
     if work.measurements:
         unknown = sorted(clock.unknown.intersection(work.metrics))
@@ -57,9 +72,11 @@ def dry_run(session: Session) -> int:
     with tempfile.TemporaryDirectory() as folder:  # a dry run writes nothing into the study
         for line in _checked(session, plan, Store(folder)):
             _row("check", line)
-    _row("estimate", _estimate(session, work, clock, seconds + AROUND * start))
+            told["checks"].append(line)
+    told["seconds"] = seconds + AROUND * start
+    _row("estimate", _estimate(session, work, clock, told["seconds"]))
     _row("folder", f"{session.store.folder}")
-    return tell_data(session)
+    return tell_data(session), told
 
 
 def _checked(session: Session, plan: Plan, into: Store) -> Iterator[str]:

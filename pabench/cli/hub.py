@@ -15,7 +15,10 @@ def push(
     repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository, made where it is not there.")],
     public: Annotated[bool, typer.Option("--public", help="Make it public; default: private.")] = False,
 ) -> None:
-    """Send a results folder, or a site as a static Space, to the Hugging Face Hub."""
+    """Send a results folder or a site to the Hugging Face Hub.
+
+    A site becomes a static Space.
+    """
     from pabench.leaderboard.hub import push as send
     from pabench.words import count, size
 
@@ -26,11 +29,16 @@ def push(
 
 def pull(
     repo: Annotated[str, typer.Argument(metavar="REPO", help="USER/NAME, or spaces/USER/NAME of a site.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder; nothing in it is overwritten.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder; nothing in it is overwritten.")
+    ],
 ) -> None:
-    """Fetch from the Hugging Face Hub what `push` sent: every file checked by its SHA-256, all of them or none."""
+    """Fetch from the Hugging Face Hub what `push` sent.
+
+    Every file is checked by its SHA-256; all of them come, or none.
+    """
     from pabench.leaderboard.hub import pull as fetch
     from pabench.words import count, size
 
     got = fetch(repo, output)
-    say(f"{output}: {count(got.files, 'file')}, {size(got.bytes)}, as their SHA-256 says; {got.new} of them new")
+    say(f"{output}: {count(got.files, 'file')}, {size(got.bytes)}, each checked by its SHA-256; {got.new} of them new")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pabench.cli import completion
 from pabench.cli.arguments import AsJson, Folder, Plugin, datasets
-from pabench.cli.terminal import say, steps
+from pabench.cli.terminal import say, steps, tell
 from pabench.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -24,17 +25,26 @@ SHOWN = 20
 
 def submit(
     folder: Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder that is new or empty.")],
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although cells have no record.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder that is new or empty.")],
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Go ahead although some cells were not run.")
+    ] = False,
     plugin: Plugin = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a submission of a results folder: records, masks, sources and hashes, nothing of your machine."""
+    """Make a submission of a results folder.
+
+    Records, masks, sources and hashes; nothing of your machine.
+    """
     from pabench.leaderboard.submission import submit as make
     from pabench.words import size
 
     made = make(folder, output, incomplete=incomplete, plugins=plugin or ())
     for note in made.notes:
         say(f"note: {note}", error=True)
+    if as_json:
+        tell({**asdict(made), "folder": str(made.folder), "notes": list(made.notes)})
+        return
     missing = f", {made.missing} of them without a record" if made.missing else ""
     say(f"submission: {made.folder} ({made.cells} cells{missing}, {size(made.bytes)})")
     say(f"digest: {made.digest}")
@@ -42,20 +52,54 @@ def submit(
 
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission, or a results folder.")],
-    level: Annotated[int, typer.Option(min=1, max=4, help="1 form, 2 consistency, 3 masks, 4 trainings.")] = 2,
-    sample: Annotated[int, typer.Option(min=0, help="Cells of levels 3 and 4. Default: one of each criterion.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Which cells. Default: nobody can foresee it.")] = None,
-    fresh: Annotated[int, typer.Option("--fresh-seeds", min=1, help="Of level 4: trainings of each setting.")] = 3,
-    trust: Annotated[list[str] | None, typer.Option("--trust", help="A criterion whose own code may be run.")] = None,
-    data: Annotated[
-        list[str] | None, typer.Option("--data", help="Where a dataset lies: cifar10=/data/cifar10.")
+    level: Annotated[
+        int,
+        typer.Option(min=1, max=4, metavar="N", help="How far to check: 1 form, 2 consistency, 3 masks, 4 trainings."),
+    ] = 2,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            show_default=False,
+            help="How many cells levels 3 and 4 compute again. Default: one of each criterion.",
+        ),
+    ] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Chooses the cells of levels 3 and 4. Default: another choice each time."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Of levels 3 and 4: auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    engine: Annotated[str, typer.Option(help="processes, or inline for debugging.")] = "processes",
-    record: Annotated[Path | None, typer.Option(help="Write the result for `pabench publish --verified`.")] = None,
+    fresh: Annotated[
+        int,
+        typer.Option(
+            "--fresh-seeds", min=1, metavar="N", help="Level 4: how many new seeds each setting is trained with."
+        ),
+    ] = 3,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option("--trust", metavar="NAME", help="A criterion whose own code may be run; may be repeated."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME=DIR", help="Where a dataset lies: cifar10=/data/cifar10."),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            autocompletion=completion.devices,
+            help="For levels 3 and 4: auto, cpu, cuda, cuda:1, mps.",
+        ),
+    ] = "auto",
+    engine: Annotated[str, typer.Option(metavar="NAME", help="processes, or inline for debugging.")] = "processes",
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result for `pabench publish --verified`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check somebody's results, and say exactly what is wrong.
+    """Check somebody's results, and tell exactly what is wrong.
 
     Exit codes: 0 passed; 4 rejected; 5 a level could not be checked here.
     """
@@ -83,18 +127,34 @@ def verify(
 
 
 def publish(
-    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Submissions or results folders; NAME=DIR.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The site's folder; an earlier site is updated.")],
+    folders: Annotated[
+        list[str],
+        typer.Argument(metavar="DIR", help="Submissions or results folders; NAME=DIR calls a study by another name."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The site's folder; an earlier site is updated.")
+    ],
     verified: Annotated[
-        list[Path] | None, typer.Option("--verified", help="What `verify --record` wrote, or a folder of it.")
+        list[Path] | None,
+        typer.Option("--verified", metavar="FILE", help="What `verify --record` wrote, or a folder of it."),
     ] = None,
-    title: Annotated[str, typer.Option(help="Of the site.")] = "Pruning at initialization: leaderboards",
-    author: Annotated[list[str] | None, typer.Option("--author", help="For the citation; may be repeated.")] = None,
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Results folders although cells lack.")] = False,
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of the site.")
+    ] = "Pruning at initialization: leaderboards",
+    author: Annotated[
+        list[str] | None, typer.Option("--author", metavar="NAME", help="For the citation; may be repeated.")
+    ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Take results folders of which some cells were not run.")
+    ] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether masks are part of the site.")] = True,
     plugin: Plugin = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write a static leaderboard site: boards, study pages, data, hashes. Each folder is verified again (1 and 2)."""
+    """Write a static leaderboard site: boards, study pages, data.
+
+    Each folder is verified again first (levels 1 and 2).
+    """
     from pabench.leaderboard.publish import publish as make
     from pabench.words import size
 
@@ -110,6 +170,10 @@ def publish(
     )
     for note in made.notes:
         say(f"note: {note}", error=True)
+    if as_json:
+        index = str(made.folder / "index.html")
+        tell({**asdict(made), "folder": str(made.folder), "index": index, "notes": list(made.notes)})
+        return
     say(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
     say(f"changed: {made.changed}, removed: {made.removed}")
 

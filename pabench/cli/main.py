@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from pabench import __version__, registry
-from pabench.cli import bench, claims, hub, leaderboard, models, plugins, results, suites
+from pabench.cli import bench, claims, hub, leaderboard, listing, models, plugins, results, suites
 from pabench.cli.terminal import any_terminal, say
+from pabench.cli.usage import Command, Group
 from pabench.errors import Aborted, PabenchError, PluginError
 
 
@@ -21,9 +22,10 @@ def _print_version(asked: bool) -> None:
 
 app = typer.Typer(
     name="pabench",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Fair comparison of pruning-at-initialization criteria.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -42,10 +44,14 @@ for command in (
     *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
     *(results.report, results.figures, results.diff, results.status, results.export),
     *(leaderboard.submit, leaderboard.verify, leaderboard.publish, hub.push, hub.pull),
-    *(models.score, models.conformance, models.doctor, plugins.metrics, bench.bench, claims.claims),
+    *(models.score, models.doctor, bench.bench, claims.claims),
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
+app.add_typer(listing.list_app, name="list")
 app.add_typer(plugins.criteria_app, name="criteria")
+# what these two were called before
+app.command("conformance", cls=Command, hidden=True)(models.conformance)
+app.command("metrics", cls=Command, hidden=True)(listing.metrics)
 
 
 def main() -> None:

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pabench.cli import arguments
-from pabench.cli.arguments import AsJson, Criteria, Device, Dtype, DtypeOrAuto, Include, ModelArg, Param, Plugin, Stem
+from pabench.cli import arguments, completion
+from pabench.cli.arguments import (
+    AsJson,
+    Criteria,
+    Device,
+    Dtype,
+    DtypeOrAuto,
+    Include,
+    ModelArg,
+    ModelName,
+    Param,
+    Plugin,
+    Stem,
+)
 from pabench.cli.terminal import say
 from pabench.errors import SuiteError
 from pabench.store.verdict import called
@@ -24,25 +36,42 @@ if TYPE_CHECKING:
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="A timm model, or one of pabench's own such as resnet20.")],
+    model: ModelName,
     criterion: Criteria = None,
     param: Param = None,
-    sparsity: Annotated[float, typer.Option(help="Removed share of the weights.")] = 0.9,
-    data: Annotated[str, typer.Option(help="A dataset, NAME or NAME=PATH; default: the digits, at 32 x 32.")] = "",
-    side: Annotated[int, typer.Option("--size", min=0, help="Pixels a side; default: the dataset's own.")] = 0,
+    sparsity: Annotated[float, typer.Option(metavar="SHARE", help="Removed share of the weights.")] = 0.9,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=DIR]",
+            autocompletion=completion.datasets,
+            help="A dataset, and where it lies. Default: the digits, at 32 x 32.",
+        ),
+    ] = "",
+    side: Annotated[
+        int,
+        typer.Option(
+            "--size", min=0, metavar="N", show_default=False, help="Pixels a side. Default: the dataset's own."
+        ),
+    ] = 0,
     stem: Stem = "",
     model_arg: ModelArg = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, images and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of weights, images and noise.")] = 0,
     dtype: DtypeOrAuto = "auto",
     include: Include = None,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the masks: masks.safetensors.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save the masks: masks.safetensors.")
+    ] = None,
     time: Annotated[bool, typer.Option("--time", help="Only time it; without -c, every criterion.")] = False,
-    repeats: Annotated[int, typer.Option(min=1, help="Scorings of which --time takes the median.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Scorings of which --time takes the median.")] = 3,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a model at initialization: densities and zeros of each layer, time, memory."""
+    """Score a model at initialization, without a suite.
+
+    Densities and zero scores of each layer, time and memory.
+    """
     if not time and len(criterion or ()) != 1:
         raise SuiteError("name one criterion, as in -c grasp; --time times several, or all of them")
     if not 0 <= sparsity < 1:
@@ -51,7 +80,7 @@ def score(
     from pabench.suite.specs import ModelSpec
     from pabench.training.environment import pick_device
 
-    arguments.load_plugins(plugin)
+    arguments.load_plugins(arguments.plugin_files(plugin, criterion))
     rules = trial.criteria(arguments.criteria(criterion, param))
     spec = ModelSpec(model, arguments.model_args(model_arg), stem)
     name, path = next(iter(arguments.datasets([data]).items())) if "=" in data else (data, "")
@@ -70,31 +99,42 @@ def score(
 
 
 def conformance(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A criterion or a variant: grasp@official.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion.criteria, help="A criterion or a variant: grasp@official."
+        ),
+    ] = "",
     every: Annotated[bool, typer.Option("--all", help="All criteria, variants, and overlaps of masks.")] = False,
     plugin: Plugin = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Results of official code. Default: tests/reference, where it is.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of official code. Default: tests/reference, where it is."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a criterion is what it says: its definition, purity, counts, symmetries, official results."""
+    """Check that a criterion is what it says.
+
+    Its definition, purity, counts, symmetries, official results. Exit code 3: a check failed.
+    """
     if bool(name) == every:
-        raise SuiteError("name one criterion, or give --all; `pabench criteria` lists them")
+        raise SuiteError("name one criterion, or give --all; `pabench list criteria` lists them")
     from pabench.cli import conformance as examined
 
-    arguments.load_plugins(plugin)
+    arguments.load_plugins(arguments.plugin_files(plugin, [name] if name else None))
     one = examined.one(name, reference, as_json=as_json) if name else examined.every(reference, as_json=as_json)
     raise typer.Exit(one)
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="A timm model, such as resnet18.")],
-    side: Annotated[int, typer.Option("--size", min=1, help="Pixels a side.")] = 32,
-    channels: Annotated[int, typer.Option(min=1)] = 3,
-    classes: Annotated[int, typer.Option(min=2)] = 10,
+    model: ModelName,
+    side: Annotated[int, typer.Option("--size", min=1, metavar="N", help="Pixels a side.")] = 32,
+    channels: Annotated[int, typer.Option(min=1, metavar="N", help="1 for grey images, 3 for colour.")] = 3,
+    classes: Annotated[int, typer.Option(min=2, metavar="N", help="Classes of the images.")] = 10,
     stem: Stem = "",
-    zeros: Annotated[str, typer.Option(help="As in a suite: redrawn.")] = "",
+    zeros: Annotated[
+        str, typer.Option(metavar="redrawn", help="As in a suite: draw weights anew that start at 0.")
+    ] = "",
     model_arg: ModelArg = None,
     criterion: Criteria = None,
     param: Param = None,
@@ -103,7 +143,9 @@ def doctor(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which criteria can score a model, which cannot and why, and the remedy; without -c, of all criteria.
+    """Tell which criteria can score a model, and the remedy.
+
+    Which cannot, and why; without -c, of all criteria.
 
     Exit codes: 0 healthy; 3 a criterion is degenerate or doubtful; 5 one is unsupported.
     """
@@ -113,7 +155,7 @@ def doctor(
     from pabench.diagnostics.checkup import check_up
     from pabench.suite.specs import ModelSpec
 
-    arguments.load_plugins(plugin)
+    arguments.load_plugins(arguments.plugin_files(plugin, criterion))
     spec = ModelSpec(model, arguments.model_args(model_arg), stem, zeros)
     criteria = arguments.criteria(criterion, param)
     shape, limit = (channels, side, side), ROUNDS_SECONDS if criteria else 0.0

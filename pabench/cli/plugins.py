@@ -1,9 +1,8 @@
-"""What is installed: criteria and metrics, one of them in words, and a new one to start from."""
+"""One criterion in words, and a new one to start from."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -11,48 +10,33 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from pabench import registry
-from pabench.cli.arguments import Plugin, load_plugins
+from pabench.cli import completion, listing, models, scaffold
+from pabench.cli.arguments import Plugin, load_plugins, plugin_files
 from pabench.cli.terminal import say
-from pabench.errors import RefusedError, SuiteError
+from pabench.cli.usage import Command, Group
 
-TEMPLATE = '''"""{title}: say what it keeps, and cite where it comes from."""
-
-from dataclasses import dataclass
-from typing import Literal
-
-from pabench.plugins import PositiveInt, ScoreContext, ScoreCriterion, Tensors
-
-
-@dataclass(frozen=True, kw_only=True)
-class {title}(ScoreCriterion):
-    """Score |dL/dw|: replace by your own. The highest scores are kept."""
-
-    name = "{name}"
-    paper = ""
-    version = 1  # raise it with every change that can change a mask
-    bn: Literal["train", "eval"] = "train"
-    examples_per_class: PositiveInt = 10  # for a data-free criterion: Literal[0] = 0
-
-    def score(self, ctx: ScoreContext) -> Tensors:
-        g = ctx.gradient(ctx.kept)
-        return {{n: t.abs() for n, t in g.items()}}
-'''
-
-criteria_app = typer.Typer(help="Criteria that are installed.", invoke_without_command=True, rich_markup_mode=None)
+CriterionName = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=completion.criteria, help="A criterion: grasp.")
+]
+criteria_app = typer.Typer(cls=Group, rich_markup_mode=None)
 
 
 @criteria_app.callback(invoke_without_command=True)
-def criteria_list(context: typer.Context, plugin: Plugin = None) -> None:
-    """List criteria with their papers and variants, and plugins that could not be loaded."""
+def _without_a_command(
+    context: typer.Context,
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", hidden=True)] = None,
+    as_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
+) -> None:
+    """Show, write and test criteria."""
+    # without a command it lists them, as it did before there was `pabench list`
     if context.invoked_subcommand is None:
-        load_plugins(plugin)
-        _list("criteria", lambda cls: (_first_line(cls), cls.paper, *(f"{cls.name}@{v}" for v in cls.variants)))
+        listing.criteria(plugin, as_json)
 
 
-@criteria_app.command("show")
-def criteria_show(name: str, plugin: Plugin = None) -> None:
+@criteria_app.command("show", cls=Command)
+def criteria_show(name: CriterionName, plugin: Plugin = None) -> None:
     """Describe a criterion and its parameters."""
-    load_plugins(plugin)
+    load_plugins(plugin_files(plugin, [name]))
     cls: Any = registry.plugin("criteria", name.partition("@")[0])
     hints = get_type_hints(cls)
     lines = [f"{cls.name} (version {cls.version}) {cls.paper}", f"defined in {inspect.getfile(cls)}", ""]
@@ -64,37 +48,21 @@ def criteria_show(name: str, plugin: Plugin = None) -> None:
     say("\n".join(lines))
 
 
-@criteria_app.command("new")
-def criteria_new(name: str, folder: Annotated[Path, typer.Option(help="Where to.")] = Path("criteria")) -> None:
-    """Write a criterion to start from: a file that works, for `criteria/` next to a suite or for `--plugin`."""
-    from pabench.suite.cell import NAME
+@criteria_app.command("new", cls=Command)
+def criteria_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What suites will call it.")],
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to, the criterion's file alone. Default: a whole plugin.")
+    ] = None,
+) -> None:
+    """Write a criterion to start from, which works.
 
-    if not NAME.fullmatch(name):
-        raise SuiteError(f"{name!r} is no name; expected a letter or digit, then up to 63 of letters, digits, ._+-")
-    stem = "".join(c if c.isalnum() else "_" for c in name)
-    title = "".join(part.capitalize() for part in stem.split("_")) or "Mine"
-    path = folder / f"{stem}.py"
-    if path.exists():
-        raise RefusedError(f"{path}: exists already")
-    if name in registry.group("criteria").classes:
-        raise SuiteError(f"{name!r} is taken by {registry.group('criteria').origins[name]}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE.format(name=name, title=title if title.isidentifier() else f"My{title}"))
-    say(f"{path}: edit score(), then `pabench run SUITE --plugin` it")
+    In `criteria/` of the working directory, with a test, a README and what installs it. Nothing is overwritten.
+    """
+    say("\n".join(scaffold.begin(name, folder)))
 
 
-def metrics(plugin: Plugin = None) -> None:
-    """List metrics, what they cost and what they say, and plugins that could not be loaded."""
-    load_plugins(plugin)
-    _list("metrics", lambda cls: (f"{cls.cost:<5}", _first_line(cls)))
-
-
-def _list(kind: str, columns: Callable[[Any], tuple[str, ...]]) -> None:
-    """One line a plugin; broken ones with their reason below."""
-    group = registry.group(kind)
-    width = max(map(len, group.classes), default=0)
-    lines = ["  ".join([f"{name:<{width}}", *columns(cls)]) for name, cls in sorted(group.classes.items())]
-    say("\n".join([*lines, *(f"broken: {b.origin}: {b.reason}" for b in group.broken)]))
+criteria_app.command("test", cls=Command)(models.conformance)
 
 
 def reference(cls: type) -> str:
@@ -104,10 +72,6 @@ def reference(cls: type) -> str:
     """
     found = [p for p in (inspect.getdoc(cls) or "").split("\n\n") if p.startswith("Reference: ")]
     return " ".join(found[0].removeprefix("Reference: ").split()) if found else ""
-
-
-def _first_line(cls: type) -> str:
-    return (inspect.getdoc(inspect.getmodule(cls)) or "").partition("\n")[0].rstrip(".")
 
 
 def _type(hint: Any) -> str:

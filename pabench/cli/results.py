@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import webbrowser
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pabench.cli.arguments import AsJson, Folder
-from pabench.cli.terminal import say
+from pabench.cli.terminal import say, tell
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.store.verdict import Tally
 from pabench.suite.cell import STATUSES
@@ -20,16 +22,21 @@ from pabench.words import one_line
 
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", readable=False, help="A results folder, or several as one study.")
+        list[Path], typer.Argument(metavar="DIR", readable=False, help="A results folder, or several as one study.")
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: DIR/report.html. Several folders need it.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: DIR/report.html. Several folders need it."),
     ] = None,
     checklist: Annotated[
         Path | None, typer.Option(metavar="FILE.tex", help="The reviewer checklist as a LaTeX table, and no page.")
     ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the HTML report of a results folder, or one page of several studies that were made alike.
+    """Write the HTML report of a results folder.
+
+    Several folders are one page of studies that were made alike.
 
     Exit code 4: the studies cannot stand in one table, and why.
     """
@@ -37,6 +44,7 @@ def report(
     from pabench.report.join import join
     from pabench.report.page import write, write_study
 
+    gc.freeze()  # libraries are half a million objects, to be looked through again and again while a page is made
     if len(folders) > 1 and not output and not checklist:
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
     joint = join(folders) if len(folders) > 1 else None
@@ -50,16 +58,30 @@ def report(
         text = section().table(joint or read(folders[0]))
         checklist.parent.mkdir(parents=True, exist_ok=True)
         replace(checklist, text.encode())
-        say(f"checklist: {checklist}")
+        say(f"checklist: {checklist}", error=as_json)
+    page = None
     if joint and output:
-        say(f"report: {write_study(joint, output)}")
+        page = write_study(joint, output)
     elif output or not checklist:
-        say(f"report: {write(folders[0], output)}")
+        page = write(folders[0], output)
+    if page:
+        say(f"report: {page}", error=as_json)
+    if as_json:
+        notes = [one.text for one in joint.left_out] if joint else []
+        tell({"report": _text(page), "checklist": _text(checklist), "left_out": notes})
+    if page and open_it and not webbrowser.open(page.resolve().as_uri()):
+        say(f"no browser to open {page} with; open it yourself, or copy it to a machine that has one", error=True)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
 
 
 def figures(
     folder: Folder,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder. Default: DIR/figures.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="A folder. Default: DIR/figures.")
+    ] = None,
 ) -> None:
     """Write the figures of the report, each as PDF and SVG."""
     from pabench.report.folders import read
@@ -76,7 +98,9 @@ def diff(
     second: Annotated[Path, typer.Argument(metavar="B", readable=False, help="Another one.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, no line left out.")] = False,
 ) -> None:
-    """Say what differs between two studies, in which cells, and whether it is beyond noise.
+    """Tell what differs between two studies.
+
+    In which cells, and whether it is beyond noise.
 
     Exit codes: 0 nothing beyond noise; 3 a change beyond noise, or one cell with two results; 4 no verdict.
     """
@@ -96,7 +120,7 @@ def status(
     pairing: Annotated[bool, typer.Option("--pairing", help="Prove that criteria of a block were paired.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what became of every cell, and which runs are at work on which."""
+    """Tell what became of every cell, and what is at work."""
     from pabench.report.status import counts
     from pabench.run.claims import runners
 
@@ -111,12 +135,17 @@ def status(
 
 def export(
     folder: Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .csv, .json or .parquet file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .csv, .json or .parquet file.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write one row per cell as CSV, JSON or Parquet."""
     from pabench.report.table import export as write
 
-    say(f"{write(folder, output)} cells: {output}")
+    cells = write(folder, output)
+    if as_json:
+        tell({"file": str(output), "cells": cells})
+    else:
+        say(f"{cells} cells: {output}")
 
 
 def status_text(found: Mapping[str, Any]) -> str:

@@ -111,6 +111,7 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     from pabench.report.conclusion import conclusion
     from pabench.report.folders import read
     from pabench.report.page import NAME, write_study
+    from pabench.report.trainings import agreement
 
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
     flagged = _flagged(session)
@@ -119,8 +120,15 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     if plan.maskless and (left := session.plan().maskless):
         say(_other_masks(plan, left))
     study = read(session.store.folder)
-    for line in conclusion(study).lines:
-        say(line)
+    for training in study.trainings if len(study.trainings) > 1 else ():
+        say(f"trained by {training}:")
+        for line in conclusion(study.under(training)).lines:
+            say(line)
+    if len(study.trainings) > 1:
+        say(f"trainings: {agreement(study).said}")
+    else:
+        for line in conclusion(study).lines:
+            say(line)
     say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
 
@@ -135,6 +143,26 @@ def _masks(session: Session, plan: tasks.Plan) -> int:
 def _flagged(session: Session) -> Tally:
     records = (session.store.get("records", cell.key) for cell in session.chosen)
     return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
+
+
+def outcome(session: Session, code: int) -> dict[str, Any]:
+    """What became of a run, for programs: as `pabench status --json` has it, with its report and what it shows."""
+    from pabench.report.conclusion import conclusion
+    from pabench.report.folders import read
+    from pabench.report.page import NAME
+    from pabench.report.status import counts
+
+    folder = session.store.folder
+    ended = code not in (INTERRUPTED, RESUMABLE) and not session.options.masks_only  # which have no report
+    return {
+        **counts(folder),
+        "folder": str(folder),
+        "report": str(folder / NAME) if ended else None,
+        "conclusion": conclusion(read(folder)).lines if ended else [],
+        "left_out": [*session.gaps, *session.broken],
+        "resume": session.options.command(),
+        "exit_code": code,
+    }
 
 
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:

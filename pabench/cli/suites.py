@@ -5,42 +5,76 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pabench.cli.arguments import AsJson, Device, Plugin, Set, SuiteName
-from pabench.cli.terminal import say
+from pabench.cli import completion
+from pabench.cli.arguments import (
+    AsJson,
+    CriteriaOfSuite,
+    Device,
+    Plugin,
+    Seeds,
+    Set,
+    SuiteName,
+    overrides as overriding,
+    plugin_files,
+)
+from pabench.cli.terminal import aside, say, tell
 from pabench.errors import SuiteError
+
+if TYPE_CHECKING:
+    from pabench.run.session import Session
 
 
 def run(
     suite: SuiteName,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", readable=False, help="Default: results/<suite>.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", readable=False, help="Default: results/SUITE."),
     ] = None,
+    criterion: CriteriaOfSuite = None,
+    seeds: Seeds = None,
     jobs: Annotated[
         int | None,
         typer.Option(
-            "-j", "--jobs", min=1, help="Cells at once. Default: one per core, up to 4 a GPU, all on a cluster."
+            "-j",
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Cells at once. Default: one per core, up to 4 a GPU, all on a cluster.",
         ),
     ] = None,
     device: Device = "auto",
     engine: Annotated[
-        str, typer.Option(help="processes, inline for debugging, ray or slurm (docs/cluster.md).")
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.engines,
+            help="processes, inline for debugging, ray or slurm (docs/cluster.md).",
+        ),
     ] = "processes",
     engine_arg: Annotated[
-        list[str] | None, typer.Option("--engine-arg", help="KEY=VALUE for the engine: partition=gpu, time=2:00:00.")
+        list[str] | None,
+        typer.Option("--engine-arg", metavar="KEY=VALUE", help="For the engine: partition=gpu, time=2:00:00."),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="criterion=snip, sparsity=0.9,0.95, seed=0, ...")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Cells that agree: criterion=snip, sparsity=0.9,0.95, seed=0."),
+    ] = None,
     overrides: Set = None,
     plugin: Plugin = None,
     bank: Annotated[
-        list[Path] | None, typer.Option("--bank", help="Take finished cells from a results folder, submission or site.")
+        list[Path] | None,
+        typer.Option(
+            "--bank", metavar="DIR", help="Take finished cells from a results folder, a submission or a site."
+        ),
     ] = None,
-    retry: Annotated[str, typer.Option(help="failed: run failed cells again.")] = "",
+    retry: Annotated[str, typer.Option(metavar="failed", help="Run failed cells again: --retry failed.")] = "",
     log: Annotated[
-        list[str] | None, typer.Option("--log", help="Tell a tracker of each epoch: tensorboard, wandb, mlflow.")
+        list[str] | None,
+        typer.Option("--log", metavar="NAME", help="Tell a tracker of each epoch: tensorboard, wandb, mlflow."),
     ] = None,
     masks_only: Annotated[
         bool, typer.Option("--masks-only", help="Make and measure the masks, and train nothing.")
@@ -50,13 +84,19 @@ def run(
     allow_env_drift: Annotated[
         bool, typer.Option("--allow-env-drift", help="Go on in a folder begun with other versions or hardware.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Run a suite; resumes by default. Writes one record a cell, and a report."""
+    """Run a suite, or go on where it stopped. Writes one record a cell, and a report.
+
+    Exit codes: 0 all cells ok; 2 invalid suite; 3 some cells failed; 4 refused; 5 data, device or plugin missing;
+    75 and 130 stopped, resumable.
+    """
     if retry not in ("", "failed"):
         raise SuiteError(f"--retry {retry}: expected `--retry failed`")
+    overrides, plugin = _changed(suite, overrides, criterion, seeds, plugin)
     from pabench.run.loading import look
 
-    look(suite, overrides or (), yes=yes)
+    look(suite, overrides, yes=yes)
     from pabench.cli import forecast, running
     from pabench.run.session import Options, Session
 
@@ -77,33 +117,51 @@ def run(
         banks=bank,
         log=log,
     )
-    session = Session.open(options)
-    raise typer.Exit(forecast.dry_run(session) if dry_run else running.carry_out(session))
+    with aside(as_json):
+        session = Session.open(options)
+        if dry_run:
+            code, told = forecast.dry_run(session)
+        else:
+            code = running.carry_out(session)
+            told = running.outcome(session, code) if as_json else {}
+    if as_json:
+        tell(told)
+    raise typer.Exit(code)
 
 
 def plan(
     suite: SuiteName,
-    mde: Annotated[float, typer.Option(help="A true difference to be found, in points of top-1.")] = 0.5,
-    power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
-    alpha: Annotated[float, typer.Option(help="The level of the test, two-sided.")] = 0.05,
+    mde: Annotated[
+        float, typer.Option(metavar="POINTS", help="A true difference to be found, in points of top-1.")
+    ] = 0.5,
+    power: Annotated[float, typer.Option(metavar="P", help="The chance to find it.")] = 0.8,
+    alpha: Annotated[float, typer.Option(metavar="P", help="The level of the test, two-sided.")] = 0.05,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", readable=False, help="The study's folder. Default: results/<suite>."),
+        typer.Option(
+            "-o", "--output", metavar="DIR", readable=False, help="The study's folder. Default: results/SUITE."
+        ),
     ] = None,
     records: Annotated[
-        Path | None, typer.Option(help="A results folder to take spread and times from. Default: the study's own.")
+        Path | None,
+        typer.Option(metavar="DIR", help="A results folder to take spread and times from. Default: the study's own."),
     ] = None,
-    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Cells at once, as in run.")] = None,
+    criterion: CriteriaOfSuite = None,
+    seeds: Seeds = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Cells at once, as in run.")
+    ] = None,
     device: Device = "auto",
     overrides: Set = None,
     plugin: Plugin = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a suite will cost and which differences it can show, before anything runs."""
+    """Tell the cost of a suite, and what it can show. Nothing is run."""
+    overrides, plugin = _changed(suite, overrides, criterion, seeds, plugin)
     from pabench.run.loading import look
 
-    look(suite, overrides or (), yes=yes)
+    look(suite, overrides, yes=yes)
     from pabench.cli.forecast import describe
     from pabench.cli.running import tell_data
     from pabench.run.outlook import Wish, outlook
@@ -120,20 +178,57 @@ def plan(
 
 def validate(
     suite: SuiteName,
+    criterion: CriteriaOfSuite = None,
+    seeds: Seeds = None,
     overrides: Set = None,
     plugin: Plugin = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a suite completely without running it: every error at once, with its line."""
+    """Check a suite without running it: every error, with its line."""
+    try:
+        session = _validated(suite, *_changed(suite, overrides, criterion, seeds, plugin), yes=yes)
+    except SuiteError as error:
+        if not as_json:
+            raise
+        tell({"suite": suite, "valid": False, "cells": None, "findings": str(error).splitlines(), "missing": []})
+        raise typer.Exit(error.exit_code) from None
+    from pabench.cli.running import tell_data
+
+    if as_json:
+        missing = [*session.gaps, *session.broken]
+        tell(
+            {
+                "suite": str(session.path),
+                "valid": True,
+                "cells": len(session.cells),
+                "findings": [],
+                "missing": missing,
+            }
+        )
+    else:
+        say(f"{session.path}: valid, {len(session.cells)} cells")
+    raise typer.Exit(tell_data(session, "missing data"))
+
+
+def _validated(suite: str, overrides: list[str], plugin: list[Path], *, yes: bool) -> Session:
     from pabench.run.loading import look
 
-    look(suite, overrides or (), yes=yes)
-    from pabench.cli.running import tell_data
+    look(suite, overrides, yes=yes)
     from pabench.run.session import Options, Session
 
-    session = Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
-    say(f"{session.path}: valid, {len(session.cells)} cells")
-    raise typer.Exit(tell_data(session, "missing data"))
+    return Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
+
+
+def _changed(
+    suite: str, given: list[str] | None, criteria: list[str] | None, seeds: int | None, plugin: list[Path] | None
+) -> tuple[list[str], list[Path]]:
+    """The overrides and the plugin files that options of a command make of a suite."""
+    from pabench import registry
+    from pabench.suite.suite import find
+
+    beside = registry.drop_ins(find(suite), ()) if criteria else ()
+    return overriding(given, criteria, seeds), plugin_files(plugin, criteria, beside)
 
 
 def schema() -> None:
@@ -144,8 +239,13 @@ def schema() -> None:
 
 
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, svhn.")],
-    path: Annotated[str, typer.Option(help="Where to. Default: $PABENCH_DATA, or the cache.")] = "",
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", autocompletion=completion.datasets, help="cifar10, cifar100, mnist, fashion_mnist, svhn."
+        ),
+    ],
+    path: Annotated[str, typer.Option(metavar="DIR", help="Where to. Default: $PABENCH_DATA, or the cache.")] = "",
 ) -> None:
     """Download a dataset and check it."""
     from pabench import registry

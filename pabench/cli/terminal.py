@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -25,6 +26,18 @@ def say(text: object, *, error: bool = False) -> None:
         print(plain(text), file=sys.stderr if error else sys.stdout, flush=True)
     except BrokenPipeError:
         leave()
+
+
+@contextmanager
+def aside(asked: bool) -> Iterator[None]:
+    """Inside, where asked for, all that is said goes to stderr: stdout is for one JSON document (`tell`)."""
+    with redirect_stdout(sys.stderr) if asked else nullcontext():
+        yield
+
+
+def tell(document: object) -> None:
+    """A JSON document on stdout."""
+    say(json.dumps(document, indent=2))
 
 
 @contextmanager

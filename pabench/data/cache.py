@@ -1,6 +1,6 @@
 """Decoded arrays kept on disk, so that one process decodes and all others map the file into memory.
 
-They lie under ${PABENCH_CACHE:-~/.cache/pabench}/decoded/<key>/ with the SHA-256 of each file, and may be deleted
+They lie under `cache_folder()`/decoded/<key>/ with the SHA-256 of each file, and may be deleted
 at any time.
 """
 
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pabench.catalogue import cache_folder
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 MANIFEST = "manifest.json"
@@ -41,12 +43,6 @@ def decoded(key: str, build: Callable[[], Arrays]) -> Arrays:
             logging.getLogger(__name__).warning("%s: cannot keep decoded images (%s)", folder, error)
         arrays = _open(folder) or fresh
     return arrays
-
-
-def cache_folder() -> Path:
-    """$PABENCH_CACHE, else ~/.cache/pabench."""
-    given = os.environ.get("PABENCH_CACHE") or "~/.cache/pabench"
-    return Path(os.path.expandvars(given)).expanduser()
 
 
 def sha256_of(path: Path) -> str:

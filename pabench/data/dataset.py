@@ -47,19 +47,23 @@ class Dataset(ABC):
 
     @property
     @abstractmethod
-    def classes(self) -> int: ...
+    def classes(self) -> int:
+        """How many; labels are 0 to classes - 1."""
 
     @property
     @abstractmethod
-    def shape(self) -> tuple[int, int, int]: ...
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
 
     @property
     @abstractmethod
-    def mean(self) -> tuple[float, ...]: ...
+    def mean(self) -> tuple[float, ...]:
+        """Of each channel, pixels in [0, 1]; subtracted before a network sees an image."""
 
     @property
     @abstractmethod
-    def std(self) -> tuple[float, ...]: ...
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, pixels in [0, 1]; divided by, so above 0."""
 
     @abstractmethod
     def missing(self) -> str:
@@ -70,13 +74,16 @@ class Dataset(ABC):
         """SHA-256 of the content, 64 hexadecimal digits."""
 
     @abstractmethod
-    def train(self) -> Images | Streamed: ...
+    def train(self) -> Images | Streamed:
+        """The images that networks are trained on, and scored by. DataError: a file is not what it should be."""
 
     @abstractmethod
-    def test(self) -> Images | Streamed: ...
+    def test(self) -> Images | Streamed:
+        """The images that are looked at once, after the last epoch."""
 
     @property
     def folder(self) -> Path:
+        """Where it lies: `path`, else a folder of its name where datasets lie."""
         return place(self.name, self.path)
 
     def notes(self) -> list[str]:
@@ -112,9 +119,11 @@ class InMemory(Dataset):
         return {}
 
     def train(self) -> Images:
+        """The training images, the first `train_per_class` of each class; DataError: `read` gives another shape."""
         return self._images("train", self.train_per_class)
 
     def test(self) -> Images:
+        """The test images, the first `test_per_class` of each class."""
         return self._images("test", self.test_per_class)
 
     def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
@@ -249,7 +258,7 @@ def identity(dataset: Dataset) -> str:
 
 
 def content_digest(root: Path, files: Sequence[Path]) -> str:
-    """SHA-256 over names (relative to root) and bytes of files."""
+    """SHA-256 over names (relative to `root`) and bytes of `files`, as 64 hexadecimal digits: a `fingerprint`."""
     return digest([[file.relative_to(root).as_posix(), _sha256(file)] for file in files])
 
 

@@ -32,6 +32,7 @@ class Images:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
@@ -90,6 +91,7 @@ class Streamed:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
         return (3 if self.mode == "RGB" else 1, self.size, self.size)
 
     def to(self, device: torch.device | str) -> Streamed:

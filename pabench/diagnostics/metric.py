@@ -92,7 +92,10 @@ class Metric(ABC):
 
 
 class MaskMetric(Metric):
-    """A figure of a masked network at initialization."""
+    """A figure of a masked network at initialization: write `measure`, and give it a `name` and a `title`.
+
+    Example: docs/metrics.md. Built-in ones: `pabench.diagnostics.metrics`.
+    """
 
     stage = "mask"
     bn: ClassVar[Literal["train", "eval"]] = "eval"
@@ -108,7 +111,7 @@ class MaskMetric(Metric):
 
 
 class PairMetric(Metric):
-    """A figure of two masks of one network."""
+    """A figure of two masks of one network, such as their overlap: two criteria of a block at one sparsity."""
 
     stage = "pair"
 
@@ -118,17 +121,17 @@ class PairMetric(Metric):
 
 
 class CurveMetric(Metric):
-    """A figure of a finished training."""
+    """A figure of a finished training, from its curve, such as the epochs to an accuracy."""
 
     stage = "training"
 
     @abstractmethod
     def measure(self, training: Training) -> Numbers:
-        """Figures of the training curve."""
+        """Figures of the training curve, by name; None where one is not defined."""
 
 
 def kept(masks: Tensors, network: Network) -> Tensors:
-    """m * w: the weights of the masked network."""
+    """m * w by parameter name: the prunable weights of the masked network. One that no mask names stays whole."""
     return {n: w * masks[n].to(w) if n in masks else w for n, w in network.weights.items()}
 
 

@@ -170,7 +170,8 @@ def model_entry(spec: ModelSpec) -> str:
     >>> model_entry(ModelSpec("resnet18", {"zero_init_last": False}, stem="cifar"))
     '{name: resnet18, stem: cifar, args: {zero_init_last: false}}'
     """
-    keys = {"stem": spec.stem, "zeros": spec.zeros, "args": dict(spec.args)}
+    init = {"init": spec.init, "checkpoint": spec.checkpoint}
+    keys = {"stem": spec.stem, "zeros": spec.zeros, **init, "args": dict(spec.args)}
     return criterion_entry(spec.name, {k: v for k, v in keys.items() if v})
 
 

@@ -40,7 +40,8 @@ def difference(claimed: Any, computed: Any) -> tuple[str, str, str] | None:
         if not isinstance(said, dict) or set(said) != set(found):
             return "row", ", ".join(found), str(said)[:80]
         ablation = f" / {found['ablation']}" if found["ablation"] else ""
-        where = f"{found['dataset']} / {found['model']} / {found['criterion']} {found['sparsity']:g}{ablation}"
+        train = f" / {found['train']}" if "train" in found else ""
+        where = f"{found['dataset']} / {found['model']} / {found['criterion']} {found['sparsity']:g}{ablation}{train}"
         for key, value in found.items():
             if not _equal(said[key], value):
                 return f"{where}: {key}", str(value), str(said[key])

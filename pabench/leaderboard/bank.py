@@ -180,6 +180,8 @@ def _take(store: Store, cell: Cell, bank: Bank, here: Mapping[str, Any]) -> None
             store.put_mask(content(foreign.folder, f"masks/{sha}.safetensors", sha))
         store.commit("receipts", cell.pruning_key, receipt)
     mine = {**record["cell"], "dataset": {**record["cell"]["dataset"], "path": cell.dataset.path}}
+    if cell.model.checkpoint:
+        mine["model"] = cell.model.plain
     # where a bank's cell was taken from another bank, its flag was of that one's reader
     flags = [flag for flag in record["flags"] if flag["flag"] != OF_BANK]
     if differing := _environments(record, here):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
 from typing import Any, ClassVar
@@ -17,14 +17,17 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from pabench.leaderboard.verification.sampling import place, row
+from pabench.report.conclusion import finding, limits
 from pabench.report.frame import chosen
 from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import seeds_interval
 from pabench.store.record import PARTS
+from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
+from pabench.suite.specs import PLAIN
 from pabench.words import count, plain
 
 EQUAL = 1e-9
@@ -99,7 +102,7 @@ class Comparable:
 
     @property
     def best(self) -> list[str]:
-        """The criteria that are not separable from the first."""
+        """The criteria that cannot be told apart from the first, and it."""
         ranked = self.board.ranked
         return [one.criterion for one in ranked if set(one.letters) & set(ranked[0].letters)]
 
@@ -109,12 +112,33 @@ class Comparable:
         return seeds_interval(finished) if len(finished) else None
 
     @property
+    def dense_flagged(self) -> Tally:
+        return tally(self.frame.loc[self.frame["criterion"] == DENSE, "flags"])
+
+    @property
+    def study(self) -> Study:
+        """Its cells as those of one study, for what draws one."""
+        cells = {key: cell for one in self.members for key, cell in one.study.cells.items()}
+        return Study({"name": self.slug}, self.frame, {}, cells, {})
+
+    @property
+    def newest(self) -> str:
+        """The date of its newest record, "" where it has none."""
+        return max(self.frame["created"], default="")[:10]
+
+    @property
+    def answer(self) -> str:
+        """Who is best and who cannot be told apart from it, with what that leaves out."""
+        return " ".join([finding(self.board, self.frame), *limits(self.board)])
+
+    @property
     def caption(self) -> str:
         return caption(self.board)
 
     @property
     def title(self) -> str:
-        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}")
+        train = "" if self.cell.train.is_plain else f" · {self.cell.train.label}"
+        return plain(f"{self.cell.dataset.label} · {self.cell.model.label}{train}")
 
     @property
     def suffix(self) -> str:
@@ -134,7 +158,8 @@ def caption(made: Board) -> str:
     """What a standing is made from, and what it cannot say."""
     if not made.ranked:
         return "No block is finished by every criterion: there is no ranking yet."
-    return " ".join([f"Mean rank over {made.shared} of {count(made.blocks, 'block')}.", *caveats(made)])
+    ranks = f"Mean ranks are over {made.shared} of {count(made.blocks, 'block')} (a seed of a model)."
+    return " ".join([ranks, *caveats(made)])
 
 
 def boards(studies: Sequence[Published]) -> list[Comparable]:
@@ -146,6 +171,10 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
         for cell in study.study.cells.values():
             if not cell.ablation:
                 groups[place(cell)].append(cell)
+        for name, cells in groups.items():  # the dense baseline is trained plainly, and stands on each of its boards
+            plainly = place(replace(cells[0], train=PLAIN))
+            if plainly != name:
+                cells += [cell for cell in groups.get(plainly, ()) if cell.criterion is None]
         for name, cells in groups.items():
             sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
             if sparsities:
@@ -230,7 +259,9 @@ def _compare_common(board: Comparable, study: Published, rows: pd.DataFrame) -> 
     if alone := int((finished == 1).sum()):
         told.append(f"{alone} of them finished in one study alone, which is shown")
     equal = "with equal accuracies" if finished.any() else "finished in none"
-    board.remarks.append(f"{study.slug} has {count(len(common), 'cell')} that others have: {'; '.join(told) or equal}.")
+    board.remarks.append(
+        f"{study.slug} has {count(len(common), 'cell')} that other studies have, too: {'; '.join(told) or equal}."
+    )
 
 
 def _compare_environments(board: Comparable, study: Published) -> None:
@@ -274,7 +305,7 @@ def _facts(board: Comparable) -> dict[str, Any]:
     found = {
         named.get(name, name.replace(".", " ")): value
         for name, value in facts(board.cell).items()
-        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe") or name in named
+        if name.partition(".")[0] in ("protocol", "dataset", "model", "recipe", "train") or name in named
     }
     content = board.cell.dataset.fingerprint[:12]
     found["prunable besides"] = ", ".join(board.cell.scoring.include)
@@ -286,8 +317,17 @@ def _short(value: Any) -> str:
     return plain(value)[:80] if value not in ("", None) else "none"
 
 
+def of_one_training(found: Sequence[Comparable]) -> list[Comparable]:
+    """The boards of plain training, else those that are trained as the first is: others take no part in means."""
+    ways = [one.cell.train for one in found]
+    way = PLAIN if PLAIN in ways else next(iter(ways), PLAIN)
+    return [one for one in found if one.cell.train.text == way.text]
+
+
 def on_all(found: Sequence[Comparable]) -> list[str]:
-    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare."""
+    """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare.
+
+    Boards are those of one training (`of_one_training`)."""
     return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
 
 

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from pabench.leaderboard import site
 from pabench.leaderboard.bank import SITE
 from pabench.leaderboard.boards import Badge, Published, boards
 from pabench.leaderboard.site import named_in_errors
-from pabench.leaderboard.sitefiles import Item, Written, item, update
+from pabench.leaderboard.sitefiles import Item, Written, item, published, unchanged, update
 from pabench.leaderboard.submission import Submitted, submit
 from pabench.leaderboard.verification.certificate import recorded, rejection
 from pabench.leaderboard.verification.folder import SUBMISSION, content, read
@@ -68,12 +69,14 @@ def publish(
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
         with named_in_errors(", ".join(slugs)):
             found = boards(studies)
-            pages = site.pages(studies, found, plain(title), [plain(author) for author in authors])
-        items = {path: item(data) for path, data in pages.items()}
+            pages = partial(site.pages, studies, found, plain(title), [plain(author) for author in authors])
+            items = {path: item(data) for path, data in site.of_studies(studies).items()}
+            for one in admitted:
+                items |= one.items
+            made, date = _dated(out, items, pages)
         notes: list[str] = []
         known: set[str] = set()
         for one in admitted:
-            items |= one.items
             notes += one.notes
             known |= one.digests
         notes += [
@@ -83,7 +86,19 @@ def publish(
             if record["digest"] not in known
         ]
         notes += [f"{board.slug}: {told}" for board in found for told in board.disputed]
-        return update(out, items, notes)
+        return update(out, made, notes, date)
+
+
+def _dated(
+    out: Path, items: Mapping[str, Item], pages: Callable[[str], Mapping[str, bytes]]
+) -> tuple[dict[str, Item], str]:
+    """All files of the site and the date on its pages: today's, or that of the site there if nothing else changed."""
+    before, today = published(out), datetime.now(UTC).date().isoformat()
+    for date in filter(None, (before, today)):
+        made = {**items, **{path: item(data) for path, data in pages(date).items()}}
+        if date == today or unchanged(out, made):
+            break
+    return made, date
 
 
 def _named(given: str) -> tuple[str, Path]:

@@ -1,7 +1,8 @@
-"""The pages and tables of a leaderboard site, as bytes by path: nothing is written here, and no date is in them."""
+"""The pages and tables of a leaderboard site, as bytes by path: nothing is written here."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,16 +13,27 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
-from pabench.leaderboard.boards import Badge, Comparable, Published, caption, on_all, ran_with, together
+from pabench.leaderboard.boards import (
+    LEVELS,
+    Badge,
+    Comparable,
+    Published,
+    caption,
+    of_one_training,
+    on_all,
+    ran_with,
+    together,
+)
+from pabench.leaderboard.origins import Origin, offered, origins
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
-from pabench.report.page import TEMPLATES, policy_hash, render
-from pabench.report.section import templates
+from pabench.report.page import filled, render, section_html, shell
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
 from pabench.statistics.outcomes import Rate, collapses
 from pabench.suite.cell import STATUSES
-from pabench.words import plain
+from pabench.suite.specs import Recipe
+from pabench.words import percent, plain
 
 V1 = "data/v1"
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -29,35 +41,38 @@ UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 
 
 def pages(
-    studies: Sequence[Published], found: Sequence[Comparable], title: str, authors: Sequence[str]
+    studies: Sequence[Published], found: Sequence[Comparable], title: str, authors: Sequence[str], published: str
 ) -> dict[str, bytes]:
-    """Every file of the site but the submissions themselves and the manifest, from studies and their boards."""
-    style = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "site/site.css"))
-    script = (TEMPLATES / "site/sort.js").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; style-src '{policy_hash(style)}'; script-src '{policy_hash(script)}'; img-src data:"
+    """The pages and tables about boards, from studies and their boards; `published` is the date that they bear."""
     common = {
+        "shell": shell(("style", "site/site"), ("page", "figures", "site/site")),
         "site": title,
-        "style": Markup(style),
-        "script": Markup(script),
-        "policy": f"{policy}; base-uri 'none'; form-action 'none'",
+        "published": published,
+        "newest": max((one.newest for one in found), default=""),
         "reference": REFERENCE,
         "interval_text": interval_text,
-        "legend": [Badge(level, "") for level in range(3)],
+        "legend": [Badge(level, "") for level in range(len(LEVELS))],
     }
     listed = [_listed(study) for study in studies]
-    index = {"boards": found, "overall": _overall(found), "studies": listed}
-    files = {"index.html": _page("index", common, "", title, **index)}
-    for one in found:
-        files |= _board_files(one, common)
-    for study in studies:
-        with named_in_errors(study.slug):
-            files |= _study_files(study)
+    told = [(one, origins(one)) for one in found]
+    files = {"index.html": _page("index", common, "", title, **_index(told), studies=listed)}
+    for one, lines in told:
+        files |= _board_files(one, lines, common)
     files[f"{V1}/boards.json"] = document([_told(one) for one in found])
     files[f"{V1}/studies.json"] = document(listed)
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in found]
     files["CITATION.cff"] = citation(title, authors, studies)
     files["README.md"] = readme(title, links)
     files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
+    return files
+
+
+def of_studies(studies: Sequence[Published]) -> dict[str, bytes]:
+    """The page and the tables of each study."""
+    files: dict[str, bytes] = {}
+    for study in studies:
+        with named_in_errors(study.slug):
+            files |= _study_files(study)
     return files
 
 
@@ -73,20 +88,60 @@ def named_in_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def _board_files(shown: Comparable, common: Mapping[str, Any]) -> dict[str, bytes]:
-    page = _page("board", common, "../", shown.title, shown=shown, facts=_facts(shown))
+def _index(told: Sequence[tuple[Comparable, Mapping[str, Origin]]]) -> dict[str, Any]:
+    """What the front page shows: the boards, all their results as one list, and what a reader can filter it by."""
+    boards = [one for one, _ in told]
+    cells = [one.cell for one in boards]
+    sparsities = sorted({s for one in boards for s in one.sparsities})
+    return {
+        "boards": boards,
+        "overall": _overall(boards),
+        "results": [line for one, lines in told for line in _results(one, lines)],
+        "menus": [
+            ("dataset", list(dict.fromkeys(plain(cell.dataset.label) for cell in cells))),
+            ("model", list(dict.fromkeys(plain(cell.model.label) for cell in cells))),
+            ("sparsity", [percent(s) for s in sparsities]),
+            ("kind", offered({k: v for _, lines in told for k, v in lines.items()})),
+        ],
+    }
+
+
+def _results(board: Comparable, lines: Mapping[str, Origin]) -> Iterator[dict[str, Any]]:
+    """Each criterion at each sparsity."""
+    for standing in board.board.lines:
+        for sparsity, top1 in standing.means.items():
+            origin = lines[standing.criterion]
+            yield {"board": board, "standing": standing, "sparsity": sparsity, "top1": top1, "origin": origin}
+
+
+def _board_files(shown: Comparable, lines: Mapping[str, Origin], common: Mapping[str, Any]) -> dict[str, bytes]:
+    values = {
+        "shown": shown,
+        "origins": lines,
+        "figure": Markup(section_html("accuracy", shown.study)),
+        "facts": _facts(shown),
+        "suite": _suite(shown.members[0]),
+        "menus": [("sparsity", [percent(s) for s in shown.sparsities]), ("kind", offered(lines))],
+    }
     rows = [_row(standing, shown) for standing in shown.board.lines]
     return {
-        f"boards/{shown.slug}.html": page,
+        f"boards/{shown.slug}.html": _page("board", common, "../", shown.title, **values),
         f"{V1}/boards/{shown.slug}.csv": table(_flat(rows)),
         f"{V1}/boards/{shown.slug}.json": document({"board": shown.slug, "title": shown.title, "rows": rows}),
     }
+
+
+def _suite(study: Published) -> str:
+    """Its suite, as `pabench run` in the folder of the site is told it."""
+    changes = [f"--set {shlex.quote(str(one))}" for one in study.study.manifest.get("overrides", ())]
+    return plain(" ".join([f"{V1}/suites/{study.slug}.yaml", *changes]))
 
 
 def _study_files(study: Published) -> dict[str, bytes]:
     frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
     files = {
         f"studies/{study.slug}/index.html": render(study.study).encode(),
+        f"{V1}/suites/{study.slug}.yaml": str(study.study.manifest.get("suite", "")).encode(),
         f"{V1}/cells/{study.slug}.csv": table(frame),
         f"{V1}/cells/{study.slug}.json": frame.to_json(orient="records", indent=1).encode() + b"\n",
     }
@@ -96,7 +151,8 @@ def _study_files(study: Published) -> dict[str, bytes]:
 
 
 def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
-    """What is on all boards as a table of its own, which has neither badges nor a dense baseline."""
+    """What is on all boards as a table of its own, which has no dense baseline."""
+    every, found = len(found), of_one_training(found)
     names = on_all(found)
     if len(found) < 2 or len(names) < 2:
         return None
@@ -104,13 +160,14 @@ def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
     return {
         "overall": True,
         "slug": "all",
-        "title": "Over all boards",
+        "title": "Over all boards"
+        if every == len(found)
+        else f"Over all boards trained by {found[0].cell.train.label}",
         "board": made,
         "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
-        "is compared within itself.",
+        "criteria are compared within boards.",
         "remarks": (),
         "dense": None,
-        "studies": {name: dict.fromkeys(slug for one in found for slug in one.studies[name]) for name in names},
     }
 
 
@@ -157,26 +214,43 @@ def _flat(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _facts(shown: Comparable) -> list[tuple[str, str]]:
     cell = shown.cell
-    recipe = ", ".join(f"{k} {_word(v)}" for k, v in asdict(cell.recipe).items())
     facts = [("protocol", cell.protocol), ("dataset", f"{cell.dataset.label} ({cell.dataset.name})")]
     facts += [("dataset content", cell.dataset.fingerprint)]
     facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
-    facts += [("model", cell.model.label), ("scores in", cell.scoring.asked), ("recipe", recipe)]
+    facts += [("model", cell.model.label), ("scores in", cell.scoring.asked), ("recipe", _recipe(cell.recipe))]
     facts += [("prunable besides", ", ".join(cell.scoring.include))] if cell.scoring.include else []
     facts += [("scoring images at once", str(cell.scoring.batch))] if cell.scoring.batch else []
     seeds = sorted({int(seed) for seed in shown.frame["seed"]})
-    facts += [("sparsities", ", ".join(f"{s:g}" for s in shown.sparsities)), ("seeds", ", ".join(map(str, seeds)))]
-    return [(name, plain(value)) for name, value in facts]
+    facts += [("sparsities", ", ".join(map(percent, shown.sparsities))), ("seeds", ", ".join(map(str, seeds)))]
+    return [(name, plain(value)) for name, value in facts if value]
+
+
+def _recipe(recipe: Recipe) -> str:
+    """A recipe in words: what is switched off in it, or has no effect, is left out."""
+    told = asdict(recipe)
+    if recipe.schedule != "step":
+        del told["milestones"], told["gamma"]
+    return _words({"learning_rate" if name == "lr" else name: value for name, value in told.items()})
 
 
 def _words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {_word(v)}" for k, v in values.items() if v not in ("", [], None)) or "none"
+    """
+    >>> _words({"train_per_class": 300, "size": 0, "flip": True, "augment": {"crop": 4, "cutout": 0}})
+    'train per class 300, flip, augment (crop 4)'
+    """
+    return ", ".join(_word(name.replace("_", " "), value) for name, value in values.items() if _is_on(value))
 
 
-def _word(value: Any) -> str:
+def _is_on(value: Any) -> bool:
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
+
+
+def _word(name: str, value: Any) -> str:
+    if value is True:
+        return name
     if isinstance(value, Mapping):
-        return f"({_words(value)})"
-    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
+        return f"{name} ({_words(value)})"
+    return f"{name} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
 def _listed(study: Published) -> dict[str, Any]:
@@ -215,6 +289,6 @@ def _told(shown: Comparable) -> dict[str, Any]:
     }
 
 
-def _page(name: str, common: Mapping[str, Any], root: str, title: str, **values: Any) -> bytes:
-    template = templates(TEMPLATES / "site").get_template(f"{name}.html.j2")
-    return template.render(**common, root=root, title=title, **values).encode() + b"\n"
+def _page(name: str, common: Mapping[str, Any], root: str, heading: str, **values: Any) -> bytes:
+    around = {**common, "root": root, "heading": heading}
+    return filled(f"site/{name}.html.j2", around.pop("shell"), **around, **values).encode() + b"\n"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +90,8 @@ def item(data: bytes) -> Item:
     return Item(bytes_digest(data), len(data), lambda: data)
 
 
-def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
-    """Make the folder hold these items by path.
+def update(out: Path, items: dict[str, Item], notes: list[str], published: str) -> Written:
+    """Make the folder hold these items by path, and a manifest of them with the date on which they are published.
 
     Everything is compared before anything is written; what an earlier site wrote and this one lacks goes.
     RefusedError: somebody else wrote or edited a file that this site needs.
@@ -106,7 +106,8 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
         notes.append(f"{out / path}: written or edited by somebody else, left as it is")
         del items[path]
     listed = {path: one.sha256 for path, one in sorted(items.items())}
-    items[MANIFEST] = item(json.dumps({"schema": 1, "files": listed}, indent=1).encode() + b"\n")
+    told = {"schema": 1, "published": published, "files": listed}
+    items[MANIFEST] = item(json.dumps(told, indent=1).encode() + b"\n")
     changed = [path for path, one in items.items() if _sha(out / path) != one.sha256]
     for path in changed:
         stored.make_folders((out / path).parent)
@@ -120,13 +121,30 @@ def update(out: Path, items: dict[str, Item], notes: list[str]) -> Written:
     return Written(out, len(items), len(changed), len(stale), total, tuple(notes))
 
 
+def unchanged(out: Path, items: Mapping[str, Item]) -> bool:
+    """Whether an earlier `pabench publish` wrote just these items; files that others may have replaced are left out."""
+    shas = {path: one.sha256 for path, one in items.items()}
+    return {**shas, **dict.fromkeys(KEPT)} == {**manifest(out), **dict.fromkeys(KEPT)}
+
+
+def published(out: Path) -> str:
+    """The date on the pages of an earlier site, "" where there is none."""
+    date = str(_manifest(out).get("published", ""))
+    return date if re.fullmatch(r"\d{4}-\d\d-\d\d", date) else ""
+
+
 def manifest(out: Path) -> dict[str, str]:
     """What an earlier `pabench publish` wrote; a path out of the site is none of it."""
+    listed = _manifest(out)["files"]
+    return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
+
+
+def _manifest(out: Path) -> dict[str, Any]:
     try:
-        listed = json.loads(stored.read(out / MANIFEST, limit=LARGEST))["files"]
-        return {p: s for p, s in listed.items() if not Path(p).is_absolute() and ".." not in Path(p).parts}
+        found = json.loads(stored.read(out / MANIFEST, limit=LARGEST))
+        return {**found, "files": dict(found["files"])}
     except FileNotFoundError:
-        return {}
+        return {"files": {}}
     except (DataError, ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{out / MANIFEST}: no manifest of a site; move it away, or publish into another folder"

@@ -156,10 +156,19 @@ def _scrubbed(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell without the absolute path of its data; one that starts with a $VARIABLE stays."""
-    path = str(cell["dataset"].get("path", ""))
-    private = scrub.text(path) != path or path.startswith(("..", "~"))
-    return {**cell, "dataset": {**cell["dataset"], "path": "" if private else path}}
+    """A cell without the absolute path of its data or weights; one that starts with a $VARIABLE stays."""
+    dataset, model = cell["dataset"], cell["model"]
+    found = {**cell, "dataset": {**dataset, "path": _public(dataset.get("path", ""))}}
+    return (
+        found
+        if "checkpoint" not in model
+        else {**found, "model": {**model, "checkpoint": _public(model["checkpoint"])}}
+    )
+
+
+def _public(path: str) -> str:
+    """The path, or "" for one that tells of a machine."""
+    return "" if scrub.text(str(path)) != path or path.startswith(("..", "~")) else path
 
 
 def _beside(store: Store, cells: Iterable[Cell], done: Iterable[Cell]) -> dict[str, dict[str, Any]]:

@@ -18,17 +18,18 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
 from pabench.errors import SuiteError, close, did_you_mean
-from pabench.networks import zoo
+from pabench.networks import pretrained, zoo
 from pabench.networks.network import prunable_weights
 from pabench.suite.digest import canonical
 from pabench.suite.specs import ModelSpec
 
 Shape = tuple[int, int, int]
 NORM_CLASSES = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+WEIGHTS = "weights come from the seed, or with `init: pretrained` beside the name from a file"
 OURS = {
     **dict.fromkeys(("num_classes", "in_chans", "img_size"), "comes from the dataset"),
-    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), "weights come from the seed only"),
-    **dict.fromkeys(("checkpoint_path", "cache_dir"), "weights come from the seed only"),
+    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), WEIGHTS),
+    **dict.fromkeys(("checkpoint_path", "cache_dir"), WEIGHTS),
 }
 """Arguments that no suite gives, with the reason."""
 REFUSED_ARGUMENT = re.compile(r"(unexpected|multiple values for)(?: keyword)? argument(?:\(s\): \[)? ?'(\w+)'")
@@ -47,21 +48,40 @@ def resolve(spec: ModelSpec, classes: int, shape: Shape) -> ModelSpec:
     if "zero_init_last" not in spec.args:
         explicit = replace(spec, args={**spec.args, "zero_init_last": False})
         if not _problem(explicit, classes, shape):
-            return explicit
+            return _known(explicit, classes, shape)
     _require(spec, classes, shape)
+    return _known(spec, classes, shape)
+
+
+def _known(spec: ModelSpec, classes: int, shape: Shape) -> ModelSpec:
+    """The spec with the SHA-256 of its trained weights, where it has some, which are found to fit."""
+    if not spec.init:
+        return spec
+    path = pretrained.located(spec, _parameters(spec, classes, shape))
+    spec = replace(spec, weights=pretrained.file_digest(path))
+    build(spec, classes, shape, seed=0)
     return spec
+
+
+def _parameters(spec: ModelSpec, classes: int, shape: Shape) -> int:
+    return sum(parameter.numel() for parameter in skeleton(spec, classes, shape).parameters())
 
 
 def build(spec: ModelSpec, classes: int, shape: Shape, seed: int) -> nn.Module:
     """The network on the CPU in float32, in training mode; equal arguments give equal weights.
 
-    The global random state is left as it was. A network of fixed image size gets the H, W of `shape`.
+    The global random state is left as it was. A network of fixed image size gets the H, W of `shape`. Of one with
+    `init: pretrained` the seed draws the classifier alone, and that where the number of classes is another.
     """
     check_words(spec)
     _require(spec, classes, shape)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch the accelerators' generators too
-        return _create(spec, classes, shape, "cpu")
+        model = _create(spec, classes, shape, "cpu")
+    if spec.init:
+        path = pretrained.located(spec, sum(parameter.numel() for parameter in model.parameters()))
+        pretrained.take_over(model, spec, path)
+    return model
 
 
 def parameter_shapes(spec: ModelSpec, classes: int, shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -104,6 +124,8 @@ def check_words(spec: ModelSpec) -> None:
         raise SuiteError(f"models: {spec.name}: stem: {spec.stem!r} is unknown; expected 'cifar' or no stem at all")
     if spec.zeros not in ("", "redrawn"):
         raise SuiteError(f"models: {spec.name}: zeros: {spec.zeros!r} is unknown; expected 'redrawn' or nothing")
+    if spec.init not in ("", "pretrained"):
+        raise SuiteError(f"models: {spec.name}: init: {spec.init!r} is unknown; expected 'pretrained' or nothing")
     for name in spec.args:
         if name in OURS:
             raise SuiteError(f"models: {spec.name}: args.{name}: {OURS[name]}; leave it out")
@@ -142,7 +164,7 @@ def _meant(name: str, known: list[str]) -> str:
     """The remedy of an unknown name, without listing timm's more than a thousand."""
     architecture = name.partition(".")[0]
     if architecture in known:
-        return f"pretrained weights are never loaded, write {architecture!r}"
+        return f"a tag chooses trained weights: write {architecture!r}, and `init: pretrained` for timm's default ones"
     near = [one for one in known if one.startswith(f"{name}_")][:3] or close(name, known, 3)
     guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     return f"{guess}known: timm.list_models(), and {', '.join(zoo.NAMES)}"

@@ -252,3 +252,4 @@ def _seed_all(device: torch.device, seed: int) -> None:
 
 
 Tensors = dict[str, Tensor]
+"""Tensors by parameter name, as `named_parameters` has it."""

@@ -38,6 +38,7 @@ AVERAGES = frozenset(
 )
 """Sums with equal weights."""
 LAYERS = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
+"""What multiplies by a matrix of weights."""
 SUMS = frozenset({"add", "sub", "rsub"})
 PRODUCTS = frozenset({"mul", "multiply"})
 MATRIX_PRODUCTS = frozenset({"matmul", "mm", "bmm"})

@@ -56,6 +56,7 @@ def _things(cell: Cell) -> dict[Thing, dict[str, Any]]:
         (3, dataset, f"dataset {dataset}"): facts_of("dataset", found),
         (3, dataset, f"recipe on {dataset}"): of_dataset,
         (4, "", f"model {_model(cell)}"): facts_of("model", found),
+        (5, "", f"training {plain(cell.train.label)}"): facts_of("train", found),
     }
 
 

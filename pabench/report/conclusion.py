@@ -11,7 +11,7 @@ from pabench.report.detection import Detection, could_detect
 from pabench.report.evidence import VERDICT, Footing, footings
 from pabench.report.frame import pruned
 from pabench.report.study import Study
-from pabench.statistics.board import Board, Standing, board
+from pabench.statistics.board import Board, Standing
 from pabench.statistics.outcomes import FINISHED
 from pabench.words import number, percent, span
 
@@ -46,10 +46,10 @@ class Conclusion:
 def conclusion(study: Study) -> Conclusion:
     """Of the plain cells of a study: ablations are compared with their own cells alone."""
     frame = study.plain
-    made = board(frame)
+    made = study.boards[""]
     return Conclusion(
-        found=_found(made, frame),
-        limits=tuple(_limits(made)),
+        found=finding(made, frame),
+        limits=tuple(limits(made)),
         detects=could_detect(frame),
         evidence=_evidence(footings(study)) if frame["top1"].notna().any() else "",
         board=made,
@@ -62,7 +62,8 @@ def alike(made: Board) -> list[str]:
     return [one.criterion for one in others if set(one.letters) & set(first.letters)]
 
 
-def _found(made: Board, frame: pd.DataFrame) -> str:
+def finding(made: Board, frame: pd.DataFrame) -> str:
+    """Who is best on a board of these cells, and who cannot be told apart from it, in a sentence."""
     if not pruned(frame)["top1"].notna().any():
         return "No pruned network is trained yet: there is nothing to say about the criteria."
     if not made.ranked and not made.unranked:
@@ -117,8 +118,8 @@ def _and(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _limits(made: Board) -> Iterator[str]:
-    """What the ranking leaves out or rests on."""
+def limits(made: Board) -> Iterator[str]:
+    """What the ranking leaves out or rests on, in sentences."""
     if not made.ranked:
         return
     if made.unranked:

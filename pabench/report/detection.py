@@ -51,9 +51,9 @@ def could_detect(cells: pd.DataFrame) -> Detection:
     among = f"the clearest of {pairs} pairs" if pairs > 1 else "one pair"
     over = f", over {models} models" if models > 1 else ""
     basis = (
-        f"The smallest true difference that {among} shows with power {POWER:g} at 5 %{held}{over}. Differences between "
-        f"two criteria vary by {number(spread.sd)} points from seed to seed (standard deviation); {spread.blocks} "
-        f"seeds leave open whether that is {least:.2f} or {most:.2f} times as much (95 %)."
+        f"This is the smallest true difference that {among} shows with power {POWER:g} at 5 %{held}{over}. "
+        f"Differences between two criteria vary by {number(spread.sd)} points from seed to seed (standard deviation); "
+        f"with {spread.blocks} seeds the true value may be {least:.2f} to {most:.2f} times that (95 % interval)."
     )
     if found > 100:  # no two accuracies are further apart
         return Detection(

@@ -12,8 +12,8 @@ from typing import Any
 
 from pabench.report.alike import facts_of
 from pabench.report.folders import read, told_apart
-from pabench.report.frame import at
 from pabench.report.study import Study
+from pabench.report.told import at
 from pabench.statistics.contrast import Contrast, contrasts, seed_noise
 from pabench.store.record import RECORDED
 from pabench.store.store import VOLATILE
@@ -232,7 +232,13 @@ def _compared(a: Study, b: Study) -> Iterator[Change | Older]:
 
 def _axes(part: Study) -> dict[str, list[str]]:
     frame = part.frame
-    columns = {"datasets": "dataset", "models": "model", "criteria": "criterion", "ablations": "ablation"}
+    columns = {
+        "datasets": "dataset",
+        "models": "model",
+        "criteria": "criterion",
+        "ablations": "ablation",
+        "trainings": "train",
+    }
     found = {name: [str(x) for x in frame[column].unique() if x] for name, column in columns.items()}
     found["sparsities"] = [f"{x:g}" for x in sorted(frame["sparsity"].unique())]
     return {**found, "seeds": [str(x) for x in sorted(frame["seed"].unique())]}
@@ -256,6 +262,7 @@ def _facts(part: Study) -> dict[str, dict[str, set[str]]]:
         say(f"model {cell.model.label} on {dataset}", facts_of("model", told))
         if cell.criterion:
             say(f"criterion {cell.criterion.label}", facts_of("criterion", told))
+            say(f"training {cell.train.label}", facts_of("train", told))
     for spec in part.metrics:
         say(f"metric {spec.name}", {"parameters": dict(spec.args), "version": spec.version, "source": spec.source})
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from math import nan
 
 import pandas as pd
 
-from pabench.report.frame import at, pruned, strata
+from pabench.report.frame import pruned, strata
 from pabench.report.study import Study
 from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
 from pabench.statistics.power import Comparison, typical_sd
@@ -30,7 +31,10 @@ class Footing:
 
 
 def footings(study: Study) -> list[Footing]:
-    """In the order of the study. Plain cells alone are looked at."""
+    """In the order of the study, of several trainings one after the other. Plain cells alone are looked at."""
+    if len(study.trainings) > 1:
+        parts = [(name, study.under(name)) for name in study.trainings]
+        return [replace(one, title=f"{one.title}, trained by {name}") for name, part in parts for one in footings(part)]
     randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
     return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
 
@@ -80,9 +84,9 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
     if finished.empty:
         return [], ["no dense network is finished"]
     if found.empty:
-        ends = [(at(study.records[key], ("result", "curve", "top1")) or [float("nan")])[-1] for key in finished["key"]]
-        known = f"training accuracy is known on augmented images alone ({number(sum(ends) / len(ends), 1)} %)"
-        return [], [f"older records: {known}"]
+        ends = [study.told[key].top1[-1] if len(study.told[key].top1) else nan for key in finished["key"]]
+        known = f"training accuracy on augmented images only ({number(sum(ends) / len(ends), 1)} %)"
+        return [], [f"its records, of an older version, have {known}"]
     if found.mean() >= FITTED:
         return [], []
     told = f"the dense network gets {number(found.mean(), 1)} % of its training images right (without augmentation)"

@@ -13,6 +13,7 @@ from pabench.errors import RefusedError
 from pabench.report.frame import study as make_study
 from pabench.report.shape import as_study
 from pabench.report.study import Study
+from pabench.report.told import Teller, Told
 from pabench.store.store import Store
 from pabench.suite.cell import shared
 from pabench.words import plain
@@ -27,8 +28,9 @@ def read(folder: Path) -> Study:
     manifest = store.manifest()
     with as_study(folder):
         manifest |= {"name": str(manifest["name"]), "cells": shared(manifest["cells"])}
-        records, measurements = store.records(), store.records("metrics").values()
-        study = make_study(manifest, records, measurements)
+        teller, told = Teller(), dict[str, Told]()
+        records = store.records(see=lambda key, record: told.update({key: teller.told(record)}))
+        study = make_study(manifest, records, store.each("metrics"), told)
     return replace(study, folder=folder, broken=_broken(folder, records))
 
 

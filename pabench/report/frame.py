@@ -5,129 +5,130 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pabench.report.study import Sharing, Study, Told
+from pabench.report.study import Study
+from pabench.report.told import NOTHING, NUMBERS, TEXTS, Teller, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
 from pabench.suite.cell import DENSE, STATUSES, Cell
-from pabench.suite.specs import MetricSpec
+from pabench.suite.specs import PLAIN, MetricSpec
 from pabench.words import plain
-
-# column: where its number lies in a record
-NUMBERS = {
-    "top1": ("result", "top1"),
-    "top5": ("result", "top5"),
-    "loss": ("result", "loss"),
-    "training_top1": ("training_images", "top1"),
-    "weights_on_paths": ("logits", "effective_weights"),
-    "parameters_dense": ("result", "parameters", "dense"),
-    "parameters_pruned": ("result", "parameters", "pruned"),
-    "flops_dense": ("result", "flops", "dense"),
-    "flops_pruned": ("result", "flops", "pruned"),
-    "sparsity_reached": ("receipt", "sparsity"),
-    "weights_total": ("receipt", "total"),
-    "weights_kept": ("receipt", "kept"),
-    "tied_at_threshold": ("receipt", "tied_at_threshold"),
-    "kept_of_tied": ("receipt", "kept_of_tied"),
-    "zero_scores": ("receipt", "zero_scores"),
-    "rounds": ("receipt", "rounds"),
-    "gradient_norm_before": ("receipt", "gradient_norm", "before"),
-    "gradient_norm_after": ("receipt", "gradient_norm", "after"),
-    "scoring_seconds": ("cost", "scoring_seconds"),
-    "scoring_peak_bytes": ("cost", "scoring_peak_bytes"),
-    "scoring_images": ("cost", "scoring_images"),
-    "gradient_seconds": ("cost", "gradient_seconds"),
-    "gradient_images": ("cost", "gradient_images"),
-    "training_seconds": ("cost", "training_seconds"),
-    "wall_seconds": ("cost", "wall_seconds"),
-}
-TEXTS = {
-    "kind": ("kind",),
-    "message": ("message",),
-    "source": ("receipt", "source"),
-    "dtype": ("receipt", "dtype"),
-    "device": ("environment", "device"),
-    "created": ("created",),
-}
 
 
 def study(
     manifest: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
     measurements: Iterable[Mapping[str, Any]] = (),
+    told: Mapping[str, Told] | None = None,
 ) -> Study:
     """The study of a manifest and its records. A record that is not in the manifest becomes a stray.
 
-    `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns.
+    `measurements` are the store's files of metrics; numbers of the metrics in the manifest become columns. `told` is
+    what is told of the records, where they have been read already.
     """
-    cells = Cell.all_from_json(manifest["cells"])
-    ablated = any(cell.ablation for cell in cells)
+    if told is None:
+        teller = Teller()
+        told = {key: teller.told(record) for key, record in records.items()}
+    cells = {cell.key: cell for cell in Cell.all_from_json(manifest["cells"])}
+    strays = tuple(sorted(told.keys() - cells.keys()))
     metrics = tuple(MetricSpec(**m) for m in manifest.get("metrics", ()))
     measured = Measurements(measurements)
-    of_metric = {spec.name: set[str]() for spec in metrics}
-    table: dict[str, list[Any]] = {name: [] for name in (*IDENTITY, *NUMBERS, *TEXTS, "flags", "rerun")}
-    numbers, told, tests = [], dict[str, Told](), dict[str, tuple[float, int]]()
-    share = Sharing()
-    for cell in cells:
-        record = records.get(cell.key, {})  # parsed anew each time: once for all that follows
-        # a list a column: a dict a row takes more memory than the records
-        for column, value in row(cell, record, manifest, ablated=ablated).items():
-            table[column].append(value)
-        if record:
-            told[cell.key] = share.told(record)
-        if cell.dataset.label not in tests and (test := _test(cell, record)):
-            tests[cell.dataset.label] = test
-        found: dict[str, float | None] = {}
-        for name, of_cell in _measured(cell, metrics, measured):
-            found |= of_cell
-            of_metric[name] |= of_cell.keys()
-        numbers.append(found)
-    columns = [column for found in of_metric.values() for column in sorted(found)]
-    table |= {column: [found.get(column) for found in numbers] for column in columns}
-    table |= _outcomes(cells, table, tests)
-    frame = pd.DataFrame(table, columns=[*IDENTITY, *NUMBERS, *columns, *TEXTS, *LAST])
-    frame = frame.astype(dict.fromkeys([*NUMBERS, *columns], float))
-    strays = tuple(sorted(set(records) - set(table["key"])))
-    told |= {key: share.told(records[key]) for key in strays}
-    by_key = dict(zip(table["key"], cells, strict=True))
-    return Study(manifest, frame, records, by_key, told, strays, metrics, measured)
+    frame = _frame(cells, [told.get(key, NOTHING) for key in cells], manifest, metrics, measured)
+    in_order = {key: told[key] for key in (*cells, *strays) if key in told}
+    return Study(manifest, frame, records, cells, in_order, strays, metrics, measured)
+
+
+def _frame(
+    by_key: Mapping[str, Cell],
+    told: Sequence[Told],
+    manifest: Mapping[str, Any],
+    metrics: Sequence[MetricSpec],
+    measured: Measurements,
+) -> pd.DataFrame:
+    """A row for each cell: identity, what is told of its record (NaN and "" where it says nothing), how to rerun it.
+
+    `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
+    `parent` is the key of the plain cell that an `ablation` is compared with. `reference_line` says why it is no
+    criterion to be ranked; "" for criteria and the dense baseline. `train` is how it was trained, `plain` for the
+    dense baseline.
+    """
+    cells = list(by_key.values())
+    ablated, trained = any(cell.ablation for cell in cells), not all(cell.train.is_plain for cell in cells)
+    failed = [one.status == "failed" for one in told]
+    numbers = pd.DataFrame(np.array([one.numbers for one in told]).reshape(-1, len(NUMBERS)), columns=list(NUMBERS))
+    numbers.loc[[cell.criterion is None for cell in cells], ["scoring_seconds", "scoring_peak_bytes"]] = nan
+    identity = {
+        "key": list(by_key),
+        "block": [cell.block for cell in cells],
+        "dataset": [plain(cell.dataset.label) for cell in cells],
+        "model": [plain(cell.model.label) for cell in cells],
+        "criterion": [plain(cell.criterion.label) if cell.criterion else DENSE for cell in cells],
+        "reference_line": [plain(cell.criterion.reference_line) if cell.criterion else "" for cell in cells],
+        "sparsity": [cell.sparsity for cell in cells],
+        "seed": [cell.seed for cell in cells],
+        "batch": [int(cell.criterion.args.get("examples_per_class", 0)) if cell.criterion else 0 for cell in cells],
+        "status": [one.status for one in told],
+        "ablation": [cell.ablation for cell in cells],
+        "parent": [cell.parent().key if cell.ablation else "" for cell in cells],
+        "train": [plain(cell.train.label) for cell in cells],
+    }
+    last = {
+        **{column: [one.texts[place] for one in told] for place, column in enumerate(TEXTS)},
+        "flags": [tuple(sorted({flag for flag, _ in one.flags})) for one in told],
+        "rerun": [
+            rerun(cell, manifest, failed=fell, ablated=ablated, trained=trained)
+            for cell, fell in zip(cells, failed, strict=True)
+        ],
+        **_outcomes(cells, told, numbers["top1"]),
+    }
+    figures = _figures(cells, metrics, measured)
+    index = numbers.index
+    return pd.concat([_columns(identity, index), numbers, figures, _columns(last, index)], axis=1)
+
+
+def _columns(found: Mapping[str, Sequence[Any]], index: pd.Index) -> pd.DataFrame:
+    """Texts are Python's own: those of Arrow, pandas 3's default, take three times as long to be picked and grouped."""
+    kinds = {name: float if name in FLOATS else int if name in INTEGERS else object for name in found}
+    return pd.DataFrame({name: pd.Series(found[name], index, kind) for name, kind in kinds.items()})
 
 
 IMAGES = 10_000
 """Of a test set of which nothing says the size: as many as those of MNIST, CIFAR and Tiny ImageNet have."""
 
 
-def _outcomes(
-    cells: Sequence[Cell], table: Mapping[str, list[Any]], tests: Mapping[str, tuple[float, int]]
-) -> dict[str, list[Any]]:
+def _outcomes(cells: Sequence[Cell], told: Sequence[Told], top1: Iterable[float]) -> dict[str, list[Any]]:
     """What each cell counts as (`statistics.outcomes`), and the accuracy of guessing on its dataset, NaN if unknown."""
+    tests: dict[str, tuple[float, int]] = {}
+    for cell, one in zip(cells, told, strict=True):
+        if one.tested and cell.dataset.label not in tests:
+            by_class = one.tested.classes * int(cell.dataset.args.get("test_per_class") or 0)
+            tests[cell.dataset.label] = one.tested.chance, one.tested.images or by_class or IMAGES
     made: dict[str, list[Any]] = {"outcome": [], "chance": []}
-    told = (table[column] for column in ("status", "kind", "top1", "flags"))
-    for cell, status, kind, top1, flags in zip(cells, *told, strict=True):
-        chance, images = tests.get(cell.dataset.label, (float("nan"), 0))
+    for cell, one, reached in zip(cells, told, top1, strict=True):
+        chance, images = tests.get(cell.dataset.label, (nan, 0))
         # without a bound the flag alone tells a collapse
         bound = chance_bound(chance, images) if images else -1.0
-        made["outcome"].append(outcome(status, kind, float("nan") if top1 is None else float(top1), flags, bound))
+        flags = [flag for flag, _ in one.flags]
+        made["outcome"].append(outcome(one.status, one.texts[0], reached, flags, bound))
         made["chance"].append(chance)
     return made
 
 
-def _test(cell: Cell, record: Mapping[str, Any]) -> tuple[float, int] | None:
-    """The accuracy of guessing in percent and the images of the test set, as far as a record tells.
-
-    An older one names no outcome: it is top-1, and guessing is right once in as many classes. Of a still older one the
-    classes are the outputs of the last prunable layer, the classifier of all our networks.
-    """
-    if test := at(record, ("result", "test")):
-        named = at(record, ("result", "compared_by", "chance"))
-        return 100 / test["classes"] if named is None else named, test["images"]
-    layers = at(record, ("receipt", "layers"))
-    if not layers or not (shape := layers[-1].get("shape")) or (classes := int(shape[0])) < 2:
-        return None
-    return 100 / classes, classes * int(cell.dataset.args.get("test_per_class") or 0) or IMAGES
+def _figures(cells: Sequence[Cell], metrics: Sequence[MetricSpec], measured: Measurements) -> pd.DataFrame:
+    """The numbers of the metrics, a column for each: those of one metric together, in the order of their names."""
+    found = [dict(_measured(cell, metrics, measured)) for cell in cells]
+    columns = [
+        (spec.name, column)
+        for spec in metrics
+        for column in sorted({column for numbers in found for column in numbers.get(spec.name, ())})
+    ]
+    rows = [[numbers.get(name, {}).get(column) for name, column in columns] for numbers in found]
+    return pd.DataFrame(rows, columns=[column for _, column in columns], index=range(len(cells)), dtype=float)
 
 
 def _measured(
@@ -146,42 +147,12 @@ def _measured(
 
 IDENTITY = (
     *("key", "block", "dataset", "model", "criterion", "reference_line"),
-    *("sparsity", "seed", "batch", "status", "ablation", "parent"),
+    *("sparsity", "seed", "batch", "status", "ablation", "parent", "train"),
 )
+FLOATS, INTEGERS = frozenset({"sparsity", "chance"}), frozenset({"seed", "batch"})
 LAST = ("flags", "rerun", "outcome", "chance")
 COLUMNS = frozenset((*IDENTITY, *NUMBERS, *TEXTS, *LAST, "study"))
 """What a metric cannot be called: its name would be a column of the same table."""
-
-
-def row(cell: Cell, record: Mapping[str, Any], manifest: Mapping[str, Any], *, ablated: bool = False) -> dict[str, Any]:
-    """A cell flattened: identity, what the record says (NaN and "" where it says nothing), the command to rerun it.
-
-    `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
-    `parent` is the key of the plain cell that an `ablation` is compared with; `ablated`: the study has some.
-    `reference_line` says why it is no criterion to be ranked; "" for criteria and the dense baseline.
-    """
-    criterion = cell.criterion
-    numbers = {column: value for path, names in _BY_PART for column, value in _of(at(record, path), names)}
-    if criterion is None:
-        numbers |= {"scoring_seconds": None, "scoring_peak_bytes": None}
-    return {
-        "key": cell.key,
-        "block": cell.block,
-        "dataset": plain(cell.dataset.label),
-        "model": plain(cell.model.label),
-        "criterion": plain(criterion.label) if criterion else DENSE,
-        "reference_line": plain(criterion.reference_line) if criterion else "",
-        "sparsity": cell.sparsity,
-        "seed": cell.seed,
-        "batch": int(criterion.args.get("examples_per_class", 0)) if criterion else 0,
-        "status": record.get("status", "missing"),
-        "ablation": cell.ablation,
-        "parent": cell.parent().key if cell.ablation else "",
-        **numbers,
-        **{column: plain(at(record, path) or "") for column, path in TEXTS.items()},
-        "flags": tuple(sorted({plain(flag["flag"]) for flag in record.get("flags", ())})),
-        "rerun": rerun(cell, manifest, failed=record.get("status") == "failed", ablated=ablated),
-    }
 
 
 def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -203,7 +174,8 @@ def reference_lines(frame: pd.DataFrame) -> set[str]:
 def title(row: Any) -> str:
     """How a row of the frame is named in lines of text."""
     ablation = f" / {row.ablation}" if row.ablation else ""
-    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation} / seed {row.seed}"
+    train = "" if row.train == PLAIN.name else f" / {row.train}"
+    return f"{row.dataset} / {row.model} / {row.criterion} {row.sparsity:g}{ablation}{train} / seed {row.seed}"
 
 
 def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
@@ -216,45 +188,38 @@ def chosen(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
     return rows.iloc[sorted(order.drop_duplicates("key")["place"])].reset_index(drop=True)
 
 
-def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """The value at a path, None where the path ends early."""
-    value: Any = record
-    for part in path:
-        if type(value) is not dict and not isinstance(value, Mapping):  # the first look takes a tenth of the second
-            return None
-        value = value.get(part)
-    return value
-
-
-_BY_PART = [
-    (path, [(column, full[-1]) for column, full in NUMBERS.items() if full[:-1] == path])
-    for path in dict.fromkeys(full[:-1] for full in NUMBERS.values())
-]
-"""The columns of each part of a record, which is looked for once."""
-
-
-def _of(part: Any, names: Iterable[tuple[str, str]]) -> list[tuple[str, Any]]:
-    found = part if isinstance(part, Mapping) else {}
-    return [(column, found.get(name)) for column, name in names]
-
-
-def rerun(cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False) -> str:
+def rerun(
+    cell: Cell, manifest: Mapping[str, Any], *, failed: bool, ablated: bool = False, trained: bool = False
+) -> str:
     """The command that runs this cell alone, into the folder the study was run into.
 
-    In a study with ablations (`ablated`) a plain cell of a criterion is one without.
+    In a study with ablations (`ablated`) a plain cell of a criterion is one without; in one with other trainings
+    (`trained`) it says how it is trained.
     """
     only = {
-        "dataset": cell.dataset.label,
-        "model": cell.model.label,
-        "criterion": cell.criterion.label if cell.criterion else DENSE,
+        **_of_what(cell),
         "sparsity": f"{cell.sparsity:g}",
         "seed": str(cell.seed),
         **({"ablation": cell.ablation or "none"} if ablated and cell.criterion else {}),
+        **({"train": cell.train.label} if trained and cell.criterion else {}),
     }
+    return " ".join([_command(manifest, only), *(["--retry failed"] if failed else [])])
+
+
+def rerun_all(cell: Cell, manifest: Mapping[str, Any]) -> str:
+    """The command that runs all cells of a cell's criterion on its dataset and model."""
+    return _command(manifest, _of_what(cell))
+
+
+def _of_what(cell: Cell) -> dict[str, str]:
+    criterion = cell.criterion.label if cell.criterion else DENSE
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion}
+
+
+def _command(manifest: Mapping[str, Any], only: Mapping[str, str]) -> str:
     command = str(manifest.get("command") or "")
     suite = str(manifest.get("suite_path") or manifest["name"])
-    words = [_only(key, value) for key, value in only.items()]
-    return " ".join([_base(command, suite), *words, *(["--retry failed"] if failed else [])])
+    return " ".join([_base(command, suite), *(_only(key, value) for key, value in only.items())])
 
 
 @lru_cache(maxsize=4096)

@@ -166,7 +166,7 @@ def _framed(part: Study, metrics: Iterable[MetricSpec]) -> pd.DataFrame:
     """The rows of a study with its label, and with what their criterion is, whatever it is called ("" for dense)."""
     manifest = {**part.manifest, "metrics": [spec.to_json() for spec in metrics]}
     meant = [digest(cell.criterion.identity()) if cell.criterion else "" for cell in part.cells.values()]
-    frame = make_study(manifest, part.records, part.measured.files).frame
+    frame = make_study(manifest, part.records, part.measured.files, part.told).frame
     return frame.assign(study=part.label, **{MEANT: meant})
 
 

@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -27,7 +29,6 @@ TEMPLATES = Path(str(files("pabench_reports"))) / "templates"
 NAME = "report.html"
 SCRIPTS = ("page", "cells", "figures", "exports", "detail", "table")
 """Files of the page's one script, in this order: later ones use the names of earlier ones."""
-
 
 DRAWING = re.compile(r'<div class="drawing" data-of="([^"]*)">(.*?)</div>', re.S)
 
@@ -72,27 +73,48 @@ def page(name: str, sections: Sequence[Rendered], models: Sequence[str] = ()) ->
     A section's HTML has no inline style and no handler: the policy blocks both.
     """
     found = tucked(sections, models)
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return filled(
+        "page.html.j2",
+        shell(("style",), SCRIPTS),
+        heading=name,
+        site="pabench",
+        models=models,
+        drawings=found.drawings,
+        sections=found.sections,
+    )
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What every page has around its own: its style, its one script, and the policy that allows them alone."""
+
+    style: Markup
+    script: Markup
+    policy: str
+
+
+@cache
+def shell(styles: Sequence[str], scripts: Sequence[str]) -> Shell:
+    """That of these files of the templates, in this order."""
+    style = "\n".join((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in styles)
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in scripts]
     # one script in a function of its own, so that nothing on the page is global
     script = "\n".join(['"use strict";', "(() => {", *parts, "})();\n"])
     policy = (
         f"default-src 'none'; img-src data:; script-src '{policy_hash(script)}'; style-src '{policy_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return (
-        templates(TEMPLATES)
-        .get_template("page.html.j2")
-        .render(
-            name=name,
-            policy=policy,
-            style=Markup(style),
-            script=Markup(script),
-            models=models,
-            drawings=found.drawings,
-            sections=found.sections,
-        )
-    )
+    return Shell(Markup(style), Markup(script), policy)
+
+
+def filled(template: str, around: Shell, **values: Any) -> str:
+    """A page of the templates, which all extend `shell.html.j2`."""
+    return templates(TEMPLATES).get_template(template).render(shell=around, **values)
+
+
+def section_html(name: str, study: Study) -> str:
+    """The HTML of one section of a page; "" where it has nothing to say. What it raises is the caller's."""
+    return registry.plugin("sections", name)().render(study) or ""
 
 
 def sections(study: Study) -> list[Rendered]:
@@ -108,7 +130,10 @@ def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
     written, problems = list[Path](), list[str]()
     for section in _in_order():
         try:
-            written += [path for picture in section.figures(study) for path in picture.save(folder)]
+            for heading, part in _parts(section, study):
+                place = folder / slug(heading)
+                place.mkdir(exist_ok=True)
+                written += [path for picture in section.figures(part) for path in picture.save(place)]
         except Exception as error:
             problems.append(f"{section.name}: {registry.complaint(error)}")
     return written, problems
@@ -121,10 +146,33 @@ def _in_order() -> list[Section]:
 
 def _render(section: Section, study: Study) -> Rendered:
     try:
-        rendered = section.render(study)
+        made = [(heading, section.render(part)) for heading, part in _parts(section, study)]
     except Exception as error:
         return Rendered(section.name, section.title, problem=registry.complaint(error))
-    return Rendered(section.name, section.title, html=Markup(rendered) if rendered else "")
+    headings = {
+        heading: Markup('<h3 class="training">Trained by {}</h3>').format(heading) for heading, _ in made if heading
+    }
+    rendered = Markup("\n").join(headings.get(heading, Markup()) + Markup(one) for heading, one in made if one)
+    return Rendered(section.name, section.title, html=rendered)
+
+
+def _parts(section: Section, study: Study) -> list[tuple[str, Study]]:
+    """What a section is made of, each with its heading: of several trainings it sees what its `seen` says."""
+    several = study.trainings if len(study.trainings) > 1 else ()
+    if section.seen == "all" or not several:
+        return [("", study)]
+    if section.seen == "first":
+        return [("", study.under(several[0]))]
+    return [(training, study.under(training)) for training in several]
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder.
+
+    >>> slug("rigl (every=2, layers=free)")
+    'rigl-every-2-layers-free'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
 
 
 def policy_hash(text: str) -> str:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,6 +34,9 @@ class Section(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int]
+    seen: ClassVar[Literal["each", "first", "all"]] = "each"
+    """Of a study with several trainings: `each` by itself, which is what compares criteria; the `first`, for what is of
+    masks and the same in all of them; `all` at once, for what lists and counts."""
 
     @abstractmethod
     def render(self, study: Study) -> str | None:

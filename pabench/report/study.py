@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pabench.report.told import NOTHING, Told
+from pabench.statistics.board import Board, board
 from pabench.store.figures import Measurements
 from pabench.store.record import PARTS
 from pabench.suite.ablations import alike
-from pabench.suite.cell import Cell
+from pabench.suite.cell import DENSE, Cell
 from pabench.suite.specs import MetricSpec
 
 
@@ -39,46 +41,14 @@ class Shared:
         return len(self.hashes) == 1 and not self.nameless and not self.unchanged
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What many sections ask of each record: where it was computed, its pairing, and its mask's name ("" for none).
-
-    `other_network`: another one was trained in place of the pruned one.
-    """
-
-    environment: Mapping[str, Any]
-    pairing: Mapping[str, str]
-    mask: str
-    other_network: bool
-
-
-NOTHING = Told({}, {}, "", False)
-
-
-class Sharing:
-    """What is told of records, equal environments and pairings being one object: a study has few."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Any] = {}
-
-    def told(self, record: Mapping[str, Any]) -> Told:
-        """What a record tells."""
-        receipt = record.get("receipt") or {}
-        environment, pairing = (self._shared(record.get(part) or {}) for part in ("environment", "pairing"))
-        return Told(environment, pairing, str(receipt.get("mask") or ""), "model" in receipt)
-
-    def _shared(self, part: Any) -> Any:
-        return self._known.setdefault(repr(part), part)
-
-
 @dataclass(frozen=True)
 class Study:
     """A study as its results folder tells it.
 
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
-    (`report.frame`). `records` are the finished cells by key, `cells` the expected ones; what an older schema does not
-    have is at its default. `told` is of every record: reading all records takes time, so it is done once. `strays` are
-    keys of records that no expected cell has.
+    (`report.frame`). `records` are the finished cells by key, read anew each time one is asked for; `told` is what most
+    sections need of each, read once. `cells` are the expected ones; what an older schema does not have is at its
+    default. `strays` are keys of records that no expected cell has.
     `metrics` are those the study asked for, `measured` their numbers; those of single cells are columns of the frame.
     `broken` of the records in its `folder` cannot be used; `label` tells it from others on a page.
     """
@@ -127,7 +97,7 @@ class Study:
             for part in PARTS:
                 value = told.pairing.get(part, "")
                 scored = part == "scoring_batch"
-                if (scored and not images) or (part == "weights" and told.other_network):
+                if (scored and not images) or (part == "weights" and told.network is not None):
                     continue
                 if value or status == "ok":
                     hashes[part, block, images if scored else 0, alike(ablation, part)].append(value)
@@ -142,7 +112,27 @@ class Study:
         """The frame's columns with the numbers of a metric."""
         return [name for name in self.frame.columns if name == metric or name.startswith(f"{metric}.")]
 
-    @property
+    @cached_property
+    def trainings(self) -> tuple[str, ...]:
+        """How masked networks were trained, in the order of the study; criteria are compared within one of them."""
+        return tuple(map(str, self.frame.loc[self.frame["criterion"] != DENSE, "train"].unique()))
+
+    def under(self, training: str) -> Study:
+        """The part of it that was trained in one way, with the dense baselines."""
+        frame = self.frame[(self.frame["train"] == training) | (self.frame["criterion"] == DENSE)]
+        cells = {key: self.cells[key] for key in frame["key"]}
+        listed = zip(self.cells, self.manifest["cells"], strict=True)
+        manifest = {**self.manifest, "cells": [cell for key, cell in listed if key in cells]}
+        return replace(self, manifest=manifest, frame=frame.reset_index(drop=True), cells=cells)
+
+    @cached_property
     def plain(self) -> pd.DataFrame:
         """The rows of `frame` that are no ablation: what criteria are compared by."""
         return self.frame[self.frame["ablation"] == ""]
+
+    @cached_property
+    def boards(self) -> dict[str, Board]:
+        """The board of each dataset and model by its title (`frame.strata`), and that over all of them by ""."""
+        groups = self.plain.groupby(["dataset", "model"], sort=False)
+        of_one = {f"{dataset} · {model}": board(rows) for (dataset, model), rows in groups}
+        return {**of_one, "": board(self.plain) if len(of_one) != 1 else next(iter(of_one.values()))}

@@ -6,6 +6,7 @@ what cells must know of that. Answers are plain data, and what ends or hangs its
 
 from __future__ import annotations
 
+import inspect
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,11 +39,29 @@ class LeftOutError(MissingError):
 
 
 class Defined(BaseModel):
-    """A plugin class: its kind, its name, and what a metric costs."""
+    """A plugin class: its kind, its name and its file, what it says of itself, and what a metric costs."""
 
     kind: str
     name: str
     cost: str = ""
+    file: str = ""
+    about: str = ""
+    paper: str = ""
+    variants: list[str] = []
+
+    @classmethod
+    def of(cls, plugin: Any) -> Defined:
+        """As a list shows it; a criterion or a metric by the heading of its file, of which it is alone."""
+        told = plugin if plugin.kind == "datasets" else inspect.getmodule(plugin)
+        return cls(
+            kind=plugin.kind,
+            name=plugin.name,
+            cost=str(getattr(plugin, "cost", "")),
+            file=inspect.getfile(plugin),
+            about=(inspect.getdoc(told) or inspect.getdoc(plugin) or "").partition("\n")[0].rstrip("."),
+            paper=str(getattr(plugin, "paper", "") or ""),
+            variants=[f"{plugin.name}@{variant}" for variant in getattr(plugin, "variants", ())],
+        )
 
 
 class Look(BaseModel):
@@ -64,7 +83,7 @@ def look(payload: Mapping[str, Any], report: Report) -> None:
         found = Look(broken=[str(error)])
     else:
         found = Look(
-            classes=[Defined.model_validate(cls, from_attributes=True) for cls in loaded.classes],
+            classes=[Defined.of(cls) for cls in loaded.classes],
             changed=list(loaded.changed),
             broken=[f"{b.origin}: {b.reason}" for b in loaded.broken],
         )
@@ -73,13 +92,15 @@ def look(payload: Mapping[str, Any], report: Report) -> None:
 
 @dataclass
 class Found:
-    """The sources of plugins by kind and name, which of the metrics are cheap, and what is wrong, by source.
+    """The sources of plugins by kind and name, what their classes say, which of the metrics are cheap, and what is
+    wrong, by source.
 
     `changed` says what importing a source changes besides defining: its cells will fail. `clashes` are names that two
     have, `refused` those of two files, and of a file that takes the name of a built-in plugin.
     """
 
     sources: dict[str, dict[str, str]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    classes: dict[tuple[str, str], Defined] = field(default_factory=dict)
     cheap: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
@@ -106,8 +127,11 @@ class Found:
 
     def _name(self, one: Defined, source: str) -> None:
         other = self.sources[one.kind].setdefault(one.name, source)
+        known = self.classes.setdefault((one.kind, one.name), one)
         if other == source:
             self.cheap += [one.name] if one.cost == "cheap" else []
+            return
+        if one.file and one.file == known.file:  # a file beside the suite that is installed, too
             return
         clash = f"{one.name!r} is defined by {shown(other)} and by {shown(source)}; rename one of the two"
         self.clashes[one.kind, one.name] = clash

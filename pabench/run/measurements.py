@@ -40,7 +40,7 @@ class Survey:
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
-        known, there = Measurements(store.records("metrics").values()), _measurable(store, plan)
+        known, there = Measurements(store.each("metrics")), _measurable(store, plan)
         before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
         shared = {**payload(store, device), "retry": retry}
         by_source = defaultdict(list)
@@ -69,7 +69,7 @@ class Survey:
         """What a task has not measured when it dies gets an entry that says why."""
         if not outcome.lost or outcome.key not in self.wanted:
             return
-        known = Measurements(self.store.records("metrics").values())
+        known = Measurements(self.store.each("metrics"))
         for of, spec in self.wanted[outcome.key]:
             if known.lacks(of, spec):
                 data = file([entry(of, spec, {}, f"{outcome.kind}: {reason(outcome)}")])

@@ -17,16 +17,25 @@ from pabench.data.dataset import Dataset, identity
 from pabench.diagnostics.metric import Metric
 from pabench.errors import MissingError, SuiteError
 from pabench.networks import models as models
-from pabench.parameters import ParameterError, create
+from pabench.parameters import ParameterError, create, told
 from pabench.run.discovery import Foreign, LeftOutError
 from pabench.run.engine import Inline, Report
 from pabench.scoring.allocation import AS
 from pabench.scoring.donor import nature
 from pabench.source import source_digest
 from pabench.suite.cell import Cell
-from pabench.suite.entries import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
-from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe
+from pabench.suite.entries import (
+    CriterionEntry,
+    DatasetEntry,
+    Entry,
+    MetricEntry,
+    ModelEntry,
+    RecipeEntry,
+    TrainEntry,
+)
+from pabench.suite.specs import PLAIN, Augment, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, TrainSpec
 from pabench.training.precision import automatic
+from pabench.training.sparse import method
 from pabench.words import one_line
 
 Made = TypeVar("Made")
@@ -135,7 +144,7 @@ class Resolver:
         return spec
 
     def model(self, entry: ModelEntry, dataset: DatasetSpec) -> ModelSpec:
-        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros)
+        spec = ModelSpec(entry.name, entry.args, entry.stem, entry.zeros, entry.init, entry.checkpoint)
         if wrong := models.wrong_arguments(spec):
             raise ParameterError(entry.name, wrong)
         if dataset.label not in self._datasets:
@@ -176,6 +185,12 @@ class Resolver:
         if not source:
             return metric(entry)
         return replace(self._made(MetricSpec, "metrics", entry), name=entry.name)
+
+    def train(self, entry: TrainEntry) -> TrainSpec:
+        if entry.name == PLAIN.name and not entry.params:
+            return PLAIN
+        made = method(entry.name, entry.params)
+        return TrainSpec(entry.name, entry.params, told(made), made.version)
 
     def _made(self, result: type[Made], kind: str, entry: Entry) -> Made:
         """An entry made complete by a process that may import plugins, and whose word may be anything."""

@@ -113,7 +113,8 @@ def pruned(store: Store, cells: Iterable[Cell]) -> Counter[str]:
 def training_kind(cell: Cell) -> str:
     """The same for cells that train one network by one recipe on the same images, of a suite or of a record, whose
     parameters have been through JSON."""
-    return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe)])
+    train = [] if cell.train.is_plain else [cell.train.identity()]
+    return digest([cell.dataset.identity(), cell.model.identity(), asdict(cell.recipe), *train])
 
 
 def prunings_by_block(cells: Iterable[Cell], plugins: Sources) -> dict[str, list[str]]:
@@ -140,7 +141,7 @@ def needed_of(cell: Cell, plugins: Sources, metrics: Iterable[str] = ()) -> Sour
         "metrics": list(metrics),
     }
     found = {kind: {name: at[name] for name in names[kind] if name in at} for kind, at in plugins.items()}
-    return {kind: at for kind, at in found.items() if at}
+    return {kind: at for kind, at in found.items() if at} or NONE  # one object for nearly all cells
 
 
 def task(

@@ -49,10 +49,10 @@ class Criterion(ABC):
     second_order: ClassVar[bool] = False
     """Whether it derives gradients once more: second derivatives of convolutions are slower channels last on a CPU."""
     laws: ClassVar[tuple[str, ...]] = ()
-    """What `pabench conformance` checks besides what holds for all: `homogeneous` (scores of c L are those of L times a
-    constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
+    """What `pabench criteria test` checks besides what holds for all: `homogeneous` (scores of c L are those of L times
+    a constant), `conservation` (the scores of every layer have one sum, and so have those into and out of a unit)."""
     exempt: ClassVar[Mapping[str, str]] = {}
-    """Checks of `pabench conformance` that the definition is at odds with, each with the reason."""
+    """Checks of `pabench criteria test` that the definition is at odds with, each with the reason."""
     remedies: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Parameters that `pabench doctor` tries, one after another, where the scores of a network mean little."""
     quick: ClassVar[Mapping[str, Any]] = {}
@@ -155,7 +155,7 @@ class ScoreCriterion(Criterion):
     def quantity(self, ctx: ScoreContext) -> Tensor | None:
         """What the score speaks of as a function of `ctx.mask`, taken as real numbers; None: nothing. SNIP: the loss.
 
-        A scalar, or several values (one an image, say). `pabench conformance` moves single entries of the mask and
+        A scalar, or several values (one an image, say). `pabench criteria test` moves single entries of the mask and
         compares the score with what `predicted` makes of the change.
         """
         return None

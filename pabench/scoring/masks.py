@@ -59,6 +59,7 @@ class Masks(dict[str, Tensor]):
         return sum(m.numel() for m in self.values())
 
     def save(self, path: str | Path) -> None:
+        """Write them as safetensors, eight weights a byte, with receipt and flags; no pickle."""
         Path(path).write_bytes(pack(self, {**self.receipt, "flags": self.flags}))
 
     def torch_prune(self, model: M) -> M:

@@ -13,6 +13,7 @@ from torch import Tensor
 IGNORED = -100
 """The label that cross-entropy passes over, by torch's default."""
 Batch = tuple[Tensor, Tensor]
+"""Images (N, C, H, W), in the dtype of scoring, and their labels int64 (N,)."""
 
 
 class Images(Protocol):

@@ -179,11 +179,11 @@ def caveats(made: Board) -> list[str]:
     if len(made.ranked) < 2:
         return ["One criterion is ranked: there is nothing to compare it with."]
     if not made.compared:
-        return ["No two criteria finished a block in common: there is no interval and no test."]
+        return ["No two criteria finished the same seed of a model: there is no interval and no test."]
     if made.seeds < 2:
-        return ["With one block in common there is no interval and no test: the ranking is not separable."]
+        return ["Criteria share a single seed: there is no interval and no test, and the order may be chance."]
     return [
-        *(() if made.separable else ("No two criteria are separable at 5 %: the order may be noise.",)),
+        *(() if made.separable else ("The tests tell no two criteria apart at 5 %: the order may be chance.",)),
         *_thin(made),
         *_unfinished(made),
         *_collapsed(made),
@@ -193,11 +193,11 @@ def caveats(made: Board) -> list[str]:
 def _thin(made: Board) -> Iterator[str]:
     """What models of one block take part in."""
     if made.over_models:
-        yield "Most models have one block: each model is one value, its mean, and models are the sample of every test."
+        yield "Most models have a single seed: the tests compare models, and each model counts as one value."
     if made.thin:
         yield (
-            f"One block alone in common: {', '.join(made.thin)}. It takes part in ranks and in tests of ranks and "
-            "signs; differences, their intervals and t tests are of the other models."
+            f"A single seed in common on {', '.join(made.thin)}: it counts in ranks and in tests of ranks and signs; "
+            "differences, their intervals and t tests are of the other models."
         )
 
 
@@ -208,7 +208,7 @@ def _unfinished(made: Board) -> Iterator[str]:
     of = {name: _lost(name, made) for name in (s.criterion for s in made.ranked)}
     who = ", ".join(f"{name} ({lost})" for name, lost in of.items() if lost)
     what = f"{len(made.untested)} of {count(len(made.pairs), 'pair')}"
-    yield f"No verdict for {what}: cells failed or are missing, and the others cannot speak for them: {who}."
+    yield f"No verdict for {what}: cells failed or are missing, and the rest cannot speak for them: {who}."
 
 
 def _lost(name: str, made: Board) -> str:
@@ -223,8 +223,8 @@ def _collapsed(made: Board) -> Iterator[str]:
     who = [s.criterion for s in made.ranked if s.collapsed]
     if who:
         yield (
-            f"Cells of {', '.join(who)} collapsed: no interval is given for what they are part of, and a pair without "
-            "a verdict is not equal for that."
+            f"Some cells of {', '.join(who)} collapsed to chance: means with them have no interval, and a pair that "
+            "is not told apart may still differ."
         )
 
 

@@ -12,7 +12,7 @@ from pabench.statistics.intervals import LEVEL, Interval, holm, two_samples
 from pabench.statistics.outcomes import COLLAPSED, FINISHED, KNOWN
 from pabench.statistics.paired import Pair
 
-PLACE = ["dataset", "model", "criterion", "ablation", "sparsity"]
+PLACE = ["dataset", "model", "criterion", "ablation", "train", "sparsity"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Contrast:
     paired: bool
     identical: bool
     p: float | None
+    train: str = "plain"
 
     @property
     def verdict(self) -> str:
@@ -77,8 +78,8 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
         whole = both[both["top1_a"].notna() & both["top1_b"].notna()]
         paired = len(whole) > 0 and bool((whole["block_a"] == whole["block_b"]).all())
         change, p, identical = _paired(both, whole) if paired else (*_unpaired(a, b), False)
-        dataset, model, criterion, ablation, sparsity = place
-        yield Contrast(dataset, model, criterion, ablation, sparsity, change, paired, identical, p)
+        dataset, model, criterion, ablation, train, sparsity = place
+        yield Contrast(dataset, model, criterion, ablation, sparsity, change, paired, identical, p, train)
 
 
 def _paired(both: pd.DataFrame, whole: pd.DataFrame) -> tuple[Interval, float | None, bool]:

@@ -130,9 +130,10 @@ def wilcoxon(differences: Sequence[float]) -> Test:
     # equal results, and takes a minute for 18 blocks; a page compares a hundred pairs
     chances = np.zeros(ranks.sum() + 1)
     chances[0] = 1
-    for rank in ranks:
-        chances[rank:] += chances[:-rank]
-        chances /= 2
+    for rank, most in zip(ranks, np.cumsum(ranks), strict=True):
+        within = chances[: most + 1]  # beyond it all are 0 yet
+        within[rank:] += within[:-rank]
+        within /= 2
     positive = int(ranks[values > 0].sum())
     tail = min(chances[: positive + 1].sum(), chances[positive:].sum())
     return Test(float(min(1.0, 2 * tail)), len(values))

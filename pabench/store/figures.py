@@ -22,10 +22,14 @@ Of = tuple[str, ...]
 
 def single(cells: Iterable[Cell], metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec]]:
     """What can be measured of each cell alone: its mask, unless it is its parent's, and its training."""
+    measured = set[str]()
     for cell in cells:
+        masked = cell.ablation != "reinit" and cell.pruning_key not in measured  # several trainings have one mask
         for spec in metrics:
-            if spec.stage == "training" or (spec.stage == "mask" and cell.ablation != "reinit"):
+            if spec.stage == "training" or (spec.stage == "mask" and masked):
                 yield (cell.pruning_key if spec.stage == "mask" else cell.key,), spec
+        if masked:
+            measured.add(cell.pruning_key)
 
 
 def pairs(cells: Iterable[Cell], metrics: Iterable[MetricSpec]) -> Iterator[tuple[Of, MetricSpec]]:

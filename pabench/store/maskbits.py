@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from safetensors.numpy import load
 
 from pabench.errors import DataError
 from pabench.store.envelope import parse
+from pabench.suite.digest import canonical
 
 FORMAT = "pabench-masks-1"
 MAX_HEADER_BYTES = 4 * 2**20
@@ -70,6 +73,15 @@ def _fits(name: str, bits: np.ndarray[Any, Any], shape: Any) -> None:
         raise DataError(f"{name}: {bits.size} bytes for {size} weights")
     if size % 8 and bits.reshape(-1)[-1] & 0xFF >> size % 8:
         raise DataError(f"{name}: bits behind the last weight")
+
+
+def bits_digest(masks: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """SHA-256 of names, shapes and bits of masks in their order, whatever file they are in; 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for name, mask in masks.items():
+        sha.update(canonical([name, list(mask.shape)]).encode())
+        sha.update(np.packbits(mask.reshape(-1)).tobytes())
+    return sha.hexdigest()
 
 
 def unformed(mask: np.ndarray[Any, Any], pattern: str) -> int:

@@ -58,7 +58,8 @@ def labels(cell: Cell) -> dict[str, str]:
     """How reports name a cell."""
     criterion = cell.criterion.label if cell.criterion else "dense"
     ablation = {"ablation": cell.ablation} if cell.ablation else {}
-    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion, **ablation}
+    train = {} if cell.train.is_plain else {"train": cell.train.label}
+    return {"dataset": cell.dataset.label, "model": cell.model.label, "criterion": criterion, **ablation, **train}
 
 
 def same_labels(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -5,13 +5,15 @@ Apart from `record`, which commands that only read results import as well: pydan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pabench.suite.cell import NAME, Cell
+from pabench.store.manifest import MAX_CELL
+from pabench.suite.cell import NAME, PARTS, Cell, part_of
 from pabench.suite.digest import canonical
+from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, TrainSpec
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -194,6 +196,16 @@ class Compaction(Part):
     declined: str = ""
 
 
+class TrainedMask(Part):
+    """The mask at the end of a training that is not plain: SHA-256 of its bits (`maskbits.bits_digest`), how many
+    weights it keeps, in all and of each layer, and how many of them it kept from the beginning."""
+
+    sha256: Sha256
+    kept: Count
+    stayed: Count
+    layers: Annotated[dict[str, Count], _at_most(100_000)]
+
+
 class Recording(Part):
     """How many shapes of batch there were CUDA graphs of, or why there were none."""
 
@@ -237,6 +249,7 @@ class Record(Outcome):
     result: Result | None
     logits: Logits | None = None
     training_images: Fit | None = None
+    trained_mask: TrainedMask | None = None
     compaction: Compaction | None = None
     cuda_graphs: Recording | None = None
     bank: Bank | None = None
@@ -298,14 +311,30 @@ class Submission(Part):
     files: Annotated[dict[str, Listed], _at_most(300_000)]
 
 
-_CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
-MAX_CELL = 2**16
-"""Characters of a cell, which has some hundreds: its names stand in every line that is said of it."""
+class Rest(BaseModel):
+    """What of a cell is no part that others share."""
+
+    model_config = ConfigDict(strict=True)
+
+    sparsity: float
+    seed: int
+    protocol: str
+    ablation: str = ""
+
+
+_PARTS: dict[str, TypeAdapter[Any]] = {
+    "dataset": TypeAdapter(DatasetSpec),
+    "model": TypeAdapter(ModelSpec),
+    "criterion": TypeAdapter(CriterionSpec | None),
+    "recipe": TypeAdapter(Recipe),
+    "scoring": TypeAdapter(Scoring),
+    "train": TypeAdapter(TrainSpec | None),
+}
 
 
 def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
     """Each thing that is wrong with it: (field, what was expected, what is there)."""
-    if found := next(_large(data), ""):
+    if found := _large(data):
         return [(found, "whole numbers below 2**63", "a larger one")]
     try:
         model.model_validate(data)
@@ -314,34 +343,81 @@ def problems(model: type[BaseModel], data: Any) -> list[tuple[str, str, str]]:
     return []
 
 
-def cell(data: Any) -> Cell:
-    """The cell of a document in which `problems` found none; ValueError with one line where it is no cell."""
-    if len(text := canonical(data)) > MAX_CELL:
-        raise ValueError(f"{len(text):,} characters, more than {MAX_CELL:,}")
-    try:
-        _CELL.validate_json(text, strict=True)
-        found = Cell.from_json(data)
-    except ValidationError as error:
-        where, expected, there = _told(error.errors(include_url=False)[0])
-        raise ValueError(f"{where}: {expected}, not {there}") from None
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no cell ({type(error).__name__}: {error})") from None
-    if not 0 <= found.sparsity < 1 or found.seed < 0:
-        raise ValueError(f"sparsity {found.sparsity:g} and seed {found.seed}: expected [0, 1) and no negative seed")
-    images = found.criterion.args.get("examples_per_class", 0) if found.criterion else 0
-    if type(images) is not int or images < 0:
-        raise ValueError(f"criterion.args.examples_per_class: expected a count, not {str(images)[:80]}")
-    return found
+class Cells:
+    """Cells of a document in which `problems` found none, one after the other. A part that is the same object in many
+    is judged and made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], tuple[Any, int, Any]] = {}
+
+    def cell(self, data: Mapping[str, Any]) -> Cell:
+        """The cell of plain data; ValueError with one line where it is no cell."""
+        own = {name: value for name, value in data.items() if name not in _PARTS}
+        try:
+            parts = {name: self._part(name, part_of(data, name)) for name in _PARTS}
+            if (size := sum(size for _, size, _ in parts.values()) + len(text := canonical(own))) > MAX_CELL:
+                raise ValueError(f"{size:,} characters, more than {MAX_CELL:,}")
+            rest = Rest.model_validate_json(text)
+        except KeyError as error:
+            raise ValueError(f"no cell (no {error.args[0]})") from None
+        except ValidationError as error:
+            raise ValueError(_line(error)) from None
+        found = Cell(
+            **{name: made for name, (_, _, made) in parts.items()},
+            sparsity=rest.sparsity,
+            seed=rest.seed,
+            protocol=rest.protocol,
+            ablation=rest.ablation,
+        )
+        if not 0 <= found.sparsity < 1 or found.seed < 0:
+            raise ValueError(f"sparsity {found.sparsity:g} and seed {found.seed}: expected [0, 1) and no negative seed")
+        images = found.criterion.args.get("examples_per_class", 0) if found.criterion else 0
+        if type(images) is not int or images < 0:
+            raise ValueError(f"criterion.args.examples_per_class: expected a count, not {str(images)[:80]}")
+        return found
+
+    def _part(self, name: str, part: Any) -> tuple[Any, int, Any]:
+        """(the part itself, so that no other gets its id; its size; what is made of it)."""
+        if (name, id(part)) not in self._made:
+            text = canonical(part)
+            if len(text) > MAX_CELL:
+                raise ValueError(f"{len(text):,} characters, more than {MAX_CELL:,}")
+            try:
+                _PARTS[name].validate_json(text, strict=True)
+                made = PARTS[name](part)
+            except ValidationError as error:
+                raise ValueError(f"{name}.{_line(error)}") from None
+            except (TypeError, KeyError, AttributeError) as error:
+                raise ValueError(f"no cell ({type(error).__name__}: {error})") from None
+            self._made[name, id(part)] = part, len(text), made
+        return self._made[name, id(part)]
+
+
+def cell(data: Mapping[str, Any]) -> Cell:
+    """As `Cells.cell`, of one."""
+    return Cells().cell(data)
+
+
+def _line(error: ValidationError) -> str:
+    where, expected, there = _told(error.errors(include_url=False)[0])
+    return f"{where}: {expected}, not {there}"
 
 
 def _told(error: Any) -> tuple[str, str, str]:
     return ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, "), str(error.get("input"))[:80]
 
 
-def _large(data: Any, where: str = "") -> Iterator[str]:
-    """Where whole numbers stand that are too large."""
-    if isinstance(data, int) and abs(data) >= LARGEST:
-        yield where
-    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in inner:
-        yield from _large(value, f"{where}.{key}" if where else str(key))
+def _large(document: Any) -> str:
+    """Where a whole number stands that is too large; "" where there is none. What is one object is looked at once."""
+    left, seen = [("", document)], set[int]()
+    while left:
+        where, data = left.pop()
+        if id(data) in seen:
+            continue
+        seen.add(id(data))
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            if isinstance(value, int) and abs(value) >= LARGEST:
+                return f"{where}{key}"
+            if isinstance(value, (dict, list)):
+                left.append((f"{where}{key}.", value))
+    return ""

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import files
-from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, parse, seal, unseal
+from pabench.store import files, manifest as manifests
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, digest_in, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
@@ -110,7 +110,8 @@ class Store:
         try:
             limit = MAX_MANIFEST_BYTES
             text = files.read(self._manifest_path, limit=limit)
-            manifest = parse(text, limit=limit, values=limit // BYTES_OF_A_VALUE)
+            most = limit // BYTES_OF_A_VALUE
+            manifest = manifests.read(text, limit=limit, cells=most, values=most)
             if not isinstance(manifest, dict) or not _matches(text, manifest, manifest.pop("sha256", None)):
                 raise DataError("does not match its SHA-256 (truncated or altered)")
         except FileNotFoundError:
@@ -143,10 +144,16 @@ class Store:
         """The record of this key, or None. A broken file is moved to quarantine/ and counts as absent."""
         return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
-    def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
-        """All valid records by key, in the order of keys. Each is parsed anew when it is asked for: changing one
-        changes nothing."""
-        return Sealed(self._each(kind, _valid))
+    def records(
+        self, kind: Kind = "records", see: Callable[[str, dict[str, Any]], None] | None = None
+    ) -> Mapping[str, dict[str, Any]]:
+        """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
+        nothing. `see` is shown all of them on the way, for who would otherwise read each a second time."""
+        digests = {}
+        for key, (digests[key], record) in self._each(kind, _with_digest):
+            if see:
+                see(key, record)
+        return Sealed(digests, lambda key: self._bytes(kind, key))
 
     def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
         """All valid records in the order of keys, read one at a time: for who wants little of each."""
@@ -210,6 +217,13 @@ class Store:
                 found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
                 if found is not None:
                     yield key, found
+
+    def _bytes(self, kind: Kind, key: str) -> bytes:
+        """Of a file that was there a moment ago."""
+        try:
+            return files.read(self._path(kind, key), limit=MAX_BYTES)
+        except FileNotFoundError:
+            return b""
 
     def _put(self, path: Path, data: bytes, decode: Callable[[bytes], T], limit: int) -> T | None:
         """None if this call gave the file its name, else the valid content that was there."""
@@ -289,16 +303,16 @@ def _record(key: str, data: bytes) -> dict[str, Any]:
     return record
 
 
-def _valid(key: str, data: bytes) -> bytes:
-    """The bytes of a file that holds the record of this key."""
-    _record(key, data)
-    return data
+def _with_digest(key: str, data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The record of this key in a file's bytes, after its SHA-256."""
+    record = _record(key, data)
+    return digest_in(data), record
 
 
 def _matches(text: bytes, manifest: Mapping[str, Any], sha: Any) -> bool:
     """Whether a manifest has this SHA-256: that of its canonical JSON, which is the file's text without this entry."""
     without = text.replace(f'"sha256":"{sha}",'.encode(), b"", 1).rstrip(b"\n")
-    return hashlib.sha256(without).hexdigest() == sha or digest(manifest) == sha
+    return hashlib.sha256(without).hexdigest() == sha or manifests.digest(manifest) == sha
 
 
 def _mask(sha: str, data: bytes) -> bytes:

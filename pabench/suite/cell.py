@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pabench.suite.digest import canonical, derive_seed, digest_listed
-from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring
+from pabench.suite.specs import PLAIN, Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, TrainSpec
 
 PROTOCOL = "pai-v1"
 DENSE = "dense"
@@ -26,7 +26,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 class Cell:
     """One training: a dataset, a model, a criterion (None: the dense baseline) at one sparsity, with one seed.
 
-    `ablation` (`pabench.suite.ablations`) is "" for a plain cell, and then it is in no hash.
+    `ablation` (`pabench.suite.ablations`) is "" for a plain cell, and then it is in no hash. So it is with `train`, how
+    the masked network is trained, where that is plainly; the dense baseline always is.
     """
 
     dataset: DatasetSpec
@@ -38,11 +39,12 @@ class Cell:
     scoring: Scoring
     protocol: str = PROTOCOL
     ablation: str = ""
+    train: TrainSpec = PLAIN
 
     @cached_property
     def block(self) -> str:
         """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
-        return digest_listed(*self._network, canonical(self.seed))
+        return _block(*self._network, self.seed)
 
     def seed_for(self, purpose: str) -> int:
         """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
@@ -71,7 +73,8 @@ class Cell:
         """Key of the result: everything that can change it, all defaults and versions included."""
         ablation = [canonical(self.ablation)] if self.ablation else []
         degenerate = canonical(self.scoring.degenerate)
-        return digest_listed('"cell"', f'"{self.pruning_key}"', self.recipe.text, degenerate, *ablation)
+        train = [] if self.train.is_plain else [self.train.text]
+        return digest_listed('"cell"', f'"{self.pruning_key}"', self.recipe.text, degenerate, *ablation, *train)
 
     @property
     def _network(self) -> tuple[str, str, str]:
@@ -86,7 +89,8 @@ class Cell:
         """How progress and error lines name the cell."""
         what = f"{self.criterion.label} {self.sparsity:g}" if self.criterion else DENSE
         ablation = f" / {self.ablation}" if self.ablation else ""
-        return f"{self.dataset.label} / {self.model.label} / {what}{ablation} / seed {self.seed}"
+        train = "" if self.train.is_plain else f" / {self.train.label}"
+        return f"{self.dataset.label} / {self.model.label} / {what}{ablation}{train} / seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         """As plain data. Its parts are those of all cells that share them, which nobody changes."""
@@ -100,32 +104,37 @@ class Cell:
             "scoring": self.scoring.plain,
             "protocol": self.protocol,
         }
-        return {**data, "ablation": self.ablation} if self.ablation else data
+        changed = {"ablation": self.ablation} if self.ablation else {}
+        return {**data, **changed, **({} if self.train.is_plain else {"train": self.train.plain})}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        """The cell that `to_json` gave as plain data."""
         (found,) = cls.all_from_json([data])
         return found
 
     @classmethod
     def all_from_json(cls, listed: Iterable[Mapping[str, Any]]) -> list[Cell]:
         """Parts that are equal are one object: thousands of cells have few datasets, models, criteria and recipes."""
+        made: dict[tuple[str, int], Any] = {}
         known: dict[tuple[str, str], Any] = {}
         found = []
+        listed = list(listed)  # as long as all are there no two parts have one id
         for data in listed:
             parts = {}
-            for name, make in _PARTS.items():
-                said = name, repr(data[name])
-                if said not in known:
-                    known[said] = make(data[name])
-                parts[name] = known[said]
+            for name, make in PARTS.items():
+                part = part_of(data, name)
+                if (name, id(part)) not in made:
+                    said = name, repr(part)
+                    made[name, id(part)] = known[said] if said in known else known.setdefault(said, make(part))
+                parts[name] = made[name, id(part)]
             where = {"sparsity": float(data["sparsity"]), "seed": int(data["seed"]), "protocol": data["protocol"]}
             found.append(cls(**parts, **where, ablation=data.get("ablation", "")))
         return found
 
     def dense(self) -> Cell:
         """The baseline of this cell's block under the same recipe."""
-        return replace(self, criterion=None, sparsity=0.0, ablation="")
+        return replace(self, criterion=None, sparsity=0.0, ablation="", train=PLAIN)
 
     def parent(self) -> Cell:
         """The plain cell that an ablation is compared with; a plain cell is its own."""
@@ -138,6 +147,12 @@ def shared(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: known.setdefault(repr(part), part) for name, part in data.items()} for data in listed]
 
 
+@lru_cache(maxsize=4096, typed=True)
+def _block(protocol: str, dataset: str, model: str, seed: int) -> str:
+    """The hash of a block, from the texts of its parts: once for all of its cells."""
+    return digest_listed(protocol, dataset, model, canonical(seed))
+
+
 def _recipe(data: Mapping[str, Any]) -> Recipe:
     return Recipe(**{**data, "milestones": tuple(data["milestones"]), "augment": Augment(**data["augment"])})
 
@@ -146,20 +161,27 @@ def _scoring(data: Mapping[str, Any]) -> Scoring:
     return Scoring(**{**data, "include": tuple(data.get("include", ()))})
 
 
-_PARTS: Mapping[str, Callable[[Any], Any]] = {
+PARTS: Mapping[str, Callable[[Any], Any]] = {
     "dataset": lambda data: DatasetSpec(**data),
     "model": lambda data: ModelSpec(**data),
     "criterion": lambda data: CriterionSpec(**data) if data else None,
     "recipe": _recipe,
     "scoring": _scoring,
+    "train": lambda data: TrainSpec(**data) if data else PLAIN,
 }
+"""What makes a part of a cell from plain data."""
+
+
+def part_of(data: Mapping[str, Any], name: str) -> Any:
+    """A part of a cell's plain data, in which a plain training is not told; KeyError: another part is not there."""
+    return data.get(name) if name == "train" else data[name]
 
 
 def facts(cell: Cell) -> dict[str, Any]:
     """What identifies a cell, flat, by dotted names: `protocol`, `dataset.fingerprint`, `recipe.lr`, `seed`, ...
 
     Parameters stand beside the other facts of their part. What is no part of an identity (where data lies, labels) is
-    not there, and the dense baseline has no `criterion.*`.
+    not there, and the dense baseline has no `criterion.*`, and what is trained plainly no `train.*`.
 
     >>> snip = CriterionSpec("snip", {}, {"examples_per_class": 10}, version=1)
     >>> one = facts(Cell(DatasetSpec("digits"), ModelSpec("vgg", {"width": 8}), snip, 0.9, 3, Recipe(), Scoring()))
@@ -172,6 +194,7 @@ def facts(cell: Cell) -> dict[str, Any]:
         "criterion": cell.criterion.identity() if cell.criterion else {},
         "recipe": cell.recipe.identity(),
         "scoring": {**cell.scoring.identity(), "dtype": cell.scoring.asked},  # what a study is, and not each criterion
+        "train": {} if cell.train.is_plain else cell.train.identity(),
     }
     found: dict[str, Any] = {"protocol": cell.protocol}
     for part, identity in parts.items():

@@ -6,6 +6,9 @@ import hashlib
 import json
 from typing import Any
 
+# one for all: `json.dumps` would make one each time
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN: equal values give equal text.
@@ -15,11 +18,11 @@ def canonical(value: Any) -> str:
     >>> canonical({"b": 1, "a": "\\ud800"})
     '{"a":"?","b":1}'
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    text = _written(value)
     if "\\ud" not in text:  # nor any whole pair
         return text
     whole = json.loads(text, object_pairs_hook=lambda pairs: {_encodable(key): _whole(value) for key, value in pairs})
-    return json.dumps(_whole(whole), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return _written(_whole(whole))
 
 
 def _whole(value: Any) -> Any:

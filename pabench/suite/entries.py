@@ -87,40 +87,75 @@ class Entry(BaseModel):
 class DatasetEntry(Entry):
     """A data set: its name, where it lies, and further keys that are its parameters."""
 
-    name: PlainName = Field(examples=["digits"])
-    path: str = Field(default="", description="Where it lies; no part of its identity")
+    name: PlainName = Field(description="As `pabench list datasets` has it", examples=["digits"])
+    path: str = Field(
+        default="",
+        description="Where it lies, from the folder that pabench is started in; without it $PABENCH_DATA/NAME, or "
+        "~/.cache/pabench/data/NAME. No part of its identity: that is its content",
+        examples=["~/data/cifar10"],
+    )
 
 
 class ModelEntry(Entry):
-    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0, `args` go
-    to `timm.create_model`."""
+    """A timm model; `stem: cifar` adapts it to small images, `zeros: redrawn` draws layers that start at 0,
+    `init: pretrained` begins with trained weights, `args` go to `timm.create_model`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: PlainName = Field(examples=["resnet20"])
-    stem: Literal["", "cifar"] = Field(default="", description="cifar: a stem for images of about 32 pixels")
-    zeros: Literal["", "redrawn"] = Field(
-        default="", description="redrawn: draw weights and scales that start at 0, where nothing can be scored"
+    name: PlainName = Field(description="Any classification model of timm", examples=["resnet20"])
+    stem: Literal["", "cifar"] = Field(
+        default="", description="cifar: a stem for images of about 32 pixels", examples=["cifar"]
     )
-    args: dict[str, Any] = Field(default={}, description="Arguments of timm.create_model")
+    zeros: Literal["", "redrawn"] = Field(
+        default="",
+        description="redrawn: draw weights and scales that start at 0, where nothing can be scored",
+        examples=["redrawn"],
+    )
+    args: dict[str, Any] = Field(
+        default={}, description="Arguments of timm.create_model", examples=[{"zero_init_last": False}]
+    )
+    init: Literal["", "pretrained"] = Field(
+        default="",
+        description="pretrained: weights of `checkpoint`, else timm's own, which must be on this machine",
+        examples=["pretrained"],
+    )
+    checkpoint: str = Field(
+        default="",
+        description="With init: pretrained, a file of safetensors or a state dict that torch.save wrote",
+        examples=["trained.safetensors"],
+    )
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _of_pretrained(cls, checkpoint: str, info: ValidationInfo) -> str:
+        if checkpoint and info.data.get("init") != "pretrained":
+            raise ValueError("only a model with init: pretrained has a checkpoint; add that, or leave the file out")
+        return checkpoint
 
 
 class CriterionEntry(Entry):
     """A criterion, `name` or `name@variant`, and further keys that are its parameters."""
 
-    name: VariantName = Field(examples=["random"])
+    name: VariantName = Field(description="As `pabench list criteria` has it", examples=["random"])
 
 
 class MetricEntry(Entry):
     """A metric by name, and further keys that are its parameters."""
 
-    name: PlainName = Field(examples=["ntk"])
+    name: PlainName = Field(description="As `pabench list metrics` has it", examples=["ntk"])
+
+
+class TrainEntry(Entry):
+    """A way to train masked networks by name, and further keys that are its parameters."""
+
+    name: PlainName = Field(description="plain, signin, rigl or set", examples=["plain"])
 
 
 Dataset = Annotated[DatasetEntry, BeforeValidator(_named, json_schema_input_type=str | DatasetEntry)]
 Model = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Criterion = Annotated[CriterionEntry, BeforeValidator(_named, json_schema_input_type=str | CriterionEntry)]
 Metric = Annotated[MetricEntry, BeforeValidator(_named, json_schema_input_type=str | MetricEntry)]
+Train = Annotated[TrainEntry, BeforeValidator(_named, json_schema_input_type=str | TrainEntry)]
 
 
 # --- The recipe -------------------------------------------------------------------------------------------------------
@@ -155,9 +190,13 @@ class AugmentEntry(BaseModel):
 
     model_config = STRICT
 
-    crop: Annotated[int, Field(ge=0)] = Field(default=0, description="Pixels of zero padding before a random crop")
-    flip: bool = Field(default=False, description="Horizontal flip with probability 1/2")
-    cutout: Annotated[int, Field(ge=0)] = Field(default=0, description="Side in pixels of a square set to 0")
+    crop: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Pixels of zero padding before a random crop", examples=[4]
+    )
+    flip: bool = Field(default=False, description="Horizontal flip with probability 1/2", examples=[True])
+    cutout: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Side in pixels of a square set to 0", examples=[16]
+    )
 
 
 class RecipeEntry(BaseModel):
@@ -167,29 +206,61 @@ class RecipeEntry(BaseModel):
 
     epochs: Annotated[int, Field(ge=1)] = Field(description="Passes over the training data", examples=[160])
     batch_size: Annotated[int, Field(ge=2)] = Field(
-        default=_DEFAULT.batch_size, description="BatchNorm needs at least 2"
+        default=_DEFAULT.batch_size, description="Images in a step; BatchNorm needs at least 2", examples=[128]
     )
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = Field(default=_DEFAULT.lr, description="Learning rate at its highest")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=_DEFAULT.momentum, description="Of sgd")
-    nesterov: bool = Field(default=_DEFAULT.nesterov, description="Of sgd with momentum")
-    weight_decay: Annotated[float, Field(ge=0)] = _DEFAULT.weight_decay
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = _DEFAULT.label_smoothing
+    optimizer: Literal["sgd", "adamw"] = Field(
+        default="sgd", description="sgd (momentum, nesterov) or adamw", examples=["adamw"]
+    )
+    lr: Annotated[float, Field(gt=0)] = Field(
+        default=_DEFAULT.lr, description="Learning rate at its highest", examples=[0.1]
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=_DEFAULT.momentum, description="Of sgd", examples=[0.9]
+    )
+    nesterov: bool = Field(default=_DEFAULT.nesterov, description="Of sgd with momentum", examples=[True])
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=_DEFAULT.weight_decay, description="Pulls every parameter towards 0 in each step", examples=[5e-4]
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=_DEFAULT.label_smoothing, description="Share of each label spread over all classes", examples=[0.1]
+    )
     schedule: Annotated[
         Annotated[Literal["constant", "cosine"], Tag("<word>")] | Annotated[StepSchedule, Tag("<mapping>")],
         Discriminator(_mapping_or_word),
-    ] = Field(default="constant", description="constant, cosine (to 0 at the last step), or {step: [80, 120]}")
-    gamma: Annotated[float, Field(gt=0, le=1)] = Field(default=_DEFAULT.gamma, description="Factor of {step: ...}")
-    warmup: Annotated[float, Field(ge=0)] = Field(default=_DEFAULT.warmup, description="Epochs of linear warm-up")
+    ] = Field(
+        default="constant",
+        description="constant, cosine (to 0 at the last step), or {step: [80, 120]}",
+        examples=[{"step": [80, 120]}],
+    )
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=_DEFAULT.gamma, description="Factor of {step: ...}", examples=[0.1]
+    )
+    warmup: Annotated[float, Field(ge=0)] = Field(
+        default=_DEFAULT.warmup, description="Epochs of linear warm-up", examples=[5]
+    )
     augment: Annotated[
         Annotated[Literal["auto", "none"], Tag("<word>")] | Annotated[AugmentEntry, Tag("<mapping>")],
         Discriminator(_mapping_or_word),
-    ] = Field(default="auto", description="auto (the data set's own), none, or {crop: 4, flip: true, cutout: 0}")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto depends on the device")
-    channels_last: bool = _DEFAULT.channels_last
-    compile: bool = _DEFAULT.compile
-    compact: bool = Field(default=True, description="Train without the channels that a mask leaves without use")
-    cuda_graphs: bool = Field(default=False, description="On a GPU record a step and replay it: not timed yet")
+    ] = Field(
+        default="auto",
+        description="auto (the data set's own), none, or {crop: 4, flip: true, cutout: 0}",
+        examples=[{"crop": 4, "flip": True}],
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="What training computes in; auto depends on the device", examples=["float32"]
+    )
+    channels_last: bool = Field(
+        default=_DEFAULT.channels_last, description="Lay images and weights out as NHWC", examples=[False]
+    )
+    compile: bool = Field(
+        default=_DEFAULT.compile, description="torch.compile the network before it is trained", examples=[True]
+    )
+    compact: bool = Field(
+        default=True, description="Train without the channels that a mask leaves without use", examples=[False]
+    )
+    cuda_graphs: bool = Field(
+        default=False, description="On a GPU record a step and replay it: not timed yet", examples=[True]
+    )
 
     @field_validator("momentum")
     @classmethod

@@ -13,8 +13,27 @@ from pabench.errors import MissingError, SuiteError, did_you_mean
 from pabench.parameters import ParameterError
 from pabench.suite.cell import DENSE, Cell
 from pabench.suite.digest import digest
-from pabench.suite.entries import CriterionEntry, DatasetEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
-from pabench.suite.specs import AUTO, CriterionSpec, DatasetSpec, MetricSpec, ModelSpec, Recipe, Scoring, ordered
+from pabench.suite.entries import (
+    CriterionEntry,
+    DatasetEntry,
+    Entry,
+    MetricEntry,
+    ModelEntry,
+    RecipeEntry,
+    TrainEntry,
+)
+from pabench.suite.specs import (
+    AUTO,
+    PLAIN,
+    CriterionSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    Recipe,
+    Scoring,
+    TrainSpec,
+    ordered,
+)
 from pabench.suite.suite import Suite
 
 MANY = 10_000
@@ -38,6 +57,8 @@ class Resolving(Protocol):
 
     def metric(self, entry: MetricEntry) -> MetricSpec: ...
 
+    def train(self, entry: TrainEntry) -> TrainSpec: ...
+
     def recipe(self, recipe: RecipeEntry, dataset: DatasetSpec) -> Recipe: ...
 
 
@@ -45,7 +66,7 @@ def count(suite: Suite) -> int:
     """The number of cells, none of them made."""
     blocks = len(suite.datasets) * len(suite.models) * len(suite.seed_values)
     pruned = len(suite.criteria) * sum(sparsity > 0 for sparsity in suite.sparsities)
-    return blocks * (pruned * (1 + len(suite.ablations)) + (0 in suite.sparsities))
+    return blocks * (pruned * (1 + len(suite.ablations)) * len(suite.train) + (0 in suite.sparsities))
 
 
 def refuse_many(suite: Suite) -> None:
@@ -57,13 +78,15 @@ def refuse_many(suite: Suite) -> None:
 def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
     """The cells of a suite: seeds outermost, then datasets, models, the dense baseline, criteria, sparsities.
 
-    The ablations of a block follow its plain cells, one ablation after the other.
+    The ablations of a block follow its plain cells, one ablation after the other; of several trainings each has all of
+    these, one training after the other.
 
     Everything is resolved before the first cell; all that is wrong with the suite, what its draft knew included, is in
     one `SuiteError`. The dense baseline of a
     block (criterion None) is there if the suite lists the sparsity 0.
     """
     criteria = _resolved(suite.criteria, resolving.criterion)
+    trainings = _resolved(suite.train, resolving.train)
     _check_metrics(suite.metrics, resolving)
     _check_skipped(suite, resolving)
     networks: list[tuple[DatasetSpec, Recipe, list[Any]]] = []
@@ -82,7 +105,7 @@ def cells(suite: Suite, resolving: Resolving) -> Iterator[Cell]:
             if spec and spec.label in resolving.missing:
                 entry.find(resolving.missing[spec.label])
     suite.raise_findings()
-    return _expanded(suite, networks, criteria)
+    return _expanded(suite, networks, criteria, trainings)
 
 
 def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
@@ -123,19 +146,22 @@ def _wanted(only: Sequence[str]) -> dict[str, set[str]]:
 
 
 def _expanded(
-    suite: Suite, networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]], criteria: Iterable[CriterionSpec]
+    suite: Suite,
+    networks: Iterable[tuple[DatasetSpec, Recipe, list[ModelSpec]]],
+    criteria: Iterable[CriterionSpec],
+    trainings: Iterable[TrainSpec],
 ) -> Iterator[Cell]:
     asked = suite.scoring
     include = tuple(sorted(asked.include))
     stated = Scoring(dtype=asked.dtype, degenerate=asked.degenerate, include=include, batch=asked.batch)
     pruned = [sparsity for sparsity in suite.sparsities if sparsity > 0]
-    dense = [("", (None, 0.0))] if 0 in suite.sparsities else []
-    variants = [*dense, *product(("", *suite.ablations), product(criteria, pruned))]
+    dense = [(PLAIN, "", (None, 0.0))] if 0 in suite.sparsities else []
+    variants = [*dense, *product(trainings, ("", *suite.ablations), product(criteria, pruned))]
     for seed in suite.seed_values:
         for dataset, recipe, models in networks:
-            for model, (ablation, (criterion, sparsity)) in product(models, variants):
+            for model, (train, ablation, (criterion, sparsity)) in product(models, variants):
                 scoring = _needed(stated, criterion) if asked.dtype == AUTO else stated
-                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation)
+                yield Cell(dataset, model, criterion, sparsity, seed, recipe, scoring, suite.protocol, ablation, train)
 
 
 def _needed(scoring: Scoring, criterion: CriterionSpec | None) -> Scoring:
@@ -217,6 +243,12 @@ _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
     "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},
     "ablation": lambda cell: {cell.ablation or "none"},
     "seed": lambda cell: {str(cell.seed)},
+    "train": lambda cell: {cell.train.name, ordered(cell.train.label)},
 }
-_WRITTEN: Mapping[str, Callable[[str], str]] = {"sparsity": _number, "model": ordered, "criterion": ordered}
+_WRITTEN: Mapping[str, Callable[[str], str]] = {
+    "sparsity": _number,
+    "model": ordered,
+    "criterion": ordered,
+    "train": ordered,
+}
 """What makes two ways of writing a value one: 0.90 is 0.9, and parameters may stand in any order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,8 @@ class Identified(ABC):
     """What is part of a key: as text and as plain data it is made once, and thousands of cells share it."""
 
     @abstractmethod
-    def identity(self) -> dict[str, Any]: ...
+    def identity(self) -> dict[str, Any]:
+        """What of it is in a cell's key, as plain data."""
 
     @cached_property
     def text(self) -> str:
@@ -54,21 +55,40 @@ class DatasetSpec(Identified):
 @dataclass(frozen=True)
 class ModelSpec(Identified):
     """A timm model by name; `args` are passed to `timm.create_model`, `stem="cifar"` adapts it to small images,
-    `zeros="redrawn"` draws what starts at 0 and blocks the flow."""
+    `zeros="redrawn"` draws what starts at 0 and blocks the flow.
+
+    `init="pretrained"`: its weights are those of a file, `checkpoint` or else timm's own, whose SHA-256 is `weights`
+    (`pabench.networks.pretrained`). Where the file lies is no part of its identity; without it nothing of this is.
+    """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     stem: str = ""
     zeros: str = ""
+    init: str = ""
+    checkpoint: str = ""
+    weights: str = ""
 
     @cached_property
     def label(self) -> str:
-        shown = {key: value for key, value in (("stem", self.stem), ("zeros", self.zeros)) if value}
+        named = ("stem", self.stem), ("zeros", self.zeros), ("init", self.init)
+        shown = {key: value for key, value in named if value}
         return labelled(self.name, {**shown, **{k: v for k, v in sorted(self.args.items()) if k != "zero_init_last"}})
 
     def identity(self) -> dict[str, Any]:
         zeros = {"zeros": self.zeros} if self.zeros else {}
-        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros}
+        init = {"init": self.init, "weights": self.weights} if self.init else {}
+        return {"name": self.name, "args": dict(self.args), "stem": self.stem, **zeros, **init}
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        told = asdict(self)
+        return {key: value for key, value in told.items() if value or key not in ("init", "checkpoint", "weights")}
+
+    @property
+    def drawn(self) -> ModelSpec:
+        """The same network with weights from the seed alone."""
+        return replace(self, init="", checkpoint="", weights="")
 
 
 @dataclass(frozen=True)
@@ -159,6 +179,32 @@ class Recipe(Identified):
         return self.identity()
 
 
+@dataclass(frozen=True)
+class TrainSpec(Identified):
+    """How a masked network is trained, by the name of the method (`pabench.training.sparse`).
+
+    `given` is what the suite says and makes the label; `args` are all parameters, defaults included, and `version` is
+    that of the method. `plain` trains under the mask as it is, and is in no hash and in no record.
+    """
+
+    name: str = "plain"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        return self.name == "plain"
+
+    @cached_property
+    def label(self) -> str:
+        return labelled(self.name, dict(sorted(self.given.items())))
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "args": dict(self.args), "version": self.version}
+
+
+PLAIN = TrainSpec()
 AUTO = "auto"
 """Each criterion is scored in the type that it needs."""
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
 
+from pabench import catalogue
 from pabench.errors import SuiteError, did_you_mean
 from pabench.suite.entries import (
     STRICT,
@@ -25,6 +35,8 @@ from pabench.suite.entries import (
     PlainName,
     RecipeEntry,
     StepSchedule,
+    Train,
+    TrainEntry,
 )
 from pabench.suite.findings import add_duplicates, add_findings
 from pabench.suite.override import override
@@ -59,6 +71,11 @@ Seeds = Annotated[
 ]
 
 
+def _listed(value: Any) -> Any:
+    """A single entry is a list of one."""
+    return [value] if isinstance(value, str | dict) else value
+
+
 def _each_once(kinds: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(kinds)) < len(kinds):
         raise ValueError(f"a kind a second time in {', '.join(kinds)}; name each once")
@@ -71,16 +88,25 @@ class ScoringEntry(BaseModel):
     model_config = STRICT
 
     dtype: Literal["auto", "float64", "float32"] = Field(
-        default="auto", description="auto: float32 where it gives the masks of float64, by criterion and network"
+        default="auto",
+        description="What scores are computed in; auto: float32 where it gives the masks of float64, by criterion and "
+        "network",
+        examples=["float64"],
     )
     degenerate: Literal["mark", "refuse"] = Field(
-        default="mark", description="mark: train and flag; refuse: skip the cell"
+        default="mark",
+        description="What becomes of a ranking that says nothing; mark: train and flag; refuse: skip the cell",
+        examples=["refuse"],
     )
     include: Annotated[tuple[Kind, ...], Field(strict=False), AfterValidator(_each_once)] = Field(
-        default=(), description="Weights that are prunable besides those of convolutions and linear layers"
+        default=(),
+        description="Weights that are prunable besides those of convolutions and linear layers",
+        examples=[["attention"]],
     )
     batch: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Images in one graph at most, which bounds the memory; 0: all images of a scoring batch"
+        default=0,
+        description="Images in one graph at most, which bounds the memory; 0: all images of a scoring batch",
+        examples=[16],
     )
 
 
@@ -93,21 +119,40 @@ class Suite(BaseModel):
     model_config = STRICT
 
     protocol: Literal["pai-v1"] = Field(description="The rules that results are comparable under", examples=["pai-v1"])
-    title: str = Field(default="", description="Heading of the report")
-    datasets: Annotated[tuple[Dataset, ...], Few] = Field(examples=[["digits"]])
-    models: Annotated[tuple[Model, ...], Few] = Field(examples=[["resnet20"]])
-    criteria: Annotated[tuple[Criterion, ...], Few] = Field(examples=[["random"]])
+    title: str = Field(default="", description="Heading of the report", examples=["My first study"])
+    datasets: Annotated[tuple[Dataset, ...], Few] = Field(
+        description="What is trained on: names, or mappings with a name", examples=[["digits"]]
+    )
+    models: Annotated[tuple[Model, ...], Few] = Field(
+        description="What is pruned: names, or mappings with a name", examples=[["resnet20"]]
+    )
+    criteria: Annotated[tuple[Criterion, ...], Few] = Field(
+        description="What chooses the weights: names, or mappings with a name and parameters", examples=[["random"]]
+    )
     sparsities: Annotated[tuple[Sparsity, ...], Some] = Field(
         description="Removed fractions; 0: the dense baseline", examples=[[0, 0.9]]
     )
     ablations: Annotated[tuple[Ablation, ...], Field(strict=False)] = Field(
-        default=(), description="Sanity checks: cells beside those of every criterion that differ in one thing"
+        default=(),
+        description="Sanity checks: cells beside those of every criterion that differ in one thing",
+        examples=[["shuffle"]],
+    )
+    train: Annotated[
+        tuple[Train, ...], BeforeValidator(_listed, json_schema_input_type=Train | tuple[Train, ...]), Few
+    ] = Field(
+        default=(TrainEntry(name="plain"),),
+        description="How masked networks are trained: plain, signin, rigl or set, one or a list; the dense one plainly",
+        examples=[["plain", "rigl"]],
     )
     seeds: Seeds = Field(description="3 means 0, 1 and 2; a list names them", examples=[3])
-    recipe: RecipeEntry = Field(examples=[{"epochs": 160}])
-    scoring: ScoringEntry = ScoringEntry()
+    recipe: RecipeEntry = Field(description="How every network is trained", examples=[{"epochs": 160}])
+    scoring: ScoringEntry = Field(
+        default=ScoringEntry(), description="How scores are computed", examples=[{"dtype": "float64"}]
+    )
     metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=MAX_ENTRIES)] = Field(
-        default=(), description="Dear metrics to compute, or other parameters of cheap ones, which are always computed"
+        default=(),
+        description="Dear metrics to compute, or other parameters of cheap ones, which are always computed",
+        examples=[["ntk"]],
     )
     skip_metrics: Annotated[tuple[PlainName, ...], Field(strict=False)] = Field(
         default=(), description="Metrics that are not computed, cheap ones included", examples=[["gradient_norm"]]
@@ -118,7 +163,11 @@ class Suite(BaseModel):
         "times the estimate, at least ten minutes",
         examples=[7200],
     )
-    plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(default=(), description="Files beside the suite")
+    plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Files with criteria, datasets or metrics of your own, from the folder of the suite",
+        examples=[["mine.py"]],
+    )
     _tree: Tree = PrivateAttr(default_factory=lambda: Tree(file="suite"))
     _text: str = PrivateAttr(default="")
 
@@ -160,6 +209,7 @@ _ENTRIES: dict[str, type[Entry]] = {
     "models": ModelEntry,
     "criteria": CriterionEntry,
     "metrics": MetricEntry,
+    "train": TrainEntry,
 }
 _MODELS: dict[str, type[BaseModel]] = {
     "": Suite,
@@ -214,11 +264,22 @@ def find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = {file.stem: file for file in Path(str(resources.files("pabench_suites"))).glob("*.yaml")}
+    shipped = catalogue.suites()
     if name_or_path in shipped:
         return shipped[name_or_path]
+    if kind := catalogue.kind_of(name_or_path):
+        raise SuiteError(printable(f"no suite {name_or_path!r}: it is a {kind}; {_MEANT[kind].format(name_or_path)}"))
     what = "file" if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 else "suite"
     raise SuiteError(printable(f"no {what} {name_or_path!r}; {did_you_mean(path.stem, shipped)}"))
+
+
+_MEANT = {
+    "model": "a study of it: pabench run quickstart --set 'models=[{0}]'; to score it: pabench score {0} -c snip",
+    "criterion": "a study of it: pabench run quickstart -c random -c {0}",
+    "dataset": "a study on it: pabench run quickstart --set 'datasets=[{0}]'",
+    "metric": "a study with it: pabench run quickstart --set 'metrics=[{0}]'",
+}
+"""What was probably meant by a name that is no suite's."""
 
 
 def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
@@ -236,7 +297,7 @@ def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
     except ValidationError as error:
         add_findings(tree, error, _MODELS)
         suite = _standing(tree.value)
-    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics"):
+    for kind in ("datasets", "models", "criteria", "sparsities", "ablations", "seeds", "metrics", "train"):
         add_duplicates(tree, kind)
     for kind in _ENTRIES:
         valid = iter(getattr(suite, kind))
@@ -261,7 +322,7 @@ def _standing(value: dict[str, Any]) -> Suite:
 
 
 def _items(value: dict[str, Any], kind: str) -> list[Any]:
-    found = value.get(kind)
+    found = _listed(value.get(kind)) if kind == "train" else value.get(kind)
     return found[:MAX_ENTRIES] if isinstance(found, list) else []
 
 

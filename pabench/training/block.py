@@ -31,6 +31,7 @@ from pabench.suite.specs import ModelSpec
 from pabench.training.checkpoint import Checkpoints
 from pabench.training.environment import environment
 from pabench.training.loop import Report as Report, Source, train as train_network
+from pabench.training.sparse import Held
 
 SAMPLE = 2000
 """Training images that a trained dense network is asked for: an accuracy of 70 % is then known to one point (its
@@ -80,10 +81,11 @@ class Block:
 
     def network(self, seed: int | None = None, spec: ModelSpec | None = None) -> nn.Module:
         """The network at initialization, on the CPU: the cell's own (the block's, or re-drawn), or of another seed, or
-        another network."""
-        own = self.cell.seed_for("reinit" if self.cell.ablation == "reinit" else "weights")
-        seed = own if seed is None else seed
-        return models.build(spec or self.cell.model, self.dataset.classes, self.shape, seed)
+        another network. What is re-drawn has no trained weights."""
+        redrawn = self.cell.ablation == "reinit" and seed is None
+        own = self.cell.model.drawn if redrawn else self.cell.model
+        seed = self.cell.seed_for("reinit" if redrawn else "weights") if seed is None else seed
+        return models.build(spec or own, self.dataset.classes, self.shape, seed)
 
     def scored_network(self, bn: str, dtype: torch.dtype) -> Network:
         """The network as a criterion looks at it: the same for all that look at it alike."""
@@ -104,6 +106,7 @@ class Block:
         dense_epochs: int = 0,
         first_epoch: int = 0,
         gradual: Gradual | None = None,
+        sparse: Held | None = None,
         checkpoints: Checkpoints | None = None,
         report: Report = lambda event: None,
     ) -> dict[str, list[float]]:
@@ -121,6 +124,7 @@ class Block:
             dense_epochs=dense_epochs,
             first_epoch=first_epoch,
             gradual=gradual,
+            sparse=sparse,
             checkpoints=checkpoints,
             report=report,
         )

@@ -26,6 +26,7 @@ from pabench.suite.specs import Recipe
 from pabench.training import graphs
 from pabench.training.checkpoint import Checkpoints, Snapshot, random_states, set_random_state
 from pabench.training.optimizer import Optimizer, build_optimizer
+from pabench.training.sparse import Held
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -71,6 +72,7 @@ def train(
     dense_epochs: int = 0,
     first_epoch: int = 0,
     gradual: Gradual | None = None,
+    sparse: Held | None = None,
     checkpoints: Checkpoints | None = None,
     report: Report = lambda event: None,
 ) -> dict[str, list[float]]:
@@ -79,6 +81,7 @@ def train(
     With `dense_epochs` the masks take hold after so many epochs. Until then it is the training of the dense network, of
     which weights, momentum, learning rate and place in the data order stay as they are: rewinding without going back.
     With `gradual` the masks say which weights are pruned, and it says when: they stand at 1 and fall as it goes.
+    With `sparse` a method acts before and after each step, and has the masks as they are at the end.
     It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
     With `checkpoints` it goes on from the newest, by the steps that it would have taken, and keeps some on its way.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
@@ -95,13 +98,22 @@ def train(
     split = source.split.to(device)
     steps = steps_per_epoch(len(split), recipe.batch_size)
     declined = graphs.declines(recipe, device) if recipe.cuda_graphs else ""
+    if recipe.cuda_graphs and sparse and not declined:
+        declined = f"{sparse.method.name} acts between and within steps"
     recording = recipe.cuda_graphs and not declined
-    optimizer = build_optimizer(model.parameters(), recipe, device, recorded=recording)
+    moved: Iterable[nn.Parameter] = model.parameters()
+    if sparse:
+        by_name = dict(zip(masks, kept, strict=True))
+        sparse.begin({n: weights[n] for n in masks}, by_name, steps=recipe.epochs * steps, per_epoch=steps)
+        moved = sparse.parameters(model)
+    optimizer = build_optimizer(moved, recipe, device, recorded=recording)
+    if sparse:
+        sparse.optimizer = optimizer
     rate = _Rate(optimizer, lambda step: recipe.lr * lr_factor(recipe, first_epoch + step / steps))
     forward = torch.compile(model) if recipe.compile else model
     made: list[graphs.Recorded] = []
     with _uncounted(model, rate), checkpoints.listening() if checkpoints else nullcontext():
-        course = _Course(model, optimizer, rate, checkpoints, first_epoch)
+        course = _Course(model, optimizer, rate, checkpoints, first_epoch, sparse)
         if course.resume():
             report({"stage": f"going on in epoch {course.epoch + 1}"})
         begin = course.epoch
@@ -111,6 +123,8 @@ def train(
                 zero_pruned(masked, kept)  # before the first step: what is pruned has no part in its gradient
             if epoch in (begin, dense_epochs):
                 step: graphs.Step = partial(_step, forward, optimizer, masked, kept, recipe, device)
+                if sparse:
+                    step = partial(_sparse_step, forward, optimizer, sparse, rate, recipe, device)
                 if recording:
                     step = graphs.Recorded(step)
                     made.append(step)
@@ -216,14 +230,47 @@ def _step(
     y: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """One step of the optimizer: the sum of the losses of its images, and which of them the network got right."""
+    losses, answers = _backward(forward, optimizer, recipe, device, x, y)
+    optimizer.step()
+    if pruned:
+        zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
+    return losses, answers
+
+
+def _sparse_step(
+    forward: Callable[[Tensor], Tensor],
+    optimizer: Optimizer,
+    sparse: Held,
+    rate: _Rate,
+    recipe: Recipe,
+    device: torch.device,
+    x: Tensor,
+    y: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The same with a method that has a say in it."""
+    number = rate.steps - 1  # this step is counted already
+    losses, answers = _backward(forward, optimizer, recipe, device, x, y)
+    if sparse.method.before(sparse, number):
+        optimizer.step()
+        sparse.zero()
+    sparse.method.after(sparse, number)
+    return losses, answers
+
+
+def _backward(
+    forward: Callable[[Tensor], Tensor],
+    optimizer: Optimizer,
+    recipe: Recipe,
+    device: torch.device,
+    x: Tensor,
+    y: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of a batch; the sum of the losses of its images, and which of them the network got right."""
     with precision(recipe, device):
         logits = forward(x)
         loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
     optimizer.forget()
     loss.backward()
-    optimizer.step()
-    if pruned:
-        zero_pruned(pruned, kept)  # after the step: momentum and weight decay move pruned weights, too
     return loss.detach() * len(y), logits.detach().argmax(1) == y
 
 
@@ -234,8 +281,15 @@ class _Course:
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, rate: _Rate, checkpoints: Checkpoints | None, epoch: int
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        rate: _Rate,
+        checkpoints: Checkpoints | None,
+        epoch: int,
+        sparse: Held | None = None,
     ) -> None:
+        self._sparse = sparse
         self._model, self._optimizer, self._rate, self._checkpoints = model, optimizer, rate, checkpoints
         self.epoch, self.step = epoch, 0
         self.curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
@@ -254,6 +308,8 @@ class _Course:
                 tensor.copy_(found.tensors[name])
         device = next(iter(held.values())).device
         self._optimizer.restore(_under("optimizer", found.tensors))
+        if self._sparse:
+            self._sparse.restore(_under("sparse", found.tensors))
         for kind, state in _under("random", found.tensors).items():
             set_random_state(kind, state, device)
         self._losses = list(found.tensors["losses"].to(device).unbind())
@@ -272,6 +328,7 @@ class _Course:
         tensors = {
             **held,
             **{f"optimizer.{name}": tensor for name, tensor in self._optimizer.state.items()},
+            **{f"sparse.{name}": tensor for name, tensor in (self._sparse.state if self._sparse else {}).items()},
             **{f"random.{kind}": state for kind, state in random_states(device).items()},
             "losses": torch.stack(self._losses) if self._losses else torch.empty(0),
             "right": torch.cat(self._right) if self._right else torch.empty(0, dtype=torch.bool),

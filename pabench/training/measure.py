@@ -90,7 +90,7 @@ class _Work:
         self.cells = [Cell.from_json(c) for c in payload["cells"]]
         self.metrics = [MetricSpec(**m) for m in payload["metrics"]]
         self._block = Block(self.cells[0], device_of(payload))
-        self._known = Measurements(self.store.records("metrics").values())
+        self._known = Measurements(self.store.each("metrics"))
         self._retry = bool(payload.get("retry"))
         self._in_block = payload.get("block", ())
         self._images = cache(self._block.norm_batches)

@@ -62,6 +62,13 @@ class Optimizer(ABC):
                 for slot, tensor in enumerate(self._state[parameter]):
                     tensor.copy_(state[f"{number}.{slot}"])
 
+    @torch.no_grad()
+    def reset(self, parameter: Tensor, where: Tensor) -> None:
+        """Forget what it remembers of the weights of a parameter that are true in a mask of its shape."""
+        for tensor in self._state.get(parameter, ()):
+            if tensor.shape == parameter.shape:  # not the count of steps
+                tensor.masked_fill_(where, 0)
+
     @abstractmethod
     def _fresh(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """The state of a parameter that has not been moved."""

@@ -157,7 +157,8 @@ class _Setting:
         include = block.cell.scoring.include
 
         def redraw(seed: int) -> Tensors:
-            other = Network(block.network(seed).to(block.device), bn=rule.bn, dtype=dtype, include=include)
+            module = block.network(seed, block.cell.model.drawn)
+            other = Network(module.to(block.device), bn=rule.bn, dtype=dtype, include=include)
             return {**other.rest, **other.weights}
 
         self.block, self.rule, self.training, self._report = block, rule, Meter(block.device), report

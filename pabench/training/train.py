@@ -22,6 +22,7 @@ from pabench.scoring.masks import unpack
 from pabench.scoring.meter import Meter, clock
 from pabench.scoring.pruning import InapplicableError
 from pabench.store.imagebits import packed
+from pabench.store.maskbits import bits_digest
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
 from pabench.store.store import Store, checkpoints_of
@@ -36,6 +37,7 @@ from pabench.training.loop import Report, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import refuse_unlike, repeatable, resumed
+from pabench.training.sparse import Held, method
 from pabench.training.stage import device_of, failure, load_plugins, without_weights
 
 
@@ -87,6 +89,7 @@ def _trained(
     """What comes of training the block's network under the masks of a receipt, or another network in its place."""
     made = receipt.get("receipt") or {}
     block = Block(cell, device, kept=checkpoints_of(store.folder, cell.key))
+    sparse = _sparse(cell, made)
     instead = ModelSpec(**made["model"]) if "model" in made else None
     module = block.network(spec=instead)
     masks = unpack(store.get_mask(made["mask"]))[0] if made and not instead else {}
@@ -113,7 +116,7 @@ def _trained(
         report(event)
 
     with Meter(device) as training:
-        module, left, compaction = _compacted(block, module, masks, dense_epochs, gradual)
+        module, left, compaction = _compacted(block, module, masks, dense_epochs, gradual, sparse)
         checkpoints = block.checkpoints(module, "masked")
         with repeatable() if gradual else nullcontext():
             curve = block.fit(
@@ -122,11 +125,13 @@ def _trained(
                 dense_epochs=dense_epochs,
                 first_epoch=first or 0,
                 gradual=gradual,
+                sparse=sparse,
                 checkpoints=checkpoints,
                 report=news,
             )
     if gradual:
         refuse_unlike(store, block, module, gradual, masks)
+    final = sparse.final if sparse and sparse.method.moves else masks
     earlier = checkpoints.seconds if checkpoints else 0.0
     test = block.test
     with Meter(device) as testing:
@@ -134,7 +139,7 @@ def _trained(
     fit = {} if cell.criterion else {"training_images": _fit(block, module)}
     logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
     if masks and outcome.classes == 1:  # only then can no path be left: other cells are spared the search
-        logits["effective_weights"] = _effective_weights(block, masks)
+        logits["effective_weights"] = _effective_weights(block, final)
     return {
         "status": "ok",
         "pairing": pairing,
@@ -153,6 +158,7 @@ def _trained(
         },
         "logits": logits,
         **fit,
+        **({"trained_mask": _told(masks, final)} if sparse else {}),
         **compaction,
         **graphs,
         "cost": {
@@ -166,7 +172,12 @@ def _trained(
 
 
 def _compacted(
-    block: Block, module: nn.Module, masks: Tensors, dense_epochs: int, gradual: Gradual | None = None
+    block: Block,
+    module: nn.Module,
+    masks: Tensors,
+    dense_epochs: int,
+    gradual: Gradual | None = None,
+    sparse: Held | None = None,
 ) -> tuple[nn.Module, Tensors, dict[str, Any]]:
     """What is trained in place of a network under masks, its own masks, and what the record says of it."""
     if not masks or not block.cell.recipe.compact:
@@ -176,11 +187,40 @@ def _compacted(
             raise DeclinedError(f"not compacted: the masks take hold after epoch {dense_epochs}")
         if gradual:
             raise DeclinedError("not compacted: the masks come about in training")
+        if sparse and sparse.method.moves:
+            raise DeclinedError("not compacted: the mask moves in training")
         small = compacted(module, masks, block.shape)
     except DeclinedError as error:
         return module, masks, {"compaction": {"declined": str(error)}}
     shrank = {"flops": flops(small.module, {}, block.shape)["dense"], "layers": small.layers(module)}
     return small.module, small.masks, {"compaction": shrank}
+
+
+def _sparse(cell: Cell, made: Mapping[str, Any]) -> Held | None:
+    """The training that a cell asks for instead of the plain one, of the mask of its receipt.
+
+    InapplicableError: it has no mask that could be trained so.
+    """
+    if cell.train.is_plain:
+        return None
+    how = method(cell.train.name, cell.train.args)
+    line = "prunes nothing" if "model" in made else "prunes as it trains" if "gradual" in made else ""
+    if made.get("dense_epochs") or made.get("resumes_at") is not None:
+        line = "trains before its mask takes hold"
+    if line:
+        raise InapplicableError(f"{made['criterion']} {line}: there is no mask for {how.name} to begin with")
+    if how.moves and (pattern := made["parameters"].get("pattern")):
+        raise InapplicableError(f"{how.name} moves single weights: nothing would be left of the pattern {pattern}")
+    return Held(how, cell.seed_for(how.name))
+
+
+def _told(masks: Tensors, final: Tensors) -> dict[str, Any]:
+    """What a record says of the mask at the end of training: its bits as a hash, what it keeps of each layer and in
+    all, and how many weights of the mask at the beginning are among them."""
+    bits = {name: mask.numpy() for name, mask in final.items()}
+    layers = {name: int(mask.sum()) for name, mask in final.items()}
+    stayed = sum(int((masks[name].cpu() & mask).sum()) for name, mask in final.items())
+    return {"sha256": bits_digest(bits), "kept": sum(layers.values()), "stayed": stayed, "layers": layers}
 
 
 def _fit(block: Block, module: nn.Module) -> dict[str, Any]:

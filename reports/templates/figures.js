@@ -4,15 +4,15 @@ const dress = place => {
   for (const wide of document.querySelectorAll(".drawing:has(.wide)")) wide.tabIndex = 0; // it may have to be scrolled
   for (const drawn of place.querySelectorAll("svg [data-series]")) drawn.classList.toggle("off", hiddenSeries.has(drawn.dataset.series));
 };
-const setSeries = name => {
-  hiddenSeries.has(name) ? hiddenSeries.delete(name) : hiddenSeries.add(name);
+const showSeries = (name, shown) => {
+  shown ? hiddenSeries.delete(name) : hiddenSeries.add(name);
   for (const button of document.querySelectorAll(".keys button")) button.setAttribute("aria-pressed", String(!hiddenSeries.has(button.parentElement.dataset.series)));
   dress(document);
 };
 for (const key of document.querySelectorAll(".keys li")) {
   const button = make("button", { type: "button", "aria-pressed": "true", title: "Show or hide in all figures" });
   button.append(...key.childNodes);
-  button.addEventListener("click", () => setSeries(key.dataset.series));
+  button.addEventListener("click", () => showSeries(key.dataset.series, hiddenSeries.has(key.dataset.series)));
   key.append(button);
 }
 
@@ -56,7 +56,7 @@ const nearest = (svg, x, y) => {
   return best;
 };
 const square = (svg, x, y) => {
-  const [rows, columns, texts] = JSON.parse(svg.dataset.grid), box = svg.querySelector("image").getBoundingClientRect();
+  const [rows, columns, texts] = JSON.parse(svg.dataset.grid), box = svg.querySelector("image, .squares").getBoundingClientRect();
   const row = Math.floor((y - box.top) / box.height * rows.length), column = Math.floor((x - box.left) / box.width * columns.length);
   return texts[row]?.[column] ? `${rows[row]}, ${columns[column]}: ${texts[row][column]}` : "";
 };
@@ -94,7 +94,7 @@ const asFile = figure => {
 };
 for (const figure of document.querySelectorAll("figure:has(.drawing)")) {
   const name = figure.querySelector("h3").textContent, file = fileName(`${figure.closest("section")?.id || ""}-${name}`);
-  const button = make("button", { type: "button", class: "save-svg", "aria-label": `Save the figure ${name} as SVG` }, "Save as SVG");
+  const button = make("button", { type: "button", class: "save-svg", "aria-label": `Save as SVG: the figure ${name}` }, "Save as SVG");
   button.addEventListener("click", () => save(`${file}.svg`, "image/svg+xml", asFile(figure)));
   figure.querySelector(".picture").append(button);
 }

@@ -48,3 +48,22 @@ for (const button of document.querySelectorAll(".save-text")) {
   const [name, type] = button.dataset.file.split(/\.(?=[^.]*$)/);
   button.addEventListener("click", () => save(`${fileName(name)}.${type}`, "text/plain", $(button.dataset.from).textContent));
 }
+
+// a text on the page to the clipboard
+const said = make("p", { class: "unseen", role: "status" });
+document.body.append(said);
+const copied = async text => {
+  try { await navigator.clipboard.writeText(text); } catch { // not allowed, or an old browser: by way of a selection
+    const field = make("textarea", { class: "unseen" }, text);
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+};
+for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", async () => {
+  await copied($(button.dataset.from).textContent);
+  said.textContent = `Copied: ${button.textContent}`;
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 2000);
+});

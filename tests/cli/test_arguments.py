@@ -12,7 +12,7 @@ from pabench.errors import SuiteError
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(arguments) == (0, 1)
+    assert doctest.testmod(arguments) == (0, 2)
 
 
 def test_values_are_those_of_a_suite():

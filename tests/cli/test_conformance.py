@@ -1,4 +1,4 @@
-"""Tests of `pabench conformance`: what it prints, and its exit codes."""
+"""Tests of `pabench criteria test`: what it prints, and its exit codes."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_dry_run_for_a_cluster_submits_nothing_and_prints_what_it_would(tmp_pa
     path.write_text(ONE)
     options = Options(str(path), output=tmp_path / "out", device="cuda", engine="slurm")
 
-    assert dry_run(Session.open(options)) == 0
+    assert dry_run(Session.open(options))[0] == 0
 
     said = capsys.readouterr().out
     assert "#SBATCH for 20\n" in said

@@ -19,5 +19,5 @@ def test_both_say_how_much_and_push_says_how_to_get_it_back(monkeypatch, capsys)
     assert capsys.readouterr().out.splitlines() == [
         "sent: 3 files, 2.0 KiB",
         "pull it with: pabench pull spaces/somebody/board -o site",
-        "copy: 3 files, 2.0 KiB, as their SHA-256 says; 1 of them new",
+        "copy: 3 files, 2.0 KiB, each checked by its SHA-256; 1 of them new",
     ]

@@ -87,3 +87,17 @@ def test_an_engine_that_is_none_is_one_line(submitted):
     said = pabench("verify", submitted[0], "--engine", "nope")
 
     assert (said.returncode, said.stderr) == (2, "--engine nope: expected processes or inline\n")
+
+
+def test_submit_and_publish_for_programs(finished, tmp_path):
+    submitted = pabench("submit", finished[0] / "out", "-o", tmp_path / "made", "--json")
+    published = pabench("publish", tmp_path / "made", "-o", tmp_path / "site", "--json")
+
+    made, site = json.loads(submitted.stdout), json.loads(published.stdout)
+    assert (submitted.returncode, published.returncode) == (0, 0)
+    assert (made["folder"], made["cells"], made["missing"]) == (str(tmp_path / "made"), 2, 0)
+    assert made["digest"] in pabench("verify", tmp_path / "made").stdout
+    assert [f"note: {note}" for note in made["notes"]] == submitted.stderr.splitlines()
+    assert site["index"] == str(tmp_path / "site" / "index.html")
+    assert site["files"] == site["changed"] == sum(path.is_file() for path in (tmp_path / "site").rglob("*"))
+    assert list(site) == ["folder", "files", "changed", "removed", "bytes", "notes", "index"]

@@ -104,3 +104,33 @@ def test_figures_are_written_as_pdf_and_svg(finished, tmp_path):
     assert done.stdout == f"{len(names)} files: {tmp_path / 'figures'}\n"
     assert {"accuracy-digits-lenet-300-100.pdf", "accuracy-digits-lenet-300-100.svg"} <= set(names)
     assert done.stderr == ""
+
+
+def test_report_and_export_for_programs(finished, tmp_path):
+    page, table, checklist = tmp_path / "page.html", tmp_path / "cells.csv", tmp_path / "checklist.tex"
+
+    report = pabench("report", finished[0] / "out", "-o", page, "--json")
+    both = pabench("report", finished[0] / "out", "--checklist", checklist, "--json")
+    export = pabench("export", finished[0] / "out", "-o", table, "--json")
+
+    assert json.loads(report.stdout) == {"report": str(page), "checklist": None, "left_out": []}
+    assert json.loads(both.stdout) == {"report": None, "checklist": str(checklist), "left_out": []}
+    assert report.stderr == f"report: {page}\n"
+    assert json.loads(export.stdout) == {"file": str(table), "cells": 2}
+    assert len(table.read_text().splitlines()) == 3
+
+
+def test_report_opens_the_page_and_says_where_there_is_no_browser(finished, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or len(asked) == 1)
+    page = tmp_path / "größe.html"
+
+    opened = pabench("report", finished[0] / "out", "-o", page, "--open")
+    without = pabench("report", finished[0] / "out", "-o", page, "--open")
+
+    assert asked == [page.as_uri()] * 2
+    assert (opened.returncode, opened.stderr) == (0, "")
+    assert without.returncode == 0
+    assert without.stderr == (
+        f"no browser to open {page} with; open it yourself, or copy it to a machine that has one\n"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -154,3 +156,58 @@ def test_a_dataset_of_one_class_is_refused_before_it_is_trained_on(own_pictures)
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == "folder: own: 1 class, expected two or more: with one, every answer is right"
     assert not (own_pictures / "out").exists()
+
+
+def test_criteria_and_seeds_of_the_command_line_are_overrides_of_the_suite_and_of_what_resumes_it(tmp_path):
+    """A file in `criteria/` of the working directory that defines one comes along, wherever the suite lies."""
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "tiny.yaml").write_text(SUITE.replace("[0, 0.9]", "[0.9]"))
+    (tmp_path / "criteria").mkdir()
+    (tmp_path / "criteria" / "mine.py").write_text(MINE)
+    words = ["-c", "{name: random, allocation: erk}", "-c", "mine", "--seeds", "2", "--set", "recipe.batch_size=48"]
+
+    done = pabench("run", "suites/tiny.yaml", *words, "--device", "cpu", "-j", "1", "--json", cwd=tmp_path)
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["cells"], told["ok"]) == (0, 4, 4)
+    study = json.loads((tmp_path / "results" / "tiny" / "study.json").read_text())
+    assert study["overrides"] == [
+        "criteria=[{name: random, allocation: erk}, mine]",
+        "seeds=2",
+        "recipe.batch_size=48",
+    ]
+    assert shlex.split(study["command"])[3:11] == [
+        *("--set", "criteria=[{name: random, allocation: erk}, mine]", "--set", "seeds=2"),
+        *("--set", "recipe.batch_size=48", "--plugin", "criteria/mine.py"),
+    ]
+    assert told["resume"] == study["command"]
+    again = pabench(*shlex.split(study["command"])[1:], cwd=tmp_path)
+    assert again.stdout.splitlines()[0] == "tiny: 4 cells, 4 done, 0 to do"
+
+
+MINE = """from dataclasses import dataclass
+from pabench.plugins import ScoreContext, ScoreCriterion, Tensors
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(ScoreCriterion):
+    name = "mine"
+
+    def score(self, ctx: ScoreContext) -> Tensors:
+        return {n: w.abs() for n, w in ctx.kept.items()}
+"""
+
+
+def test_a_run_for_programs_is_one_document_and_its_lines_go_to_stderr(finished, tmp_path):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+
+    done = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-j", "1", "-o", tmp_path / "out", "--json")
+
+    told = json.loads(done.stdout)
+    assert {key: told[key] for key in ("study", "cells", "ok", "failed", "exit_code", "folder", "report")} == {
+        **{"study": "tiny", "cells": 2, "ok": 2, "failed": 0, "exit_code": 0},
+        **{"folder": str(tmp_path / "out"), "report": str(tmp_path / "out" / "report.html")},
+    }
+    assert done.stderr.splitlines()[0] == "tiny: 2 cells, 2 done, 0 to do"
+    assert told["conclusion"] == [line for line in done.stderr.splitlines() if line in told["conclusion"]] != []
+    dry = json.loads(pabench("run", finished[0] / "tiny.yaml", "-o", tmp_path / "out", "--dry-run", "--json").stdout)
+    assert (dry["cells"], dry["done"], dry["to_do"], dry["criteria"]) == (2, {"ok": 2}, 0, {"dense": 1, "random": 1})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+
+import pytest
 
 from .conftest import SUITE
 from .test_main import pabench
@@ -157,3 +160,46 @@ class Mine(ScoreCriterion):
     def score(self, ctx: ScoreContext) -> Tensors:
         return {n: torch.mm(w, w) for n, w in ctx.kept.items()}
 """
+
+
+def test_validate_for_programs_has_the_findings_or_the_number_of_cells(tmp_path):
+    (tmp_path / "good.yaml").write_text(SUITE)
+    (tmp_path / "bad.yaml").write_text(SUITE.replace("seeds: 1", "seeds: -1"))
+
+    good, bad = (pabench("validate", name, "--json", cwd=tmp_path) for name in ("good.yaml", "bad.yaml"))
+
+    assert json.loads(good.stdout) == {
+        **{"suite": "good.yaml", "valid": True, "cells": 2},
+        **{"findings": [], "missing": []},
+    }
+    told = json.loads(bad.stdout)
+    assert (bad.returncode, bad.stderr) == (2, "")
+    assert (told["valid"], told["cells"]) == (False, None)
+    assert told["findings"] == pabench("validate", "bad.yaml", cwd=tmp_path).stderr.splitlines()
+    assert told["findings"][0].startswith("bad.yaml:8:1: seeds: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "resnet20",
+            "it is a model; a study of it: pabench run quickstart --set 'models=[resnet20]'; to score it: ",
+        ),
+        ("resnet18", "it is a model; "),
+        ("grasp@official", "it is a criterion; a study of it: pabench run quickstart -c random -c grasp@official"),
+        ("mnist", "it is a dataset; a study on it: pabench run quickstart --set 'datasets=[mnist]'"),
+        ("ntk", "it is a metric; a study with it: pabench run quickstart --set 'metrics=[ntk]'"),
+    ],
+)
+def test_what_is_no_suite_is_told_what_it_is(tmp_path, name, said):
+    done = pabench("run", name, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"no suite '{name}': {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_it_is_told_instead_is_a_suite(tmp_path):
+    for words in (["--set", "models=[resnet20]"], ["-c", "random", "-c", "snip"], ["--set", "metrics=[ntk]"]):
+        assert pabench("validate", "quickstart", *words, cwd=tmp_path).returncode == 0

@@ -34,6 +34,7 @@ COMMANDS = {
     "conformance": ["conformance", "größe"],
     "doctor": ["doctor", "lenet_300_100", "-c", "random"],
     "metrics": ["metrics"],
+    "list": ["list", "criteria"],
     "bench": ["bench", "--quick", "--only", "magnitude", "--repeats", "1"],
     "criteria": ["criteria"],
 }

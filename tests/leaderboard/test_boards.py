@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pabench.leaderboard.boards import Badge, Published, boards, on_all, together
+from pabench.leaderboard.boards import Badge, Published, boards, of_one_training, on_all, together
 from pabench.leaderboard.verification.sampling import row
 from pabench.report import frame
-from pabench.suite.specs import CriterionSpec
+from pabench.suite.specs import CriterionSpec, TrainSpec
 
 from .. import synthetic
 
@@ -33,7 +33,7 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
     assert len(only.frame) == 3 + 3 * 3 * 3
     assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
     assert only.studies["random"] == ["one", "two"]
-    assert only.remarks == ["two has 12 cells that others have: with equal accuracies."]
+    assert only.remarks == ["two has 12 cells that other studies have, too: with equal accuracies."]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_runs_of_one_cell_that_differ_are_said_and_the_first_is_shown():
     (only,) = boards([one, other])
     dispute = "another accuracy than in one, by up to 1.00 points"
     told = f"1 of them with {dispute}; what was checked further is shown, else the first"
-    assert only.remarks == [f"two has 12 cells that others have: {told}."]
+    assert only.remarks == [f"two has 12 cells that other studies have, too: {told}."]
     assert only.disputed == [f"two has 1 cell with {dispute}"]
     assert float(only.frame.set_index("key")["top1"][key]) == one.study.records[key]["result"]["top1"]
 
@@ -141,7 +141,7 @@ def test_a_finished_cell_is_shown_before_one_that_failed_elsewhere():
         snip = only.frame[only.frame["criterion"] == "snip"]
         assert snip["study"].tolist() == ["two"] * 9
         told = "9 of them finished in one study alone, which is shown"
-        assert only.remarks == [f"{order[1].slug} has 21 cells that others have: {told}."]
+        assert only.remarks == [f"{order[1].slug} has 21 cells that other studies have, too: {told}."]
 
 
 def badge_of(*studies: Published) -> Badge:
@@ -176,3 +176,29 @@ def test_all_boards_together_hold_the_criteria_that_are_on_each():
 
     assert on_all(found) == ["random", "snip"]
     assert set(together(found)["criterion"]) == {"random", "snip"}
+
+
+RIGL = TrainSpec("rigl", {}, {"drop": 0.3, "every": 100, "until": 0.75, "layers": "kept"}, 1)
+
+
+def test_each_training_has_a_board_of_its_own_with_the_dense_baseline_and_means_are_of_plain_ones():
+    plain = grid("random", "snip")
+    rigl = [replace(cell, train=RIGL) for cell in plain if cell.criterion]
+    one, other = boards([published([*plain, *rigl])])
+
+    assert [board.title for board in (one, other)] == ["cifar10 · resnet20", "cifar10 · resnet20 · rigl"]
+    assert set(one.frame["key"]) == {cell.key for cell in plain}
+    assert set(other.frame["key"]) == {cell.key for cell in rigl} | {cell.key for cell in plain if not cell.criterion}
+    assert one.dense == other.dense
+    assert one.board.shared == other.board.shared == 3
+    assert one.apart == other.apart == []  # their titles tell them apart
+    assert one.slug != other.slug
+    assert of_one_training([one, other]) == [one]
+    assert of_one_training([other]) == [other]
+
+
+def test_a_study_of_another_training_alone_is_not_on_the_board_of_plain_ones():
+    plain = grid("random", "snip")
+    rigl = [replace(cell, train=RIGL) if cell.criterion else cell for cell in plain]
+    one, other = boards([published(plain, "one"), published(rigl, "two")])
+    assert (one.studies["snip"], other.studies["snip"]) == (["one"], ["two"])

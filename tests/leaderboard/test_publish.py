@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_manifest_has_the_hash_of_every_other_file(out):
 
 def test_links_between_pages_lead_somewhere(out):
     for page in [out / "index.html", *out.glob("boards/*.html")]:
-        for target in re.findall(r'href="([^"#]+)', page.read_text()):
+        for target in re.findall(r'href="(?!https:)([^"#]+)', page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
@@ -46,6 +47,25 @@ def test_a_site_made_again_is_the_same_to_the_byte(out, submission, tmp_path):
     publish([str(submission)], tmp_path / "again")
 
     assert contents(tmp_path / "again") == contents(out)
+
+
+def test_the_date_of_publication_stays_where_nothing_else_changes(out, submission, tmp_path, monkeypatch):
+    from pabench.leaderboard import publish as module
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2031, 5, 6, tzinfo=tz)
+
+    folder = shutil.copytree(out, tmp_path / "site")
+    before = contents(folder)
+    monkeypatch.setattr(module, "datetime", Later)
+
+    assert publish([str(submission)], folder).changed == 0
+    assert contents(folder) == before
+    publish([str(submission)], folder, title="Another")
+    assert "published 2031-05-06" in (folder / "index.html").read_text()
+    assert json.loads((folder / "data/v1/manifest.json").read_text())["published"] == "2031-05-06"
 
 
 def test_a_results_folder_gives_the_site_of_its_submission(out, results, tmp_path):

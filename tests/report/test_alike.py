@@ -9,7 +9,7 @@ import pytest
 
 from pabench.errors import RefusedError
 from pabench.report.join import join
-from pabench.suite.specs import Augment, DatasetSpec, ModelSpec, Scoring
+from pabench.suite.specs import Augment, DatasetSpec, ModelSpec, Scoring, TrainSpec
 
 from ..synthetic import folder, record
 from .test_join import changed, grid, recipe
@@ -78,3 +78,22 @@ def test_another_network_of_one_name_has_its_own_tables(tmp_path):
     joint = join([folder(tmp_path / "a", grid("snip"), name="a"), folder(tmp_path / "b", narrow, name="b")])
 
     assert set(joint.frame["model"]) == {"resnet20", "resnet20 (width=8)"}
+
+
+def test_trainings_of_one_name_and_other_parameters_are_refused_and_of_other_names_are_not(tmp_path):
+    def trained(name, **args):
+        return lambda c: replace(c, train=TrainSpec(name, {}, args, 1)) if c.criterion else c
+
+    plain = folder(tmp_path / "plain", grid("snip"), name="plain")
+    one = folder(tmp_path / "one", changed(["snip"], trained("set", drop=0.3)), name="one")
+    other = folder(tmp_path / "other", changed(["snip"], trained("set", drop=0.2)), name="other")
+
+    with pytest.raises(RefusedError, match=re.escape("training set: drop is 0.3 in one; 0.2 in other")):
+        join([one, other])
+    joint = join([plain, one])
+    assert joint.trainings == ("set", "plain")  # in the order of the labels
+    assert len(joint.under("set").frame) == len(joint.under("plain").frame) == len(plain_rows(joint))
+
+
+def plain_rows(joint):
+    return joint.frame[joint.frame["train"] == "plain"]

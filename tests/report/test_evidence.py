@@ -7,6 +7,7 @@ from pabench_reports.overview import Overview
 from pabench_reports.take import Take, bibtex
 
 from pabench.report.evidence import caveat, footings, silences
+from pabench.report.folders import read
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import CRITERIA, cells, record, study_of, with_top1
@@ -113,7 +114,9 @@ def test_older_records_are_not_accused():
     (one,) = footings(study(fit=None))
 
     assert one.against == ()
-    assert one.unknown[0].startswith("older records: training accuracy is known on augmented images alone (9")
+    assert one.unknown[0].startswith(
+        "its records, of an older version, have training accuracy on augmented images only (9"
+    )
 
 
 def test_what_is_not_finished_is_not_judged():
@@ -146,3 +149,13 @@ def test_the_citation_stays_one_field_whatever_a_model_is_called():
     text = bibtex({"name": "x", "created": "2026"}, "not evidence on a_b}, evil = {x")
 
     assert r"not evidence on a\_b\}, evil = \{x" in text
+
+
+def test_each_training_stands_on_its_own_ground(trained):
+    study = read(trained)
+    found = footings(study)
+    assert [one.title for one in found] == [
+        f"digits · lenet_300_100, trained by {name}"
+        for name in ("plain", "signin", "rigl (every=2)", "set (layers=free)")
+    ]
+    assert [one.against for one in found] == [footings(study.under(name))[0].against for name in study.trainings]

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 
+import numpy as np
 import pytest
 from pabench_reports import cells as cells_section
 from pabench_reports.cells import DIGITS, STEPS, Cells, table, zipped
@@ -49,8 +50,10 @@ def unpacked(text: str, top: float) -> list[float]:
 def test_a_packed_curve_is_read_back_to_a_part_in_four_thousand():
     values = [0.0, 1.234, 2.5, 0.017]
 
-    assert unpacked(cells_section.packed(values, 2.5), 2.5) == pytest.approx(values, abs=2.5 / 4095 / 2)
-    assert cells_section.packed([None, float("inf"), 9.0, -1.0], 2.5) == "....//AA"
+    assert unpacked(*cells_section.packed(np.array([values]), np.array([2.5])), 2.5) == pytest.approx(
+        values, abs=2.5 / 4095 / 2
+    )
+    assert cells_section.packed(np.array([[np.nan, np.inf, 9.0, -1.0]]), np.array([2.5])) == ["....//AA"]
 
 
 def test_rows_go_to_the_page_by_columns_and_are_small():

@@ -6,6 +6,7 @@ from pabench_reports import checklist, conduct, coverage
 from pabench_reports.answer import SOURCES
 from pabench_reports.checklist import answers
 
+from pabench.report.folders import read
 from pabench.suite.specs import CriterionSpec
 
 from ..synthetic import battery, collapsed
@@ -58,3 +59,9 @@ def test_the_checklist_asks_for_the_battery():
 
     assert set(states(battery()).values()) == {"met"}
     assert list(states(battery(["shuffle"])).values()) == ["met", "missing", "missing"]
+
+
+def test_of_several_trainings_the_first_is_looked_at_and_no_seed_counts_twice(trained):
+    study = read(trained)
+    assert checklist.answers(study) == checklist.answers(study.under("plain"))
+    assert checklist.Checklist().table(study) == checklist.Checklist().table(study.under("plain"))

@@ -46,23 +46,23 @@ def test_with_five_blocks_wilcoxon_can_say_nothing_and_the_page_says_so():
     """2 / 32 = 0.0625 at the least, though the t test separates these two."""
     said = words(page(ahead(GAPS[:5])))
 
-    assert "1 of 1 pair is separable at 5 %" in said
-    assert "Wilcoxon: with 5 blocks the smallest is p = 0.0625: it can separate nothing here." in said
+    assert "The two criteria can be told apart at 5 %" in said
+    assert "With 5 blocks the smallest possible p is 0.0625: this test can tell nothing apart here." in said
     assert "Wilcoxon: with" not in words(page(ahead(GAPS)))
 
 
 def test_pairs_that_noise_would_rank_are_not_separable():
     said = words(page(ahead((0.5, -0.4, 0.3, -0.2, 0.1, -0.05))))
 
-    assert "None of 1 pair is separable at 5 %" in said
-    assert "ranks are not separable, one bar joins all" in said
-    assert said.count("not separable") >= 2
+    assert "The two criteria cannot be told apart at 5 %" in said
+    assert "the ranks cannot be told apart, one bar joins all" in said
+    assert said.count("cannot be told apart") >= 3
 
 
 def test_one_seed_has_no_test_no_p_and_no_diagram():
     html = page(study_of(cells(models=["resnet20"], seeds=1)))
 
-    assert "No pair is separable" in html
+    assert "No two criteria can be told apart" in html
     assert "Friedman: no test" in html
     assert "<svg" not in html
     assert html.count('<td class="num">–</td><td class="num">1</td><td class="num">–</td>') == 10  # interval, n, p
@@ -72,7 +72,7 @@ def test_one_seed_has_no_test_no_p_and_no_diagram():
 def test_differences_without_spread_have_no_t_test():
     said = words(page(ahead((2.0, 2.0, 2.0))))
 
-    assert "No pair is separable: no pair has two blocks that differ" in said
+    assert "No two criteria can be told apart: no pair has two blocks that differ" in said
 
 
 def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_be():
@@ -83,8 +83,8 @@ def test_three_criteria_and_two_blocks_are_not_separable_because_nothing_could_b
 
     said = words(page(study_of(expected, **tops)))
 
-    assert "χ² = 4.00, p = 0.17 (exact), n = 2 blocks: ranks are not separable, and could not be" in said
-    assert "if all blocks agreed it would be p = 0.17. One bar joins all." in said
+    assert "χ² = 4.00, p = 0.17 (exact), n = 2 blocks: the ranks cannot be told apart. With so few blocks" in said
+    assert "they never could: if all agreed, p = 0.17. One bar joins all." in said
     assert "could not be" not in words(page(study_of(cells(three, models=["resnet20"], seeds=3))))
 
 
@@ -96,13 +96,15 @@ def test_nemenyi_out_of_reach_is_said_where_friedman_does_not_reject_too():
 
     said = words(page(study_of(cells(models=["resnet20"], seeds=2), **opposed)))
 
-    assert "one bar joins all; Nemenyi needs mean ranks 4.31 apart, more than the 4 there are: no pair can be" in said
+    assert (
+        "one bar joins all; Nemenyi's test needs mean ranks 4.31 apart, and 4 is the most there can be: no pair" in said
+    )
 
 
 def test_zeros_that_wilcoxon_leaves_out_are_no_blocks_that_it_has():
     said = words(page(ahead((0.5, 0.4, 0.3, 0.2, 0.1, 0.0))))
 
-    assert "Wilcoxon: with 5 differences other than 0 the smallest is p = 0.0625: it can separate nothing" in said
+    assert "With 5 differences other than 0 the smallest possible p is 0.0625: this test can tell nothing apart" in said
 
 
 def test_block_means_that_only_rounding_tells_apart_are_equal():
@@ -127,7 +129,7 @@ def test_with_fewer_than_four_cells_nothing_is_trimmed_and_it_is_called_a_mean(s
     html = page(study_of(cells(TWO, models=["resnet20"], sparsities=[0.9], seeds=seeds)))
 
     assert ("Mean change from dense" in html, "IQM change from dense" in html) == (told, not told)
-    assert ("Of 3 cells an IQM would leave none out: the mean is given instead." in html) is told
+    assert ("Of 3 cells the middle half is all of them: the plain mean is given instead." in html) is told
 
 
 def test_models_with_other_numbers_of_cells_weigh_otherwise_in_the_interquartile_mean_and_it_says_so():
@@ -137,9 +139,9 @@ def test_models_with_other_numbers_of_cells_weigh_otherwise_in_the_interquartile
     def sometimes(cell):
         return failed(cell) if cell.model.name == "vgg11_bn" and cell.seed else record(cell)
 
-    told = "IQM: each cell counts the same, and models have 2 to 6 cells: those with more weigh more"
+    told = "so that models with more cells count more (2 to 6)"
     assert told in page(study_of(expected, snip=sometimes))
-    assert "weigh more" not in page(study_of(expected))
+    assert "count more" not in page(study_of(expected))
 
 
 def test_accuracies_of_several_models_without_dense_baselines_are_not_trimmed_together():
@@ -217,7 +219,12 @@ def test_one_test_decides_and_the_others_are_folded():
     opened, *folded = re.findall(r"<details( open)?>\s*<summary>(.*?)</summary>", html)
     assert opened == (" open", "Paired differences of 1 pair")
     assert [state for state, _ in folded] == [""] * 5
-    assert words(html).count("For ") == 4
+    assert re.findall(r"<p>(\w+ [\w ]+)\?", html) == [
+        "Do the criteria differ at all",
+        "Does a single block make the difference",
+        "How regular is a difference",
+        "How large is a typical change",
+    ]
     assert "Wilcoxon" not in html[: html.index(folded[0][1])]
 
 

@@ -65,4 +65,4 @@ def test_a_pair_of_which_cells_collapsed_is_tested_by_signs_and_never_called_equ
     (duel,) = duels(stratified(study.plain.query("criterion != 'dense'")), ["snip", "random"])
 
     assert (duel.flipped, duel.difference.low, duel.t.p, duel.verdict) == (True, None, 1.0, "")
-    assert "not separable, not equal: cells collapsed" in words(Comparison().render(study))
+    assert "cannot be told apart, not equal: cells collapsed" in words(Comparison().render(study))

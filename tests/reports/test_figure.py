@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from pabench_reports import figure
 from pabench_reports.figure import INK, looks, mark
 
+from pabench.source import declared
+
 
 def test_reference_lines_take_no_colour_from_a_criterion():
     alone, both = looks(["snip", "grasp"]), looks(["late", "snip", "grasp"], {"late"})
@@ -25,10 +27,21 @@ def test_criteria_that_most_studies_have_look_alike_in_all_of_them():
     )
 
     assert one["grasp"] == other["grasp"]
-    assert one["snip"] == other["snip@late"]  # the first of a name
+    assert (
+        one["snip"] == other["snip"] == looks(["snip@late"])["snip@late"]
+    )  # a variant's, where the other is not there
+    assert one["mine"] == looks(["mine"])["mine"] == looks(["random", "px", "mine", "fts"])["mine"]
     assert len(set(one.values())) == len(set(other.values())) == 4
     many = looks([f"c{i}" for i in range(60)])
     assert len(set(many.values())) == 60
+
+
+def test_every_built_in_criterion_has_a_look_of_its_own():
+    lines = {name for name, one in declared().items() if one.reference_line}
+
+    assert {*figure.OWN, "random"} == set(declared()) - lines
+    assert set(figure.LINES) == lines
+    assert len(set(looks(figure.OWN).values())) == len(figure.OWN)
 
 
 def test_a_figure_is_drawn_once(monkeypatch):

@@ -130,7 +130,7 @@ def test_what_the_data_do_not_separate_is_said_to_be_that():
     text = said(study(gain=0.0, sparsities=[0.9]))
 
     assert "0 for both new: on this task." in text
-    assert text.count("not separable") == 1
+    assert text.count("cannot be told apart") == 1
 
 
 def test_cells_that_were_tested_on_other_images_are_not_compared():

@@ -16,10 +16,10 @@ def test_pairing_compares_each_ablation_with_its_like():
     found = {p.what: p for p in pairing(battery())}
 
     assert [(p.equal, p.blocks, p.unknown) for p in found.values()] == [(6, 6, 0), (3, 3, 0), (3, 3, 0), (9, 9, 0)]
-    assert found["initial weights"].unit == "groups of cells (reinit apart)"
+    assert found["initial weights"].unit == "groups of cells (reinit counted separately)"
     assert found["data order"].unit == "blocks"
     assert found["scoring batch"].unit == (
-        "groups of cells that ask for as many images (random_labels, shuffled_pixels apart)"
+        "groups of cells that ask for the same number of images (random_labels, shuffled_pixels counted separately)"
     )
 
 

@@ -61,7 +61,7 @@ def test_a_huge_change_is_not_separable_with_one_seed():
 
     assert verdict(study) == {"snip": "not separable", "grasp": "not separable"}
     assert dict(verdicts(study, ["shuffle"]))["snip"] == (
-        "not separable from its own shuffle (+50.00, no interval; better in 1 and worse in 0 of 1 block; cannot be "
+        "cannot be told from its own shuffle (+50.00, no interval; better in 1 and worse in 0 of 1 block; cannot be "
         "tested): "
         "nothing shows that more than its layer densities matters; n = 1."
     )
@@ -82,8 +82,9 @@ def test_what_is_not_separable_from_its_shuffle_stands_beside_what_could_have_be
 
     # spread 2.08, the bar 5 % since grasp's test passed: 6.8 standard errors of 1.2
     assert said == (
-        "not separable from its own shuffle (+1.33, −3.84 to +6.50; better in 2 and worse in 1 of 3 blocks; "
-        "could have seen 6.8 points): nothing shows that more than its layer densities matters; n = 3."
+        "cannot be told from its own shuffle (+1.33, −3.84 to +6.50; better in 2 and worse in 1 of 3 blocks; "
+        "a change of 6.8 points would have been found): nothing shows that more than its layer densities matters; "
+        "n = 3."
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import json
+import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -84,12 +87,30 @@ def test_quantiles_are_medians_over_seeds_and_need_no_histogram():
     assert "These records hold no histograms." in html
 
 
-def test_the_figure_says_that_negative_scores_hang_below():
+def test_each_bin_of_the_histogram_has_a_tooltip_with_its_shares():
+    """Of 10 scores of two seeds 3 lie in the bin from 1 to 1.8, and 2 negative ones in the next."""
+    made = study([
+        {"first": 0, "positive": [3], "negative": [0], "zero": 0},
+        {"first": 1, "positive": [1], "negative": [2], "zero": 4},
+    ])  # fmt: skip
+
+    html = section.ScoreDistributions().render(made)
+
+    (told,) = re.findall(r'data-grid="([^"]*)"', html)
+    assert json.loads(unescape(told)) == [
+        ["snip"],
+        ["scores of size 1e0 to 1.8e0", "scores of size 1.8e0 to 3.2e0"],
+        [["30 % of the weights positive, 0 % negative", "10 % of the weights positive, 20 % negative"]],
+    ]
+    assert html.count('class="squares"') == 1
+
+
+def test_the_figure_says_that_negative_scores_are_drawn_downwards():
     made = study([{"first": 0, "positive": [3, 1], "negative": [1, 0], "zero": 5}] * 2)
 
     html = section.ScoreDistributions().render(made)
 
-    assert "Negative scores hang below the line." in html
+    assert "Negative scores are drawn downwards." in html
     assert "snip · 50 % are 0" in html
 
 

@@ -17,7 +17,7 @@ from pabench.run.tasks import Plan, task, training_kind
 from pabench.store.figures import entry, file
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
-from pabench.suite.specs import MetricSpec
+from pabench.suite.specs import MetricSpec, TrainSpec
 
 from ..synthetic import CRITERIA, cells, manifest, record
 from .conftest import HOUR
@@ -186,3 +186,17 @@ def test_a_cell_and_its_record_are_of_one_kind_though_one_has_been_through_json(
 
 def test_doctests_hold():
     assert doctest.testmod(module).failed == 0
+
+
+def test_another_training_takes_what_others_of_it_took_and_else_what_the_dense_network_takes(tmp_path, monkeypatch):
+    """Plain 60 s, rigl 90 s. Of set there is no record: the whole network is timed as it is trained plainly."""
+    _, _, at90, _ = block(ONE_SHOT)
+    rigl, other = (replace(at90, train=TrainSpec(name, {}, {"every": 100}, 1)) for name in ("rigl", "set"))
+    known = clock(tmp_path, [at90, rigl], [{"wall_seconds": 60.0, "pruning_seconds": 5.0}, {"wall_seconds": 90.0}])
+    timed = []
+    monkeypatch.setattr(known, "_apart", lambda function, cell: timed.append(cell) or 70.0)
+
+    assert (known.training(at90), known.training(rigl), known.training(other)) == (60, 90, 70)
+    assert timed == [at90]
+    assert training_kind(at90) != training_kind(rigl)
+    assert known.pruning([rigl]) == known.pruning([at90])

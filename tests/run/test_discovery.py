@@ -319,3 +319,18 @@ def test_what_a_process_says_may_be_anything():
         "/1.py": "the process that imported it said nothing of use",
         "/2.py": "'../x\\x1b' is no name of a plugin",
     }
+
+
+def test_one_file_that_is_beside_the_suite_and_installed_is_one_plugin():
+    """`pabench criteria new` writes a file that `pip install -e .` installs, too."""
+    found = discovery.Found()
+    answer = {"classes": [{"kind": "criteria", "name": "mine", "file": "/here/criteria/mine.py"}]}
+    sources = ["/here/criteria/mine.py", "pabench.criteria:pabench_mine.mine"]
+    for source in sources:
+        found.add(source, Outcome("", True), answer)
+
+    assert found.sources["criteria"] == {"mine": "/here/criteria/mine.py"}
+    assert (found.clashes, found.refused, found.broken) == ({}, [], {})
+
+    found.add("pabench.criteria:other", Outcome("", True), {"classes": [{**answer["classes"][0], "file": "/other.py"}]})
+    assert list(found.clashes) == [("criteria", "mine")]

@@ -129,7 +129,7 @@ def test_one_model_of_a_single_seed_does_not_switch_the_test_off():
     assert pair.test.p == pytest.approx(stats.ttest_1samp([5.0, 5.1, 5.2], 0).pvalue)
     assert (made.shared, made.thin) == (4, ("cifar10 · vgg11_bn",))
     assert [s.rank.low for s in made.ranked] == [None, None]
-    assert any(said.startswith("One block alone in common: cifar10 · vgg11_bn.") for said in caveats(made))
+    assert any(said.startswith("A single seed in common on cifar10 · vgg11_bn:") for said in caveats(made))
 
 
 def test_where_most_models_have_one_seed_models_are_the_sample():
@@ -139,7 +139,7 @@ def test_where_most_models_have_one_seed_models_are_the_sample():
     pair = made.pairs["random", "snip"]
     assert (pair.n, pair.thin, made.over_models, made.seeds) == (4, (), True, 4)
     assert pair.test.p == pytest.approx(stats.ttest_1samp([5.05, 5.1, 5.2, 5.3], 0).pvalue)
-    assert any(said.startswith("Most models have one block") for said in caveats(made))
+    assert any(said.startswith("Most models have a single seed") for said in caveats(made))
 
 
 def standing_of(made, name):
@@ -216,4 +216,4 @@ def test_a_collapsed_cell_has_its_rate_and_the_mean_without_it():
     assert (snip.difference.low, snip.rank.low) == (None, None)
     assert standing_of(made, "random").means[0.9].low is not None
     assert not made.separable
-    assert caveats(made)[-1].startswith("Cells of snip collapsed")
+    assert caveats(made)[-1].startswith("Some cells of snip collapsed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pabench.store.figures import Measurements, about, entry, file, pairs, single
-from pabench.suite.specs import MetricSpec
+from pabench.suite.specs import MetricSpec, TrainSpec
 
 from ..synthetic import CRITERIA, cells
 
@@ -57,3 +57,12 @@ def test_figures_are_about_keys_if_all_that_they_compare_are_among_them():
 
     assert list(about({"1": one, "2": two, "12": both}, {"a", "c"})) == ["1"]
     assert list(about({"1": one, "2": two, "12": both}, ("a", "b"))) == ["1", "2", "12"]
+
+
+def test_a_mask_that_is_trained_in_several_ways_is_measured_once():
+    one = PRUNED[0]
+    other = replace(one, train=TrainSpec("set", {}, {"drop": 0.3}, 1))
+
+    found = [of for of, _ in single([one, other], [MASK, TRAINING])]
+
+    assert found == [(one.pruning_key,), (one.key,), (other.key,)]

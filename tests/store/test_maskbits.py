@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,13 @@ def test_bits_behind_the_last_weight_are_refused():
 )
 def test_parts_of_a_mask_that_are_not_of_its_form_are_counted(mask, pattern, parts):
     assert maskbits.unformed(np.array(mask, bool), pattern) == parts
+
+
+def test_the_hash_of_bits_depends_on_names_shapes_order_and_bits_and_on_nothing_else():
+    """Of one layer it is that of '["a",[2,2]]' and of the byte 1001 0000."""
+    mask = np.array([[True, False], [False, True]])
+    assert maskbits.bits_digest({"a": mask}) == hashlib.sha256(b'["a",[2,2]]\x90').hexdigest()
+
+    others = [{"b": mask}, {"a": mask.reshape(4)}, {"a": ~mask}, {"a": mask, "b": mask}, {"b": mask, "a": mask}]
+    assert len({maskbits.bits_digest(one) for one in [{"a": mask}, *others]}) == 6
+    assert maskbits.bits_digest({"a": np.asfortranarray(mask)}) == maskbits.bits_digest({"a": mask})

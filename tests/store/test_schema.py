@@ -51,3 +51,21 @@ def test_the_bits_of_a_test_set_are_base64_and_what_is_compared_is_named(given, 
     found = schema.problems(schema.Record, {**good, "result": {**good["result"], **given}})
 
     assert [problem[0] for problem in found] == ([where] if where else [])
+
+
+MASK = {"sha256": "0" * 64, "kept": 3, "stayed": 2, "layers": {"fc.weight": 3}}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({}, ""),
+        ({"kept": -1}, "trained_mask.kept"),
+        ({"sha256": "0"}, "trained_mask.sha256"),
+        ({"layers": {"fc.weight": 0.5}}, "trained_mask.layers.fc.weight"),
+    ],
+)
+def test_the_mask_at_the_end_of_a_training_has_a_hash_and_counts(change, where):
+    cell = cells([], models=["resnet20"], seeds=1)[0]
+    problems = schema.problems(schema.Record, {**record(cell), "trained_mask": {**MASK, **change}})
+    assert [found[0] for found in problems] == ([where] if where else [])

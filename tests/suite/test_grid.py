@@ -10,7 +10,7 @@ from pabench.errors import SuiteError
 from pabench.parameters import ParameterError
 from pabench.suite import grid, suite
 from pabench.suite.cell import Cell
-from pabench.suite.specs import Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe
+from pabench.suite.specs import PLAIN, Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, TrainSpec
 
 TEXT = """\
 protocol: pai-v1
@@ -48,6 +48,9 @@ class Resolve:
             raise SuiteError("no criterion named 'snp'; did you mean 'snip'?")
         precision = "float32" if entry.name == "snip" else "float64"
         return CriterionSpec(entry.name, entry.params, {"steps": 1, **entry.params}, precision=precision)
+
+    def train(self, entry):
+        return PLAIN if entry.name == "plain" else TrainSpec(entry.name, entry.params, {"drop": 0.3, **entry.params}, 1)
 
     def recipe(self, recipe, dataset):
         self.calls.append(f"recipe for {dataset.name}")
@@ -277,3 +280,45 @@ def test_what_is_included_makes_other_cells_in_whatever_order_it_is_named():
     assert keys("[recurrent, attention]") == keys("[attention, recurrent]")
     assert keys("[]") == [cell.key for cell in cells()]
     assert not set(keys("[attention]")) & set(keys("[]"))
+
+
+TRAINED = TEXT.replace("seeds:", "train: [plain, {name: rigl, drop: 0.5}]\nseeds:")
+
+
+def test_each_training_has_cells_of_its_own_whose_masks_are_those_of_the_plain_ones():
+    found, plain = cells(TRAINED), cells()
+
+    assert [cell for cell in found if cell.train.is_plain] == plain
+    others = [cell for cell in found if not cell.train.is_plain]
+    assert {cell.train.label for cell in others} == {"rigl (drop=0.5)"}
+    assert len(others) == sum(cell.criterion is not None for cell in plain)  # dense is trained plainly alone
+    assert {cell.pruning_key for cell in others} == {cell.pruning_key for cell in plain if cell.criterion}
+    assert not {cell.key for cell in others} & {cell.key for cell in plain}
+    assert grid.count(suite.parse(TRAINED, "s.yaml")) == len(found)
+
+
+def test_a_single_training_needs_no_list_and_leaves_dense_as_it_is():
+    found = cells(TRAINED.replace("[plain, {name: rigl, drop: 0.5}]", "{name: rigl, drop: 0.5}"))
+    assert [cell for cell in cells(TRAINED) if not cell.train.is_plain or cell.criterion is None] == found
+
+
+def test_parameters_of_a_training_are_in_the_key_defaults_included():
+    keys = {
+        text: {cell.key for cell in cells(TRAINED.replace("drop: 0.5", text)) if not cell.train.is_plain}
+        for text in ("drop: 0.5", "drop: 0.4", "drop: 0.3", "every: 9")
+    }
+    assert not set.intersection(*keys.values())
+    bare = cells(TRAINED.replace("{name: rigl, drop: 0.5}", "rigl"))
+    assert {cell.key for cell in bare if not cell.train.is_plain} == keys["drop: 0.3"]
+
+
+def test_a_training_is_picked_by_its_name_or_label():
+    found = cells(TRAINED)
+    for value in ("rigl", "rigl (drop=0.5)"):
+        assert {cell.train.name for cell in grid.select(found, [f"train={value}"])} == {"rigl"}
+    assert all(cell.train.is_plain for cell in grid.select(found, ["train=plain"]))
+
+
+def test_a_training_that_is_named_twice_is_refused_where_it_stands():
+    with pytest.raises(SuiteError, match=r"s.yaml:\d+:\d+: train.1: the same as train.0; remove one"):
+        suite.parse(TRAINED.replace("[plain, {name: rigl, drop: 0.5}]", "[rigl, rigl]"), "s.yaml")

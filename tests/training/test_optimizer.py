@@ -72,3 +72,24 @@ def test_a_forgotten_gradient_moves_nothing():
     optimizer.step()
 
     assert torch.equal(module.weight, before)
+
+
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+def test_what_is_reset_goes_on_as_if_it_had_never_moved(name):
+    """Momenta of some weights are 0 and of others not; a parameter that never moved has nothing to forget."""
+    module = nn.Linear(3, 1)
+    optimizer = build_optimizer(module.parameters(), RECIPES[name], CPU)
+    where = torch.tensor([[True, False, True]])
+    optimizer.reset(module.weight, where)
+    assert optimizer.state == {}
+    module(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+
+    optimizer.reset(module.weight, where)
+
+    state = optimizer.state
+    assert (state["0.0"] == 0).tolist() == where.tolist()
+    assert (state["1.0"] != 0).all()
+    if name == "adamw":
+        assert (state["0.1"] == 0).tolist() == where.tolist()
+        assert state["0.2"] == 1  # steps are counted for the parameter as a whole

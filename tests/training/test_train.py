@@ -17,6 +17,7 @@ from pabench.data.dataset import take
 from pabench.networks import liveness
 from pabench.report.folders import read
 from pabench.report.status import counts
+from pabench.store import maskbits
 from pabench.store.imagebits import unpacked
 from pabench.store.store import Store, outcome
 from pabench.store.verdict import DEAD
@@ -208,3 +209,115 @@ def test_masks_that_take_hold_after_dense_epochs_are_trained_whole():
     assert _compacted(block, module, masks, 2) == (module, masks, said)
     (reason,) = _compacted(block, module, masks, 0)[2]["compaction"].values()
     assert reason.startswith("Linear is not compacted: all channels are in use")
+
+
+# --- other trainings ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ways(trained):
+    """Records by criterion and training, of seed 0."""
+    records = Store(trained).records().values()
+    return {(r["labels"]["criterion"], r["labels"].get("train", "plain")): r for r in records if r["cell"]["seed"] == 0}
+
+
+RIGL, SET = "rigl (every=2)", "set (layers=free)"
+
+
+def test_a_mask_is_made_once_and_trained_in_every_way(trained, ways):
+    store = Store(trained)
+    for name in ("random", "snip", "magnitude"):
+        found = [ways[name, way] for way in ("plain", "signin", RIGL, SET)]
+        assert len({record["receipt"]["mask"] for record in found}) == 1
+        assert len({record["pairing"]["weights"] for record in found}) == 1
+        assert len({record["result"]["loss"] for record in found}) == 4
+    assert len(store.records("receipts")) == 4 * 2  # criteria and seeds, whatever the training
+    assert ("dense", "plain") in ways
+    assert not [way for name, way in ways if name == "dense" and way != "plain"]
+
+
+def test_the_record_says_what_the_mask_was_at_the_end(trained, ways):
+    for name in ("random", "snip", "magnitude"):
+        receipt = ways[name, "plain"]["receipt"]
+        before = {layer["name"]: layer["kept"] for layer in receipt["layers"]}
+        assert "trained_mask" not in ways[name, "plain"]
+        for way in ("signin", RIGL, SET):
+            told = ways[name, way]["trained_mask"]
+            assert told["kept"] == receipt["kept"] == sum(told["layers"].values()) == 5020
+            assert (told["layers"] == before) is (way != SET)
+            assert (told["stayed"] == told["kept"]) is (way == "signin")
+
+
+def test_the_hash_of_a_mask_that_stays_is_that_of_its_file(trained, ways):
+    record = ways["snip", "signin"]
+    masks, _ = maskbits.read(Store(trained).get_mask(record["receipt"]["mask"]))
+    assert record["trained_mask"]["sha256"] == maskbits.bits_digest(masks)
+    assert ways["snip", RIGL]["trained_mask"]["sha256"] != maskbits.bits_digest(masks)
+
+
+def test_a_mask_that_moves_is_not_compacted_and_one_that_stays_is(ways):
+    for way in (RIGL, SET):
+        assert ways["snip", way]["compaction"] == {"declined": "not compacted: the mask moves in training"}
+    assert ways["snip", "signin"]["compaction"] == ways["snip", "plain"]["compaction"]
+    assert "declined" not in ways["snip", "signin"]["compaction"]
+
+
+def test_a_network_that_is_not_pruned_is_trained_plainly_or_not_at_all(ways):
+    assert ways["small_dense", "plain"]["status"] == "ok"
+    for way, name in (("signin", "signin"), (RIGL, "rigl"), (SET, "set")):
+        record = ways["small_dense", way]
+        assert (record["status"], record["kind"]) == ("skipped", "inapplicable")
+        assert record["message"] == f"small_dense prunes nothing: there is no mask for {name} to begin with"
+
+
+def test_plain_cells_of_a_study_with_other_trainings_are_those_of_one_without(trained, tmp_path, no_report):
+    from ..conftest import TRAININGS
+
+    text = TRAININGS.replace("train: [plain, signin, {name: rigl, every: 2}, {name: set, layers: free}]\n", "")
+    assert text != TRAININGS
+    assert carry_out(session(tmp_path, text)) == 0
+
+    def told(record):
+        return {key: record[key] for key in ("cell", "labels", "receipt", "result", "flags", "pairing")}
+
+    alone, among = Store(tmp_path / "out").records(), Store(trained).records()
+    assert alone.keys() < among.keys()
+    assert {key: told(record) for key, record in alone.items()} == {key: told(among[key]) for key in alone}
+
+
+@pytest.mark.parametrize(
+    ("criterion", "train", "message"),
+    [
+        ("gradual_magnitude", "rigl", "gradual_magnitude prunes as it trains: there is no mask for rigl to begin with"),
+        ("{name: snip, pattern: '2:4'}", "set", "set moves single weights: nothing would be left of the pattern 2:4"),
+        (
+            "learning_rate_rewinding",
+            "signin",
+            "learning_rate_rewinding trains before its mask takes hold: there is no mask for signin to begin with",
+        ),
+    ],
+)
+def test_what_has_no_mask_to_begin_with_is_skipped_with_the_reason(tmp_path, no_report, criterion, train, message):
+    text = SUITE.replace("[random, snip]", f"[{criterion}]").replace("sparsities: [0, 0.5, 0.9]", "sparsities: [0.5]")
+    text = re.sub("ablations: .*", f"train: {train}", text).replace("epochs: 1", "epochs: 2")
+    carry_out(session(tmp_path, text))
+
+    (record,) = Store(tmp_path / "out").records().values()
+    assert (record["status"], record["kind"], record["message"]) == ("skipped", "inapplicable", message)
+
+
+def test_signs_flip_under_a_mask_of_a_pattern(tmp_path, no_report):
+    text = SUITE.replace("[random, snip]", "[{name: snip, pattern: '2:4'}]").replace("[0, 0.5, 0.9]", "[0.5]")
+    assert carry_out(session(tmp_path, re.sub("ablations: .*", "train: signin", text))) == 0
+    (record,) = Store(tmp_path / "out").records().values()
+    assert record["trained_mask"]["stayed"] == record["receipt"]["kept"]
+
+
+def test_an_ablation_is_compared_with_the_cell_that_was_trained_as_it_is(tmp_path, no_report):
+    text = re.sub("ablations: .*", "ablations: [shuffle]\ntrain: [plain, set]", SUITE.replace("0.5, ", ""))
+    assert carry_out(session(tmp_path, text)) == 0
+    records = Store(tmp_path / "out").records()
+    found = {key: record for key, record in records.items() if record["ablation"]}
+    assert len(found) == 4
+    for record in found.values():
+        assert records[record["parent"]]["cell"].get("train") == record["cell"].get("train")

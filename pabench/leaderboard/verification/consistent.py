@@ -15,6 +15,7 @@ from pabench.leaderboard.verification.criteria import flagged, listed
 from pabench.leaderboard.verification.folder import AGGREGATES, STUDY, Flaw, MaskFacts, content
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
+from pabench.store import maskbits
 from pabench.store.imagebits import unpacked
 from pabench.store.record import OF_NETWORK, PARTS, STATISTICS
 from pabench.store.verdict import DEAD, OF_BANK, UNDERIVED, dead, flags
@@ -67,6 +68,7 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
     yield from _hashed(record)
     yield from _dead(cell, record)
     yield from _layers(result["flops"], receipt)
+    yield from _trained_mask(found, cell, record)
     if cell.criterion is None:
         if receipt is not None:
             yield "receipt", "none, the cell is dense", "a receipt"
@@ -157,6 +159,31 @@ def _layers(flops: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Iter
             yield f"result.flops.layers.{name}", f"a multiple of 2 * {sizes.get(name, 0)} weights", taken
     if sum(layers.values()) > flops["dense"]:
         yield "result.flops.layers", "layers that add up to no more than dense", "more"
+
+
+def _trained_mask(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What a training that is not plain says of the mask that it ended with: as many weights as at the beginning, of
+    each layer where none may move between layers, and the very same where the method moves none."""
+    told = record.get("trained_mask")
+    if cell.train.is_plain or told is None:
+        if (told is None) is not cell.train.is_plain:
+            expected = "none, the training is plain" if cell.train.is_plain else "the mask at the end of training"
+            yield "trained_mask", expected, "one" if told else "none"
+        return
+    receipt = record["receipt"] or {"kept": 0, "layers": []}
+    before = {layer["name"]: layer["kept"] for layer in receipt["layers"]}
+    if told["kept"] != receipt["kept"] or sum(told["layers"].values()) != receipt["kept"]:
+        yield "trained_mask.kept", f"{receipt['kept']}, as before training", told["kept"]
+    moves = "layers" in cell.train.args
+    if told["layers"].keys() != before.keys() or (cell.train.args.get("layers") != "free" and told["layers"] != before):
+        yield "trained_mask.layers", "the layers and counts of the mask before training", "others"
+    if told["stayed"] > told["kept"] or (not moves and told["stayed"] != told["kept"]):
+        most = "at most" if moves else "all of"
+        yield "trained_mask.stayed", f"{most} {told['kept']} kept weights", told["stayed"]
+    elif told["stayed"] == told["kept"] and receipt.get("mask") in found.foreign.masks:
+        bits, _ = maskbits.read(content(found.foreign.folder, f"masks/{receipt['mask']}.safetensors", receipt["mask"]))
+        if (same := maskbits.bits_digest(bits)) != told["sha256"]:
+            yield "trained_mask.sha256", f"{same}, as before training, since all weights stayed", told["sha256"]
 
 
 # --- its pruning ------------------------------------------------------------------------------------------------------

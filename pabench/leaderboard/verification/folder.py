@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.store import files as stored, maskbits
-from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, parse, unseal
+from pabench.store import files as stored, manifest, maskbits
+from pabench.store.envelope import MAX_BYTES, MAX_VALUES, parse, unseal
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
 
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
 MAX_STUDY_BYTES = 64 * 2**20
+MAX_CELLS = 50_000
+MAX_LISTED = 300_000
+"""Files of a submission: of each cell a record, a receipt, a mask and measurements of both."""
 MAX_SOURCE_BYTES = 2**20
 MAX_MASK_BYTES = 64 * 2**20
 """Of 537 million weights: with VGG-16 it is 17 MB."""
@@ -46,7 +49,13 @@ FOLDERS: Mapping[str, tuple[re.Pattern[str], int]] = {
     "masks": (re.compile(r"[0-9a-f]{64}\.safetensors"), MAX_MASK_BYTES),
     "criteria": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,80}\.py"), MAX_SOURCE_BYTES),
 }
-TOP = {STUDY: MAX_STUDY_BYTES, SUBMISSION: MAX_STUDY_BYTES, AGGREGATES: MAX_STUDY_BYTES, README: MAX_SOURCE_BYTES}
+# file: how many bytes it may have, and how many values and keys
+TOP = {
+    STUDY: (MAX_STUDY_BYTES, MAX_VALUES),  # besides what its cells share
+    SUBMISSION: (MAX_STUDY_BYTES, 7 * MAX_LISTED),
+    AGGREGATES: (MAX_STUDY_BYTES // 2, 30 * MAX_CELLS),  # a row has eleven entries, and is of one cell at least
+    README: (MAX_SOURCE_BYTES, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def read(folder: Path) -> Foreign:
         for name in names:
             # a submission has nothing else; another folder may have, and what is called like these there is its own
             if name in TOP and (strict or name != README):
-                _file(found, top, name, TOP[name])
+                _file(found, top, name, TOP[name][0])
             elif name in FOLDERS and (strict or name != "criteria"):
                 _folder(found, top, name, strict=strict)
             elif strict:
@@ -161,7 +170,7 @@ def read(folder: Path) -> Foreign:
 def content(folder: Path, path: str, sha256: str) -> bytes:
     """The bytes of a file that was read before; DataError where it is not the same any more."""
     inner, _, name = path.rpartition("/")
-    limit = FOLDERS[inner][1] if inner else TOP[name]
+    limit = FOLDERS[inner][1] if inner else TOP[name][0]
     with _closing(os.open(folder / inner, FOLDER | os.O_NOFOLLOW)) as handle:
         data = _bytes(handle, name, limit)
     if hashlib.sha256(data).hexdigest() != sha256:
@@ -207,12 +216,20 @@ def _file(found: Foreign, folder: int, path: str, limit: int) -> None:
         if path.startswith("masks/"):
             found.masks[sha] = _mask(data, sha, path)
         elif path.endswith(".json"):
-            document = unseal(data) if "/" in path else parse(data, limit=limit, values=limit // BYTES_OF_A_VALUE)
+            document = unseal(data) if "/" in path else _document(data, path)
             if not isinstance(document, dict):
                 raise DataError(f"holds a {type(document).__name__}")
             found.documents[path] = document
     except DataError as error:
         found.find(path, "a whole file that matches its hash", str(error))
+
+
+def _document(data: bytes, name: str) -> Any:
+    """What a file of the folder itself holds."""
+    limit, values = TOP[name]
+    if name == STUDY:
+        return manifest.read(data, limit=limit, cells=MAX_CELLS, values=values)
+    return parse(data, limit=limit, values=values)
 
 
 def _mask(data: bytes, sha: str, path: str) -> MaskFacts:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
-from pabench.suite.digest import digest
+from pabench.suite.digest import canonical, digest
 from pabench.suite.grid import count
 from pabench.suite.specs import AUTO, labelled
 from pabench.suite.suite import Suite, parse
@@ -27,26 +27,27 @@ def ambiguous(cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
     # most cells share all their parts with others
     for cell in {tuple(map(id, _parts(cell))): cell for cell in cells}.values():
         for what, name, meaning in _named(cell):
-            meanings[what, name].add(digest(meaning))
+            meanings[what, name].add(meaning)
         if cell.criterion:
-            labels[digest(cell.criterion.identity())].add(cell.criterion.label)
+            labels[cell.criterion.text].add(cell.criterion.label)
     yield from (named for named, found in meanings.items() if len(found) > 1)
     yield from (("criterion", " and ".join(sorted(found))) for found in labels.values() if len(found) > 1)
 
 
 def _parts(cell: Cell) -> tuple[Any, ...]:
-    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring
+    return cell.dataset, cell.model, cell.criterion, cell.recipe, cell.scoring, cell.train
 
 
-def _named(cell: Cell) -> Iterator[tuple[str, str, Any]]:
+def _named(cell: Cell) -> Iterator[tuple[str, str, str]]:
     """What a cell names, and means by it: (what, name, meaning)."""
     dataset = cell.dataset.label
-    yield "dataset", dataset, cell.dataset.identity()
-    yield "model", _place(cell), cell.model.identity()
-    yield "recipe on", dataset, cell.recipe.identity()
-    yield "scoring on", dataset, {**cell.scoring.identity(), "dtype": cell.scoring.asked}
+    yield "dataset", dataset, cell.dataset.text
+    yield "model", _place(cell), cell.model.text
+    yield "recipe on", dataset, cell.recipe.text
+    yield "training", cell.train.label, canonical(cell.train.identity())
+    yield "scoring on", dataset, canonical({**cell.scoring.identity(), "dtype": cell.scoring.asked})
     if cell.criterion:
-        meaning = [cell.criterion.identity(), cell.criterion.trains, cell.criterion.reference_line]
+        meaning = canonical([cell.criterion.text, cell.criterion.trains, cell.criterion.reference_line])
         yield "criterion", cell.criterion.label, meaning
 
 
@@ -61,6 +62,7 @@ def gaps(cells: Sequence[Cell]) -> Iterator[str]:
         seeds[place].add(cell.seed)
         if cell.criterion:
             what = f"{cell.criterion.label} / {cell.ablation}" if cell.ablation else cell.criterion.label
+            what += "" if cell.train.is_plain else f" / {cell.train.label}"
             sparsities[what].add(cell.sparsity)
     for place, seed in _lacking(seeds):
         yield f"{place}: no cell with seed {seed}, which other cells have"
@@ -97,17 +99,22 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
     yield "sparsities", _numbers(suite.sparsities), _numbers(cell.sparsity for cell in cells)
     yield "seeds", _numbers(suite.seed_values), _numbers(cell.seed for cell in cells)
     yield "ablations", {*suite.ablations}, {cell.ablation for cell in cells if cell.ablation}
-    rules = {digest(cell.criterion.identity()): cell.criterion for cell in cells if cell.criterion}
+    rules = {cell.criterion.text: cell.criterion for cell in cells if cell.criterion}
     asked = suite.criteria if any(sparsity > 0 for sparsity in suite.sparsities) else ()
     entries = [labelled(entry.name, dict(sorted(entry.params.items()))) for entry in asked]
     yield "criteria", sorted(entries), sorted(rule.label for rule in rules.values())
-    for rule in rules.values():
-        for key, value in rule.given.items():  # what its label says is among what it was run with
-            if key not in rule.args or not _equal(value, rule.args[key]):
-                yield f"criteria.{rule.label}", f"{key}={value}", f"{key}={rule.args.get(key, 'none')} among its args"
+    ways = {digest(cell.train.identity()): cell.train for cell in cells if cell.criterion}
+    trained = [labelled(entry.name, dict(sorted(entry.params.items()))) for entry in (suite.train if asked else ())]
+    yield "train", sorted(trained), sorted(way.label for way in ways.values())
+    if plainly := [cell.title for cell in cells if cell.criterion is None and not cell.train.is_plain]:
+        yield "train", "dense networks trained plainly", plainly[0]
+    for kind, part in (*(("criteria", rule) for rule in rules.values()), *(("train", way) for way in ways.values())):
+        for key, value in part.given.items():  # what its label says is among what it was run with
+            if key not in part.args or not _equal(value, part.args[key]):
+                yield f"{kind}.{part.label}", f"{key}={value}", f"{key}={part.args.get(key, 'none')} among its args"
     yield "datasets", {entry.name for entry in suite.datasets}, {cell.dataset.name for cell in cells}
     yield "models", {entry.name for entry in suite.models}, {cell.model.name for cell in cells}
-    for recipe in {digest(cell.recipe.identity()): cell.recipe for cell in cells}.values():
+    for recipe in {cell.recipe.text: cell.recipe for cell in cells}.values():
         # what a dataset and a device decide of a recipe is not in its suite
         expected = suite.recipe.build(augment=recipe.augment, precision=recipe.precision).identity()
         yield from ((f"recipe.{key}", expected.get(key), value) for key, value in recipe.identity().items())

@@ -15,20 +15,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from pabench.errors import DataError
+from pabench.errors import DataError, SuiteError
 from pabench.leaderboard.verification.criteria import asked, flagged, kind, receipts
-from pabench.leaderboard.verification.folder import Flaw, content
+from pabench.leaderboard.verification.folder import STUDY, Flaw, content
 from pabench.leaderboard.verification.level import Level, Recheck
 from pabench.leaderboard.verification.rerun import Rerun, Where, excused, rerun, why
 from pabench.leaderboard.verification.sampling import ended, instead, masked
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.networks.size import flops, parameters
+from pabench.parameters import told
 from pabench.store import maskbits
 from pabench.store.record import MACHINE, NUMERICS, PARTS
 from pabench.store.state import refused
 from pabench.suite.cell import Cell
 from pabench.suite.specs import ModelSpec
 from pabench.training.block import Block
+from pabench.training.sparse import method
 
 LEVEL = 3
 OVERLAP = {("float64", True): 0.99, ("float64", False): 0.99, ("float32", True): 0.95}
@@ -54,9 +56,22 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> Level:
         rechecks = [_compared(found, cell, made, where) for cell in cells]
         rechecks += [tried_again(LEVEL, found, cell, made, where) for cell in without]
         notes = list(made.notes)
+    strange = [Flaw(LEVEL, STUDY, *wrong, "train") for wrong in _trainings(found)]
     if ended(found, count, seed, training=True):
         notes.append("cells of which the training failed are there: level 4 trains a sample of them again")
-    return Level.of(LEVEL, rechecks, notes)
+    return Level.of(LEVEL, rechecks, notes, *strange)
+
+
+def _trainings(found: Wellformed) -> Iterator[tuple[str, str]]:
+    """Trainings that are none of this pabench, or others: (what was expected, what is there)."""
+    for spec in {cell.train.text: cell.train for cell in found.cells.values() if not cell.train.is_plain}.values():
+        try:
+            here = method(spec.name, spec.given)  # what its label says, and defaults
+        except SuiteError as error:
+            yield "a training of this pabench", str(error).splitlines()[0]
+            continue
+        if (told(here), here.version) != (dict(spec.args), spec.version):
+            yield f"{spec.name} version {here.version} with {told(here)}", f"version {spec.version} with {spec.args}"
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------

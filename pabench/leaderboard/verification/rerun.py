@@ -62,8 +62,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Where:
-    """How to run somebody's cells: the names of criteria whose code may be run (`trust`), where datasets lie (by
-    label), the device, and whether in child processes. `told` hears of each task that begins."""
+    """How to run somebody's cells: the names of criteria whose code may be run (`trust`), where datasets and
+    trained weights lie (by label), the device, and whether in child processes. `told` hears of each task
+    that begins."""
 
     trust: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -201,7 +202,10 @@ def _here(
             versions = f"{same}; version {made['version']} here, {rule.version} there"
             notes[f"{rule.label}: re-derived with a file of other bytes than it was run with ({versions})"] = None
         dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
-        own[cell.key] = replace(cell, dataset=dataset, criterion=replace(rule, **made))
+        model = cell.model
+        if model.init:
+            model = replace(model, checkpoint=where.paths.get(model.label, model.checkpoint))
+        own[cell.key] = replace(cell, dataset=dataset, model=model, criterion=replace(rule, **made))
     return own, tuple(notes)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pabench.leaderboard.verification.wellformed import Wellformed
+from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 
@@ -20,10 +21,11 @@ def row(cell: Cell) -> str:
 
 
 def place(cell: Cell) -> str:
-    """Hash of what the rows of a leaderboard share."""
+    """Hash of what the rows of a leaderboard share: they are trained in one way."""
     recipe = cell.to_json()["recipe"]
     scoring = {**cell.scoring.scores, "dtype": cell.scoring.asked}.values()
-    return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, *scoring])
+    train = [] if cell.train.is_plain else [cell.train.identity()]
+    return digest([cell.protocol, cell.dataset.identity(), cell.model.identity(), recipe, *scoring, *train])
 
 
 def sample(groups: Mapping[str, Iterable[T]], count: int, seed: int) -> list[T]:
@@ -58,13 +60,15 @@ def instead(cells: Iterable[Cell], records: Records, count: int, seed: int) -> l
 
 
 def ended(found: Wellformed, count: int, seed: int, *, training: bool) -> list[Cell]:
-    """A sample of pruned cells that are said to have no result, of all rows: those of which the training failed, or
-    those that ended before it, with their scoring."""
+    """A sample of pruned cells that are said to have no result, of all rows: those of which the training failed or was
+    none, or those that ended before it, with their scoring."""
     chosen = []
     for key, record in found.records.items():
         cell = found.cells[key]
         receipt = found.receipts.get(cell.pruning_key)
-        trained = record["status"] == "failed" and receipt is not None and receipt["status"] == "ok"
+        # what a training has no use for is told before it begins, and its mask is there
+        in_training = record["status"] == "failed" or record["kind"] == INAPPLICABLE
+        trained = in_training and receipt is not None and receipt["status"] == "ok"
         if cell.criterion and record["status"] in ("failed", "skipped") and trained == training:
             chosen.append(cell)
     return sample(_by_row(chosen), count, seed)

@@ -12,11 +12,10 @@ from pydantic import BaseModel
 
 from pabench.leaderboard.verification import grid
 from pabench.leaderboard.verification.folder import MAX_FLAWS, README, STUDY, SUBMISSION, Flaw, Foreign
-from pabench.store import schema
+from pabench.store import manifest, schema
 from pabench.store.figures import file as measured
 from pabench.store.record import labels, same_labels
 from pabench.suite.cell import Cell
-from pabench.suite.digest import digest
 
 LEVEL = 1
 
@@ -59,7 +58,7 @@ def _shape(model: type[BaseModel], data: Any, path: str, title: str = "") -> lis
 
 def _study(found: Wellformed) -> Iterator[Flaw]:
     study = found.foreign.documents[STUDY]
-    computed = digest({key: value for key, value in study.items() if key != "sha256"})
+    computed = manifest.digest({key: value for key, value in study.items() if key != "sha256"})
     if study.get("sha256") != computed:
         yield Flaw(LEVEL, STUDY, computed, str(study.get("sha256")), "sha256")
     if wrong := _shape(schema.Study, study, STUDY):
@@ -77,15 +76,13 @@ def _study(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _cells(found: Wellformed, listed: Sequence[Any]) -> Iterator[Flaw]:
-    valid = {}
+    cells = schema.Cells()
     for index, data in enumerate(listed):
         try:
-            schema.cell(data)
-            valid[index] = data
+            cell = cells.cell(data)
         except ValueError as error:
             yield Flaw(LEVEL, STUDY, "a cell", str(error), f"cells.{index}")
-    # once more and together, so that equal parts are one object
-    for index, cell in zip(valid, Cell.all_from_json(valid.values()), strict=True):
+            continue
         if cell.key in found.cells:
             yield Flaw(LEVEL, STUDY, "each cell once", "it stands there twice", f"cells.{index}", cell.title)
         found.cells[cell.key] = cell
@@ -172,8 +169,9 @@ def _receipt(cell: Cell, receipt: Mapping[str, Any], path: str) -> Iterator[Flaw
 
 
 def _metrics(found: Wellformed) -> Iterator[Flaw]:
-    known = {cell.pruning_key for cell in found.cells.values()} | set(found.cells)
-    for key, data in found.foreign.all("metrics").items():
+    figures = found.foreign.all("metrics")
+    known = {cell.pruning_key for cell in found.cells.values()} | set(found.cells) if figures else set[str]()
+    for key, data in figures.items():
         path = f"metrics/{key}.json"
         if wrong := _shape(schema.Measured, data, path):
             yield from wrong
@@ -187,8 +185,9 @@ def _metrics(found: Wellformed) -> Iterator[Flaw]:
 
 
 def _checks(found: Wellformed) -> Iterator[Flaw]:
-    known = {cell.check_key for cell in found.cells.values()}
-    for key, data in found.foreign.all("checks").items():
+    checks = found.foreign.all("checks")
+    known = {cell.check_key for cell in found.cells.values()} if checks else set[str]()
+    for key, data in checks.items():
         path = f"checks/{key}.json"
         yield from _shape(schema.Part, data, path)
         if data.get("key") != key or (found.foreign.is_submission and key not in known):

@@ -68,3 +68,14 @@ def submitted(folder: Path, suite: str) -> Path:
 @pytest.fixture
 def lines(references, tmp_path) -> Forgery:
     return Forgery(references, tmp_path / "forged_lines")
+
+
+@pytest.fixture(scope="session")
+def trained_submission(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The submission of a study with all trainings. Copy it before changing it."""
+    return submit(trained, tmp_path_factory.mktemp("submissions") / "trained").folder
+
+
+@pytest.fixture
+def trained_forgery(trained_submission: Path, tmp_path: Path) -> Forgery:
+    return Forgery(trained_submission, tmp_path / "forged")

@@ -294,3 +294,59 @@ def test_the_count_is_exact_but_for_whole_channels_whose_receipt_says_what_was_a
     cell = SimpleNamespace(criterion=rule)
 
     assert list(consistent._kept(cell, {"requested": requested}, kept, 100)) == wrong
+
+
+# --- other trainings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "change", "message"),
+    [
+        ("rigl", lambda m: m.update(kept=6000), "trained_mask.kept: expected 5020, as before training, found 6000"),
+        (
+            "rigl",
+            lambda m: m["layers"].update({"fc.weight": m["layers"]["fc.weight"] + 1}),
+            "trained_mask.kept: expected 5020, as before training",
+        ),
+        (
+            "rigl",
+            lambda m: m["layers"].update(
+                {"fc.weight": m["layers"]["fc.weight"] + 1, "fc1.weight": m["layers"]["fc1.weight"] - 1}
+            ),
+            "trained_mask.layers: expected the layers and counts of the mask before training",
+        ),
+        ("set", lambda m: m.update(stayed=5021), "trained_mask.stayed: expected at most 5020 kept weights, found 5021"),
+        ("signin", lambda m: m.update(stayed=5019), "trained_mask.stayed: expected all of 5020 kept weights"),
+        ("signin", lambda m: m.update(sha256="0" * 64), "since all weights stayed, found 0000"),
+    ],
+)
+def test_the_mask_at_the_end_of_a_training_is_as_large_as_at_the_beginning(trained_forgery, train, change, message):
+    record = trained_forgery.record(train=train)
+    trained_forgery.change(record, lambda found: change(found["trained_mask"]))
+    assert any(message in flaw for flaw in flaws(trained_forgery.listing()))
+
+
+def test_a_training_that_tells_of_no_mask_at_its_end_was_another_one(trained_forgery):
+    trained_forgery.change(trained_forgery.record(train="rigl"), lambda found: found.pop("trained_mask"))
+    assert one(said(trained_forgery), "trained_mask: expected the mask at the end of training, found none")
+
+
+def test_plain_training_has_no_other_mask_at_its_end(trained_forgery):
+    told = {"sha256": "0" * 64, "kept": 5020, "stayed": 5020, "layers": {}}
+    trained_forgery.change(trained_forgery.record(), lambda found: found.update(trained_mask=told))
+    assert one(said(trained_forgery), "trained_mask: expected none, the training is plain")
+
+
+def test_plain_results_under_the_name_of_another_training_are_found(trained_forgery):
+    """Cells, keys and labels derived from it, as the program would have; the suite says so, too."""
+
+    def sold(cell):
+        if cell["criterion"] and "train" not in cell:
+            cell["train"] = {"name": "rigl", "given": {"every": 3}, "args": RIGL_3, "version": 1}
+
+    trained_forgery.cells(sold)
+    trained_forgery.study(lambda s: s.update(suite=s["suite"].replace("[plain,", "[{name: rigl, every: 3},")))
+    assert one(said(trained_forgery), "rigl (every=3)", "trained_mask: expected the mask at the end of training")
+
+
+RIGL_3 = {"drop": 0.3, "every": 3, "until": 0.75, "layers": "kept"}

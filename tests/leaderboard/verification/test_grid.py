@@ -127,3 +127,20 @@ def test_another_recipe_than_the_suites_falls_at_level_one_whatever_differs(forg
     forgery.cells(lambda cell: cell["recipe"].update(weight_decay=0.01))
 
     assert one(said(forgery), "level 1: study.json: recipe.weight_decay: expected 0.0001 (the suite's), found 0.01")
+
+
+def test_trainings_of_the_cells_are_those_of_the_suite(trained_forgery):
+    trained_forgery.study(lambda s: s.update(suite=s["suite"].replace("signin, ", "")))
+    assert one(said(trained_forgery, 1), "train: expected plain, rigl (every=2), set (layers=free) (the suite's)")
+
+
+def test_a_label_of_a_training_that_says_another_parameter_is_found(trained_forgery):
+    def renamed(cell):
+        if cell.get("train", {}).get("name") == "rigl":
+            cell["train"]["given"] = {"every": 20}
+
+    trained_forgery.cells(renamed)
+    trained_forgery.study(lambda s: s.update(suite=s["suite"].replace("every: 2", "every: 20")))
+    assert one(
+        said(trained_forgery, 1), "train.rigl (every=20): expected every=20 (the suite's), found every=2 among its args"
+    )

@@ -15,7 +15,7 @@ from pabench.leaderboard.verification.verify import verify
 from pabench.run.session import Options, Session
 
 from ...conftest import STEEP, forget_plugins
-from .looking import INLINE, TRUSTED, looked_at, sampled, swap
+from .looking import INLINE, TRUSTED, looked_at, one, said, sampled, swap
 
 
 def test_two_mask_bits_swapped_throughout_fall_at_the_third_level(forgery, monkeypatch):
@@ -137,3 +137,23 @@ def test_a_training_that_is_said_to_have_failed_is_told_at_level_three_and_tried
     assert any("level 4 trains a sample of them again" in note for note in found.levels[2].notes)
     wrong = [flaw for flaw in found.levels[3].flaws if flaw.field == "status"]
     assert "expected failed (diverged), as the record says, found trained here to" in str(wrong[0])
+
+
+def test_an_honest_study_with_other_trainings_passes(trained_submission, monkeypatch):
+    looked_at(monkeypatch, "snip", "random")
+    found = verify(trained_submission, 3, sample=8, where=Where(**INLINE))
+
+    assert found.passed == 3
+    told = [outcome["title"] for outcome in found.levels[2].outcomes] if found.levels[2].outcomes else []
+    assert len(told) >= 8
+
+
+def test_a_training_that_this_pabench_has_not_or_of_other_defaults_is_found(trained_forgery, monkeypatch):
+    def magic(cell):
+        if cell.get("train", {}).get("name") == "rigl":
+            cell["train"]["args"]["until"] = 0.5
+
+    trained_forgery.cells(magic)
+    looked_at(monkeypatch, "random")
+    found = said(trained_forgery, 3)
+    assert one(found, "train: ", "rigl")

@@ -9,6 +9,8 @@ from pabench.leaderboard.verification.reproduced import agreements, enough
 from pabench.leaderboard.verification.rerun import Where
 from pabench.leaderboard.verification.verify import verify
 
+from .looking import looked_at, said
+
 
 @pytest.mark.slow
 def test_an_honest_submission_is_reproduced_with_seeds_that_it_does_not_have(submission, monkeypatch):
@@ -77,3 +79,20 @@ def test_the_detectable_difference_is_found_as_often_as_it_says():
 def test_one_fresh_seed_is_no_test():
     with pytest.raises(ValueError, match="nothing is known of their spread"):
         agreements({"a": ([90.0, 91.0], [91.0])})
+
+
+@pytest.mark.slow
+def test_an_honest_study_with_other_trainings_is_reproduced_and_a_forged_one_is_not(
+    trained_submission, trained_forgery, monkeypatch
+):
+    monkeypatch.setattr("pabench.leaderboard.verification.reproduced.MOST_DETECTABLE", 100.0)
+    looked_at(monkeypatch, "snip")
+    found = verify(trained_submission, 4, sample=4, seed=3, fresh=3, where=Where(engine="inline"))
+    assert found.passed == 4
+    titles = " ".join(outcome["title"] for outcome in found.levels[3].outcomes)
+    assert {"signin", "rigl", "set"} <= {name for name in ("signin", "rigl", "set") if name in titles}
+
+    for seed in (0, 1):
+        trained_forgery.scored(trained_forgery.record(train="rigl", seed=seed), 99.0)
+    forged = said(trained_forgery, 4)
+    assert any("rigl" in flaw and "no difference that is significant" in flaw for flaw in forged)

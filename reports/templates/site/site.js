@@ -1,15 +1,15 @@
-// headings of a board sort its rows; without this script they stand in the order of their ranks
+// headings of a table sort its rows; without this script they stand in the order of their ranks
 const value = cell => {
   const shown = (cell.querySelector("b") || cell).textContent.trim(), number = parseFloat(shown.replace("−", "-"));
   return ["", "–", "not ranked"].includes(shown) ? null : Number.isNaN(number) ? shown.toLowerCase() : number;
 };
-for (const table of document.querySelectorAll("table.board")) {
+for (const table of document.querySelectorAll("table.board, table.results")) {
   const body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
   // rows that stand beside the ranking stay at the top, where they are
   const fixed = [...body.querySelectorAll("tr.dense, tr.beside")], ranked = [...body.rows].filter(row => !fixed.includes(row));
   headings.forEach((heading, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    if (heading.textContent.trim() === "Copy") return;
+    const button = make("button", { type: "button" });
     button.append(...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
@@ -22,4 +22,19 @@ for (const table of document.querySelectorAll("table.board")) {
       body.append(...keyed.map(([, row]) => row));
     });
   });
+}
+
+// a choice hides all that bears another value of its name: rows, columns, and what the figure draws of hidden rows
+const form = document.querySelector("form.filters");
+const filter = () => {
+  const chosen = [...new FormData(form)].filter(([, wanted]) => wanted);
+  const fits = part => chosen.every(([name, wanted]) => !(name in part.dataset) || part.dataset[name].split("|").includes(wanted));
+  for (const part of document.querySelectorAll("main :is([data-dataset], [data-model], [data-sparsity], [data-kind], [data-verified])")) part.hidden = !fits(part);
+  for (const row of document.querySelectorAll("tr[data-criterion]")) showSeries(row.dataset.criterion, !row.hidden);
+  const rows = [...document.querySelectorAll("tr[data-kind]")];
+  form.querySelector("output").textContent = chosen.length ? `${rows.filter(row => !row.hidden).length} of ${rows.length} rows` : "";
+};
+if (form) {
+  form.addEventListener("input", filter);
+  filter(); // what a browser filled in again
 }
