@@ -320,6 +320,8 @@ def _suite_named(name: str, tree: Tree) -> Path:
 def _check_names(claim: Claim) -> None:
     """Findings where a test names what its suite has not."""
     suite, tree = claim.tested_by, claim._tree
+    if len(suite.train) > 1:
+        tree.add(("suite",), f"trained in {len(suite.train)} ways; a claim is about one: name it alone under train")
     labels = {ordered(CriterionSpec(entry.name, entry.params).label) for entry in suite.criteria}
     for number, test in enumerate(claim.tests):
         statement, place = test.statement, ("tests", number, test.kind)

@@ -252,6 +252,11 @@ LOWER = "tests.0.order.lower"
             "lower: 3",
             [f"14:41: {LOWER}: expected the label of a criterion, or a map"],
         ),
+        (
+            "  seeds: 3",
+            "  train: [plain, set]\n  seeds: 3",
+            ["4:1: suite: trained in 2 ways; a claim is about one: name it "],
+        ),
         ("lower: random", "margin: 1", [f"14:5: {LOWER}: missing; add `lower: random`"]),
         (
             "order: {of: accuracy, higher: snip, lower: random}",
