@@ -70,7 +70,7 @@ def _carry_out(session: Session) -> int:
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return _finish(session, plan) or missing
+    return (_masks if session.options.masks_only else _finish)(session, plan) or missing
 
 
 def _check(
@@ -134,6 +134,13 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     return 3 if statuses["failed"] or statuses["missing"] else 0
 
 
+def _masks(session: Session, plan: tasks.Plan) -> int:
+    """Say what became of all masks, where nothing was trained; returns the exit code."""
+    found = tasks.pruned(session.store, plan.cells)
+    say(f"masks: {', '.join(f'{n} {status}' for status, n in sorted(found.items()))}")
+    return 3 if found["failed"] or found["missing"] else 0
+
+
 def _flagged(session: Session) -> Tally:
     records = (session.store.get("records", cell.key) for cell in session.chosen)
     return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
@@ -147,7 +154,7 @@ def outcome(session: Session, code: int) -> dict[str, Any]:
     from pabench.report.status import counts
 
     folder = session.store.folder
-    ended = code not in (INTERRUPTED, RESUMABLE)
+    ended = code not in (INTERRUPTED, RESUMABLE) and not session.options.masks_only  # which have no report
     return {
         **counts(folder),
         "folder": str(folder),

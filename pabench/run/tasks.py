@@ -101,6 +101,17 @@ def plan(
     return found
 
 
+def untrained(found: Plan) -> Plan:
+    """A plan without its trainings: masks and their receipts are all that comes of it."""
+    return replace(found, tasks=[task for task in found.tasks if task.kind != "train"])
+
+
+def pruned(store: Store, cells: Iterable[Cell]) -> Counter[str]:
+    """How many masks there are (ok), and of the others how many are failed, skipped or missing; each mask once."""
+    receipts = (store.get("receipts", key) for key in dict.fromkeys(c.pruning_key for c in cells if c.criterion))
+    return Counter(str(receipt["status"]) if receipt else "missing" for receipt in receipts)
+
+
 def training_kind(cell: Cell) -> str:
     """The same for cells that train one network by one recipe on the same images, of a suite or of a record, whose
     parameters have been through JSON."""
