@@ -176,8 +176,8 @@ class Curve(Part):
 
     __pydantic_extra__: dict[str, Many[Finite]]
     loss: Many[Positive]
-    top1: Many[Percent] | None = None
-    r2: Many[RSquared] | None = None
+    top1: Many[Percent] = []
+    r2: Many[RSquared] = []
     lr: Many[Positive]
 
     @model_validator(mode="after")
