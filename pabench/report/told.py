@@ -153,10 +153,7 @@ def _of(part: Any, names: Sequence[str]) -> list[Any]:
 
 def _numbers(values: Iterable[float | None]) -> array[float]:
     """A quarter of the room of a list."""
-    try:
-        return array("d", values)  # type: ignore[arg-type]
-    except TypeError:  # some are None
-        return array("d", [nan if value is None else value for value in values])
+    return array("d", [nan if value is None else value for value in values])
 
 
 def _tested(record: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Examined | None:
