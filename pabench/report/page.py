@@ -99,7 +99,9 @@ def page(name: str, sections: Sequence[Rendered], models: Sequence[str] = ()) ->
 def sections(study: Study) -> list[Rendered]:
     """What every section makes of a study, in their order; "" where one has nothing to say. Those of other
     distributions are made in processes apart."""
-    placed = [(section.order, section.name, _render(section, study)) for section in _in_order()]
+    placed: list[tuple[float, str, Rendered]] = [
+        (section.order, section.name, _render(section, study)) for section in _in_order()
+    ]
     for one in _of_others(study):
         made = Rendered(plain(one.name), plain(one.title), html=Markup(one.html), problem=plain(one.problem))
         placed.append((one.order, one.name, made))

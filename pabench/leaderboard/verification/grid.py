@@ -120,7 +120,10 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
 def _parameters(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]:
     """What the suite gives to datasets and models, where no cell of theirs has it. Defaults are not in a suite."""
     datasets = {cell.dataset.text: (cell.dataset.name, cell.dataset.args) for cell in cells}
-    models = {cell.model.text: (cell.model.name, {**vars(cell.model), **cell.model.args}) for cell in cells}
+    models: dict[str, tuple[str, Mapping[str, Any]]] = {
+        cell.model.text: (cell.model.name, {"stem": cell.model.stem, "zeros": cell.model.zeros, **cell.model.args})
+        for cell in cells
+    }
     asked = [(f"datasets.{one.name}", one.name, one.params, datasets) for one in suite.datasets]
     asked += [(f"models.{m.name}", m.name, {"stem": m.stem, "zeros": m.zeros, **m.args}, models) for m in suite.models]
     for what, name, given, known in asked:
