@@ -21,7 +21,8 @@ def load(folder: str | Path) -> pd.DataFrame:
     # pages count hundredths of R² as points; a table of its own has what the records have
     frame.loc[frame["r2"].notna(), "top1"] = float("nan")
     frame.loc[frame["training_r2"].notna(), "training_top1"] = float("nan")
-    return frame.astype(dict.fromkeys(frame.select_dtypes(object), "str"))  # texts as pandas has them
+    texts = [column for column, kind in frame.dtypes.items() if kind == object]
+    return frame.astype(dict.fromkeys(texts, "str"))  # as pandas has them
 
 
 def export(folder: Path, output: Path) -> int:
