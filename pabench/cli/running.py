@@ -122,7 +122,7 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
         say(_other_masks(plan, left))
     study = read(session.store.folder)
     for training in study.trainings if len(study.trainings) > 1 else ():
-        say(f"trained by {training}:")
+        say(f"training: {training}")
         for line in conclusion(study.under(training)).lines:
             say(line)
     if len(study.trainings) > 1:

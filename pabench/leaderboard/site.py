@@ -166,7 +166,7 @@ def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
         "slug": "all",
         "title": "Over all boards"
         if every == len(found)
-        else f"Over all boards trained by {found[0].cell.train.label}",
+        else f"Over all boards of training {found[0].cell.train.label}",
         "board": made,
         "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
         "criteria are compared within boards.",

@@ -35,7 +35,7 @@ def footings(study: Study) -> list[Footing]:
     """In the order of the study, of several trainings one after the other. Plain cells alone are looked at."""
     if len(study.trainings) > 1:
         parts = [(name, study.under(name)) for name in study.trainings]
-        return [replace(one, title=f"{one.title}, trained by {name}") for name, part in parts for one in footings(part)]
+        return [replace(one, title=f"{one.title}, training {name}") for name, part in parts for one in footings(part)]
     randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
     return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
 

@@ -162,14 +162,25 @@ def _in_order() -> list[Section]:
 
 def _render(section: Section, study: Study) -> Rendered:
     try:
-        made = [(heading, section.render(part)) for heading, part in _parts(section, study)]
+        parts = _parts(section, study)
+        made = [(heading, _of_part(section.render(part), number)) for number, (heading, part) in enumerate(parts)]
     except Exception as error:
         return Rendered(section.name, section.title, problem=registry.complaint(error))
     headings = {
-        heading: Markup('<h3 class="training">Trained by {}</h3>').format(heading) for heading, _ in made if heading
+        heading: Markup('<h3 class="training">Training: {}</h3>').format(heading) for heading, _ in made if heading
     }
     rendered = Markup("\n").join(headings.get(heading, Markup()) + Markup(one) for heading, one in made if one)
     return Rendered(section.name, section.title, html=rendered)
+
+
+OF_FIGURE = re.compile(r'((?:\bid="|\bhref="#|url\(#)f[0-9a-f]{7})-')
+"""The names that parts of a drawing have and are referred to by: they begin with a hash of the figure's name."""
+
+
+def _of_part(html: str | None, number: int) -> str:
+    """A section's HTML with names that no other training's drawing has."""
+    # a plain string: the pattern would put pieces of marked-up text together as text to be escaped
+    return OF_FIGURE.sub(rf"\g<1>{number}-", str(html)) if html and number else html or ""
 
 
 def _parts(section: Section, study: Study) -> list[tuple[str, Study]]:
