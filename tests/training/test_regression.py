@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from pabench.cli.running import carry_out
+from pabench.errors import RefusedError
+from pabench.leaderboard.publish import publish
 from pabench.leaderboard.verification.verify import verify
 from pabench.report.folders import read
 from pabench.report.page import render
@@ -146,6 +148,11 @@ def test_what_declines_is_said_before_the_study_and_not_as_an_error(study):
 def test_a_submission_of_it_is_checked_as_any(study):
     for result in verify(study[0], level=2).levels:
         assert not result.flaws, result.flaws
+
+
+def test_boards_which_are_of_accuracies_take_none_of_it(study, tmp_path):
+    with pytest.raises(RefusedError, match="boards are of accuracies, and planted_relu is told in R²; leave it out"):
+        publish([f"study={study[0]}"], tmp_path / "site")
 
 
 def test_records_of_both_tasks_at_once_or_of_neither_are_refused(study):
