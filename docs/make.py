@@ -136,6 +136,7 @@ PARTS_OF_A_SUITE = (
     ("datasets", "An item of `datasets`", "DatasetEntry"),
     ("models", "An item of `models`", "ModelEntry"),
     ("criteria", "An item of `criteria`", "CriterionEntry"),
+    ("train", "An item of `train`", "TrainEntry"),
     ("metrics", "An item of `metrics`", "MetricEntry"),
     ("recipe", "`recipe`", "RecipeEntry"),
     ("recipe.schedule", "`recipe.schedule`, where it is a mapping", "StepSchedule"),
