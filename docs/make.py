@@ -1,12 +1,14 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria` and `suites` take
-seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of
-an hour and `zoo` half an hour. A generated part stands between two marks; what is around it is written by hand.
+`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims` and
+`suites` take seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision`
+about a quarter of an hour and `zoo` half an hour. A generated part stands between two marks; what is around it is
+written by hand.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import runpy
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
+
 from pabench import registry
 from pabench.cli.conformance import matrix
 from pabench.cli.plugins import reference
@@ -28,6 +32,7 @@ from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, 
 from pabench.diagnostics.precision import SETTINGS, SPARSITIES, Setting, moved
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
+from pabench.leaderboard.claims import NOT_RUN, Judged, by_values, load as load_claim, shipped
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
 from pabench.scoring.donor import precision as needed
 from pabench.statistics.precedents import FILE
@@ -39,6 +44,7 @@ from pabench.words import NOTHING, percentage, plain
 DOCS = Path(__file__).parent
 TESTS = DOCS.parent / "tests"
 REFERENCE = TESTS / "reference"
+CLAIMS = DOCS.parent / "reports" / "published" / "claims.json"
 BEGIN, END = "<!-- made by docs/make.py -->", "<!-- end of what is made -->"
 FIGURES = ("finite differences", "removal", "conservation", "batch order", "channels", "precision", "reference")
 """Checks whose figures the table of conformance shows."""
@@ -96,6 +102,31 @@ def readme() -> str:
 
 def _summary(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+# --- claims.md --------------------------------------------------------------------------------------------------------
+
+
+def claims() -> str:
+    """Every claim that ships, with what the published values say of it."""
+    return markdown([("claim", "source", "state", "what was found"), *map(_claim, published())])
+
+
+def published() -> list[Judged]:
+    """The claims that ship, judged again from the values that are published; those that were not run as they stand."""
+    told = {one["name"]: one for one in json.loads(CLAIMS.read_text())}
+    found = []
+    for name, file in shipped().items():
+        claim, one = load_claim(file), told.get(name, {"state": NOT_RUN, "tests": [], "ran": ""})
+        values = [pd.DataFrame(test["values"]) for test in one["tests"]]
+        found.append(by_values(claim, values, one["ran"]) if values else Judged(claim, one["state"]))
+    return found
+
+
+def _claim(one: Judged) -> tuple[str, ...]:
+    found = "<br>".join(plain(finding.said) for finding in one.findings)
+    note = f"<br><small>{one.claim.note}</small>" if one.claim.note else ""
+    return f"{one.claim.claim} (`{one.claim.name}`){note}", one.claim.source, one.state, found or NOTHING
 
 
 # --- suites.md --------------------------------------------------------------------------------------------------------
@@ -210,6 +241,22 @@ def _survived(tests: Sequence[str], cases: Sequence[ElementTree.Element]) -> tup
             injected += times
             survived += times if case.find("failure") is None and case.find("error") is None else 0
     return injected, survived, injected - survived
+
+
+# --- leaderboard.md ---------------------------------------------------------------------------------------------------
+
+
+def forgeries() -> str:
+    """Of each kind of forgery that the tests try how many, and how many of them each level finds."""
+    sys.path.insert(0, str(DOCS.parent))
+    lies = importlib.import_module("tests.leaderboard.verification.forgeries").LIES
+    rows = []
+    for kind in dict.fromkeys(lie.kind for lie in lies):
+        found = Counter(lie.level for lie in lies if lie.kind == kind)
+        rows.append((kind, str(found.total()), *(str(found[level] or NOTHING) for level in (1, 2, 3, 4))))
+    found = Counter(lie.level for lie in lies)
+    rows.append(("all", str(found.total()), *(str(found[level]) for level in (1, 2, 3, 4))))
+    return markdown([("what is forged", "forgeries", *(f"fall at level {level}" for level in (1, 2, 3, 4))), *rows])
 
 
 # --- conformance.md ---------------------------------------------------------------------------------------------------
@@ -341,8 +388,10 @@ def _prescription(found: Checkup) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "README": readme,
     "criteria": criteria,
+    "claims": claims,
     "conformance": conformance,
     "precision": precision,
+    "leaderboard": forgeries,
     "reliability": reliability,
     "suites": suites,
     "zoo": zoo,

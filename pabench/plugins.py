@@ -8,7 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same as below, for editors and type checkers
-    from pabench.data.dataset import Dataset as Dataset, InMemory as InMemory, content_digest as content_digest
+    from pabench.data.dataset import (
+        Dataset as Dataset,
+        InMemory as InMemory,
+        Regression as Regression,
+        content_digest as content_digest,
+    )
     from pabench.data.split import Images as Images, Streamed as Streamed
     from pabench.diagnostics.metric import (
         CurveMetric as CurveMetric,
@@ -59,7 +64,7 @@ if TYPE_CHECKING:  # the same as below, for editors and type checkers
     from pabench.suite.specs import Augment as Augment, ModelSpec as ModelSpec
 
 _NAMES = {
-    "data.dataset": "content_digest Dataset InMemory",
+    "data.dataset": "content_digest Dataset InMemory Regression",
     "data.split": "Images Streamed",
     "diagnostics.metric": "CurveMetric kept MaskMetric MetricContext Numbers PairMetric Training",
     "errors": "DataError MissingError PluginError SuiteError",

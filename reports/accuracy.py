@@ -11,16 +11,31 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.report.frame import strata
+from pabench.report.frame import quality, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import FAILED, collapses, seeds_interval
+from pabench.store.quality import TOP1, Quality
 from pabench.store.verdict import called, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, percent, span
 
-from .figure import INK, INTERVAL, WIDTH, Drawn, Key, Look, Panel, Tabled, log_axis, looks_of, mark, with_limits
+from .figure import (
+    INK,
+    INTERVAL,
+    WIDTH,
+    Drawn,
+    Key,
+    Look,
+    Panel,
+    Tabled,
+    in_unit,
+    log_axis,
+    looks_of,
+    mark,
+    with_limits,
+)
 
 EFFECTIVE = "effective_density"
 BASELINE = "dense baseline"
@@ -78,13 +93,17 @@ def draw(study: Study, rows: pd.DataFrame, styles: dict[str, Look], title: str) 
     points = {
         name: _points(pruned[pruned["criterion"] == name], lambda some: 1 - some["sparsity"]) for name in criteria
     }
-    panels, notes, lines = list(_by_sparsity(points, rows, seen, styles, title)), list(_notes(rows)), _means(points)
+    panels, notes, lines = (
+        list(_by_sparsity(points, rows, seen, styles, title)),
+        list(_notes(rows)),
+        _means(points, quality(rows)),
+    )
     if rows.loc[rows["sparsity"] > 0, "sparsity"].nunique() >= FEWEST:
         for one in filter(None, (_effective(rows, styles, title), _flops(study, rows, styles, title))):
             panels.append(one.panel)
             notes += one.notes
             lines += one.lines
-    heads = "Criterion, top-1 % [95 % interval]", *(percent(s) for s in _sparsities(points))
+    heads = f"Criterion, {quality(rows).head} [95 % interval]", *(percent(s) for s in _sparsities(points))
     keys = [Key(name, styles[name]) for name in criteria]
     keys += [Key(BASELINE, DENSE_LOOK)] if (seen["criterion"] == DENSE).any() else []
     return Drawn(title, tuple(panels), tuple(notes), Tabled(heads, tuple(lines)), tuple(keys), of=title)
@@ -107,12 +126,17 @@ def _by_sparsity(
     shown = [point.top1 for line in points.values() for point in line]
     dense = seen[seen["criterion"] == DENSE]
     shown += [seeds_interval(dense)] if len(dense) else []
-    label = f"Top-1 accuracy against sparsity, {title}: {', '.join(points)}"
+    label = f"{_called(rows)} against sparsity, {title}: {', '.join(points)}"
     for window, what in zip(_windows(seen, shown), ("", "enlarged: bars may leave the frame"), strict=False):
         name = f"accuracy-{title}{'-enlarged' if what else ''}"
         yield _curves(
-            points, dense, styles, axis, window, name=name, label=label + (f"; {what}" if what else ""), heading=what
-        )
+            points, dense, styles, axis, window, of=quality(rows),
+            name=name, label=label + (f"; {what}" if what else ""), heading=what,
+        )  # fmt: skip
+
+
+def _called(rows: pd.DataFrame) -> str:
+    return "Top-1 accuracy" if quality(rows) is TOP1 else quality(rows).title
 
 
 def _apart(densities: list[float]) -> list[float]:
@@ -192,10 +216,11 @@ def _against(
         log_axis(axes, ticks, percent, axis)
         axes.invert_xaxis()
 
-    label = f"Top-1 accuracy against {axis}, {title}: {', '.join(points)}"
+    label = f"{_called(seen)} against {axis}, {title}: {', '.join(points)}"
     panel = _curves(
-        points, dense, styles, horizontal, _windows(seen, shown)[0], name=f"{name}-{title}", label=label, axis=axis
-    )
+        points, dense, styles, horizontal, _windows(seen, shown)[0], of=quality(seen),
+        name=f"{name}-{title}", label=label, axis=axis,
+    )  # fmt: skip
     return Against(panel, notes, _told(points, axis, lambda point: f"{100 * point.x:.3g} %"))
 
 
@@ -213,6 +238,7 @@ def _curves(
     place: Callable[..., None],
     window: tuple[float, float],
     *,
+    of: Quality,
     name: str,
     label: str,
     heading: str = "",
@@ -220,25 +246,26 @@ def _curves(
 ) -> Panel:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        _dense(axes, dense)
+        _dense(axes, dense, of)
         for nth, (criterion, line) in enumerate(points.items()):
-            _line(axes, line, styles[criterion], criterion, 1.0 if axis else _dodge(nth, len(points)), axis)
+            _line(axes, line, styles[criterion], criterion, 1.0 if axis else _dodge(nth, len(points)), axis, of)
         place(axes)
         axes.set_ylim(*window)
-        axes.set_ylabel("top-1 accuracy, %")
+        axes.set_ylabel(of.axis)
+        in_unit(axes, of)
         axes.grid(axis="y")
         axes.set_title(heading, loc="left")
 
     return Panel(paint, WIDTH, 2.9, name, label)
 
 
-def _line(axes, line: list[Point], look: Look, name: str, dodge: float, axis: str) -> None:
+def _line(axes, line: list[Point], look: Look, name: str, dodge: float, axis: str, of: Quality) -> None:
     """A criterion: its means joined, an interval at each, a ring where a cell is flagged."""
     x, y = np.array([p.x for p in line]) * dodge, [p.top1.mean for p in line]
     axes.plot(x, y, linestyle=look.line, color=look.color, linewidth=1.6, zorder=3, gid=mark(name))
     for at, point in zip(x, line, strict=True):
         where = f"{name} at {percent(point.sparsity)}" + (f", {axis} {100 * point.x:.3g} %" if axis else "")
-        told = f"{where}: {with_limits(point.top1)}, n = {point.top1.n}"
+        told = f"{where}: {with_limits(point.top1, of)}, n = {point.top1.n}"
         axes.plot(
             [at], [point.top1.mean], marker=look.marker, color=look.color, markersize=5, zorder=3, gid=mark(name, told)
         )
@@ -250,13 +277,13 @@ def _line(axes, line: list[Point], look: Look, name: str, dodge: float, axis: st
             axes.plot([at], [point.top1.mean], gid=mark(name), **style)
 
 
-def _dense(axes, cells: pd.DataFrame) -> None:
+def _dense(axes, cells: pd.DataFrame, of: Quality) -> None:
     if cells.empty:
         return
     interval = seeds_interval(cells)
     if interval.low is not None:
         axes.axhspan(interval.low, interval.high, color=INK, alpha=0.1, linewidth=0, gid=mark(BASELINE))
-    told = f"{BASELINE}: {with_limits(interval)}, n = {interval.n}"
+    told = f"{BASELINE}: {with_limits(interval, of)}, n = {interval.n}"
     axes.axhline(interval.mean, color=INK, linewidth=1.1, linestyle=DENSE_LOOK.line, zorder=1, gid=mark(BASELINE, told))
 
 
@@ -274,7 +301,8 @@ def _windows(seen: pd.DataFrame, shown: Sequence[Interval]) -> list[tuple[float,
 def _framed(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = max(0.3, 0.08 * (high - low))  # points: so that equal accuracies have an axis, too
-    return max(0.0, low - margin), min(100.0, high + margin)
+    # R² has no lower limit
+    return (max(0.0, low - margin) if low >= 0 else low - margin), min(100.0, high + margin)
 
 
 def _dodge(place: int, count: int) -> float:
@@ -287,9 +315,9 @@ def _sparsities(points: dict[str, list[Point]]) -> list[float]:
     return sorted({point.sparsity for line in points.values() for point in line})
 
 
-def _means(points: dict[str, list[Point]]) -> list[tuple[str, tuple[str, ...]]]:
+def _means(points: dict[str, list[Point]], of: Quality) -> list[tuple[str, tuple[str, ...]]]:
     """A line for each criterion: mean and interval at each sparsity."""
-    return _told(points, "", lambda point: with_limits(point.top1))
+    return _told(points, "", lambda point: with_limits(point.top1, of))
 
 
 def _told(points: dict[str, list[Point]], what: str, text: Callable[[Point], str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -306,7 +334,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     sizes = pruned[pruned["top1"].notna()].groupby(["criterion", "sparsity"]).size()
     notes = [f"Points: mean over seeds (n = {span(sizes)}), test data, last epoch."]
     if sizes.max() > 1:
-        notes.append(f"Bars and band: {INTERVAL}, cut at 0 and 100.")
+        notes.append(f"Bars and band: {INTERVAL}, cut at 0 and {'100' if quality(rows) is TOP1 else '1'}.")
     else:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):

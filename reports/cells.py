@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from pabench.report.frame import in_r2
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.report.told import NOTHING, TEXTS, Told
@@ -101,11 +102,13 @@ def table(study: Study) -> dict[str, Any]:
     """Rows as lists, in the order of `_row`; what repeats is in pools."""
     frame = study.frame
     pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags", "epochs", "studies")}
-    facts = [*FACTS, *measured(study)]
+    facts = [*FACTS, *(["r2"] if in_r2(frame) else []), *measured(study)]
     places = {key: place for place, key in enumerate(frame["key"])}
     points = CURVE_POINTS if len(frame) <= MANY else FEWER_POINTS
     known = [name for name in facts if name in frame]
-    numbers = dict(zip(known, (_numbers(frame[name]) for name in known), strict=True))
+    # the column of accuracies has accuracies alone: a cell's details tell its R²
+    shown = frame.assign(top1=frame["top1"].where(frame["r2"].isna())) if in_r2(frame) else frame
+    numbers = dict(zip(known, (_numbers(shown[name]) for name in known), strict=True))
     told = {name: frame[name].tolist() for name in COLUMNS if name in frame}
     picks: dict[str, str] = {}
     trained = study.trainings not in ((), (PLAIN.name,))

@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from pabench.report.evidence import VERDICT, Footing, footings, is_random
-from pabench.report.frame import pruned
+from pabench.report.frame import in_r2, pruned
 from pabench.report.study import Study
 from pabench.suite.ablations import INAPPLICABLE
 from pabench.suite.cell import DENSE, Cell
@@ -183,6 +183,9 @@ def _speaks(scope: Scope) -> Answer:
     if unknown := [told(one, one.unknown) for one in found if one.unknown]:
         return answer(question, OWN, f"not shown: {'; '.join(unknown)}", False)
     learned = span(round(x) for x in scope.frame["training_top1"].dropna())
+    if in_r2(scope.frame):
+        text = f"dense networks get {learned} points on their training data, and the seeds can detect what random costs"
+        return answer(question, OWN, text, True)
     text = f"dense networks get {learned} % of their training images right, and the seeds can detect what random costs"
     return answer(question, OWN, text if found else "no cell is expected", True if found else None)
 
@@ -212,7 +215,8 @@ def _initial_and_final(scope: Scope) -> Answer:
     if scope.done.empty:
         return answer(question, BLALOCK, "no pruned cell is finished", None)
     dense = set(scope.frame.loc[(scope.frame["criterion"] == DENSE) & scope.frame["top1"].notna(), "block"])
-    whole = scope.done["block"].isin(dense) & scope.done["top5"].notna()
+    absolute = scope.done["top5"].notna() | (scope.done["r2"].notna() if "r2" in scope.done else False)
+    whole = scope.done["block"].isin(dense) & absolute
     text = f"both of the cell and of its dense baseline in {int(whole.sum())} of {count(len(whole), 'finished cell')}"
     return answer(question, BLALOCK, text, bool(whole.all()))
 

@@ -33,8 +33,9 @@ TITLES = {
     "jacobian.min": "least",
     "jacobian.max": "largest",
 }
-OWN = ("effective_density", "layer_collapse", "gradient_norm", "synflow_r", "ntk", "jacobian", "steps_to")
-"""Metrics of which the columns above are shown, and of steps_to the epochs; of any other, all columns."""
+OWN = ("effective_density", "layer_collapse", "gradient_norm", "synflow_r", "ntk", "jacobian", "steps_to", "planted")
+"""Metrics of which the columns above are shown, and of steps_to the epochs; `planted` has a section of its own. Of any
+other, all columns."""
 RATIO = "gradient_norm.change"
 GEOMETRIC = (RATIO, "ntk.trace", "ntk.condition")
 SHARES = ("effective_density", "effective_density.of_kept")

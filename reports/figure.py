@@ -25,8 +25,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from pabench.report.frame import pruned, reference_lines
 from pabench.statistics.intervals import Interval
 from pabench.store.files import replace
+from pabench.store.quality import TOP1, Quality
 from pabench.suite.digest import digest
-from pabench.words import number
 
 INK = "#010203"
 """Colour of all text and axes; becomes `currentColor`."""
@@ -296,12 +296,20 @@ def short(name: str, length: int = 34) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def with_limits(mean: Interval) -> str:
-    """
+def with_limits(mean: Interval, quality: Quality = TOP1) -> str:
+    """Of an interval in points, as its quality is told.
+
     >>> with_limits(Interval(90.0, 89.5, 90.5, 3, "t")), with_limits(Interval(90.0, None, None, 1, "none"))
     ('90.00 [89.50, 90.50]', '90.00')
     """
-    return number(mean.mean) + (f" [{number(mean.low)}, {number(mean.high)}]" if mean.low is not None else "")
+    limits = f" [{quality.text(mean.low)}, {quality.text(mean.high)}]" if mean.low is not None else ""
+    return quality.text(mean.mean) + limits
+
+
+def in_unit(axes: Any, quality: Quality) -> None:
+    """The ticks of a vertical axis in points are told in the unit of their quality."""
+    if quality is not TOP1:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * quality.point:g}".replace("-", "−")))
 
 
 def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: str) -> None:

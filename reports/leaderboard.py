@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import pruned, quality, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.board import REFERENCE, Board, caveats
 from pabench.statistics.intervals import Interval, interval_text
 from pabench.statistics.outcomes import Rate, seeds_interval
+from pabench.store.quality import TOP1, Quality
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
 from pabench.words import count, span
@@ -35,6 +36,7 @@ class Shown:
     answer: str
     remarks: tuple[str, ...]
     shuffles: dict[str, Judgement] | None
+    quality: Quality = TOP1
 
 
 class Leaderboard(Section):
@@ -92,6 +94,7 @@ def _shown(title: str, rows: pd.DataFrame, made: Board, *, shuffled: bool, overa
         answer=" ".join(_answer(made)),
         remarks=_remarks(made),
         shuffles=judged(changes(rows), "shuffle", criteria) if shuffled else None,
+        quality=quality(frame),
     )
 
 

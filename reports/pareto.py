@@ -11,13 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pabench.report.frame import reference_lines
+from pabench.report.frame import quality, reference_lines
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import COLLAPSED, accuracy_interval
 from pabench.statistics.paired import stratified, survivors
+from pabench.store.quality import TOP1, Quality
 from pabench.words import count, seconds
 
-from .figure import INK, INTERVAL, WIDTH, Drawn, Key, Look, Panel, Tabled, log_axis, mark, with_limits
+from .figure import INK, INTERVAL, WIDTH, Drawn, Key, Look, Panel, Tabled, in_unit, log_axis, mark, with_limits
 
 FRONT = "Pareto front"
 FRONT_LOOK = Look(INK, "", ())
@@ -70,36 +71,39 @@ def pareto(rows: pd.DataFrame, styles: Mapping[str, Look], title: str) -> Drawn 
     if len(market.ranked) < 2:
         return None
     best = ", ".join(offer.criterion for offer in market.front) or "none"
-    label = f"Top-1 accuracy against scoring time, {title}; on the Pareto front: {best}"
-    panel = Panel(partial(_paint, market, styles), WIDTH, 2.9, f"pareto-{title}", label)
+    of = quality(rows)
+    label = f"{'Top-1 accuracy' if of is TOP1 else of.title} against scoring time, {title}; on the Pareto front: {best}"
+    panel = Panel(partial(_paint, market, styles, of), WIDTH, 2.9, f"pareto-{title}", label)
     keys = [Key(offer.criterion, styles[offer.criterion], line=False) for offer in market.offers]
     keys += [Key(FRONT, FRONT_LOOK)] if market.front else []
     return Drawn(
-        f"{title}, accuracy against scoring time",
+        f"{title}, {'accuracy' if of is TOP1 else of.title} against scoring time",
         (panel,),
-        tuple(_notes(market)),
-        _numbers(market),
+        tuple(_notes(market, of)),
+        _numbers(market, of),
         tuple(keys),
         of=title,
     )
 
 
-def _paint(market: Market, styles: Mapping[str, Look], figure: Figure) -> None:
+def _paint(market: Market, styles: Mapping[str, Look], of: Quality, figure: Figure) -> None:
     axes = figure.subplots()
     times = [offer.time for offer in market.offers]
     left, right = min(times) / 1.6, max(times) * 1.6  # as much room on either side, on a logarithmic axis
     _steps(axes, market.front, right)
     for offer in market.offers:
-        _point(axes, offer, styles[offer.criterion], filled=offer in market.front)
+        _point(axes, offer, styles[offer.criterion], of, filled=offer in market.front)
     axes.set_xlim(left, right)
     tops = [offer.top1 for offer in market.offers]
     ends = [end for top in tops for end in (top.mean, top.low, top.high) if end is not None]
     margin = max(1.0, 0.08 * (max(ends) - min(ends)))  # a point at least, or near equals would look far apart
-    axes.set_ylim(max(0.0, min(ends) - margin), min(100.0, max(ends) + margin))
+    lowest = min(ends) - margin
+    axes.set_ylim(max(0.0, lowest) if min(ends) >= 0 else lowest, min(100.0, max(ends) + margin))
     # 2 and 5 between powers of ten would touch each other over more than three of them
     ticks = LogLocator(subs=(1,) if right > 1000 * min(times) else (1, 2, 5))
     log_axis(axes, ticks, seconds, "mean scoring time")
-    axes.set_ylabel("top-1 accuracy, %")
+    axes.set_ylabel(of.axis)
+    in_unit(axes, of)
     axes.grid(axis="both")
 
 
@@ -112,10 +116,10 @@ def _steps(axes: Any, front: Sequence[Offer], right: float) -> None:
     axes.step(xs, ys, where="post", color=INK, linewidth=0.9, alpha=0.6, zorder=1, gid=mark(FRONT))
 
 
-def _point(axes: Any, offer: Offer, look: Look, *, filled: bool) -> None:
+def _point(axes: Any, offer: Offer, look: Look, of: Quality, *, filled: bool) -> None:
     style: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 7, "linestyle": "none"}
     style |= {} if filled else {"markerfacecolor": "none"}
-    told = f"{offer.criterion}: {with_limits(offer.top1)} in {seconds(offer.time)}"
+    told = f"{offer.criterion}: {with_limits(offer.top1, of)} in {seconds(offer.time)}"
     axes.plot([offer.time], [offer.top1.mean], zorder=3, gid=mark(offer.criterion, told), **style)
     if offer.top1.low is not None:
         limits = [offer.top1.low, offer.top1.high]
@@ -124,9 +128,10 @@ def _point(axes: Any, offer: Offer, look: Look, *, filled: bool) -> None:
         )
 
 
-def _notes(market: Market) -> Iterator[str]:
+def _notes(market: Market, of: Quality) -> Iterator[str]:
     blocks = market.blocks
-    yield f"Top-1: mean over {count(blocks, 'block')}, each averaged over its sparsities; {INTERVAL}."
+    name = "Top-1" if of is TOP1 else of.title
+    yield f"{name}: mean over {count(blocks, 'block')}, each averaged over its sparsities; {INTERVAL}."
     yield "Filled: no other criterion is both faster and, in the mean, better."
     yield "Neighbours within their intervals may change places."
     if lost := [offer.criterion for offer in market.ranked if offer.lost]:
@@ -137,12 +142,15 @@ def _notes(market: Market) -> Iterator[str]:
         yield "Reference lines stand beside and are not on the front."
 
 
-def _numbers(market: Market) -> Tabled:
+def _numbers(market: Market, of: Quality) -> Tabled:
     lines = []
     for offer in market.offers:
         best = "yes" if offer in market.front else ""
-        lines.append((offer.criterion, (seconds(offer.time), with_limits(offer.top1), best)))
-    return Tabled(("Criterion", "Scoring time", "Top-1, % [95 % interval]", "On the front"), tuple(lines))
+        lines.append((offer.criterion, (seconds(offer.time), with_limits(offer.top1, of), best)))
+    return Tabled(
+        ("Criterion", "Scoring time", f"{'Top-1, %' if of is TOP1 else of.head} [95 % interval]", "On the front"),
+        tuple(lines),
+    )
 
 
 def offers(rows: pd.DataFrame) -> Market:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pabench.report.frame import title
 from pabench.report.join import Joint
+from pabench.store.quality import points_of
 from pabench.store.store import outcome
 from pabench.suite.cell import STATUSES
 
@@ -39,7 +40,7 @@ def twice(joint: Joint) -> Iterator[Twice]:
                 label=have[0].label,
                 others=tuple(part.label for part in have[1:]),
                 same=len(set(map(outcome, records))) == 1,
-                top1=tuple((record.get("result") or {}).get("top1") for record in records),
+                top1=tuple(points_of(record["result"]) if record.get("result") else None for record in records),
                 why=_why(records),
             )
 

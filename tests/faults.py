@@ -267,6 +267,25 @@ FAULTS = [
         "test_a_number_forged_throughout_passes_two_levels_and_falls_at_the_fourth",
     ),
     fault(
+        "a forged submission (docs/leaderboard.md has the kinds)",
+        "falls at its level, with its sentence and exit code 4",
+        "leaderboard/verification/test_forgeries.py::test_a_forgery_falls_where_its_form_or_its_parts_tell",
+        "leaderboard/verification/test_forgeries.py::test_a_forgery_falls_where_it_is_computed_again",
+    ),
+    fault(
+        "a small file of a submission that would make large work",
+        "told within seconds and little memory",
+        "leaderboard/verification/test_hostile.py::test_a_hostile_submission_is_told_within_seconds_and_little_memory",
+    ),
+    fault(
+        "a plugin in `score`, `doctor`, `criteria`, or a section of others, that ends its process, hangs or prints",
+        "one line that names it and an exit code; the page goes on without the section",
+        "run/test_apart.py::test_whatever_a_plugin_does_ends_in_one_line_that_names_it",
+        "run/test_apart.py::test_every_command_that_takes_plugins_ends_so",
+        "run/test_apart.py::test_an_import_that_hangs_is_ended_and_told",
+        "report/test_apart.py::test_whatever_its_process_does_the_page_has_a_line_of_it_and_the_other_sections",
+    ),
+    fault(
         "code of a stranger in a submission",
         "runs only where it is trusted by name, and never in the process that judges",
         "leaderboard/verification/test_verify.py::test_levels_one_and_two_import_neither_torch_nor_a_plugin",

@@ -100,6 +100,7 @@ class Forgery:
             how(data)
             new = changed[old.key] = Cell.from_json(data)
             renamed |= {old.key: new.key, old.pruning_key: new.pruning_key, old.check_key: new.check_key}
+            renamed |= {old.block: new.block}
         for file in [p for kind in ("records", "receipts", "checks") for p in self.folder.glob(f"{kind}/*.json")]:
             found = unseal(file.read_bytes())
             data = json.loads(_replaced(canonical(found), renamed))

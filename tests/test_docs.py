@@ -214,6 +214,14 @@ def test_the_readme_says_what_each_criterion_was_compared_with():
     assert generated("README") == make["readme"]()
 
 
+def test_the_table_of_claims_is_made_of_the_values_that_are_published_and_they_still_say_so():
+    """Where it fails: `python docs/make.py claims`, or run the claims again."""
+    told = {one["name"]: one["state"] for one in json.loads(make["CLAIMS"].read_text())}
+
+    assert generated("claims") == make["claims"]()
+    assert {one.claim.name: one.state for one in make["published"]()} == told
+
+
 def test_the_table_of_conformance_has_all_criteria_and_no_failure():
     """Where it fails: `python docs/make.py conformance`."""
     assert re.findall(r"^\| `([^`]+)` \| \d+ \| 0 \|", generated("conformance"), re.M) == names()

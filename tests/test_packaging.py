@@ -61,7 +61,7 @@ def test_the_wheel_holds_every_module_template_suite_and_the_digits(wheel):
         ("reports", "pabench_reports", "*.py"),
         ("reports/templates", "pabench_reports/templates", "**/*.*"),
         ("reports", "pabench_reports", "*.csv"),
-        ("suites", "pabench_suites", "*.yaml"),
+        ("suites", "pabench_suites", "**/*.yaml"),
         ("pabench/data", "pabench/data", "*.npz"),
         ("pabench/data", "pabench/data", "*.md"),
         ("pabench/statistics", "pabench/statistics", "*.csv"),

@@ -23,6 +23,7 @@ from rich.text import Text
 from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
 from pabench.run.engine import Event, Outcome
+from pabench.store.quality import told
 from pabench.words import one_line, plain
 
 
@@ -136,7 +137,8 @@ class Bars(Lines):
 
 def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if "epoch" in data:
-        text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {data['top1']:.1f} %"
+        quality = f"{data['top1']:.1f} %" if "top1" in data else told(data)
+        text = f"{title}: epoch {data['epoch']}/{data['epochs']}, loss {data['loss']:.3f}, {quality}"
         return {"description": text, "completed": data["epoch"], "total": data["epochs"]}
     # a stage may be a title that a plugin gives to its metric
     return {"description": f"{title}: {one_line(data['stage'])}"} if "stage" in data else {}

@@ -96,6 +96,8 @@ def _axes(cells: list[Cell]) -> Iterator[tuple[str, Counter[str]]]:
     yield "seeds", Counter(str(c.seed) for c in cells)
     if any(c.ablation for c in cells):
         yield "ablations", Counter(c.ablation or "none" for c in cells)
+    if not all(c.train.is_plain for c in cells):
+        yield "trainings", Counter(c.train.label for c in cells)
 
 
 def _estimate(session: Session, work: Workload, clock: Clock, seconds: float) -> str:

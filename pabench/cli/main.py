@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pabench import __version__, registry
-from pabench.cli import bench, hub, leaderboard, listing, models, plugins, results, suites
+from pabench.cli import bench, claims, hub, leaderboard, listing, models, plugins, results, suites
 from pabench.cli.terminal import any_terminal, say
 from pabench.cli.usage import Command, Group
 from pabench.errors import Aborted, PabenchError, PluginError
@@ -46,7 +46,7 @@ for command in (
     *(suites.run, suites.plan, suites.validate, suites.schema, suites.fetch),
     *(results.report, results.figures, results.diff, results.status, results.export),
     *(leaderboard.submit, leaderboard.verify, leaderboard.publish, hub.push, hub.pull),
-    *(models.score, models.doctor, bench.bench),
+    *(models.score, models.doctor, bench.bench, claims.claims),
 ):
     app.command(cls=Command)(command)
 app.add_typer(listing.list_app, name="list")

@@ -23,6 +23,7 @@ from pabench.run.claims import Runner
 from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
 from pabench.run.session import Session
+from pabench.store.quality import told
 from pabench.store.store import Store
 from pabench.store.verdict import Tally, called, tally
 from pabench.suite.cell import Cell
@@ -69,7 +70,7 @@ def _carry_out(session: Session) -> int:
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return _finish(session, plan) or missing
+    return (_masks if session.options.masks_only else _finish)(session, plan) or missing
 
 
 def _check(
@@ -121,7 +122,7 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
         say(_other_masks(plan, left))
     study = read(session.store.folder)
     for training in study.trainings if len(study.trainings) > 1 else ():
-        say(f"trained by {training}:")
+        say(f"training: {training}")
         for line in conclusion(study.under(training)).lines:
             say(line)
     if len(study.trainings) > 1:
@@ -131,6 +132,13 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
             say(line)
     say(f"report: {write_study(study, session.store.folder / NAME)}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
+
+
+def _masks(session: Session, plan: tasks.Plan) -> int:
+    """Say what became of all masks, where nothing was trained; returns the exit code."""
+    found = tasks.pruned(session.store, plan.cells)
+    say(f"masks: {', '.join(f'{n} {status}' for status, n in sorted(found.items()))}")
+    return 3 if found["failed"] or found["missing"] else 0
 
 
 def _flagged(session: Session) -> Tally:
@@ -146,7 +154,7 @@ def outcome(session: Session, code: int) -> dict[str, Any]:
     from pabench.report.status import counts
 
     folder = session.store.folder
-    ended = code not in (INTERRUPTED, RESUMABLE)
+    ended = code not in (INTERRUPTED, RESUMABLE) and not session.options.masks_only  # which have no report
     return {
         **counts(folder),
         "folder": str(folder),
@@ -219,7 +227,7 @@ def _line(store: Store, plan: tasks.Plan, outcome: Outcome) -> str:
     if record["status"] != "ok":
         return f"{cell.title}: {record['status']} ({record['kind']}): {one_line(record['message'])}"
     flags = "".join(f" [{called(flag['flag'])}]" for flag in record["flags"])
-    return f"{cell.title}: {record['result']['top1']:.2f} %{flags}"
+    return f"{cell.title}: {told(record['result'])}{flags}"
 
 
 def _other_masks(plan: tasks.Plan, left: Sequence[Cell]) -> str:

@@ -76,6 +76,9 @@ def run(
         list[str] | None,
         typer.Option("--log", metavar="NAME", help="Tell a tracker of each epoch: tensorboard, wandb, mlflow."),
     ] = None,
+    masks_only: Annotated[
+        bool, typer.Option("--masks-only", help="Make and measure the masks, and train nothing.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the grid, what is done and an estimate.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Go ahead with more than 10,000 cells.")] = False,
     allow_env_drift: Annotated[
@@ -108,6 +111,7 @@ def run(
         overrides=overrides,
         plugins=plugin,
         retry=retry == "failed",
+        masks_only=masks_only,
         yes=yes,
         allow_env_drift=allow_env_drift,
         banks=bank,

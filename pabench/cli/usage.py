@@ -17,6 +17,11 @@ def given() -> list[str]:
     return list(_called)
 
 
+def _names(context: Any) -> list[str]:
+    """Of a command and of the groups that it is in, the program left out."""
+    return [*_names(context.parent), context.info_name] if context.parent else []
+
+
 class _Plain:
     """The lines of a command or of a group of commands."""
 
@@ -24,7 +29,7 @@ class _Plain:
         """As ever, with the words that were given (`given`)."""
         words = list(args)  # parsing takes them out
         context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
-        _called[:] = [*context.command_path.split()[1:], *words]
+        _called[:] = [*_names(context), *words]
         return context
 
     def collect_usage_pieces(self: Any, ctx: Any) -> list[str]:

@@ -82,6 +82,11 @@ class Dataset(ABC):
         """The images that are looked at once, after the last epoch."""
 
     @property
+    def groups(self) -> int:
+        """What scoring batches are balanced over: so many samples are given for each of `examples_per_class`."""
+        return self.classes
+
+    @property
     def folder(self) -> Path:
         """Where it lies: `path`, else a folder of its name where datasets lie."""
         return place(self.name, self.path)
@@ -98,6 +103,26 @@ class Dataset(ABC):
         """Raises MissingError unless the data are there."""
         if gap := self.missing():
             raise MissingError(gap)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Dataset):
+    """A dataset whose targets are numbers: labels of its splits are float32 (N, K), and `outputs` says K.
+
+    Networks are trained for the squared error and compared by R². There are no classes: batches are random, and as
+    large as those of `groups` classes.
+    """
+
+    groups: ClassVar[int] = 10  # type: ignore[assignment]
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int: ...
+
+    @property
+    def classes(self) -> int:
+        """What a network has so many outputs for."""
+        return self.outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +302,7 @@ def loader(
     channels_last: bool = False,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (x, y) of one epoch on a device: x float32 (B, C, H, W), normalised; y int64 (B,).
+    """Batches (x, y) of one epoch on a device: x float32 (B, C, H, W), normalised; y int64 (B,), or float32 (B, K).
 
     Without `order_seed`: file order, every image (evaluation). With it: the epoch's random order, and a last batch of
     one image is left out (its BatchNorm statistics would be that image alone, and undefined on 1 x 1 features); which
@@ -294,7 +319,7 @@ def loader(
     side = stream.augment.cutout
     if side:
         cutouts = stream.centres(n, *split.shape[1:]).to(device)
-    centre, scale = _constants(mean, std, device)
+    centre, scale = _constants(mean, std, device, split.white)
     for indices, pixels, labels in split.batches(batches, stream=stream, device=device, workers=workers):
         x = pixels.float().sub_(centre).div_(scale)
         if side:
@@ -339,7 +364,7 @@ class Picked:
 
     def __getitem__(self, chosen: Any, /) -> Tensor:
         pixels, _ = self.split.pick(self.indices[chosen])
-        centre, scale = _constants(self.mean, self.std, pixels.device)
+        centre, scale = _constants(self.mean, self.std, pixels.device, self.split.white)
         return pixels.float().sub_(centre).div_(scale)
 
 
@@ -354,7 +379,7 @@ def take(
 def _check(dataset: Dataset) -> None:
     """Raises DataError for one class, which every network gets right, and for constants that make no numbers."""
     where = f"{dataset.name}: {images.shown(dataset.folder)}"
-    if dataset.classes < 2:
+    if dataset.classes < 2 and not isinstance(dataset, Regression):
         raise DataError(f"{where}: {dataset.classes} class, expected two or more: with one, every answer is right")
     channels = dataset.shape[0]
     for what, numbers in (("mean", dataset.mean), ("std", dataset.std)):
@@ -372,10 +397,10 @@ def _sha256(file: Path) -> str:
         raise DataError(f"{images.shown(file)}: cannot be read ({error.strerror})") from None
 
 
-def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> Tensor:
-    """Mean and standard deviation of bytes, (2, C, 1, 1)."""
+def _constants(mean: Sequence[float], std: Sequence[float], device: torch.device | str, white: int) -> Tensor:
+    """Mean and standard deviation of what a split holds, (2, C, 1, 1): of bytes 255 times those of pixels in [0, 1]."""
     # times 255 in float64: rounded once, they are the same on every device
-    return torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(255).float()[:, :, None, None].to(device)
+    return torch.tensor([list(mean), list(std)], dtype=torch.float64).mul(white).float()[:, :, None, None].to(device)
 
 
 def _moments(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

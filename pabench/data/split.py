@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from PIL.Image import Image
@@ -13,19 +14,28 @@ from torch import Tensor
 
 from pabench.data import images
 from pabench.data.augment import Stream, crop_and_flip
+from pabench.data.task import is_regression
 from pabench.errors import DataError
 from pabench.suite.digest import canonical, digest
 from pabench.suite.specs import Augment
 
-Raw = tuple[Tensor, Tensor, Tensor]  # indices int64 (B,), pixels uint8 (B, C, H, W), labels int64 (B,)
+Raw = tuple[Tensor, Tensor, Tensor]  # indices int64 (B,), pixels (B, C, H, W), labels, both as their split has them
 
 
 @dataclass(frozen=True)
 class Images:
-    """A split held in memory: pixels uint8 (N, C, H, W), labels int64 (N,)."""
+    """A split held in memory: pixels uint8 (N, C, H, W), labels int64 (N,).
+
+    Inputs that are no pictures are float32 (N, C, H, W); the targets of regression are float32 (N, K).
+    """
 
     pixels: Tensor
     labels: Tensor
+
+    @property
+    def white(self) -> int:
+        """What a value of 1 is in `mean` and `std`: 255 of pixels, and 1 of numbers."""
+        return 1 if self.pixels.is_floating_point() else 255
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,6 +95,7 @@ class Streamed:
     labels: Tensor
     size: int
     mode: str = "RGB"
+    white: ClassVar[int] = 255
 
     def __len__(self) -> int:
         return len(self.files)
@@ -178,13 +189,19 @@ class _Batches(torch.utils.data.Dataset["Raw | DataError"]):
         return torch.tensor(indices), pixels, self.split.labels[indices]
 
 
+def groups_of(split: Images | Streamed, groups: int) -> Tensor:
+    """What batches are balanced over, int64 (N,) on the CPU: classes; where targets are numbers, samples in turn."""
+    labels = split.labels.cpu()
+    return torch.arange(len(labels)) % groups if is_regression(labels) else labels
+
+
 def scoring_batch(split: Images | Streamed, *, classes: int, per_class: int, seed: int) -> Tensor:
     """Indices of a random class-balanced batch, int64 (classes * per_class,), sorted by class.
 
     A larger batch of the same seed begins, class by class, with the images of the smaller one.
     Raises DataError if a class has fewer than `per_class` images; exactly that many suffice.
     """
-    labels = split.labels.cpu()
+    labels = groups_of(split, classes)
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return shuffled[first_per_class(labels[shuffled], classes=classes, per_class=per_class, what="scoring batch")]
 
@@ -194,7 +211,7 @@ def some_per_class(split: Images | Streamed, *, classes: int, most: int, seed: i
 
     Unlike `scoring_batch` it needs no class to have any.
     """
-    labels = split.labels.cpu()
+    labels = groups_of(split, classes)
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     counts = torch.bincount(labels, minlength=classes)

@@ -19,7 +19,7 @@ from pabench.networks.operations import named
 from pabench.scoring.context import Batch, ScoreContext, Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks
 from pabench.scoring.meter import clock
-from pabench.scoring.pruning import context
+from pabench.scoring.pruning import SkippedError, by_task, context
 from pabench.store.verdict import DECLINES, Finding
 
 NO_DERIVATIVE = re.compile(r"derivative for (?:aten::)?(\w+) is not implemented|forward AD with (?:aten::)?(\w+)")
@@ -46,9 +46,11 @@ def diagnose(
     """
     began = clock(network.device)
     try:
-        with scoring_mode(network.device, seed):
+        with scoring_mode(network.device, seed), by_task(batches):
             ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
             found = _found(rule, ctx)
+    except SkippedError as error:
+        found = Finding(reason=f"{DECLINES}{error}")
     except Exception as error:  # a plugin's own, or torch's: either way the criterion cannot score this network
         found = Finding(reason=_reason(error))
     total = sum(w.numel() for w in network.weights.values())
@@ -77,7 +79,7 @@ def rounds_seen(
         return replace(first, rounds=rule.steps)
     began, seen, where = clock(network.device), 0, f"of {rule.steps} to sparsity {1 - TRIED_DENSITY:g}"
     try:
-        with scoring_mode(network.device):
+        with scoring_mode(network.device), by_task(batches):
             ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
             for each in rule.rounds(ctx, TRIED_DENSITY):
                 seen += 1

@@ -13,6 +13,7 @@ from pabench.diagnostics.metric import MaskMetric, Metric, MetricContext, checke
 from pabench.errors import SuiteError
 from pabench.networks.kinds import INCLUDED, dense
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
+from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.batch import Batches, as_batches, on_network, shape_of_input, told
 from pabench.scoring.context import Batch
@@ -44,7 +45,7 @@ def measure(
         raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name{remedy}")
     network, batches = Network(model, bn=found.bn, include=include), as_batches(batch)
     shape = shape_of_input(model, batches, input_shape)
-    ctx = MetricContext(lambda: prepared(batches, network), shape, seed)
+    ctx = MetricContext(lambda: prepared(batches, network), shape, seed, ticket=hidden_in(model))
     with told(model, batches):
         return measured(found, complete(masks, network), network, ctx)
 

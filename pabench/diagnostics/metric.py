@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors
+from pabench.networks.ticket import Hidden
 from pabench.scoring.context import Batch
 from pabench.suite.digest import derive_seed
 
@@ -29,13 +30,24 @@ class MetricContext:
     """What a metric may look at besides the masks and the network.
 
     `input_shape` is (C, H, W); `receipt` says how the masks came about, {} where that is not known; `load` gives
-    `batches`, which are not read before somebody looks at them.
+    `batches`, which are not read before somebody looks at them, and `load_test` the same of test data.
+    `ticket` says where one is planted in the network; no criterion knows.
     """
 
     load: Callable[[], tuple[Batch, ...]] = tuple
     input_shape: tuple[int, ...] = ()
     seed: int = 0
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    load_test: Callable[[], tuple[Batch, ...]] = tuple
+    ticket: Hidden | None = None
+
+    def held_out(self) -> Batch:
+        """Test data as one batch (x, y), to see what a masked network computes before training; outside a study those
+        of `batches`. SuiteError where there are none."""
+        found = self.load_test() or self.batches
+        if not found:
+            raise SuiteError("needs data: give batch=(x, y)")
+        return torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
 
     @cached_property
     def batches(self) -> tuple[Batch, ...]:

@@ -24,8 +24,11 @@ class EventHook:
     def started(self, cell: Cell) -> None:
         """Its training begins."""
 
-    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float) -> None:
-        """An epoch has ended, the first is 1: mean loss, and accuracy in percent, on augmented training images."""
+    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float | None) -> None:
+        """An epoch has ended, the first is 1: mean loss, and accuracy in percent, on augmented training images.
+
+        There is no accuracy (None) where targets are numbers.
+        """
 
     def ended(self, cell: Cell, record: Mapping[str, Any]) -> None:
         """It has a record, as it is in `records/`: status ok, failed or skipped."""
@@ -50,6 +53,7 @@ def outcome(record: Mapping[str, Any]) -> dict[str, float]:
     result, receipt, cost = record["result"] or {}, record["receipt"] or {}, record["cost"]
     found = {
         "test/top1": result.get("top1"),
+        "test/r2": result.get("r2"),
         "test/loss": result.get("loss"),
         "mask/sparsity": receipt.get("sparsity"),
         "cost/scoring_seconds": cost.get("scoring_seconds"),

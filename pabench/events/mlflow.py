@@ -31,9 +31,10 @@ class MLflow(EventHook):
         for name, value in told(cell).items():
             self.client.log_param(run.info.run_id, name, value)
 
-    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float) -> None:
+    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float | None) -> None:
         self.client.log_metric(self.runs[cell.key], "train/loss", loss, step=epoch)
-        self.client.log_metric(self.runs[cell.key], "train/top1", top1, step=epoch)
+        if top1 is not None:
+            self.client.log_metric(self.runs[cell.key], "train/top1", top1, step=epoch)
 
     def ended(self, cell: Cell, record: Mapping[str, Any]) -> None:
         run = self.runs.pop(cell.key)

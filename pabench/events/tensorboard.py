@@ -19,9 +19,10 @@ class TensorBoard(EventHook):
     def started(self, cell: Cell) -> None:
         self.writers[cell.key] = SummaryWriter(str(self.folder / run_name(cell)))
 
-    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float) -> None:
+    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float | None) -> None:
         self.writers[cell.key].add_scalar("train/loss", loss, epoch)
-        self.writers[cell.key].add_scalar("train/top1", top1, epoch)
+        if top1 is not None:
+            self.writers[cell.key].add_scalar("train/top1", top1, epoch)
 
     def ended(self, cell: Cell, record: Mapping[str, Any]) -> None:
         writer = self.writers.pop(cell.key)

@@ -29,8 +29,9 @@ class WeightsAndBiases(EventHook):
         config = {**told(cell), "key": cell.key}
         self.runs[cell.key] = wandb.init(name=run_name(cell), config=config, **self.where)
 
-    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float) -> None:
-        self.runs[cell.key].log({"train/loss": loss, "train/top1": top1}, step=epoch)
+    def epoch(self, cell: Cell, epoch: int, loss: float, top1: float | None) -> None:
+        accuracy = {} if top1 is None else {"train/top1": top1}
+        self.runs[cell.key].log({"train/loss": loss, **accuracy}, step=epoch)
 
     def ended(self, cell: Cell, record: Mapping[str, Any]) -> None:
         run = self.runs.pop(cell.key)

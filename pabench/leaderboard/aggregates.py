@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pabench.store.quality import points_of
 from pabench.store.record import labels
 from pabench.suite.cell import STATUSES, Cell
 
@@ -16,7 +17,8 @@ TOLERANCE = 1e-9
 
 def aggregates(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row for each dataset, model, criterion, ablation and sparsity, in the order of the cells: how many cells
-    ended how, and mean and sample standard deviation of top-1 over those that finished (None where there are none)."""
+    ended how, and mean and sample standard deviation of top-1 over those that finished (None where there are none); on
+    regression data of 100 R², a hundredth being a point."""
     groups: dict[tuple[tuple[str, Any], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:
         place = {**labels(cell), "ablation": cell.ablation, "sparsity": cell.sparsity}
@@ -24,7 +26,7 @@ def aggregates(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) 
     rows = []
     for named, found in groups.items():
         ended = Counter(record["status"] for record in found)
-        values = [record["result"]["top1"] for record in found if record["status"] == "ok"]
+        values = [points_of(record["result"]) for record in found if record["status"] == "ok"]
         mean = statistics.fmean(values) if values else None
         spread = statistics.stdev(values) if len(values) > 1 else None
         counts = {status: ended[status] for status in STATUSES}

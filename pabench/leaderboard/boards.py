@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from pabench.leaderboard.verification.sampling import place, row
-from pabench.report.conclusion import finding, limits
-from pabench.report.frame import chosen
+from pabench.report.conclusion import finding, in_points, limits
+from pabench.report.frame import chosen, quality
 from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import seeds_interval
+from pabench.store.quality import Quality
 from pabench.store.record import PARTS
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE, Cell, facts
@@ -107,6 +108,11 @@ class Comparable:
         return [one.criterion for one in ranked if set(one.letters) & set(ranked[0].letters)]
 
     @property
+    def quality(self) -> Quality:
+        """What its accuracies are: top-1, or R² where targets are numbers."""
+        return quality(self.frame)
+
+    @property
     def dense(self) -> Interval | None:
         finished = self.frame[(self.frame["criterion"] == DENSE) & self.frame["top1"].notna()]
         return seeds_interval(finished) if len(finished) else None
@@ -129,7 +135,7 @@ class Comparable:
     @property
     def answer(self) -> str:
         """Who is best and who cannot be told apart from it, with what that leaves out."""
-        return " ".join([finding(self.board, self.frame), *limits(self.board)])
+        return " ".join([finding(self.board, self.frame), *limits(self.board), *in_points(self.frame)])
 
     @property
     def caption(self) -> str:

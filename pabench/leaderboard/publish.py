@@ -53,8 +53,8 @@ def publish(
     incomplete: bool = False,
     masks: bool = True,
 ) -> Written:
-    """Write the site of these folders, each `DIR` or `NAME=DIR`. RefusedError: one does not pass levels 1 and 2, two
-    have one name, or a file that this site needs was written by somebody else."""
+    """Write the site of these folders, each `DIR` or `NAME=DIR`. RefusedError: one does not pass levels 1 and 2 or has
+    regression data, two have one name, or a file that this site needs was written by somebody else."""
     _refuse_places(out, [_named(given)[1] for given in folders])
     records = [recorded(path) for path in _record_files(verified)]
     submitted = partial(submit, incomplete=incomplete, plugins=plugins)
@@ -163,6 +163,8 @@ def _published(found: Verification, name: str, records: Sequence[Mapping[str, An
     foreign = found.found.foreign
     manifest = foreign.study or {}
     study = frame.study(manifest, found.found.records, foreign.all("metrics").values())
+    if datasets := frame.in_r2(study.frame):
+        raise RefusedError(f"{name}: boards are of accuracies, and {', '.join(datasets)} is told in R²; leave it out")
     # of several the best counts, unless one has proved something wrong: then no other sample makes it right
     ordered = sorted(records, key=lambda one: int(one["passed"]))
     best = next((one for one in ordered if rejection(one)), ordered[-1] if ordered else None)

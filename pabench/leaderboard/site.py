@@ -27,6 +27,7 @@ from pabench.leaderboard.boards import (
 from pabench.leaderboard.origins import Origin, offered, origins
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
+from pabench.report.frame import quality
 from pabench.report.page import filled, render, section_html, shell
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
@@ -157,13 +158,15 @@ def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
     names = on_all(found)
     if len(found) < 2 or len(names) < 2:
         return None
-    made = board(together(found))
+    frame = together(found)
+    made = board(frame)
     return {
         "overall": True,
+        "quality": quality(frame),
         "slug": "all",
         "title": "Over all boards"
         if every == len(found)
-        else f"Over all boards trained by {found[0].cell.train.label}",
+        else f"Over all boards of training {found[0].cell.train.label}",
         "board": made,
         "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
         "criteria are compared within boards.",

@@ -9,10 +9,11 @@ import pandas as pd
 
 from pabench.report.detection import Detection, could_detect
 from pabench.report.evidence import VERDICT, Footing, footings
-from pabench.report.frame import pruned
+from pabench.report.frame import in_r2, pruned, quality
 from pabench.report.study import Study
 from pabench.statistics.board import Board, Standing
 from pabench.statistics.outcomes import FINISHED
+from pabench.store.quality import TOP1, Quality
 from pabench.words import number, percent, span
 
 NAMED = 4
@@ -31,6 +32,7 @@ class Conclusion:
     detects: Detection
     evidence: str
     board: Board
+    quality: Quality = TOP1
 
     @property
     def lines(self) -> list[str]:
@@ -40,7 +42,7 @@ class Conclusion:
             ("detects", self.detects.said),
             ("cite", self.evidence),
         ]
-        return [*_aligned(_table(self.board)), *(f"{name}: {said}" for name, said in told if said)]
+        return [*_aligned(_table(self.board, self.quality)), *(f"{name}: {said}" for name, said in told if said)]
 
 
 def conclusion(study: Study) -> Conclusion:
@@ -49,10 +51,11 @@ def conclusion(study: Study) -> Conclusion:
     made = study.boards[""]
     return Conclusion(
         found=finding(made, frame),
-        limits=tuple(limits(made)),
+        limits=(*limits(made), *in_points(frame)),
         detects=could_detect(frame),
         evidence=_evidence(footings(study)) if frame["top1"].notna().any() else "",
         board=made,
+        quality=quality(frame),
     )
 
 
@@ -131,6 +134,12 @@ def limits(made: Board) -> Iterator[str]:
         yield f"Some cells of {_listed(fell)} collapsed to chance."
 
 
+def in_points(frame: pd.DataFrame) -> Iterator[str]:
+    """What a point is where targets are numbers."""
+    if datasets := in_r2(frame):
+        yield f"On {_and(datasets)} a point is 0.01 of R², the share of the targets' variance that is explained."
+
+
 def _whole(standing: Standing) -> bool:
     return bool(standing.cells["outcome"].isin(FINISHED).all())
 
@@ -150,7 +159,7 @@ def _evidence(every: Sequence[Footing]) -> str:
     return "Nothing in the records speaks against citing it as evidence."
 
 
-def _table(made: Board) -> list[list[str]]:
+def _table(made: Board, of: Quality = TOP1) -> list[list[str]]:
     """The ranked criteria with their accuracies; over several models, which are not alike, with their mean ranks."""
     if not made.ranked:
         return []
@@ -163,7 +172,7 @@ def _table(made: Board) -> list[list[str]]:
         means = [standing.means[s].mean if s in standing.means else None for s in columns]
         if not few:
             means = [sum(mean for mean in means if mean is not None) / len(means)]
-        numbers = [number(mean) for mean in means] if columns else [number(standing.mean_rank)]
+        numbers = [of.text(mean) for mean in means] if columns else [number(standing.mean_rank)]
         first = standing is made.ranked[0]
         apart = "" if first else "no" if standing.criterion in near else "yes"
         low, high = standing.ranks or (0, 0)

@@ -51,7 +51,8 @@ def could_detect(cells: pd.DataFrame) -> Detection:
     among = f"the clearest of {pairs} pairs" if pairs > 1 else "one pair"
     over = f", over {models} models" if models > 1 else ""
     basis = (
-        f"This is the smallest true difference that {among} shows with power {POWER:g} at 5 %{held}{over}. "
+        f"What is found in 8 of 10 studies is the smallest true difference that {among} shows with power {POWER:g} at "
+        f"5 %{held}{over}. "
         f"Differences between two criteria vary by {number(spread.sd)} points from seed to seed (standard deviation); "
         f"with {spread.blocks} seeds the true value may be {least:.2f} to {most:.2f} times that (95 % interval)."
     )

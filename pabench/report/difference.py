@@ -13,8 +13,8 @@ from typing import Any
 from pabench.report.alike import facts_of
 from pabench.report.folders import read, told_apart
 from pabench.report.study import Study
-from pabench.report.told import at
 from pabench.statistics.contrast import Contrast, contrasts, seed_noise
+from pabench.store.quality import points_of
 from pabench.store.record import RECORDED
 from pabench.store.store import VOLATILE
 from pabench.suite.cell import Cell, facts
@@ -25,6 +25,7 @@ SAME, BEYOND_NOISE, NO_VERDICT = 0, 3, 4
 CALLED = {
     "receipt.mask": "mask",
     "result.top1": "top-1",
+    "result.r2": "R²",
     "result.loss": "loss",
     "result.right": "which test images are right",
 }
@@ -199,8 +200,8 @@ def _altered(cell: Cell, a: Study, b: Study, noise: Mapping[tuple[str, str], flo
         title=plain(cell.title),
         key=cell.key,
         what=tuple(what),
-        first=at(first, ("result", "top1")),
-        second=at(second, ("result", "top1")),
+        first=points_of(first["result"]) if first.get("result") else None,
+        second=points_of(second["result"]) if second.get("result") else None,
         noise=noise.get((plain(cell.dataset.label), plain(cell.model.label))),
         environment=", ".join(drift),
     )

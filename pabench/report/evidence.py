@@ -8,16 +8,17 @@ from math import nan
 
 import pandas as pd
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import pruned, quality, strata
 from pabench.report.study import Study
 from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
 from pabench.statistics.power import Comparison, typical_sd
+from pabench.store.quality import R2
 from pabench.suite.cell import DENSE
 from pabench.words import count, number, percent, plain
 
 FITTED = 70.0
-"""Percent of its training images, as they are, that a dense network must get right: one that gets fewer has hardly been
-trained, and what is pruned of it costs nothing that it has learned."""
+"""Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets
+fewer has hardly been trained, and what is pruned of it costs nothing that it has learned."""
 VERDICT = "not evidence about the criteria"
 
 
@@ -34,7 +35,7 @@ def footings(study: Study) -> list[Footing]:
     """In the order of the study, of several trainings one after the other. Plain cells alone are looked at."""
     if len(study.trainings) > 1:
         parts = [(name, study.under(name)) for name in study.trainings]
-        return [replace(one, title=f"{one.title}, trained by {name}") for name, part in parts for one in footings(part)]
+        return [replace(one, title=f"{one.title}, training {name}") for name, part in parts for one in footings(part)]
     randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
     return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
 
@@ -89,6 +90,9 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
         return [], [f"its records, of an older version, have {known}"]
     if found.mean() >= FITTED:
         return [], []
+    if (of := quality(finished)) is R2:
+        told = f"the dense network has an R² of {of.text(found.mean())} on its training data"
+        return [f"{told}; {of.text(FITTED)} is asked for"], []
     told = f"the dense network gets {number(found.mean(), 1)} % of its training images right (without augmentation)"
     return [f"{told}; {FITTED:g} % are asked for"], []
 

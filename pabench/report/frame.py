@@ -15,6 +15,7 @@ from pabench.report.study import Study
 from pabench.report.told import NOTHING, NUMBERS, TEXTS, Teller, Told
 from pabench.statistics.outcomes import chance_bound, outcome
 from pabench.store.figures import Measurements
+from pabench.store.quality import R2, TOP1, Quality
 from pabench.suite.cell import DENSE, STATUSES, Cell
 from pabench.suite.specs import PLAIN, MetricSpec
 from pabench.words import plain
@@ -55,12 +56,15 @@ def _frame(
     `batch` is the number of scoring images per class: criteria that ask for the same number see the same images.
     `parent` is the key of the plain cell that an `ablation` is compared with. `reference_line` says why it is no
     criterion to be ranked; "" for criteria and the dense baseline. `train` is how it was trained, `plain` for the
-    dense baseline.
+    dense baseline. `top1` is what cells are compared by, in points: where targets are numbers it holds 100 R²
+    (`store.quality`), and `quality` says what rows hold.
     """
     cells = list(by_key.values())
     ablated, trained = any(cell.ablation for cell in cells), not all(cell.train.is_plain for cell in cells)
     failed = [one.status == "failed" for one in told]
     numbers = pd.DataFrame(np.array([one.numbers for one in told]).reshape(-1, len(NUMBERS)), columns=list(NUMBERS))
+    for accuracy, r2 in (("top1", "r2"), ("training_top1", "training_r2")):
+        numbers[accuracy] = numbers[accuracy].where(numbers[r2].isna(), numbers[r2] / R2.point)
     numbers.loc[[cell.criterion is None for cell in cells], ["scoring_seconds", "scoring_peak_bytes"]] = nan
     identity: dict[str, Sequence[Any]] = {
         "key": list(by_key),
@@ -159,6 +163,17 @@ def strata(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each dataset and model, in their order, with what a heading calls them."""
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
         yield f"{dataset} · {model}", rows
+
+
+def quality(rows: pd.DataFrame) -> Quality:
+    """What the `top1` of rows is: accuracies, or R² where all that finished have it."""
+    finished = rows[rows["top1"].notna()]
+    return R2 if "r2" in rows and len(finished) and finished["r2"].notna().all() else TOP1
+
+
+def in_r2(frame: pd.DataFrame) -> list[str]:
+    """The datasets whose points are hundredths of R²."""
+    return list(frame.loc[frame["r2"].notna(), "dataset"].unique()) if "r2" in frame else []
 
 
 def pruned(frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pabench import registry
+from pabench.report import apart
 from pabench.report.folders import read
 from pabench.report.frame import strata
 from pabench.report.section import Section, templates
@@ -118,9 +119,16 @@ def section_html(name: str, study: Study) -> str:
 
 
 def sections(study: Study) -> list[Rendered]:
-    """What every section of the registry makes of a study, in their order; "" where one has nothing to say."""
-    broken = registry.group("sections").broken
-    rendered = [_render(section, study) for section in _in_order()]
+    """What every section makes of a study, in their order; "" where one has nothing to say. Those of other
+    distributions are made in processes apart."""
+    placed: list[tuple[float, str, Rendered]] = [
+        (section.order, section.name, _render(section, study)) for section in _in_order()
+    ]
+    for one in _of_others(study):
+        made = Rendered(plain(one.name), plain(one.title), html=Markup(one.html), problem=plain(one.problem))
+        placed.append((one.order, one.name, made))
+    broken = registry.at_hand("sections").broken
+    rendered = [made for _, _, made in sorted(placed, key=lambda one: one[:2])]
     return rendered + [Rendered(plain(b.origin), plain(b.origin), problem=plain(b.reason)) for b in broken]
 
 
@@ -136,24 +144,43 @@ def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
                 written += [path for picture in section.figures(part) for path in picture.save(place)]
         except Exception as error:
             problems.append(f"{section.name}: {registry.complaint(error)}")
+    for one in _of_others(study, folder):
+        written += one.files
+        problems += [f"{plain(one.name)}: {plain(one.problem)}"] * bool(one.problem)
     return written, problems
 
 
+def _of_others(study: Study, folder: Path | None = None) -> list[apart.Made]:
+    return [one for source in registry.offered("sections") for one in apart.made(source, study, folder)]
+
+
 def _in_order() -> list[Section]:
-    classes = registry.group("sections").classes.values()
+    """The sections that come with pabench."""
+    classes = registry.at_hand("sections").classes.values()
     return [cls() for cls in sorted(classes, key=lambda cls: (cls.order, cls.name))]  # type: ignore[attr-defined]
 
 
 def _render(section: Section, study: Study) -> Rendered:
     try:
-        made = [(heading, section.render(part)) for heading, part in _parts(section, study)]
+        parts = _parts(section, study)
+        made = [(heading, _of_part(section.render(part), number)) for number, (heading, part) in enumerate(parts)]
     except Exception as error:
         return Rendered(section.name, section.title, problem=registry.complaint(error))
     headings = {
-        heading: Markup('<h3 class="training">Trained by {}</h3>').format(heading) for heading, _ in made if heading
+        heading: Markup('<h3 class="training">Training: {}</h3>').format(heading) for heading, _ in made if heading
     }
     rendered = Markup("\n").join(headings.get(heading, Markup()) + Markup(one) for heading, one in made if one)
     return Rendered(section.name, section.title, html=rendered)
+
+
+OF_FIGURE = re.compile(r'((?:\bid="|\bhref="#|url\(#)f[0-9a-f]{7})-')
+"""The names that parts of a drawing have and are referred to by: they begin with a hash of the figure's name."""
+
+
+def _of_part(html: str | None, number: int) -> str:
+    """A section's HTML with names that no other training's drawing has."""
+    # a plain string: the pattern would put pieces of marked-up text together as text to be escaped
+    return OF_FIGURE.sub(rf"\g<1>{number}-", str(html)) if html and number else html or ""
 
 
 def _parts(section: Section, study: Study) -> list[tuple[str, Study]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pabench.errors import SuiteError
@@ -18,7 +19,11 @@ def load(folder: str | Path) -> pd.DataFrame:
     """
     frame = read(Path(folder)).frame.copy()
     frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
-    return frame
+    # pages count hundredths of R² as points; a table of its own has what the records have
+    frame.loc[frame["r2"].notna(), "top1"] = float("nan")
+    frame.loc[frame["training_r2"].notna(), "training_top1"] = float("nan")
+    texts = [column for column, kind in frame.dtypes.items() if kind is np.dtype(object)]
+    return frame.astype(dict.fromkeys(texts, "str"))  # as pandas has them
 
 
 def export(folder: Path, output: Path) -> int:

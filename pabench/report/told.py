@@ -14,8 +14,10 @@ from pabench.words import plain
 NUMBERS = {
     "top1": ("result", "top1"),
     "top5": ("result", "top5"),
+    "r2": ("result", "r2"),
     "loss": ("result", "loss"),
     "training_top1": ("training_images", "top1"),
+    "training_r2": ("training_images", "r2"),
     "weights_on_paths": ("logits", "effective_weights"),
     "parameters_dense": ("result", "parameters", "dense"),
     "parameters_pruned": ("result", "parameters", "pruned"),

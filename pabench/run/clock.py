@@ -293,9 +293,9 @@ def answer(payload: Mapping[str, Any], report: Report) -> None:
 
 
 def _counted(cell: Cell, device: torch.device) -> tuple[int, int]:
-    """Training images and classes."""
+    """Training images, and the groups that batches are balanced over."""
     dataset = Block(cell, device).dataset
-    return len(dataset.train()), dataset.classes
+    return len(dataset.train()), dataset.groups
 
 
 def _calibrated(cell: Cell, device: torch.device) -> float:

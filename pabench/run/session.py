@@ -52,6 +52,7 @@ class Options:
     device: str = field(default="auto", metadata={"flag": "--device"})
     jobs: int | None = field(default=None, metadata={"flag": "-j"})
     retry: bool = field(default=False, metadata={"flag": "--retry failed"})
+    masks_only: bool = field(default=False, metadata={"flag": "--masks-only"})
     allow_env_drift: bool = field(default=False, metadata={"flag": "--allow-env-drift"})
     log: Sequence[str] | None = field(default=None, metadata={"flag": "--log"})
     engine: str = field(default="processes", metadata={"flag": "--engine"})
@@ -180,11 +181,14 @@ class Session:
         """What is to be done; `banked` are keys of cells that come from a bank."""
         cells = [c for c in self.chosen if c.key not in banked]
         norms = "gradient_norm" not in self.suite.skip_metrics
-        return tasks.plan(self.store, cells, **self._how, norms=norms)
+        found = tasks.plan(self.store, cells, **self._how, norms=norms)
+        return tasks.untrained(found) if self.options.masks_only else found
 
     def survey(self, plan: tasks.Plan) -> Survey:
-        """The measurements that the cells of a plan lack."""
-        return Survey.of(self.store, plan, self.metrics, **self._how)
+        """The measurements that the cells of a plan lack; of masks alone where nothing is trained."""
+        trained = not self.options.masks_only
+        metrics = [spec for spec in self.metrics if trained or spec.stage != "training"]
+        return Survey.of(self.store, plan, metrics, **self._how)
 
     def settled(self) -> Session:
         """The same with float64 for the cells whose scores float32 does not hold, as the check found since; itself
@@ -266,8 +270,8 @@ class Session:
             if event.kind == "started":
                 listener.send("started", cell=cell.to_json())
             elif "epoch" in event.data:
-                epoch = {name: event.data[name] for name in ("epoch", "loss", "top1")}
-                listener.send("epoch", key=cell.key, **epoch)
+                epoch = {name: event.data[name] for name in ("epoch", "loss")}
+                listener.send("epoch", key=cell.key, **epoch, top1=event.data.get("top1"))
 
     def pairing(self, cell: Cell) -> Mapping[str, str]:
         """Hashes of what this machine makes for the block of a cell."""

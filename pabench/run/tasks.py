@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from sys import intern
 from typing import Any
 
 from pabench.data.cache import hashed
@@ -91,12 +92,24 @@ def plan(
             after = (name,)
         if cell.key not in found.done:
             what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
-            like = digest([training_kind(cell), cell.sparsity])  # a smaller network needs less memory
+            # a smaller network needs less memory; of many thousand cells few are unlike
+            like = intern(digest([training_kind(cell), cell.sparsity]))
             tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
     found.tasks.extend(tasks.values())
     found.by_task.update(groups)
     found.by_task.update({cell.key: [cell] for cell in found.open})
     return found
+
+
+def untrained(found: Plan) -> Plan:
+    """A plan without its trainings: masks and their receipts are all that comes of it."""
+    return replace(found, tasks=[task for task in found.tasks if task.kind != "train"])
+
+
+def pruned(store: Store, cells: Iterable[Cell]) -> Counter[str]:
+    """How many masks there are (ok), and of the others how many are failed, skipped or missing; each mask once."""
+    receipts = (store.get("receipts", key) for key in dict.fromkeys(c.pruning_key for c in cells if c.criterion))
+    return Counter(str(receipt["status"]) if receipt else "missing" for receipt in receipts)
 
 
 def training_kind(cell: Cell) -> str:

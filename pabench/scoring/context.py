@@ -9,8 +9,8 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from pabench.data import task
 from pabench.errors import SuiteError
 from pabench.networks.derivatives import gradient, hessian_gradient, hessian_product
 from pabench.networks.flow import Flow
@@ -149,7 +149,8 @@ class ScoreContext:
         return (replace(self, batches=(batch,), share=share) for batch, share in self.batches.parts())
 
     def loss(self, weights: Tensors, temperature: float = 1.0) -> Tensor:
-        """Cross-entropy of logits / temperature, the mean of each batch, summed over batches.
+        """Cross-entropy of logits / temperature, the mean of each batch, summed over batches; on regression data the
+        squared error of outputs / temperature (`data.task.loss`).
 
         With BatchNorm in train mode each part of a batch (`parts`) counts as a batch, with statistics of its own.
         """
@@ -158,7 +159,7 @@ class ScoreContext:
 
     def _mean(self, weights: Tensors, temperature: float) -> Tensor:
         ((x, y),) = self.batches
-        loss = F.cross_entropy(self.logits(weights, x) / temperature, y)
+        loss = task.loss(self.logits(weights, x) / temperature, y)
         return loss if self.share == 1 else self.share * loss
 
     def gradient(self, weights: Tensors, temperature: float = 1.0) -> Tensors:

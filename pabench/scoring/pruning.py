@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
+from pabench.data.task import as_cross_entropy, is_regression
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.networks.rewire import Rewired
 from pabench.scoring import dense
 from pabench.scoring.batch import on_network, takes_channels_last
 from pabench.scoring.context import Batch, ScoreContext, Sources
@@ -57,7 +61,7 @@ def prune_all(
     rule = _inverted(rule) if invert else rule
     if wrong := next(filter(None, (misfit(rule, density) for density in densities)), ""):
         raise SkippedError(wrong)
-    with scoring_mode(network.device, seed):
+    with scoring_mode(network.device, seed), by_task(batches):
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
         ctx = replace(ctx, taken=taken)
         refuse(rule, ctx)
@@ -90,6 +94,8 @@ def context(
     """
     if rule.examples_per_class and not batches:
         raise SuiteError(f"{rule.name} scores by data: give batch=(x, y)")
+    if rule.batch_split == "class-halves" and _on_regression(batches):
+        raise SkippedError(f"{rule.name} splits its batch by classes, and regression has none; use batch_split: whole")
     if rule.batch_split == "class-halves" and len(batches) == 1:
         batches = class_halves(batches[0])
     return ScoreContext(
@@ -103,6 +109,15 @@ def context(
         sources=sources or Sources(),
         buffers=network.buffers,
     )
+
+
+def by_task(batches: Sequence[Given]) -> AbstractContextManager[Any]:
+    """Within it cross-entropy that a criterion calls itself is the loss of the data, which may be the squared error."""
+    return Rewired({"cross_entropy": as_cross_entropy}) if _on_regression(batches) else nullcontext()
+
+
+def _on_regression(batches: Sequence[Given]) -> bool:
+    return bool(batches) and is_regression(batches[0][1])
 
 
 def _looked_at(network: Network, rule: Criterion, batches: Sequence[Given], at_once: int) -> Sequence[Batch]:

@@ -49,8 +49,8 @@ def scrambled(batches: Sequence[Batch], ablation: str, seed: int) -> list[Batch]
 
 
 def _labels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
-    """The labels in another order: as many of each class."""
-    return x, permuted(y, generator)
+    """The labels in another order: as many of each class. The numbers of a target stay together."""
+    return x, permuted(y, generator) if y.dim() == 1 else y[torch.randperm(len(y), generator=generator).to(y.device)]
 
 
 def _pixels(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:

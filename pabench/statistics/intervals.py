@@ -50,6 +50,16 @@ class Interval:
             return self
         return replace(self, low=max(least, self.low), high=min(most, self.high))
 
+    def times(self, factor: float) -> Interval:
+        """The same number in another unit.
+
+        >>> Interval(98.0, 95.0, 100.0, 3, "t").times(0.01)
+        Interval(mean=0.98, low=0.95..., high=1.0, n=3, method='t')
+        """
+        if self.low is None or self.high is None:
+            return replace(self, mean=self.mean * factor)
+        return replace(self, mean=self.mean * factor, low=self.low * factor, high=self.high * factor)
+
 
 @dataclass(frozen=True)
 class Test:
@@ -70,7 +80,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return stratified_interval([values])
 
 
-def interval_text(interval: Interval, sign: bool = False) -> str:
+def interval_text(interval: Interval, sign: bool = False, digits: int = 2) -> str:
     """What stands beside a mean: its half width, or its limits where they are not symmetric.
 
     >>> interval_text(Interval(90.0, 89.0, 91.0, 3, "t")), interval_text(Interval(98.0, 95.0, 100.0, 3, "t"))
@@ -79,9 +89,9 @@ def interval_text(interval: Interval, sign: bool = False) -> str:
     if interval.low is None or interval.high is None or interval.half is None:
         return ""
     if abs(interval.low + interval.half - interval.mean) > 10.0**-DIGITS:
-        form = "{:+.2f}" if sign else "{:.2f}"
+        form = f"{{:{'+' if sign else ''}.{digits}f}}"
         return f"[{form.format(interval.low)}, {form.format(interval.high)}]".replace("-", "−")
-    return f"± {interval.half:.2f}"
+    return f"± {interval.half:.{digits}f}"
 
 
 def stratified_mean(strata: Sequence[Sequence[float]]) -> float:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from pabench.store.manifest import MAX_CELL
+from pabench.store.quality import R2, TOP1
 from pabench.store.record import SCHEMA
 from pabench.suite.cell import NAME, PARTS, Cell, part_of
 from pabench.suite.digest import canonical
@@ -34,6 +35,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
+RSquared = Annotated[float, Field(ge=-1e300, le=1, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=2**20)]
@@ -79,6 +81,17 @@ class Part(BaseModel):
         if isinstance(data, dict) and len(data) > MAX_NAMED:
             raise ValueError(f"at most {MAX_NAMED:,} entries, not {len(data):,}")
         return data
+
+
+Qualified = TypeVar("Qualified", bound=Part)
+
+
+def _one_quality(part: Qualified) -> Qualified:
+    """ValueError unless it holds the one or the other: top1 or r2. None is no value of either."""
+    given = part.model_fields_set & {TOP1.name, R2.name}
+    if len(given) != 1 or getattr(part, *given) is None:
+        raise ValueError(f"one of {TOP1.name} and {R2.name}")
+    return part
 
 
 class Flag(Part):
@@ -163,8 +176,13 @@ class Curve(Part):
 
     __pydantic_extra__: dict[str, Many[Finite]]
     loss: Many[Positive]
-    top1: Many[Percent]
+    top1: Many[Percent] = []
+    r2: Many[RSquared] = []
     lr: Many[Positive]
+
+    @model_validator(mode="after")
+    def _of_one_task(self) -> Curve:
+        return _one_quality(self)
 
 
 class Cost(Part):
@@ -179,30 +197,45 @@ class Cost(Part):
 
 
 class TestSet(Part):
-    """What top-1 is of; `sha256` says which images in which order."""
+    """What top-1 or R² is of; `sha256` says which images in which order. `outputs` are numbers, and no classes."""
 
     images: Annotated[int, Field(ge=1)]
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2)] | None = None
+    outputs: Annotated[int, Field(ge=1)] | None = None
     sha256: Sha256 | None = None
 
 
 class ComparedBy(Part):
     """The number of a result that criteria are compared by, and its value for a network that guesses."""
 
-    name: Literal["top1"]
+    name: Literal["top1", "r2"]
     chance: Percent
 
 
 class Result(Part):
+    """Accuracies of a network that tells classes; `r2` of one that hits numbers."""
+
     compared_by: ComparedBy | None = None
-    top1: Percent
-    top5: Percent
+    top1: Percent | None = None
+    top5: Percent | None = None
+    r2: RSquared | None = None
     loss: Positive
     curve: Curve
     parameters: Size
     flops: Size
     test: TestSet | None = None
     right: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_task(self) -> Result:
+        if (self.top5 is None) is not (self.top1 is None):
+            raise ValueError("top1 and top5, or neither")
+        named = self.compared_by.name if self.compared_by else TOP1.name
+        if self.test and (self.test.classes is None) is (named == TOP1.name):
+            raise ValueError("a test set of classes with top1, of outputs with r2")
+        if getattr(self, named) is None:
+            raise ValueError(f"{named}, by which it is compared")
+        return _one_quality(self)
 
 
 class Logits(Part):
@@ -215,10 +248,15 @@ class Logits(Part):
 
 
 class Fit(Part):
-    """Of a trained dense network: top-1 on so many training images, without augmentation."""
+    """Of a trained dense network: top-1 or R² on so many training images, without augmentation."""
 
-    top1: Percent
+    top1: Percent | None = None
+    r2: RSquared | None = None
     images: Annotated[int, Field(ge=1, le=2**53)]
+
+    @model_validator(mode="after")
+    def _of_one_task(self) -> Fit:
+        return _one_quality(self)
 
 
 class Compaction(Part):

@@ -102,8 +102,8 @@ class Store:
             if old is not None:
                 kept = _free_name(self.folder, "study", ".json")
                 files.write_once(kept, self._manifest_path.read_bytes())
-            text = canonical({**manifest, "sha256": digest(manifest)})
-            files.replace(self._manifest_path, text.encode() + b"\n")
+            text = canonical({**manifest, "sha256": digest(manifest)}).encode()
+            files.replace(self._manifest_path, text + b"\n")
 
     def manifest(self) -> dict[str, Any]:
         """What `open_study` was given last. MissingError without a study; DataError if the file is broken."""
@@ -153,7 +153,7 @@ class Store:
         for key, (digests[key], record) in self._each(kind, _with_digest):
             if see:
                 see(key, record)
-        return Sealed(digests, lambda key: self._bytes(kind, key))
+        return Sealed(digests, partial(self._bytes, kind))
 
     def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
         """All valid records in the order of keys, read one at a time: for who wants little of each."""

@@ -149,9 +149,10 @@ def dead(logits: Mapping[str, Any] | None, precision: str) -> list[dict[str, str
     """The flag of a dead network, from what a record says of its logits on the test images; [] for a live one.
 
     Older records say nothing. A network that gives one class to all images is dead if no kept weight lies on a path
-    from the input to a logit, or if the logits differ by rounding alone.
+    from the input to a logit, or if the logits differ by rounding alone. Where there are no classes (0), because
+    targets are numbers, it is the same of the outputs.
     """
-    if not logits or logits["classes"] != 1:
+    if not logits or logits["classes"] > 1:
         return []
     spread, on_paths = logits["spread"], logits.get("effective_weights")
     if on_paths == 0:
@@ -161,7 +162,8 @@ def dead(logits: Mapping[str, Any] | None, precision: str) -> list[dict[str, str
         why = f"training left no unit that an image moves{left}"
     else:
         return []
-    return [{"flag": DEAD, "detail": f"every test image gets the same logits, and one class: {why}"}]
+    what = "image gets the same logits, and one class" if logits["classes"] else "sample gets the same outputs"
+    return [{"flag": DEAD, "detail": f"every test {what}: {why}"}]
 
 
 def called(flag: str) -> str:

@@ -100,7 +100,7 @@ def _model(path: Path, models: Mapping[str, type[BaseModel]]) -> type[BaseModel]
 
 def _elsewhere(key: str, models: Mapping[str, type[BaseModel]]) -> str:
     """Where a key belongs that stands at a wrong place."""
-    where = [dots for dots in ("", "recipe", "scoring") if key in models[dots].model_fields]
+    where = [dots for dots in ("", "recipe", "scoring") if dots in models and key in models[dots].model_fields]
     return f"it belongs {f'into {where[0]}' if where[0] else 'on the first level'}" if where else ""
 
 

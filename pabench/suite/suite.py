@@ -257,7 +257,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def find(name_or_path: str) -> Path:
-    """The file of a suite: a path, or the name of a suite that comes with pabench."""
+    """The file of a suite: a path, or the name of a suite that comes with pabench.
+
+    The file of a claim (`pabench.leaderboard.claims`) is one, too: that of the suite inside.
+    """
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -281,6 +284,8 @@ _MEANT = {
 
 def _drafted(text: str, tree: Tree, overrides: Sequence[str]) -> Suite:
     read(text, tree)
+    if isinstance(tree.value, dict) and isinstance(tree.value.get("suite"), dict) and "claim" in tree.value:
+        tree = tree.within("suite")
     if not isinstance(tree.value, dict):
         if not tree.findings:
             tree.find((), f"expected a mapping, not {shown(tree.value)}; a suite starts with `protocol: pai-v1`")

@@ -128,6 +128,15 @@ class Tree:
         self.refused = {known for known in self.refused if known[: len(path)] != path}
         self.places[path] = Place(number, 0, 0)
 
+    def within(self, key: str) -> Tree:
+        """What stands under a key of the document, as a document of its own at the same places."""
+        inner = Tree(self.file, self.value[key])
+        inner.places = {(): self.place((key,))}
+        inner.places |= {path[1:]: place for path, place in self.places.items() if path[:1] == (key,)}
+        inner.refused = {path[1:] for path in self.refused if path[:1] == (key,)}
+        inner.findings = list(self.findings)
+        return inner
+
     def raise_findings(self) -> None:
         """Raise all findings, one a line; of very many the first, and how many there are besides."""
         if self.findings:

@@ -15,7 +15,7 @@ from torch import nn
 from pabench import registry
 from pabench.data.augment import augment_digest, epoch_order, order_digest
 from pabench.data.dataset import Dataset, Picked, identity, steps_per_epoch
-from pabench.data.split import Images, Streamed, scoring_batch, some_per_class
+from pabench.data.split import Images, Streamed, groups_of, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
 from pabench.networks.network import Network, Tensors, scoring_mode
@@ -76,8 +76,17 @@ class Block:
     def sample(self) -> Source:
         """Training images to see what was learned of them, `SAMPLE` at most, class-balanced, the same for the block."""
         split, seed = self.train.split, self.cell.seed_for("training-sample")
-        chosen = some_per_class(split, classes=self.dataset.classes, most=SAMPLE, seed=seed)
+        chosen = some_per_class(split, classes=self.dataset.groups, most=SAMPLE, seed=seed)
         return Source(split.subset(chosen), self.train.mean, self.train.std)
+
+    def held_out(self) -> Given:
+        """Test data to see what a masked network computes before any training, the first `SAMPLE` at most.
+
+        For metrics alone: no criterion is given any of it.
+        """
+        test = self.test
+        picked = Picked(test.split, torch.arange(min(SAMPLE, len(test.split))), test.mean, test.std)
+        return picked, picked.labels
 
     def network(self, seed: int | None = None, spec: ModelSpec | None = None) -> nn.Module:
         """The network at initialization, on the CPU: the cell's own (the block's, or re-drawn), or of another seed, or
@@ -157,7 +166,7 @@ class Block:
         return {}
 
     def _made_batches(self, per_class: int, count: int) -> list[Given]:
-        by_class = self._scoring_indices(per_class * count).view(self.dataset.classes, count, per_class)
+        by_class = self._scoring_indices(per_class * count).view(self.dataset.groups, count, per_class)
         split, chosen = self.train.split, [by_class[:, i].flatten() for i in range(count)]
         ablation = self.cell.ablation
         if ablation not in IN_BATCH:
@@ -171,7 +180,7 @@ class Block:
         In class-balanced batches of up to 128, or `scoring.batch`: what a whole one of a large dataset needs, few
         machines have.
         """
-        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.classes)))
+        indices = self._scoring_indices(min(self._usual(), max(1, 1024 // self.dataset.groups)))
         parts = math.ceil(len(indices) / min(128, self.cell.scoring.batch or 128))
         return [self._given(self.train.split, indices[part::parts]) for part in range(parts)]
 
@@ -220,7 +229,8 @@ class Block:
 
     def _usual(self) -> int:
         """Ten images a class, or as many as the scarcest class has."""
-        return min(10, int(torch.bincount(self.train.split.labels.cpu(), minlength=self.dataset.classes).min()))
+        groups = self.dataset.groups
+        return min(10, int(torch.bincount(groups_of(self.train.split, groups), minlength=groups).min()))
 
     def _given(self, split: Images | Streamed, indices: torch.Tensor) -> Given:
         """Images that are read or copied when they are looked at; where a device scores faster than files are read,
@@ -232,4 +242,4 @@ class Block:
 
     def _scoring_indices(self, per_class: int) -> torch.Tensor:
         seed = self.cell.seed_for("scoring-batch")
-        return scoring_batch(self.train.split, classes=self.dataset.classes, per_class=per_class, seed=seed)
+        return scoring_batch(self.train.split, classes=self.dataset.groups, per_class=per_class, seed=seed)

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pabench.data import task
 from pabench.data.dataset import loader, steps_per_epoch
 from pabench.data.split import Images, Streamed
 from pabench.errors import DivergedError
 from pabench.networks.layout import overruns
 from pabench.scoring.apply import multiplier, zero_pruned
 from pabench.scoring.gradual import Gradual
+from pabench.store.quality import R2, TOP1
 from pabench.suite.specs import Recipe
 from pabench.training import graphs
 from pabench.training.checkpoint import Checkpoints, Snapshot, random_states, set_random_state
@@ -46,7 +47,8 @@ class Evaluation:
 
     `right`: which images top-1 counts, bool (N,) in the order of the split, on the CPU. `classes` are given to at least
     one image. `spread`: the most that a logit differs between two images, in parts of the largest logit; None of a
-    single image, and of infinite logits.
+    single image, and of infinite logits. Where targets are numbers the loss is the squared error, `r2` says how much
+    of their variance it leaves (`store.quality`), no image is right, and there are no classes.
     """
 
     right: Tensor
@@ -54,10 +56,17 @@ class Evaluation:
     loss: float
     classes: int
     spread: float | None
+    r2: float | None = None
 
     @property
     def top1(self) -> float:
         return 100 * int(self.right.sum()) / len(self.right)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What a result holds of it: accuracies or R², and the loss."""
+        of_task = {"top1": self.top1, "top5": self.top5} if self.r2 is None else {R2.name: self.r2}
+        return {**of_task, "loss": self.loss}
 
 
 def train(
@@ -85,8 +94,8 @@ def train(
     It begins with the `first_epoch` of the recipe, its learning rate and its place in the data order, without momentum.
     With `checkpoints` it goes on from the newest, by the steps that it would have taken, and keeps some on its way.
     Returns one value an epoch: `loss` (mean over the augmented training images as they came), `top1` (percent, on the
-    same), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not finite; Interrupted: the process
-    was asked to end, and a checkpoint is kept.
+    same; where targets are numbers `r2`), `lr` (at the epoch's end). DivergedError as soon as an epoch's loss is not
+    finite; Interrupted: the process was asked to end, and a checkpoint is kept.
     """
     nhwc = channels_last(model, recipe, device)
     # before the optimizer is built, which would go on with the tensors of another device
@@ -113,7 +122,8 @@ def train(
     forward = torch.compile(model) if recipe.compile else model
     made: list[graphs.Recorded] = []
     with _uncounted(model, rate), checkpoints.listening() if checkpoints else nullcontext():
-        course = _Course(model, optimizer, rate, checkpoints, first_epoch, sparse)
+        variance = task.spread(split.labels) if task.is_regression(split.labels) else None
+        course = _Course(model, optimizer, rate, checkpoints, first_epoch, variance, sparse)
         if course.resume():
             report({"stage": f"going on in epoch {course.epoch + 1}"})
         begin = course.epoch
@@ -144,8 +154,7 @@ def train(
                 channels_last=nhwc,
                 workers=_readers(),
             )
-            loss, top1 = course.whole_epoch(batches, step)
-            report({"epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss, "top1": top1})
+            report({"epoch": epoch + 1, "epochs": recipe.epochs, **course.whole_epoch(batches, step)})
         course.keep()
     if recipe.cuda_graphs:
         declined = next((one.declined for one in made if one.declined), declined)
@@ -268,16 +277,17 @@ def _backward(
     """Gradients of a batch; the sum of the losses of its images, and which of them the network got right."""
     with precision(recipe, device):
         logits = forward(x)
-        loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+        loss = task.loss(logits, y, smoothing=recipe.label_smoothing)
     optimizer.forget()
     loss.backward()
-    return loss.detach() * len(y), logits.detach().argmax(1) == y
+    return loss.detach() * len(y), task.right(logits.detach(), y)
 
 
 class _Course:
     """How far a training is: `step` steps into `epoch`, and the curve of the epochs before it.
 
-    It looks between two steps whether a checkpoint is due, and takes up the newest one.
+    It looks between two steps whether a checkpoint is due, and takes up the newest one. `variance` is that of targets
+    that are numbers: what the loss leaves of it is the quality of an epoch.
     """
 
     def __init__(
@@ -287,12 +297,14 @@ class _Course:
         rate: _Rate,
         checkpoints: Checkpoints | None,
         epoch: int,
+        variance: float | None,
         sparse: Held | None = None,
     ) -> None:
         self._sparse = sparse
         self._model, self._optimizer, self._rate, self._checkpoints = model, optimizer, rate, checkpoints
-        self.epoch, self.step = epoch, 0
-        self.curve: dict[str, list[float]] = {"loss": [], "top1": [], "lr": []}
+        self.epoch, self.step, self._variance = epoch, 0, variance
+        self._quality = TOP1 if variance is None else R2
+        self.curve: dict[str, list[float]] = {"loss": [], self._quality.name: [], "lr": []}
         # they stay on the device until the epoch ends: reading one would wait for it, adding one up is a launch more
         self._losses: list[Tensor] = []
         self._right: list[Tensor] = []
@@ -336,8 +348,8 @@ class _Course:
         numbers = {"epoch": self.epoch, "step": self.step, "steps": self._rate.steps, "curve": self.curve}
         self._checkpoints.write(Snapshot(self._rate.steps, tensors, numbers), began)
 
-    def whole_epoch(self, batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step) -> tuple[float, float]:
-        """What is left of an epoch, whose mean loss and accuracy in percent join the curve."""
+    def whole_epoch(self, batches: Iterable[tuple[Tensor, Tensor]], step: graphs.Step) -> dict[str, float]:
+        """What is left of an epoch, whose mean loss and quality join the curve; both by their names."""
         for x, y in batches:
             self.keep()
             lr = self._rate.set()
@@ -346,14 +358,16 @@ class _Course:
             self._right.append(answers)
             self.step += 1
         given = torch.cat(self._right)
-        mean, top1 = sum(torch.stack(self._losses).tolist()) / len(given), 100 * float(given.sum()) / len(given)
+        mean = sum(torch.stack(self._losses).tolist()) / len(given)
+        quality = 100 * float(given.sum()) / len(given) if self._variance is None else 1 - mean / self._variance
         if not math.isfinite(mean):
             last = self.curve["loss"][-1] if self.curve["loss"] else None
             raise DivergedError(f"the training loss is {mean} in epoch {self.epoch + 1}; last finite loss: {last}")
-        for name, value in (("loss", mean), ("top1", top1), ("lr", lr)):
+        told = {"loss": mean, self._quality.name: quality}
+        for name, value in {**told, "lr": lr}.items():
             self.curve[name].append(value)
         self.epoch, self.step, self._losses, self._right = self.epoch + 1, 0, [], []
-        return mean, top1
+        return told
 
     @cached_property
     def _bytes(self) -> int:
@@ -370,6 +384,7 @@ class _Course:
 def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.device) -> Evaluation:
     """Accuracy and loss on a whole split, without augmentation, in eval mode; the device is waited for at the end."""
     model.eval()
+    numbers = task.is_regression(source.split.labels)
     given, lowest, highest, hits, losses = [], [], [], [], []
     for x, y in loader(
         source.split,
@@ -384,20 +399,24 @@ def evaluate(model: nn.Module, source: Source, recipe: Recipe, *, device: torch.
         with precision(recipe, device):
             logits = model(x)
         logits = logits.float()
-        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        best = ranked == y[:, None]
-        given.append(torch.zeros_like(logits[0], dtype=torch.bool).index_fill_(0, ranked[:, 0], True))
+        if numbers:
+            best = task.right(logits, y)[:, None]
+        else:
+            ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            best = ranked == y[:, None]
+            given.append(torch.zeros_like(logits[0], dtype=torch.bool).index_fill_(0, ranked[:, 0], True))
         lowest.append(logits.amin(0))
         highest.append(logits.amax(0))
         hits.append(best)
-        losses.append(F.cross_entropy(logits, y, reduction="sum"))
+        losses.append(task.loss(logits, y, reduction="sum"))
     n, best = len(source.split), torch.cat(hits).cpu()
     loss = sum(torch.stack(losses).tolist())
     if not math.isfinite(loss):
         raise DivergedError(f"the test loss is {loss / n} after the last epoch")
-    classes = int(torch.stack(given).any(0).sum())
+    classes = int(torch.stack(given).any(0).sum()) if given else 0
     spread = _spread(torch.stack(lowest).amin(0), torch.stack(highest).amax(0)) if n > 1 else None
-    return Evaluation(best[:, 0], 100 * int(best.any(1).sum()) / n, loss / n, classes, spread)
+    r2 = 1 - loss / n / task.spread(source.split.labels) if numbers else None
+    return Evaluation(best[:, 0], 100 * int(best.any(1).sum()) / n, loss / n, classes, spread, r2)
 
 
 def _spread(lowest: Tensor, highest: Tensor) -> float | None:

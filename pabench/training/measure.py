@@ -17,6 +17,7 @@ from pabench.diagnostics.measure import complete, measured, prepared
 from pabench.diagnostics.metric import CurveMetric, MaskMetric, MetricContext, Numbers, PairMetric, Training, checked
 from pabench.errors import Aborted, DataError
 from pabench.networks.network import Network, Tensors
+from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
@@ -96,6 +97,7 @@ class _Work:
         self._images = cache(self._block.norm_batches)
         # in float64, in each mode of BatchNorm once for all metrics that use it
         include = self.cells[0].scoring.include  # one for all cells of a suite
+        self._ticket = cache(lambda: hidden_in(self._block.network()))
         self._network = cache(lambda bn: Network(self._block.network().to(self._block.device), bn=bn, include=include))
 
     def entry(self, of: Of, spec: MetricSpec, measure: Callable[..., Numbers], *what: Any) -> dict[str, Any]:
@@ -121,14 +123,20 @@ class _Work:
             receipt = {"gradient_norm": {"before": norm, "after": norm}} if norm is not None else receipt
         masks = complete(self.masks(receipt) if cell.criterion else {}, network)
         ctx = MetricContext(
-            lambda: prepared(self._images(), network), self._block.shape, cell.seed_for("metrics"), receipt
+            lambda: prepared(self._images(), network),
+            self._block.shape,
+            cell.seed_for("metrics"),
+            receipt,
+            lambda: prepared([self._block.held_out()], network),
+            self._ticket(),
         )
         return measured(metric, masks, network, ctx)
 
     def of_training(self, metric: CurveMetric, record: Mapping[str, Any]) -> Numbers:
         curve = record["result"]["curve"]
         steps = steps_per_epoch(len(self._block.train.split), record["cell"]["recipe"]["batch_size"])
-        return metric.measure(Training(tuple(curve["loss"]), tuple(curve["top1"]), steps))
+        accuracies = tuple(curve.get("top1", ()))  # regression has none
+        return metric.measure(Training(tuple(curve["loss"]), accuracies, steps))
 
     def commit(self, entries: list[dict[str, Any]], seconds: dict[str, float]) -> None:
         if entries:

@@ -242,7 +242,7 @@ def scored(
             result.receipt.update(own.budget)
             # each cell is charged the whole training and scoring, as if it were alone
             seconds = own.before + sum(meter.seconds for meter in trainings) + borrowed + result.seconds
-            images = rule.examples_per_class * rule.batch_count() * block.dataset.classes
+            images = rule.examples_per_class * rule.batch_count() * block.dataset.groups
             found.append((result, {"scoring_seconds": seconds, "scoring_peak_bytes": peak, "scoring_images": images}))
     return found
 

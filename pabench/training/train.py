@@ -23,6 +23,7 @@ from pabench.scoring.meter import Meter, clock
 from pabench.scoring.pruning import InapplicableError
 from pabench.store.imagebits import packed
 from pabench.store.maskbits import bits_digest
+from pabench.store.quality import R2, TOP1, quality_of
 from pabench.store.record import blank_record, now
 from pabench.store.state import refused
 from pabench.store.store import Store, checkpoints_of
@@ -33,7 +34,7 @@ from pabench.training.block import Block
 from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores, environment
 from pabench.training.faults import raise_if_crowded
-from pabench.training.loop import Report, evaluate
+from pabench.training.loop import Evaluation, Report, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import refuse_unlike, repeatable, resumed
@@ -68,7 +69,8 @@ def train(payload: Mapping[str, Any], report: Report) -> None:
     store.commit("records", cell.key, record, replace_failed=True)
     forget(kept)
     if record["result"]:
-        report({"top1": record["result"]["top1"]})
+        quality = quality_of(record["result"]).name
+        report({quality: record["result"][quality]})
 
 
 def _outcome(store: Store, cell: Cell, device: torch.device, report: Report) -> dict[str, Any]:
@@ -133,12 +135,11 @@ def _trained(
         refuse_unlike(store, block, module, gradual, masks)
     final = sparse.final if sparse and sparse.method.moves else masks
     earlier = checkpoints.seconds if checkpoints else 0.0
-    test = block.test
     with Meter(device) as testing:
-        outcome = evaluate(module, test, cell.recipe, device=device)
+        outcome = evaluate(module, block.test, cell.recipe, device=device)
     fit = {} if cell.criterion else {"training_images": _fit(block, module)}
     logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
-    if masks and outcome.classes == 1:  # only then can no path be left: other cells are spared the search
+    if masks and outcome.classes <= 1:  # only then can no path be left: other cells are spared the search
         logits["effective_weights"] = _effective_weights(block, final)
     return {
         "status": "ok",
@@ -146,19 +147,13 @@ def _trained(
         "receipt": receipt.get("receipt"),
         "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
         "result": {
-            "compared_by": {"name": "top1", "chance": 100 / block.dataset.classes},
-            "top1": outcome.top1,
-            "top5": outcome.top5,
-            "loss": outcome.loss,
+            **_tested(block, outcome),
             "curve": curve,
-            # how far noise carries chance, and which images these are in which order: reports know no dataset
-            "test": {"images": len(test.split), "classes": block.dataset.classes, "sha256": test.split.digest()},
-            "right": packed(outcome.right.numpy()),
             **sizes,
         },
         "logits": logits,
         **fit,
-        **({"trained_mask": _told(masks, final)} if sparse else {}),
+        **({"trained_mask": _ending(masks, final)} if sparse else {}),
         **compaction,
         **graphs,
         "cost": {
@@ -168,6 +163,22 @@ def _trained(
             "training_peak_bytes": training.peak_bytes,
             "evaluation_seconds": testing.seconds,
         },
+    }
+
+
+def _tested(block: Block, outcome: Evaluation) -> dict[str, Any]:
+    """What a result says of the test: reports know no dataset. How far noise carries chance, which images these are in
+    which order, and which of them are right; of numbers none ever is, and who guesses says their mean."""
+    split, outputs = block.test.split, block.dataset.classes
+    test = {"images": len(split), "sha256": split.digest()}
+    if outcome.r2 is not None:
+        chance = {"compared_by": {"name": R2.name, "chance": 0.0}}
+        return {**chance, **outcome.numbers, "test": {**test, "outputs": outputs}}
+    return {
+        "compared_by": {"name": TOP1.name, "chance": 100 / outputs},
+        **outcome.numbers,
+        "test": {**test, "classes": outputs},
+        "right": packed(outcome.right.numpy()),
     }
 
 
@@ -214,7 +225,7 @@ def _sparse(cell: Cell, made: Mapping[str, Any]) -> Held | None:
     return Held(how, cell.seed_for(how.name))
 
 
-def _told(masks: Tensors, final: Tensors) -> dict[str, Any]:
+def _ending(masks: Tensors, final: Tensors) -> dict[str, Any]:
     """What a record says of the mask at the end of training: its bits as a hash, what it keeps of each layer and in
     all, and how many weights of the mask at the beginning are among them."""
     bits = {name: mask.numpy() for name, mask in final.items()}
@@ -226,7 +237,8 @@ def _told(masks: Tensors, final: Tensors) -> dict[str, Any]:
 def _fit(block: Block, module: nn.Module) -> dict[str, Any]:
     """What a trained network gives for training images as they are; the curve's are augmented, and met on the way."""
     found = evaluate(module, block.sample, block.cell.recipe, device=block.device)
-    return {"top1": found.top1, "images": len(block.sample.split)}
+    quality = quality_of(found.numbers).name
+    return {quality: found.numbers[quality], "images": len(block.sample.split)}
 
 
 def _effective_weights(block: Block, masks: Tensors) -> int | None:

@@ -310,7 +310,7 @@ def test_one_model_is_shown_at_a_time_with_all_its_drawings(tab, page):
 def test_columns_beyond_the_box_have_a_cue_and_the_first_one_stays(tab, page):
     tab.page.set_viewport_size({"width": 390, "height": 844})
     tab.open(page)
-    box = tab.page.locator("#leaderboard .scroll:visible").last
+    box = tab.page.locator("#models .scroll:visible").last
     before = box.locator("tbody th").first.bounding_box()["x"]
     assert box.evaluate("e => e.scrollWidth > e.clientWidth + 100")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 
 import pytest
 
@@ -11,7 +12,7 @@ from pabench.cli.forecast import dry_run
 from pabench.run.session import Options, Session
 
 from ..run.test_outlook import DIFFERENT, LINES, ONE, ask, figures, results
-from ..training.conftest import session
+from ..training.conftest import SUITE, session
 from .test_main import pabench
 
 
@@ -126,6 +127,16 @@ def test_a_dry_run_lists_the_ablations(tmp_path, capsys, monkeypatch):
     said = " ".join(capsys.readouterr().out.split())
     assert "ablations: none (5), shuffle (4), reinit (4), invert (4), random_labels (4), shuffled_pixels (4)" in said
     assert "scorings: 8" in said  # two criteria, as they are, inverted, and with two other batches
+
+
+def test_a_dry_run_lists_the_trainings_and_scores_once_for_all(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pabench.run.estimate.Workload.seconds", lambda *_: 0.0)
+
+    dry_run(session(tmp_path, re.sub("ablations: .*", "train: [plain, {name: rigl, every: 2}]", SUITE)))
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "trainings: plain (5), rigl (every=2) (4)" in said  # dense, and two criteria at two sparsities
+    assert "scorings: 2" in said
 
 
 def test_a_dry_run_for_a_cluster_submits_nothing_and_prints_what_it_would(tmp_path, capsys, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pabench.data.digits import Digits
+from pabench.data.digits import Digits, Digits32
 from pabench.data.split import scoring_batch
 from pabench.errors import DataError
 
@@ -51,3 +51,12 @@ def test_a_subset_serves_a_scoring_batch_of_its_whole_class():
     train = Digits(train_per_class=5).train()
     chosen = scoring_batch(train, classes=10, per_class=5, seed=1)
     assert sorted(chosen.tolist()) == list(range(50))
+
+
+def test_large_digits_are_the_same_pixels_four_times_as_wide_and_high_in_three_channels():
+    small, large = Digits().train(), Digits32().train()
+
+    assert tuple(large.pixels.shape) == (1437, *Digits32.shape)
+    assert torch.equal(large.labels, small.labels)
+    assert torch.equal(large.pixels[:, :, ::4, ::4], small.pixels.expand(-1, 3, -1, -1))
+    assert torch.equal(large.pixels[:, 2, 3::4, 3::4], small.pixels[:, 0])

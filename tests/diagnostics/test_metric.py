@@ -19,14 +19,14 @@ def test_built_in_metrics_are_found_file_by_file_and_say_what_they_cost():
 
     assert not registry.group("metrics").broken
     assert sorted(n for n, c in classes.items() if c.cost == "cheap") == CHEAP
-    assert {n for n, c in classes.items() if c.cost == "dear"} == {"jacobian", "ntk"}
+    assert {n for n, c in classes.items() if c.cost == "dear"} == {"jacobian", "ntk", "planted"}
 
 
 def test_they_are_listed_with_their_cost():
     lines = CliRunner().invoke(app, ["metrics"]).stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == sorted(
-        [[n, "cheap"] for n in CHEAP] + [["jacobian", "dear"], ["ntk", "dear"]]
+        [[n, "cheap"] for n in CHEAP] + [["jacobian", "dear"], ["ntk", "dear"], ["planted", "dear"]]
     )
     assert lines[5] == "overlap            cheap  Mask overlap of two criteria, against chance"
 

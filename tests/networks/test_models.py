@@ -149,7 +149,10 @@ def test_an_unknown_argument_is_named_with_its_likely_meaning():
     ("args", "message"),
     [
         ({"num_classes": 3}, "args.num_classes: comes from the dataset"),
-        ({"pretrained": True}, "args.pretrained: weights come from the seed only"),
+        (
+            {"pretrained": True},
+            "args.pretrained: weights come from the seed, or with `init: pretrained` beside the name from a file",
+        ),
         ({"depth": 26}, "args.depth: fixed by resnet20"),
         ({"shortcut": "none"}, "shortcut: 'none' is unknown; expected 'projection' or 'identity'"),
     ],

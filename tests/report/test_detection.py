@@ -39,7 +39,7 @@ def test_the_difference_is_that_of_holms_first_step_with_the_studys_own_spread()
     basis = found().basis
     assert "the clearest of 3 pairs shows with power 0.8 at 5 %" in basis
     assert "vary by 1.20 points from seed to seed" in basis
-    assert "whether that is 0.52 or 6.28 times as much (95 %)" in basis
+    assert "the true value may be 0.52 to 6.28 times that (95 % interval)" in basis
 
 
 def test_over_several_models_it_is_that_of_their_mean():

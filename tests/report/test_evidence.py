@@ -155,7 +155,7 @@ def test_each_training_stands_on_its_own_ground(trained):
     study = read(trained)
     found = footings(study)
     assert [one.title for one in found] == [
-        f"digits · lenet_300_100, trained by {name}"
+        f"digits · lenet_300_100, training {name}"
         for name in ("plain", "signin", "rigl (every=2)", "set (layers=free)")
     ]
     assert [one.against for one in found] == [footings(study.under(name))[0].against for name in study.trainings]

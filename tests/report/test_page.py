@@ -61,7 +61,7 @@ def test_a_results_folder_becomes_a_page_in_it(tmp_path):
 
 def test_all_sections_are_made_and_stand_in_their_order(page):
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "overview", "leaderboard", "accuracy", "comparison", "layers", "scores", "diagnostics", "cost",
+        "overview", "leaderboard", "accuracy", "models", "comparison", "layers", "scores", "diagnostics", "cost",
         "published", "cells", "protocol", "checklist", "about", "take",
     ]  # fmt: skip
     assert "could not be made" not in page

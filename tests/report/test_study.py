@@ -33,3 +33,13 @@ def test_columns_of_a_metric_are_those_of_its_name_or_below_it():
     wide = replace(made, frame=made.frame.assign(**{"ntk": 0.0, "ntk.trace": 0.0, "ntkx": 0.0}))
 
     assert wide.columns("ntk") == ["ntk", "ntk.trace"]
+
+
+def test_each_model_has_its_board_and_so_have_all_of_them_together():
+    made = study_of(cells([CRITERIA["snip"], CRITERIA["random"]], sparsities=[0.9], seeds=2))
+
+    assert {title: found.strata for title, found in made.boards.items()} == {
+        "cifar10 · resnet20": ("cifar10 · resnet20",),
+        "cifar10 · vgg11_bn": ("cifar10 · vgg11_bn",),
+        "": ("cifar10 · resnet20", "cifar10 · vgg11_bn"),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,11 @@ RIGL, SET = "rigl (every=2)", "set (layers=free)"
 @pytest.fixture(scope="module")
 def study(trained):
     return read(trained)
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    return render(study)
 
 
 def scored(study, values):
@@ -98,20 +104,19 @@ def test_a_part_has_the_conclusion_of_a_study_of_its_own(study):
     assert conclusion(part).lines == conclusion(alone).lines
 
 
-def test_every_section_has_a_part_for_each_training_and_none_mixes_them(study):
-    page = render(study)
-
+def test_every_section_has_a_part_for_each_training_and_none_mixes_them(study, page):
     assert "could not be made" not in page
     assert "is the same under every training" in page or "is not the same under every training" in page
     for training in study.trainings:
         # answer, leaderboard, comparison, accuracy, scoring cost, diagnostics, images
-        assert page.count(f'<h3 class="training">Trained by {training}</h3>') >= 6
+        assert page.count(f'<h3 class="training">Training: {training}</h3>') >= 6
 
 
 def test_a_study_of_one_training_has_no_such_headings(results):
-    assert "Trained by" not in render(read(results))
+    assert "Training: " not in render(read(results))
 
 
+@pytest.mark.slow
 def test_figures_of_each_training_have_a_folder(study, tmp_path):
     written, problems = save_figures(study, tmp_path)
     assert problems == []
@@ -125,3 +130,12 @@ def test_the_command_of_a_cell_says_how_it_is_trained(study):
     assert rows["snip", RIGL, 1].endswith("--only seed=1 --only 'train=rigl (every=2)'")
     assert rows["snip", "plain", 1].endswith("--only seed=1 --only train=plain")
     assert "train=" not in rows[DENSE, "plain", 1]
+
+
+def test_no_two_drawings_of_a_page_have_parts_of_one_name(page):
+    """Drawings of a figure under two trainings would otherwise refer to each other's."""
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    referred = set(re.findall(r'(?:href="#|url\(#)(f[0-9a-f]{7}[^")]*)', page))
+    assert referred <= set(names)
+    assert len(referred) > 10

@@ -96,9 +96,7 @@ def test_nemenyi_out_of_reach_is_said_where_friedman_does_not_reject_too():
 
     said = words(page(study_of(cells(models=["resnet20"], seeds=2), **opposed)))
 
-    assert (
-        "one bar joins all; Nemenyi needs mean ranks 4.31 apart, and 4 is the most there can be: no pair" in said
-    )
+    assert "one bar joins all; Nemenyi needs mean ranks 4.31 apart, and 4 is the most there can be: no pair" in said
 
 
 def test_zeros_that_wilcoxon_leaves_out_are_no_blocks_that_it_has():

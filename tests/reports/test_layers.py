@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pabench_reports.layers import layer_densities
+from dataclasses import replace
 
-from ..synthetic import CRITERIA, cells, record, study_of
+from pabench_reports.layers import Layers, layer_densities
+
+from ..synthetic import CRITERIA, cells, collapsed, record, study_of
 
 
 def test_a_layer_has_the_share_that_its_receipt_says():
@@ -22,3 +24,18 @@ def test_a_layer_has_the_share_that_its_receipt_says():
         ["snip", 0, "a.weight", 0.25],
         ["snip", 1, "b.weight", 0.0],
     ]
+
+
+def test_panels_on_one_figure_are_drawn_as_each_on_its_own():
+    """With a layer that is empty at 95 % alone: its cross must not stay on the panel after it."""
+
+    def made(cell):
+        return collapsed(cell) if cell.sparsity == 0.95 else record(cell)
+
+    study = study_of(cells([CRITERIA["snip"], CRITERIA["synflow"]], models=["resnet20"], seeds=1), snip=made)
+    (together,), (apart,) = Layers().figures(study), Layers().figures(study)
+
+    own = [replace(panel, plate=None).svg for panel in apart.panels]
+
+    assert [panel.svg for panel in together.panels] == own
+    assert len(set(own)) == 3

@@ -62,5 +62,6 @@ def test_papers_are_read_without_torch():
 def test_a_criterion_that_is_not_built_in_has_no_paper_and_says_so():
     html = str(take.Take().render(study()))
 
-    assert '<a href="https://arxiv.org/abs/1810.02340" rel="noreferrer">arXiv:1810.02340</a>' in html
+    assert '<a href="https://arxiv.org/abs/1810.02340" rel="noreferrer">Lee et al. 2019</a>' in html
+    assert "@inproceedings{lee2019snip," in html
     assert html.count("not built in: ask its author") == 1

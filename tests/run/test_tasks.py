@@ -9,7 +9,7 @@ import pytest
 
 from pabench import registry
 from pabench.report.status import counts
-from pabench.run.tasks import plan
+from pabench.run.tasks import plan, pruned, untrained
 from pabench.scoring.gradients import by_criterion
 from pabench.store.store import Store
 
@@ -62,6 +62,35 @@ def test_criteria_that_need_one_gradient_are_one_task(tmp_path):
     (task,) = (t for t in found.tasks if t.title == ablated[0])
     assert [len(own) for own in by_criterion(found.by_task[task.key])] == [2, 2, 2]
     forget_plugins()
+
+
+def test_a_plan_without_trainings_has_every_scoring_and_its_masks_are_counted_once(tmp_path):
+    """`reinit` has the mask of its plain cell; of the two sparsities one scoring gives both masks."""
+    opened = session(tmp_path, ONE_SEED.replace(FOUR, "snip") + "ablations: [reinit]\n")
+    whole = plan(opened.store, opened.chosen, device="cpu")
+
+    found = untrained(whole)
+
+    assert [task.kind for task in found.tasks] == ["prune"]
+    assert (len(found.cells), len(whole.tasks)) == (5, 6)
+    assert pruned(opened.store, found.cells) == {"missing": 2}
+
+
+def test_a_run_of_masks_alone_trains_nothing_and_a_whole_run_goes_on_from_it(tmp_path, monkeypatch):
+    text = ONE_SEED.replace(FOUR, "random, snip")
+    with monkeypatch.context() as patch:
+        patch.setattr("pabench.training.train.train", lambda *a: pytest.fail("trained"))
+        code, none = run(write(tmp_path, text), tmp_path / "out", masks_only=True)
+    masks = set((tmp_path / "out" / "masks").iterdir())
+    metrics = {entry["metric"] for file in Store(tmp_path / "out").each("metrics") for entry in file["entries"]}
+
+    assert (code, none, len(masks)) == (0, {}, 4)
+    assert metrics == {"effective_density", "gradient_norm", "layer_collapse", "overlap", "synflow_r"}
+    with monkeypatch.context() as patch:
+        patch.setattr("pabench.training.prune.scored", lambda *a: pytest.fail("scored again"))
+        code, records = run(write(tmp_path, text), tmp_path / "out")
+    assert (code, len(records)) == (0, 5)
+    assert set((tmp_path / "out" / "masks").iterdir()) == masks
 
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):

@@ -9,7 +9,7 @@ from pabench.statistics.contrast import contrasts, seed_noise
 
 
 def frame_of(rows):
-    place = {"dataset": "d", "model": "m", "ablation": "", "sparsity": 0.9, "block": "x"}
+    place = {"dataset": "d", "model": "m", "ablation": "", "train": "plain", "sparsity": 0.9, "block": "x"}
     return pd.DataFrame([{**place, "criterion": c, "seed": s, "top1": t} for c, s, t in rows])
 
 

@@ -86,3 +86,14 @@ def test_whatever_is_strict_json_is_read_as_python_reads_it(value, ascii_only, s
 def test_a_key_twice_is_found_whatever_stands_around_it(text):
     with pytest.raises(DataError, match="twice"):
         parse(text.encode())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5])
+def test_texts_are_taken_out_wherever_a_part_of_a_document_ends(monkeypatch, at_once):
+    """Brackets and colons within a text would else count as levels and keys."""
+    monkeypatch.setattr("pabench.store.envelope.AT_ONCE", at_once)
+    text = ("[" * 40 + ":" * 9).join(['{"', '":1,"\\"', '":[2,"', '"]}'])
+
+    assert list(parse(text.encode())) == ["[" * 40 + ":" * 9, '"' + "[" * 40 + ":" * 9]
+    with pytest.raises(DataError, match="twice"):
+        parse(b'{"a:":1,"b":2,"a:":3}')

@@ -41,7 +41,8 @@ TOP1 = {"name": "top1", "chance": 10.0}
         ({"right": "gY A="}, "result.right"),
         ({"right": [1, 0]}, "result.right"),
         ({"compared_by": {**TOP1, "chance": -1.0}}, "result.compared_by.chance"),
-        ({"compared_by": {**TOP1, "name": "r2"}}, "result.compared_by.name"),
+        ({"compared_by": {**TOP1, "name": "top9"}}, "result.compared_by.name"),
+        ({"compared_by": {**TOP1, "name": "r2"}}, "result"),  # it has accuracies
         ({"test": {"images": 9, "classes": 10, "sha256": "0"}}, "result.test.sha256"),
     ],
 )

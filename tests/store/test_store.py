@@ -138,6 +138,31 @@ def test_a_record_under_the_key_of_another_is_quarantined(store):
     assert names(store.folder / "quarantine") == [f"records-{key_of(2)}-1.json"]
 
 
+@pytest.mark.parametrize("how", ["another", "gone"])
+def test_a_record_that_was_changed_since_it_was_first_read_is_named_and_not_mixed_in(store, how):
+    store.commit("records", key_of(1), record(1))
+    found = store.records()
+
+    file_of(store, 1).unlink()
+    if how == "another":
+        store.commit("records", key_of(1), {**record(1), "status": "failed"})
+
+    assert key_of(1) in found
+    with pytest.raises(DataError, match=f"the record {key_of(1)} was changed while it was looked at"):
+        found[key_of(1)]
+
+
+def test_whoever_wants_all_records_is_shown_each_once_while_they_are_checked(store):
+    for n in (2, 1):
+        store.commit("records", key_of(n), record(n))
+    file_of(store, 3).write_bytes(b"broken")
+    shown = []
+
+    found = store.records(see=lambda key, one: shown.append((key, one)))
+
+    assert shown == list(found.items()) == sorted((key_of(n), record(n)) for n in (1, 2))
+
+
 def test_records_are_read_from_a_folder_that_cannot_be_written(store, monkeypatch):
     store.commit("records", key_of(1), record(1))
     file_of(store, 2).write_bytes(b"broken")

@@ -63,3 +63,27 @@ def test_importing_suite_and_study_loads_no_torch_and_no_timm():
     code = "import sys, pabench.suite.suite, pabench.suite.grid; print({'torch', 'timm'} & set(sys.modules))"
 
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"
+
+
+CLAIM = """\
+claim: SNIP is better than random pruning.
+suite:
+  protocol: pai-v1
+  datasets: [digits]
+  models: [resnet20]
+  criteria: [random]
+  sparsities: [0.9]
+  seeds: 3
+  recipe: {epochs: 1}
+"""
+
+
+def test_the_suite_inside_a_claim_is_a_suite_with_its_lines_and_overrides():
+    found = suite.parse(CLAIM, "claim.yaml", ["seeds=2"])
+
+    assert (found.seeds, found.models[0].name, found.text) == (2, "resnet20", CLAIM)
+    assert found.where("models", 0) == "claim.yaml:5:12"
+    assert findings_if_any(CLAIM.replace("seeds: 3", "sedes: 3")) == [
+        "s.yaml:2:1: seeds: missing; add `seeds: 3`",
+        's.yaml:8:3: sedes: unknown key; did you mean "seeds"?',
+    ]

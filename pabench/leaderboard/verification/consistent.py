@@ -17,6 +17,7 @@ from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.source import code_digest, declared, is_built_in, is_built_in_file
 from pabench.store import maskbits
 from pabench.store.imagebits import unpacked
+from pabench.store.quality import R2
 from pabench.store.record import OF_NETWORK, PARTS, STATISTICS
 from pabench.store.verdict import DEAD, OF_BANK, UNDERIVED, dead, flags
 from pabench.suite.ablations import IN_BATCH, alike
@@ -79,7 +80,8 @@ def _record(found: Wellformed, cell: Cell, record: Mapping[str, Any]) -> Iterato
 
 
 def _training(cell: Cell, result: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Iterator[Wrong]:
-    if result["top5"] + 1e-9 < result["top1"]:  # equal counts of images may differ in the last digit
+    # equal counts of images may differ in the last digit
+    if R2.name not in result and result["top5"] + 1e-9 < result["top1"]:
         yield "result.top5", f"at least top-1, {result['top1']}", result["top5"]
     trains = cell.criterion is not None and cell.criterion.trains  # level 3 asks its class whether it resumes
     epochs = cell.recipe.epochs - ((receipt or {}).get("resumes_at") or 0 if trains else 0)
@@ -92,6 +94,10 @@ def _tested(result: Mapping[str, Any]) -> Iterator[Wrong]:
     """Top-1 is the share of test images that are right, and chance that of a guess; an older record says neither."""
     test: Mapping[str, Any] = result.get("test") or {}
     named, right = result.get("compared_by"), result.get("right")
+    if R2.name in result:
+        if named and named["chance"] != 0:
+            yield "result.compared_by.chance", "0, the R² of the targets' mean", named["chance"]
+        return
     if named and (not test or abs(named["chance"] - 100 / test["classes"]) > EXACT):
         expected = f"100 / {test['classes']} classes" if test else "a test set that it follows from"
         yield "result.compared_by.chance", expected, named["chance"]

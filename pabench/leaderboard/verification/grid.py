@@ -9,8 +9,9 @@ from typing import Any
 from pabench.errors import SuiteError
 from pabench.suite.cell import Cell
 from pabench.suite.digest import canonical, digest
+from pabench.suite.entries import ModelEntry
 from pabench.suite.grid import count
-from pabench.suite.specs import AUTO, CriterionSpec, TrainSpec, labelled
+from pabench.suite.specs import AUTO, CriterionSpec, ModelSpec, TrainSpec, labelled
 from pabench.suite.suite import Suite, parse
 
 FAR_MORE = 100_000
@@ -131,18 +132,20 @@ def _axes(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]
 def _parameters(suite: Suite, cells: Sequence[Cell]) -> Iterator[tuple[str, Any, Any]]:
     """What the suite gives to datasets and models, where no cell of theirs has it. Defaults are not in a suite."""
     datasets: Known = {cell.dataset.text: (cell.dataset.name, cell.dataset.args) for cell in cells}
-    models: Known = {cell.model.text: (cell.model.name, {**vars(cell.model), **cell.model.args}) for cell in cells}
+    models: Known = {cell.model.text: (cell.model.name, {**_choices(cell.model), **cell.model.args}) for cell in cells}
     asked = [(f"datasets.{one.name}", one.name, one.params, datasets) for one in suite.datasets]
-    asked += [
-        (f"models.{m.name}", m.name, {"stem": m.stem, "zeros": m.zeros, "init": m.init, **m.args}, models)
-        for m in suite.models
-    ]
+    asked += [(f"models.{one.name}", one.name, {**_choices(one), **one.args}, models) for one in suite.models]
     for what, name, given, known in asked:
         used = [args for called, args in known.values() if called == name]
         for key, value in given.items():
             values = [args[key] for args in used if key in args]
             if used and not any(_equal(value, one) for one in values):
                 yield what, f"{key}={value}", ", ".join(f"{key}={one}" for one in values) or f"no {key}"
+
+
+def _choices(model: ModelEntry | ModelSpec) -> dict[str, Any]:
+    """What a suite chooses of a network beside its arguments."""
+    return {"stem": model.stem, "zeros": model.zeros, "init": model.init}
 
 
 def _place(cell: Cell) -> str:

@@ -24,7 +24,7 @@ from pabench.leaderboard.verification.sampling import ended, instead, masked
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.networks.size import flops, parameters
 from pabench.parameters import told
-from pabench.store import maskbits
+from pabench.store import maskbits, quality
 from pabench.store.record import MACHINE, NUMERICS, PARTS
 from pabench.store.state import refused
 from pabench.suite.cell import Cell
@@ -215,7 +215,7 @@ def tried_again(level: int, found: Wellformed, cell: Cell, made: Rerun, where: W
     elif level == LEVEL:
         outcome, there = "masks, which it is said not to have", "its masks were made here"
     else:
-        top1 = again["result"]["top1"]
-        outcome, there = f"{top1:.2f} %, said to be none", f"trained here to {top1:.2f} % top-1"
+        reached = quality.told(again["result"])
+        outcome, there = f"{reached}, said to be none", f"trained here to {reached}"
     expected = f"{record['status']} ({record['kind']}), as the record says"
     return Recheck(cell, outcome, [Flaw.of(level, cell, "status", expected, there, unable)], ended=True)

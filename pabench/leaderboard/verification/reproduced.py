@@ -26,6 +26,7 @@ from pabench.leaderboard.verification.sampling import ended, sample, settings
 from pabench.leaderboard.verification.wellformed import Wellformed
 from pabench.statistics.intervals import holm
 from pabench.statistics.power import TTest
+from pabench.store.quality import points_of
 from pabench.suite.cell import Cell
 
 LEVEL = 4
@@ -84,7 +85,8 @@ def _fresh_seeds(found: Wellformed, count: int, seed: int) -> list[int]:
 
 
 def _top1(cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]]) -> list[float]:
-    return [records[cell.key]["result"]["top1"] for cell in cells]
+    """In points: of regression data 100 R²."""
+    return [points_of(records[cell.key]["result"]) for cell in cells]
 
 
 def _lost(cell: Cell, record: Mapping[str, Any] | None) -> Flaw:

@@ -6,7 +6,12 @@ How a network is made to fit a data set is said in `networks.models`.
 
 import sys
 
-from pabench.networks.zoo import lenet as lenet, resnet_cifar as resnet_cifar, vgg_cifar as vgg_cifar
+from pabench.networks.zoo import (
+    lenet as lenet,
+    planted as planted,
+    resnet_cifar as resnet_cifar,
+    vgg_cifar as vgg_cifar,
+)
 from pabench.networks.zoo.classifier import NETWORKS
 
 NAMES = tuple(sorted(NETWORKS))

@@ -42,7 +42,10 @@ class Set(Method):
             return
         # one generator for each change, so that a training can be taken up between two of them
         generator = torch.Generator().manual_seed(derive_seed(held.seed, done))
-        drawn = {name: torch.rand(w.shape, generator=generator).to(w.device) for name, w in held.weights.items()}
+        sizes = [weight.numel() for weight in held.weights.values()]
+        device = next(iter(held.weights.values())).device
+        row = torch.rand(sum(sizes), generator=generator).to(device)  # one copy, and one wait for it
+        drawn = dict(zip(held.weights, row.split(sizes), strict=True))
         for group in groups(held, self.layers):
             weights, kept = group.row(held.weights), group.row(held.masks).bool()
             dropped = torch.zeros_like(kept)

@@ -28,7 +28,8 @@ NOBODY = "0" * 64
 class Lie:
     """`forge` makes a lie of a `kind` in a good submission; a verification up to `level` has a flaw that says `told`.
 
-    A forger of some diligence computes means and the list of files anew; not `careful`, he does not.
+    A forger of some diligence computes means and the list of files anew; not `careful`, he does not. `code` is the exit
+    code: 5 where what he names is nowhere to be had, so that nothing is proved.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Lie:
     told: str
     level: int
     careful: bool = True
+    code: int = 4
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name}"
@@ -343,6 +345,14 @@ def clipped(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 LIES = [
+    Lie(
+        "data, splits and networks",
+        "data of another content",
+        part("dataset", fingerprint=NOBODY),
+        "receipt: expected a mask, found failed (data)",
+        3,
+        code=5,
+    ),
     *(
         Lie("accuracy", name, forge, told, level)
         for name, forge, told, level in (
@@ -1270,7 +1280,6 @@ LIES = [
                 "one meaning of the scoring on digits",
                 1,
             ),
-            ("data of another content", part("dataset", fingerprint=NOBODY), "(made here)", 3),
             (
                 "a dataset without a name",
                 study(lambda s: s["cells"][3]["dataset"].pop("name")),

@@ -102,7 +102,8 @@ def test_a_cell_that_is_none_is_named(forgery, cell):
     ("lie", "message"),
     [
         (lambda s: s.update(cells=[{}] * 50_000), "study.json: cells.0: expected a cell"),
-        (lambda s: s.update(cells=[0] * 200_000), "List should have at most 50000 items"),
+        (lambda s: s.update(cells=[0] * 200_000), "cells.0: expected Input should be a valid dictionary"),
+        (lambda s: s.update(cells=[{}] * 50_001), "more than 50,000 cells"),
         (lambda s: s["cells"][3]["model"].update(name="x" * 100_000), "a cell of 65,536 characters or more"),
         (lambda s: s["cells"][3].update(seed=10**4000), "expected whole numbers below 2**63"),
         (lambda s: s.update(overrides=["seeds=2"] * 101), "overrides: expected List should have at most 100 items"),
