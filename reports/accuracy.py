@@ -334,7 +334,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     sizes = pruned[pruned["top1"].notna()].groupby(["criterion", "sparsity"]).size()
     notes = [f"Points: mean over seeds (n = {span(sizes)}), test data, last epoch."]
     if sizes.max() > 1:
-        notes.append(f"Bars and band: {INTERVAL}, cut at 0 and {'100' if quality(rows) is TOP1 else '1'}.")
+        notes.append(f"Bars and band: {INTERVAL}, cut at {'0 and 100' if quality(rows) is TOP1 else '1'}.")
     else:
         notes.append("One seed: no interval can be given.")
     if absent := int((pruned["status"] != "ok").sum()):

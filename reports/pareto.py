@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 
 from pabench.report.frame import quality, reference_lines
 from pabench.statistics.intervals import Interval
-from pabench.statistics.outcomes import COLLAPSED, accuracy_interval
+from pabench.statistics.outcomes import COLLAPSED, accuracy_interval, least
 from pabench.statistics.paired import stratified, survivors
 from pabench.store.quality import TOP1, Quality
 from pabench.words import count, seconds
@@ -175,7 +175,9 @@ def offers(rows: pd.DataFrame) -> Market:
     lost = survivors(within, names)
     fell = set(within.loc[within["outcome"] == COLLAPSED, "criterion"])
     tops = {
-        n: Interval(float(shared[n].mean()), n=len(shared)) if n in fell else accuracy_interval(list(shared[n]))
+        n: Interval(float(shared[n].mean()), n=len(shared))
+        if n in fell
+        else accuracy_interval(list(shared[n]), least(rows))
         for n in names
     }
     made = [Offer(str(n), max(float(times[n]), 1e-6), tops[n], n in lines, n in lost) for n in names]

@@ -17,6 +17,7 @@ from pabench.statistics.outcomes import (
     accuracy_interval,
     collapses,
     failures,
+    least,
     seeds_interval,
 )
 from pabench.statistics.paired import Pair, block_means, by_task, pairs, sampled, separated, stratified
@@ -258,7 +259,7 @@ def _standing(name: str, every: pd.DataFrame, reference: Pair | None) -> Standin
         name,
         cells,
         means={s: seeds_interval(group) for s, group in at.items()},
-        trained={s: accuracy_interval(list(top1)) for s, top1 in trained.items() if len(top1)},
+        trained={s: accuracy_interval(list(top1), least(cells)) for s, top1 in trained.items() if len(top1)},
         collapsed=fell,
         failed=failures(cells),
         difference=reference.turned.interval if reference and reference.n else None,

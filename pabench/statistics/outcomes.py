@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,13 +103,18 @@ def collapses(cells: pd.DataFrame) -> Rate:
     return Rate(int((cells["outcome"] == COLLAPSED).sum()), int(cells["outcome"].isin(FINISHED).sum()))
 
 
-def accuracy_interval(top1: Sequence[float]) -> Interval:
-    """The mean of accuracies in percent, one a block: Student's t, cut to what a percentage can be.
+def least(cells: pd.DataFrame) -> float:
+    """What the top-1 of cells cannot be below: 0, and minus infinity where it holds R² (`report.frame.row`)."""
+    return -math.inf if "r2" in cells and cells["r2"].notna().any() else 0.0
+
+
+def accuracy_interval(top1: Sequence[float], least: float = 0.0) -> Interval:
+    """The mean of accuracies in percent, one a block: Student's t, cut to what a percentage can be, or R² (`least`).
 
     >>> accuracy_interval([98.0, 99.0, 100.0]).high  # 99 ± 4.303 / sqrt(3)
     100
     """
-    return mean_interval(top1).within(0, 100)
+    return mean_interval(top1).within(least, 100)
 
 
 def seeds_interval(cells: pd.DataFrame) -> Interval:
@@ -119,4 +125,4 @@ def seeds_interval(cells: pd.DataFrame) -> Interval:
     finished = cells[cells["top1"].notna()]
     if (finished["outcome"] == COLLAPSED).any():
         return Interval(float(finished["top1"].mean()), n=len(finished))
-    return accuracy_interval(list(finished["top1"]))
+    return accuracy_interval(list(finished["top1"]), least(finished))

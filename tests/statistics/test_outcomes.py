@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -109,3 +110,13 @@ def test_t_does_not_cover_the_mean_over_all_and_does_that_of_what_trained():
 
 def test_doctests_hold():
     assert doctest.testmod(outcomes).failed == 0
+
+
+def test_an_interval_of_r2_is_cut_at_1_alone():
+    """Half and nothing, in points: 25 +- 12.7 * 25, of which accuracies keep what is above 0."""
+    rows = pd.DataFrame({"top1": [50.0, 0.5], "outcome": ["trained", "trained"]})
+
+    assert seeds_interval(rows).low == 0
+    found = seeds_interval(rows.assign(r2=rows["top1"] / 100))
+    assert found.low == pytest.approx(25.25 - 12.706 * 24.75, abs=0.1)
+    assert found.high == 100
