@@ -163,9 +163,9 @@ class Bound(Statement):
         """Contradicted by any one value."""
         least, most = float(rows["value"].min()), float(rows["value"].max())
         limits = [("at least", self.at_least), ("at most", self.at_most)]
-        asked = " and ".join(f"{words} {_number(limit)}" for words, limit in limits if limit is not None)
+        asked = " and ".join(f"{words} {_number(limit, 12)}" for words, limit in limits if limit is not None)
         held = (self.at_least is None or least >= self.at_least) and (self.at_most is None or most <= self.at_most)
-        spread = _number(least) if least == most else f"{_number(least)} to {_number(most)}"
+        spread = " to ".join(dict.fromkeys([_number(least), _number(most)]))
         found = f"{self.names[0]} {spread} in {count(len(rows), 'value')}; asked: {asked}"
         return Finding(CONFIRMED if held else CONTRADICTED, self.said(found))
 
@@ -535,9 +535,9 @@ def _ran(study: Study) -> str:
     return "; ".join(sorted(told))
 
 
-def _number(value: float) -> str:
-    """Four digits, a true minus sign."""
-    return f"{value:.4g}".replace("-", "−")
+def _number(value: float, digits: int = 4) -> str:
+    """So many digits that count, a true minus sign."""
+    return f"{value:.{digits}g}".replace("-", "−")
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
