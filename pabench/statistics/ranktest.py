@@ -18,8 +18,8 @@ ENUMERATED = 100_000
 """Sums of ranks up to which Friedman's p is exact, which takes a tenth of a second. Of more, `DRAWN` are drawn."""
 DRAWN = 20_000
 """Random orders: a p of 0.05 is then known to 0.0015 (its standard error)."""
-CHUNK = 2_000_000
-"""Numbers drawn at once, which bounds the memory."""
+CHUNK = 200_000
+"""Numbers drawn at once: more leave the processor's cache, and take half as long again."""
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,8 @@ def _deep(bare: bytes) -> bool:
     """Whether it has more than MAX_DEPTH levels: each turn takes away the innermost one of every branch."""
     brackets = bare.translate(SQUARE, NO_BRACKETS)
     for _ in range(MAX_DEPTH):
+        if not brackets:  # nearly always after six turns
+            return False
         brackets = brackets.replace(b"[]", b"")
     # where brackets do not match the parser says so, and would recurse
     return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
