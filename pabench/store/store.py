@@ -214,9 +214,13 @@ class Store:
             return None
 
     def _each(self, kind: Kind, decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
+        folder = str(self.folder / kind)  # thousands of paths take a tenth of the time
         for name in files.names(self.folder / kind):
             if SHA256.fullmatch(key := name.removesuffix(".json")):
-                found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
+                try:
+                    found: T | None = decode(key, files.read(f"{folder}/{key}.json", limit=MAX_BYTES))
+                except (FileNotFoundError, DataError):
+                    found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
                 if found is not None:
                     yield key, found
 
