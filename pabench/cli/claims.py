@@ -45,7 +45,8 @@ def claims(
 ) -> None:
     """Tell what results say of claims of papers.
 
-    Whether they confirm or contradict them, or cannot tell. Exit codes: 0, whatever they say; with --run those of `pabench run`, the highest.
+    Whether they confirm or contradict them, or cannot tell. Exit codes: 0, whatever they say; with --run those of
+    `pabench run`, the highest.
     """
     from pabench.leaderboard.claims import RESULTS, find, judged, load, rendered, shipped, waiting
 

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from pabench.data.cache import trust
-from pabench.data.dataset import Source
 from pabench.errors import Aborted, DataError, DeclinedError, PluginError
 from pabench.networks.compact import compacted
 from pabench.networks.liveness import effective
@@ -35,7 +34,7 @@ from pabench.training.block import Block
 from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores, environment
 from pabench.training.faults import raise_if_crowded
-from pabench.training.loop import Evaluation, Report, evaluate
+from pabench.training.loop import Evaluation, Report, Source, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import refuse_unlike, repeatable, resumed
