@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from os.path import isfile
 from pathlib import Path
@@ -250,28 +250,38 @@ READ = ("name", "paper", "trains", "reference_line", "variants", "cost")
 
 @dataclass(frozen=True)
 class Declared:
-    """A built-in criterion: both hashes of its files as they are here, and what its class declares.
+    """A built-in criterion: its `file` as it is here, and what its class declares.
 
     `paper` is `arXiv:1810.02340` or an address.
     """
 
-    source: str = ""
-    sha256: str = ""
+    file: Path | None = None
     paper: str = ""
     trains: bool = False
     reference_line: str = ""
     control: bool = False
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @cached_property
+    def source(self) -> str:
+        """The hash of what its files say, as `source_digest` has it."""
+        return _together(code_digest, self._files)
+
+    @cached_property
+    def sha256(self) -> str:
+        """That of their bytes, as `file_digest` has it."""
+        return _together(bytes_digest, self._files)
+
+    @cached_property
+    def _files(self) -> tuple[Path, ...]:
+        return _with_imports([self.file.resolve()]) if self.file else ()
+
 
 @cache
 def declared() -> dict[str, Declared]:
     """The built-in criteria by name."""
-    found = {}
-    for one in stated(sorted(Path(str(files("pabench_criteria"))).glob("*.py")))[0]:
-        own = _with_imports([one.file.resolve()])
-        found[one.name] = Declared(_together(code_digest, own), _together(bytes_digest, own), **one.says)
-    return found
+    found = stated(sorted(Path(str(files("pabench_criteria"))).glob("*.py")))[0]
+    return {one.name: Declared(one.file, **one.says) for one in found}
 
 
 @dataclass(frozen=True)

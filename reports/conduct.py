@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -49,10 +50,17 @@ def _environments(study: Study) -> list[Mapping[str, Any]]:
     return [study.told[key].environment for key in study.frame["key"] if key in study.told]
 
 
+def _texts(study: Study, text: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    """What each of them is told as; many cells share one object."""
+    every = _environments(study)
+    known = {place: text(one) for place, one in {id(one): one for one in every}.items()}
+    return [known[id(one)] for one in every]
+
+
 def _recipes(study: Study) -> Answer:
     question = "Are all criteria of a dataset trained by one recipe, on the same images?"
     recipes, images = defaultdict(set), defaultdict(set)
-    for cell in study.manifest["cells"]:
+    for cell in study.kinds:
         dataset = cell["dataset"]["name"], canonical(cell["dataset"].get("args") or {})
         recipes[dataset].add(canonical(cell["recipe"]))
         images[dataset].add(cell["dataset"].get("fingerprint", ""))
@@ -66,13 +74,12 @@ def _recipes(study: Study) -> Answer:
 
 def _versions(study: Study) -> Answer:
     question = "Are all cells computed by the same libraries?"
-    found = [environment_text(VERSIONS, one) for one in _environments(study)]
-    return _one_of(question, BLALOCK, found)
+    return _one_of(question, BLALOCK, _texts(study, partial(environment_text, VERSIONS)))
 
 
 def _hardware(study: Study) -> Answer:
     question = "Are all cells computed on the same kind of hardware, with as many threads?"
-    return _one_of(question, BLALOCK, [_machine(one) for one in _environments(study)])
+    return _one_of(question, BLALOCK, _texts(study, _machine))
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
@@ -99,7 +106,7 @@ def _pairing(study: Study) -> Answer:
 
 def _fixed_epoch(study: Study) -> Answer:
     question = "Is the accuracy read at an epoch that test data had no part in choosing?"
-    protocols = sorted({plain(cell["protocol"]) for cell in study.manifest["cells"]})
+    protocols = sorted({plain(cell["protocol"]) for cell in study.kinds})
     known = protocols == [PROTOCOL]
     text = f"protocol {', '.join(protocols)}" + (": test data are read once, after the last epoch" if known else "")
     return answer(question, BOTH, text, known)
@@ -109,7 +116,7 @@ def _untuned(study: Study) -> Answer:
     """Several versions of one criterion: to quote the best of them is to choose on test data."""
     question = "Is no parameter chosen on test data?"
     labels = defaultdict(set)
-    for cell in study.manifest["cells"]:
+    for cell in study.kinds:
         if cell["criterion"]:
             name = cell["criterion"]["name"]
             labels[name.partition("@")[0]].add(canonical([name, cell["criterion"].get("args") or {}]))
@@ -201,7 +208,7 @@ def _sources(study: Study) -> Answer:
 def _precision(study: Study) -> Answer:
     question = "Is one floating-point precision used for scoring, or what each criterion needs, and one for training?"
     scoring = {plain(x) for x in study.frame["dtype"] if x}
-    training = {plain(one.get("precision") or "") for one in _environments(study)} - {""}
+    training = set(_texts(study, lambda one: plain(one.get("precision") or ""))) - {""}
     if not scoring and not training:
         return answer(question, OWN, "no cell has been run", None)
     told = [", ".join(sorted(found)) or "no recorded precision" for found in (scoring, training)]

@@ -83,6 +83,11 @@ def same_dataset(figure: Quoted, spec: Mapping[str, Any]) -> bool:
     return DATASETS.get(figure.dataset, figure.dataset) == dataset_of(spec)
 
 
+def same_network(figure: Quoted, cell: Mapping[str, Any]) -> bool:
+    """Whether a figure speaks of a cell's dataset and model."""
+    return same_dataset(figure, cell["dataset"]) and model_of(figure).ours == cell["model"]["name"]
+
+
 def model_of(figure: Quoted) -> Alias:
     """The network of a figure, by the name it has here."""
     dataset = DATASETS.get(figure.dataset, figure.dataset)
@@ -120,8 +125,7 @@ def corresponds(figure: Quoted, cell: Mapping[str, Any]) -> bool:
     criterion = cell["criterion"]
     name = criterion["name"].partition("@")[0] if criterion else DENSE
     return (
-        same_dataset(figure, cell["dataset"])
-        and model_of(figure).ours == cell["model"]["name"]
+        same_network(figure, cell)
         and criterion_of(figure).ours == name
         and same_sparsity(figure.sparsity, float(cell["sparsity"]))
         and figure.reading != "drop"

@@ -1,4 +1,4 @@
-"""seaborn and matplotlib figures as inline SVG that follows the page: its fonts, light and dark, no style attribute."""
+"""matplotlib figures as inline SVG that follows the page: its fonts, light and dark, no style attribute."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_svg import FigureCanvasSVG, RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
@@ -49,9 +48,10 @@ INTERVAL = "95 % t interval of the mean"
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-RC: dict[str, Any] = {
+RC: dict[str, Any] = {  # of seaborn's style "ticks" what shows
     **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
     **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
+    "axes.axisbelow": True,
     "axes.facecolor": "none",
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
@@ -59,11 +59,16 @@ RC: dict[str, Any] = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "figure.facecolor": "none",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"],
     "font.size": 9.5,
     "grid.color": QUIET,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 9.5,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "w",
+    "patch.force_edgecolor": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "pabench",
     "text.parse_math": False,
@@ -76,6 +81,8 @@ FILES: dict[str, Any] = {"grid.color": "#d9dde2", "pdf.fonttype": 42, "svg.fontt
 MARK = "mark:"
 SQUARES = "squares"
 """The gid of what lies under all squares of a `Grid`, where that is no image."""
+UNDATED: dict[str, Any] = {"Date": None, "Creator": None}
+END = "</svg>"
 KEYS_ACROSS = 3
 WIDTH = 4.1
 """Inches of a panel: three stand side by side, and one fits a phone."""
@@ -143,19 +150,32 @@ class Grid:
 
 
 class Plate:
-    """One figure for panels of the same size and frame: the layout is that of the first, and takes most of the time."""
+    """One figure for panels of the same size and frame, as a film has one background for all of its pictures.
+
+    What differs from panel to panel is `animated`, as matplotlib calls it, and not drawn without a plate. The rest is
+    laid out and drawn for the first.
+    """
 
     def __init__(self) -> None:
         self._figure: Figure | None = None
+        self._frame, self._prefix = "", ""
 
-    def figure(self, size: tuple[float, float]) -> Figure:
-        """The figure, in inches: empty for the first panel, as it was left for the others."""
+    def drawn(self, paint: Callable[[Figure], None], size: tuple[float, float], prefix: str) -> tuple[bytes, str]:
+        """What a panel of this size in inches shows alone, as SVG, and what it shares, as elements of its page."""
         if self._figure is None:
-            self._figure = Figure(figsize=size, layout="constrained")
-        else:
+            self._figure, self._prefix = Figure(figsize=size, layout="constrained"), prefix
+            paint(self._figure)
+            whole = _inline(_svg(self._figure), f"{prefix}-frame", {})
+            self._frame = whole[whole.index(">") + 1 : whole.rindex("<")]
             self._figure.set_layout_engine("none")  # everything stays where it is
-            self._figure.set_dpi(mpl.rcParams["figure.dpi"])  # a canvas of SVG leaves its own
-        return self._figure
+        else:
+            paint(self._figure)
+        buffer = StringIO()
+        renderer = RendererSVG(*(72 * self._figure.get_size_inches()), buffer, metadata=UNDATED)
+        for artist in self._figure.findobj(lambda artist: artist.get_animated()):
+            artist.draw(renderer)
+        renderer.finalize()
+        return buffer.getvalue().encode(), self._frame.replace(self._prefix, prefix)
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,7 @@ class Panel:
 
     `name` tells its ids and its file from others', `label` is read aloud. What `paint` gives a `mark` as its gid has a
     tooltip, and goes with its entry of the legend; of a heat map each square of its `grid`. Panels of one `plate` paint
-    on one figure, and each changes what differs from the one before.
+    on one figure, and each changes what is `animated` there.
     """
 
     paint: Callable[[Figure], None]
@@ -178,23 +198,25 @@ class Panel:
     @property
     def svg(self) -> Markup:
         """As inline SVG that follows the page."""
-        with mpl.rc_context(sns.axes_style("ticks") | RC):
-            figure = (self.plate or Plate()).figure((self.width, self.height))
-            canvas = FigureCanvasSVG(figure)
-            self.paint(figure)
-            buffer = BytesIO()
-            # not `savefig`, which draws a figure with a layout twice: once for the places of things, once to be seen
-            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
+        prefix, size, shared = f"f{digest(self.name)[:7]}", (self.width, self.height), ""
+        with mpl.rc_context(RC):
+            if self.plate:
+                data, shared = self.plate.drawn(self.paint, size, prefix)
+            else:
+                figure = Figure(figsize=size, layout="constrained")
+                self.paint(figure)
+                data = _svg(figure)
         told = {"aria-label": self.label}
         if self.grid:
             told["data-grid"] = json.dumps([self.grid.rows, self.grid.columns, self.grid.texts], separators=(",", ":"))
-        return Markup(_inline(buffer.getvalue(), f"f{digest(self.name)[:7]}", told))
+        own = _inline(data, prefix, told)
+        return Markup(own.removesuffix(END) + shared + END)
 
     def save(self, folder: Path, keys: Sequence[Key]) -> list[Path]:
         """Write it as PDF and SVG, with its legend below it; returns where they are."""
         rows = math.ceil(len(keys) / KEYS_ACROSS)
         made = []
-        with mpl.rc_context(sns.axes_style("ticks") | RC | FILES):
+        with mpl.rc_context(RC | FILES):
             figure = Figure(figsize=(self.width, self.height + 0.25 * rows), layout="constrained")
             self.paint(figure)
             if keys:
@@ -319,6 +341,14 @@ def log_axis(axes: Any, ticks: LogLocator, text: Callable[[float], str], label: 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axes.minorticks_off()
     axes.set_xlabel(label)
+
+
+def _svg(figure: Figure) -> bytes:
+    """A figure as SVG. Not by `savefig`, which draws one with a layout twice: once for the places of things, once to be
+    seen."""
+    buffer = BytesIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=UNDATED)
+    return buffer.getvalue()
 
 
 def _inline(data: bytes, prefix: str, told: Mapping[str, str]) -> str:

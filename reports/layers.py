@@ -129,15 +129,16 @@ def _paint(
     axes.images[0].set_data(np.clip(mean, norm.vmin, 1))
     rows, columns = np.nonzero(least == 0)
     axes.lines[0].set_data(columns, rows)
-    axes.set_title(heading, loc="left")
+    axes.set_title(heading, loc="left", animated=True)
 
 
 def _frame(figure: Figure, criteria: list[str], layers: list[str], norm: LogNorm) -> None:
     """Axes, names and scale, with an image and crosses that have no data yet."""
     axes = figure.subplots()
     nothing = np.full((len(criteria), len(layers)), np.nan)
-    image = axes.imshow(nothing, norm=norm, cmap="viridis", aspect="auto", interpolation="none")
-    axes.plot([], [], linestyle="none", marker="x", color="#ff4d6d", markersize=5, markeredgewidth=1.6)
+    image = axes.imshow(nothing, norm=norm, cmap="viridis", aspect="auto", interpolation="none", animated=True)
+    cross = {"linestyle": "none", "marker": "x", "color": "#ff4d6d", "markersize": 5, "markeredgewidth": 1.6}
+    axes.plot([], [], animated=True, **cross)
     axes.set_yticks(range(len(criteria)), [short(name, 26) for name in criteria])
     axes.tick_params(length=0)
     axes.tick_params(axis="x", labelcolor=INK, labelsize=7.5)

@@ -23,6 +23,7 @@ from .correspondence import (
     differences,
     model_of,
     same_dataset,
+    same_network,
     shared,
 )
 from .publication import Literature, Quoted, shipped
@@ -120,10 +121,13 @@ def beside(study: Study, literature: Literature) -> list[Source]:
     """Every figure that corresponds to cells of the study, by network, source and how it was read."""
     cells = dict(zip(study.cells, study.manifest["cells"], strict=True))
     found: dict[tuple[str, ...], list[tuple[Quoted, pd.DataFrame, Mapping[str, Any]]]] = {}
+    near: dict[tuple[str, str], list[Quoted]] = {}  # most figures are of other networks
     places = ["dataset", "model", "criterion", "sparsity"]
     for (dataset, model, _, _), rows in study.plain.groupby(places, sort=False):
         cell = cells[rows["key"].iloc[0]]
-        for figure in literature.figures:
+        if (dataset, model) not in near:
+            near[dataset, model] = [figure for figure in literature.figures if same_network(figure, cell)]
+        for figure in near[dataset, model]:
             if corresponds(figure, cell):
                 place = (f"{dataset} · {model}", figure.source, figure.table, figure.reading)
                 found.setdefault(place, []).append((figure, rows, cell))

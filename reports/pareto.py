@@ -159,7 +159,8 @@ def offers(rows: pd.DataFrame) -> Market:
     Left out is who finished less than half of the blocks that any finished, so that one who fails takes no block away.
     """
     done = rows.pivot(index=["block", "sparsity"], columns="criterion", values="top1")
-    blocks = done.groupby(level="block").agg(lambda top1: top1.mean(skipna=False)).dropna(how="all")
+    each = done.groupby(level="block")
+    blocks = each.mean().where(each.count().eq(each.size(), axis=0)).dropna(how="all")
     lines = reference_lines(rows)
     names = [name for name in rows["criterion"].unique() if 2 * blocks[name].notna().sum() >= max(1, len(blocks))]
     ranked = blocks[[name for name in names if name not in lines]].dropna()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ class Protocol(Section):
     seen = "all"
 
     def render(self, study: Study) -> str | None:
-        cells = study.manifest["cells"]
+        cells = study.kinds
         return self.fill(
             "protocol.html.j2",
             protocols=sorted({plain(cell["protocol"]) for cell in cells}),
@@ -61,7 +62,7 @@ class Protocol(Section):
         )
 
 
-def precisions(cells: list[dict[str, Any]]) -> list[str]:
+def precisions(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """What scores are computed in, with the criteria of each type where the suite leaves it to their need."""
     scored = [cell for cell in cells if cell["criterion"]]
     found: dict[str, set[str]] = defaultdict(set)
@@ -73,7 +74,7 @@ def precisions(cells: list[dict[str, Any]]) -> list[str]:
     return sorted(found)
 
 
-def recipes(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
+def recipes(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """The distinct recipes of the cells, flattened to text."""
     flat = [{key: plain(_text(value)) for key, value in cell["recipe"].items()} for cell in cells]
     return [dict(items) for items in dict.fromkeys(tuple(recipe.items()) for recipe in flat)]

@@ -75,8 +75,8 @@ def distributions(study: Study, rows: pd.DataFrame) -> Iterator[Scores]:
     """What is known of each criterion's scores: of every seed one receipt, as all sparsities begin with the same."""
     for criterion, cells in rows.groupby("criterion", sort=False):
         receipts: list[Mapping[str, Any]] = []
-        for _, some in cells.groupby("seed", sort=False):
-            known = (study.records.get(key, {}).get("receipt") or {} for key in some["key"])
+        for _, keys in cells.groupby("seed", sort=False)["key"]:
+            known = (study.records.get(key, {}).get("receipt") or {} for key in keys)
             whole = (r for r in known if all(_number(r.get("scores", {}).get(q)) for q in QUANTILES))
             receipts += islice(whole, 1)  # a record is parsed when it is asked for
         if receipts:

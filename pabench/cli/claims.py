@@ -43,9 +43,10 @@ def claims(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as a page.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say of claims of papers whether results confirm or contradict them, or cannot tell.
+    """Tell what results say of claims of papers.
 
-    Exit codes: 0, whatever they say; with --run those of `pabench run`, the highest.
+    Whether they confirm or contradict them, or cannot tell. Exit codes: 0, whatever they say; with --run those of
+    `pabench run`, the highest.
     """
     from pabench.leaderboard.claims import RESULTS, find, judged, load, rendered, shipped, waiting
 

@@ -71,6 +71,16 @@ class Study:
         return [told.environment for told in self.told.values()] or [self.manifest.get("environment") or {}]
 
     @cached_property
+    def kinds(self) -> list[Mapping[str, Any]]:
+        """Of the manifest's cells that differ in sparsity and seed alone the first: thousands of cells are of few."""
+        first: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        for cell in self.manifest["cells"]:
+            # equal parts are one object where the manifest was read; elsewhere more kinds say as much
+            parts = (id(part) for name, part in cell.items() if name not in ("sparsity", "seed"))
+            first.setdefault(tuple(parts), cell)
+        return list(first.values())
+
+    @cached_property
     def pairing(self) -> pd.DataFrame:
         """By what hashes finished cells are paired: a row for each cell and part (`store.record.PARTS`) that has one.
 

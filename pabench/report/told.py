@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from typing import Any
@@ -149,13 +149,15 @@ _BY_PART = [
 
 
 def _of(part: Any, names: Sequence[str]) -> list[Any]:
-    found = part if isinstance(part, Mapping) else {}
+    found = part if type(part) is dict or isinstance(part, Mapping) else {}
     return [found.get(name) for name in names]
 
 
-def _numbers(values: Iterable[float | None]) -> array[float]:
+def _numbers(values: Sequence[float | None]) -> array[float]:
     """A quarter of the room of a list."""
-    return array("d", [nan if value is None else value for value in values])
+    if None in values:
+        values = [nan if value is None else value for value in values]
+    return array("d", values)  # type: ignore[arg-type]
 
 
 def _tested(record: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Examined | None:

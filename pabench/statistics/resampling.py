@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from pabench.statistics.intervals import CONFIDENCE, Interval, estimate, stratified_mean
+from pabench.statistics.intervals import Interval, clopper_pearson, estimate, stratified_mean
 
 
 def interquartile_mean(strata: Sequence[np.ndarray]) -> Interval:
@@ -48,10 +47,7 @@ def win_probability(strata: Sequence[Sequence[float]]) -> Interval:
     if not strata or not all(map(len, strata)):
         return Interval(mean, n=n)
     blocks = len(strata) ** 2 / sum(1 / len(values) for values in strata)
-    won, tail = mean * blocks, (1 - CONFIDENCE) / 2
-    low = float(stats.beta.ppf(tail, won, blocks - won + 1)) if mean > 0 else 0.0
-    high = float(stats.beta.isf(tail, won + 1, blocks - won)) if mean < 1 else 1.0
-    return Interval(mean, low, high, n, "exact")
+    return Interval(mean, *clopper_pearson(mean * blocks, blocks), n, "exact")
 
 
 def wins(a: np.ndarray, b: np.ndarray) -> list[float]:

@@ -63,14 +63,20 @@ def digest_in(data: bytes) -> bytes:
     return bytes.fromhex(data[SHA].decode())
 
 
+def text_in(data: bytes) -> bytes:
+    """The record of an envelope as canonical JSON."""
+    return data[BODY]
+
+
 class Sealed(Mapping[str, dict[str, Any]]):
     """Records by key, each read from its envelope when it is asked for: all of them would fill the memory.
 
-    `digests` are the SHA-256 of those that were found to be whole; DataError for one that is another by now.
+    `digests` are the SHA-256 of those that were found to be whole; DataError for one that is another by now. `whole` is
+    that of all of them (`digest_of`).
     """
 
-    def __init__(self, digests: Mapping[str, bytes], read: Callable[[str], bytes]) -> None:
-        self._digests, self._read = digests, read
+    def __init__(self, digests: Mapping[str, bytes], read: Callable[[str], bytes], whole: str) -> None:
+        self._digests, self._read, self.whole = digests, read, whole
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         body = self.text(key)
@@ -97,13 +103,31 @@ class Sealed(Mapping[str, dict[str, Any]]):
 
 def digest_of(records: Mapping[str, Mapping[str, Any]], keys: Iterable[str]) -> str:
     """SHA-256 of the list of these keys, each with its record, as canonical JSON."""
-    found, between = hashlib.sha256(b"["), b""
+    keys, together = list(keys), Together()
+    if isinstance(records, Sealed) and keys == list(records):
+        return records.whole
     for key in keys:
-        text = records.text(key) if isinstance(records, Sealed) else canonical(records[key]).encode()
-        found.update(between + b"[" + canonical(key).encode() + b"," + text + b"]")
-        between = b","
-    found.update(b"]")
-    return found.hexdigest()
+        together.add(key, records.text(key) if isinstance(records, Sealed) else canonical(records[key]).encode())
+    return together.digest
+
+
+class Together:
+    """The SHA-256 of records, as `digest_of` has it, one after the other."""
+
+    def __init__(self) -> None:
+        self._found, self._between = hashlib.sha256(b"["), b""
+
+    def add(self, key: str, text: bytes) -> None:
+        """The next record, as canonical JSON."""
+        self._found.update(self._between + b"[" + canonical(key).encode() + b"," + text + b"]")
+        self._between = b","
+
+    @property
+    def digest(self) -> str:
+        """That of all so far."""
+        found = self._found.copy()
+        found.update(b"]")
+        return found.hexdigest()
 
 
 def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> Any:
@@ -164,6 +188,8 @@ def _deep(bare: bytes) -> bool:
     """Whether it has more than MAX_DEPTH levels: each turn takes away the innermost one of every branch."""
     brackets = bare.translate(SQUARE, NO_BRACKETS)
     for _ in range(MAX_DEPTH):
+        if not brackets:  # nearly always after six turns
+            return False
         brackets = brackets.replace(b"[]", b"")
     # where brackets do not match the parser says so, and would recurse
     return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH

@@ -23,6 +23,8 @@ from pabench.suite.digest import canonical
 
 MAX_CELL = 2**16
 """Characters of a cell, which has some hundreds: its names stand in every line that is said of it."""
+MAX_LISTED = 200_000
+"""Files of a submission: of each of 50,000 cells a record, a receipt, a mask and what was measured."""
 FIELDS = 16
 """Of a cell, which has nine: what it has besides counts as values of the manifest."""
 CELLS, BETWEEN = b'"cells":[{', b"},{"

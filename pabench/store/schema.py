@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from pabench.store.manifest import MAX_CELL
+from pabench.store.manifest import MAX_CELL, MAX_LISTED
 from pabench.store.quality import R2, TOP1
 from pabench.store.record import SCHEMA
 from pabench.suite.cell import NAME, PARTS, Cell, part_of
@@ -49,8 +49,6 @@ MAX_NAMED = 10_000
 
 
 MAX_OVERRIDES = 100_000
-MAX_LISTED = 200_000
-"""Files of a submission: of each of 50,000 cells a record, a receipt, a mask and what was measured."""
 
 
 def _at_most(entries: int) -> BeforeValidator:

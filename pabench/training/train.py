@@ -34,7 +34,7 @@ from pabench.training.block import Block
 from pabench.training.checkpoint import as_many_threads, forget
 from pabench.training.environment import cores, environment
 from pabench.training.faults import raise_if_crowded
-from pabench.training.loop import Evaluation, Report, evaluate
+from pabench.training.loop import Evaluation, Report, Source, evaluate
 from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import refuse_unlike, repeatable, resumed
@@ -135,8 +135,9 @@ def _trained(
         refuse_unlike(store, block, module, gradual, masks)
     final = sparse.final if sparse and sparse.method.moves else masks
     earlier = checkpoints.seconds if checkpoints else 0.0
+    test = block.test
     with Meter(device) as testing:
-        outcome = evaluate(module, block.test, cell.recipe, device=device)
+        outcome = evaluate(module, test, cell.recipe, device=device)
     fit = {} if cell.criterion else {"training_images": _fit(block, module)}
     logits: dict[str, Any] = {"classes": outcome.classes, "spread": outcome.spread}
     if masks and outcome.classes <= 1:  # only then can no path be left: other cells are spared the search
@@ -147,7 +148,7 @@ def _trained(
         "receipt": receipt.get("receipt"),
         "flags": [*receipt.get("flags", []), *dead(logits, cell.recipe.precision)],
         "result": {
-            **_tested(block, outcome),
+            **_tested(test, block.dataset.classes, outcome),
             "curve": curve,
             **sizes,
         },
@@ -166,18 +167,17 @@ def _trained(
     }
 
 
-def _tested(block: Block, outcome: Evaluation) -> dict[str, Any]:
+def _tested(test: Source, outputs: int, outcome: Evaluation) -> dict[str, Any]:
     """What a result says of the test: reports know no dataset. How far noise carries chance, which images these are in
     which order, and which of them are right; of numbers none ever is, and who guesses says their mean."""
-    split, outputs = block.test.split, block.dataset.classes
-    test = {"images": len(split), "sha256": split.digest()}
+    looked_at = {"images": len(test.split), "sha256": test.split.digest()}
     if outcome.r2 is not None:
         chance = {"compared_by": {"name": R2.name, "chance": 0.0}}
-        return {**chance, **outcome.numbers, "test": {**test, "outputs": outputs}}
+        return {**chance, **outcome.numbers, "test": {**looked_at, "outputs": outputs}}
     return {
         "compared_by": {"name": TOP1.name, "chance": 100 / outputs},
         **outcome.numbers,
-        "test": {**test, "classes": outputs},
+        "test": {**looked_at, "classes": outputs},
         "right": packed(outcome.right.numpy()),
     }
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": ["doctor", "lenet_300_100", "-c", "random"],
     "metrics": ["metrics"],
     "list": ["list", "criteria"],
+    "claims": ["claims", "-o", "größe/nirgends"],
     "bench": ["bench", "--quick", "--only", "magnitude", "--repeats", "1"],
     "criteria": ["criteria"],
 }
@@ -118,7 +119,7 @@ def test_a_message_cannot_steer_the_terminal_nor_fill_it(tmp_path):
 
     said = pabench("criteria", "--plugin", "loud.py", cwd=tmp_path)
 
-    assert (said.returncode, said.stdout) == (3, "")
+    assert (said.returncode, said.stdout) == (5, "")
     assert said.stderr.startswith("loud.py:1: ValueError: red line two xxx")
     assert said.stderr.count("\n") == 1
     assert len(said.stderr) < 600

@@ -121,11 +121,12 @@ def test_what_was_taken_and_what_was_computed_share_weights_order_and_batch(ran)
 
 
 def test_a_dry_run_counts_what_would_come_from_the_bank(suite, submission, capsys):
-    assert dry_run(session(suite, submission)) == 0
+    code, told = dry_run(session(suite, submission))
 
     shown = capsys.readouterr().out
     assert "cells: 14; done: none; from banks: 10; to do: 4" in shown
     assert "bank: 10 of small" in shown
+    assert (code, told["criteria"]["mine"]) == (0, 4)
     assert not (suite.parent / "out").exists()
 
 

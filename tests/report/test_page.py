@@ -133,7 +133,7 @@ def test_a_broken_section_costs_no_other(monkeypatch, troubled):
 
     classes = {**registry.group("sections").classes, "broken": Broken}
     small = {name: classes[name] for name in ("overview", "broken", "cost")}
-    monkeypatch.setattr(registry, "group", lambda kind: registry.Group(classes=small))
+    monkeypatch.setattr(registry, "group", lambda kind, **_: registry.Group(classes=small))
 
     made = report.render(troubled)
 
@@ -201,7 +201,7 @@ def test_figures_are_written_as_files_and_a_broken_section_costs_no_other(monkey
 
     classes = registry.group("sections").classes
     few = {"accuracy": classes["accuracy"], "broken": Broken}
-    monkeypatch.setattr(registry, "group", lambda kind: registry.Group(classes=few))
+    monkeypatch.setattr(registry, "group", lambda kind, **_: registry.Group(classes=few))
 
     written, problems = report.save_figures(study_of(cells(models=["resnet20"], sparsities=[0.9])), tmp_path / "f")
 

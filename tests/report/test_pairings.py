@@ -119,7 +119,7 @@ def plain_weights(cell):
             other_weights,
             [": weights has 2 different hashes"],
             [(3, 4, 0), (2, 2, 0), (2, 2, 0), (2, 2, 0)],
-            "Initial weights differ within 1 of 4 groups of cells (reinit apart)",
+            "Initial weights differ within 1 of 4 groups of cells (reinit counted separately)",
         ),
         (
             plain_weights,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from pabench_reports.figure import Plate
 from pabench_reports.layers import Layers, layer_densities
 
 from ..synthetic import CRITERIA, cells, collapsed, record, study_of
@@ -35,7 +37,18 @@ def test_panels_on_one_figure_are_drawn_as_each_on_its_own():
     study = study_of(cells([CRITERIA["snip"], CRITERIA["synflow"]], models=["resnet20"], seeds=1), snip=made)
     (together,), (apart,) = Layers().figures(study), Layers().figures(study)
 
-    own = [replace(panel, plate=None).svg for panel in apart.panels]
+    own = [replace(panel, plate=Plate()).svg for panel in apart.panels]
 
     assert [panel.svg for panel in together.panels] == own
     assert len(set(own)) == 3
+
+
+def test_panels_on_one_figure_share_no_name():
+    """All stand on one page, where a name is of one thing."""
+    study = study_of(cells([CRITERIA["snip"]], models=["resnet20"], seeds=1))
+    (drawn,) = Layers().figures(study)
+
+    names = [name for panel in drawn.panels for name in re.findall(r'\bid="([^"]+)"', panel.svg)]
+
+    assert len(names) >= 3
+    assert len(names) == len(set(names))

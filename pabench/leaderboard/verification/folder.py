@@ -20,7 +20,7 @@ from pabench.errors import DataError, MissingError, RefusedError
 from pabench.leaderboard.sources import LARGEST
 from pabench.store import files as stored, manifest, maskbits
 from pabench.store.envelope import MAX_BYTES, MAX_VALUES, parse, unseal
-from pabench.store.schema import MAX_LISTED
+from pabench.store.manifest import MAX_LISTED
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
