@@ -20,7 +20,7 @@ from pabench.statistics.outcomes import (
     least,
     seeds_interval,
 )
-from pabench.statistics.paired import Pair, block_means, by_task, pairs, sampled, separated, stratified
+from pabench.statistics.paired import Pair, block_means, by_task, paired, pairs, sampled, separated, stratified
 from pabench.statistics.ranking import ordered, rank_range, tie_groups
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE
@@ -245,8 +245,8 @@ def _complete(pruned: pd.DataFrame) -> dict[str, set[str]]:
 
 def _standings(cells: pd.DataFrame, names: list[str]) -> dict[str, Standing]:
     """The lines of these criteria, with the difference to random in the blocks both finished, whoever is ranked."""
-    with_reference = (cells["criterion"] == REFERENCE).any()
-    every = pairs(cells, list(dict.fromkeys([REFERENCE, *names]))) if with_reference else {}
+    against = [(REFERENCE, name) for name in names if name != REFERENCE]
+    every = paired(cells, against) if against and (cells["criterion"] == REFERENCE).any() else {}
     return {name: _standing(name, cells, every.get((REFERENCE, name))) for name in names}
 
 
