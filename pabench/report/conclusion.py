@@ -144,8 +144,8 @@ def _beaten(made: Board) -> Iterator[str]:
         pair = made.pairs[first, name] if (first, name) in made.pairs else made.pairs[name, first].turned
         if pair.flipped and not pair.unfinished and all(x > 0 for values in pair.strata for x in values):
             yield (
-                f"{name} is behind {first} in all {pair.common} blocks, but where cells collapsed the test is one of "
-                f"signs, for which {pair.common} blocks are too few."
+                f"In all {pair.common} blocks {name} is behind {first}, but where cells collapsed the test is one of "
+                f"signs, for which {pair.common} are too few."
             )
 
 

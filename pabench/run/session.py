@@ -13,7 +13,7 @@ import torch
 
 from pabench import registry
 from pabench.data.dataset import InMemory
-from pabench.errors import DataError, MissingError, RefusedError, SuiteError
+from pabench.errors import DataError, MissingError, RefusedError
 from pabench.events.listeners import Listener
 from pabench.run import tasks
 from pabench.run.claims import Runner

@@ -34,7 +34,8 @@ def test_in_an_empty_folder_the_next_commands_find_it(tmp_path, monkeypatch):
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == written
     assert told.returncode == 0
     assert told.stdout.splitlines()[-1] == (
-        "next: pabench criteria test mine; pabench run quickstart -c random -c mine; its test: pip install pytest && pytest"
+        "next: pabench criteria test mine; pabench run quickstart -c random -c mine; "
+        "its test: pip install pytest && pytest"
     )
     assert "mine" in [line.split()[0] for line in pabench("list", "criteria").stdout.splitlines()]
     assert "defined in criteria/mine.py" in pabench("criteria", "show", "mine").stdout.replace(f"{tmp_path}/", "")

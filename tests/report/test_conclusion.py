@@ -120,8 +120,10 @@ def test_one_that_is_behind_in_every_block_and_not_told_apart_is_explained():
     assert "snip and random cannot be told apart" in said.found
     assert said.limits == (
         "Some cells of random collapsed to chance.",
-        "random is behind snip in all 3 blocks, but where cells collapsed the test is one of signs, for which 3 blocks "
-        "are too few.",
+        (
+            "In all 3 blocks random is behind snip, but where cells collapsed the test is one of signs, for which 3 "
+            "are too few."
+        ),
     )
 
 
