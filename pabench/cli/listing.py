@@ -108,7 +108,7 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
     lines = {source: _told(shown(source), why) for source, why in broken.items()}
     if asked_for := [lines[source] for path in plugin if (source := str(path.resolve())) in lines]:
         raise MissingError("\n".join(asked_for))
-    taken = dict.fromkeys([*found.refused, *found.clashes.values()])
+    taken = dict.fromkeys([*(problem for _, problem in found.refused), *found.clashes.values()])
     return _Others(known, [*lines.values(), *taken])
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pabench import catalogue
 from pabench.errors import RefusedError, SuiteError
@@ -95,10 +96,14 @@ README = """# pabench-{dashed}
 {title}, a pruning criterion for pabench: say here what it keeps and why.
 
 ```sh
-pabench criteria test {name}                # the checks that built-in criteria pass
-pabench run quickstart -c random -c {name}  # a study of it, with a report
-pytest                                  # its tests
-pip install -e .                        # from now on every folder knows it, not this one alone
+# the checks that built-in criteria pass
+pabench criteria test {name}
+# a study of it, with a report
+pabench run quickstart -c random -c {name}
+# its own test
+pip install pytest && pytest
+# from now on every folder knows it, not this one alone
+pip install -e .
 ```
 
 | file | what it is |
@@ -133,7 +138,8 @@ def begin(name: str, folder: Path | None = None) -> list[str]:
     """Write a criterion to start from, and tell what was written, what was there already, and what comes next.
 
     In `criteria/` with all that makes it a package; in a clone of pabench with its test alone, for there it is built
-    in; in `folder` by itself. SuiteError: `name` is none, or taken. RefusedError: its file is there.
+    in; in `folder` by itself. SuiteError: `name` is none, or taken. RefusedError: its file is there, or this is a clone
+    of a pabench that is installed elsewhere, where nothing would find it.
     """
     from pabench.suite.cell import NAME
 
@@ -145,10 +151,16 @@ def begin(name: str, folder: Path | None = None) -> list[str]:
     taken = {**dict.fromkeys(catalogue.built_in("criteria").known, Path("pabench")), **catalogue.here()}
     if name in taken:
         raise SuiteError(f"{name!r} is taken by {taken[name]}")
+    built_in = Path(str(files("pabench_criteria"))).resolve()
+    clone = path.parent.resolve() == built_in
+    if not folder and not clone and _project().get("project", {}).get("name") == "pabench":
+        raise RefusedError(
+            f"this is a clone of pabench, and the pabench that runs is in {built_in.parent}: begin in a folder of your "
+            f"own (mkdir ../{names.stem} && cd ../{names.stem}), or have it run from here (pip install -e .)"
+        )
     lines = [_write(path, names.fill(CRITERION), "the criterion: edit score()")]
     if folder:
         return [*lines, f"next: pabench criteria test {name} --plugin {path}"]
-    clone = path.parent.resolve() == Path(str(files("pabench_criteria"))).resolve()
     return [*lines, *(_in_clone(names) if clone else _as_package(names, path))]
 
 
@@ -175,15 +187,25 @@ def _as_package(names: _Names, path: Path) -> Iterator[str]:
         yield f"{path.parent} is a package, in which pabench does not look: name the file, as in"
         yield f"next: pabench criteria test {names.name} --plugin {path}"
     else:
-        yield f"next: pabench criteria test {names.name}; pabench run quickstart -c random -c {names.name}"
+        yield (
+            f"next: pabench criteria test {names.name}; pabench run quickstart -c random -c {names.name}; "
+            "its test: pip install pytest && pytest"
+        )
 
 
 def _package_of(folder: str) -> str:
     """The package that pyproject.toml makes of a folder, "" where it says none: another criterion was begun here."""
-    with suppress(ValueError, KeyError, AttributeError):
-        folders = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
+    with suppress(KeyError, AttributeError):
+        folders = _project()["tool"]["setuptools"]["package-dir"]
         return next((package for package, where in folders.items() if where == folder), "")
     return ""
+
+
+def _project() -> dict[str, Any]:
+    """What `pyproject.toml` of this folder says; nothing where there is none that can be read."""
+    with suppress(OSError, ValueError):
+        return tomllib.loads(Path("pyproject.toml").read_text())
+    return {}
 
 
 def _write(path: Path, text: str, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -101,13 +101,22 @@ class Folder(ClassFolders, Pictures):
     name = "folder"
     augment = Augment(crop=4, flip=True)
     held_out = ("test", "val")
-    get = "put train/<class>/ and test/<class>/ there or give another path; its size is that of your images"
+    get = "put train/<class>/ and test/<class>/ there or give another path; it takes as much room as your pictures"
 
     title: str = ""
     size: NonNegativeInt = 0
     bits: Bits = 0
     pixel_mean: Sequence[float] = ()
     pixel_std: Sequence[float] = ()
+
+    def missing(self) -> str:
+        problem = super().missing()
+        if problem and not (self.folder / "train").is_dir() and (found := _undivided(self.folder)):
+            return (
+                f"{problem}; {images.some(found)} in {self.folder} look like classes: of each put a part into train/ "
+                "and a part into test/ (docs/datasets.md has the lines that do it)"
+            )
+        return problem
 
     def fingerprint(self) -> str:
         return content_digest(self.folder, self._paths)
@@ -286,6 +295,14 @@ def _hidden(name: str) -> bool:
 def _classes(folder: Path) -> list[str]:
     with _listing(folder / "train"), os.scandir(folder / "train") as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not _hidden(entry.name))
+
+
+def _undivided(folder: Path) -> list[str]:
+    """Folders with something in them where the splits should be; none where nothing can be read."""
+    with suppress(OSError):
+        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not _hidden(path.name)]
+        return [path.name for path in inside if path.name not in ("train", "test", "val") and any(path.iterdir())]
+    return []
 
 
 def _by_class(folder: Path, classes: Sequence[str]) -> _Listing:

@@ -119,7 +119,7 @@ def weights_digest(module: nn.Module) -> str:
 def check_words(spec: ModelSpec) -> None:
     """What can be refused before anything is built."""
     if spec.name not in zoo.NAMES and spec.name not in (known := _timm().list_models()):
-        raise SuiteError(f"models: no model named {spec.name!r}; {_meant(spec.name, known)}")
+        raise SuiteError(f"no model named {spec.name!r}; {_meant(spec.name, known)}")
     if spec.stem not in ("", "cifar"):
         raise SuiteError(f"models: {spec.name}: stem: {spec.stem!r} is unknown; expected 'cifar' or no stem at all")
     if spec.zeros not in ("", "redrawn"):

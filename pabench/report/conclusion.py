@@ -98,7 +98,7 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
 def _where(made: Board) -> str:
     """On what, at which sparsities and on how many seeds."""
     seeds = {len(values) for pair in made.pairs.values() for values in pair.strata} or {made.shared}
-    models, sparsities = made.strata, made.sparsities
+    models, sparsities = made.finished, made.sparsities
     on = f"On {models[0]}" if len(models) == 1 else f"Over {len(models)} models"
     if len(models) > 1 and len(models) <= NAMED:
         on += f" ({', '.join(models)})"
@@ -125,6 +125,8 @@ def limits(made: Board) -> Iterator[str]:
     """What the ranking leaves out or rests on, in sentences."""
     if not made.ranked:
         return
+    if unseen := [model for model in made.strata if model not in made.finished]:
+        yield f"No seed of {_listed(unseen)} is finished by every ranked criterion: nothing here is about it."
     if made.unranked:
         names = [one.criterion for one in made.unranked]
         yield f"Not ranked, as too few of their cells are finished: {_listed(names)}."
@@ -132,6 +134,19 @@ def limits(made: Board) -> Iterator[str]:
         yield f"No verdict on {_listed(lost)}: cells failed or are missing, and the rest cannot speak for them."
     if fell := [one.criterion for one in made.ranked if one.collapsed]:
         yield f"Some cells of {_listed(fell)} collapsed to chance."
+    yield from _beaten(made)
+
+
+def _beaten(made: Board) -> Iterator[str]:
+    """Who is behind the first in every block and is still not told apart: a reader would take that for an error."""
+    first = made.ranked[0].criterion
+    for name in alike(made):
+        pair = made.pairs[first, name] if (first, name) in made.pairs else made.pairs[name, first].turned
+        if pair.flipped and not pair.unfinished and all(x > 0 for values in pair.strata for x in values):
+            yield (
+                f"In all {pair.common} blocks {name} is behind {first}, but where cells collapsed the test is one of "
+                f"signs, for which {pair.common} are too few."
+            )
 
 
 def in_points(frame: pd.DataFrame) -> Iterator[str]:

@@ -61,7 +61,7 @@ def carry_out(function: str, payload: Mapping[str, Any], files: Sequence[Path], 
     if lines := [f"{shown(source)}: {found.broken[source]}" for source in sources if source in found.broken]:
         raise MissingError("\n".join(f"broken plugin: {line}" for line in lines))
     if found.refused:
-        raise SuiteError("\n".join(found.refused))
+        raise SuiteError("\n".join(problem for _, problem in found.refused))
     if changed := [source for source in sources if source in found.changed]:
         told = [f"{shown(one)}: importing it changes {found.changed[one]}; it may only define" for one in changed]
         raise PluginError("\n".join(told))

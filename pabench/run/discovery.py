@@ -96,7 +96,7 @@ class Found:
     wrong, by source.
 
     `changed` says what importing a source changes besides defining: its cells will fail. `clashes` are names that two
-    have, `refused` those of two files, and of a file that takes the name of a built-in plugin.
+    have; `refused` are those of two files, and of a file that takes the name of a built-in plugin, each with the file.
     """
 
     sources: dict[str, dict[str, str]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
@@ -105,7 +105,7 @@ class Found:
     broken: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     clashes: dict[tuple[str, str], str] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, source: str, outcome: Outcome, answer: Mapping[str, Any] | None) -> None:
         """What became of the process that imported a source, and what it said, which may be anything."""
@@ -114,7 +114,7 @@ class Found:
         except ValidationError:
             said = Look(broken=["the process that imported it said nothing of use"])
         if said.taken:
-            self.refused.append(one_line(said.taken))
+            self.refused.append((source, one_line(said.taken)))
         if said.broken:
             self.broken[source] = one_line("; ".join(_without_file(source, text) for text in said.broken))
         if said.changed:
@@ -136,7 +136,7 @@ class Found:
         clash = f"{one.name!r} is defined by {shown(other)} and by {shown(source)}; rename one of the two"
         self.clashes[one.kind, one.name] = clash
         if registry.is_file(other) and registry.is_file(source):
-            self.refused.append(clash)
+            self.refused.append((source, clash))
 
 
 @dataclass
@@ -205,13 +205,19 @@ class Foreign:
         return ask(self.engine, function, {"plugins": self.found.sources, **what}, about)
 
     def find(self, suite: Suite) -> None:
-        """Tell the suite what is wrong with the files it lists. SuiteError: two plugins have one name."""
-        for i, file in enumerate(self.listed):
-            if reason := self.found.broken.get(str(file)):
-                suite.find(f"{shown(str(file))}: {reason}", "plugins", i)
-        if self.wanted and self.found.refused:
-            suite.raise_findings()
-            raise SuiteError("\n".join(self.found.refused))
+        """Tell the suite what is wrong with the files it lists, and of which plugins two have one name."""
+        listed = {str(file): ("plugins", i) for i, file in enumerate(self.listed)}
+        for file, place in listed.items():
+            if reason := self.found.broken.get(file):
+                suite.find(f"{shown(file)}: {reason}", *place)
+        if not self.wanted:
+            return
+        # what a name of the suite clashes with is told at that name, by `source`
+        named = {(kind, entry.name.partition("@")[0]) for kind in KINDS for entry in getattr(suite, kind) or ()}
+        elsewhere = {clash for which, clash in self.found.clashes.items() if which in named}
+        for file, problem in self.found.refused:
+            if problem not in elsewhere:
+                suite.find(problem, *listed.get(file, ()))
 
     def broken(self) -> list[str]:
         """What is wrong with the files of `--plugin`, a line each."""

@@ -13,7 +13,7 @@ import torch
 
 from pabench import registry
 from pabench.data.dataset import InMemory
-from pabench.errors import DataError, MissingError, RefusedError, SuiteError
+from pabench.errors import DataError, MissingError, RefusedError
 from pabench.events.listeners import Listener
 from pabench.run import tasks
 from pabench.run.claims import Runner
@@ -381,12 +381,5 @@ def engine_apart(name: str) -> Engine:
 
 def _cells(suite: Suite, resolver: Resolver) -> list[Cell]:
     """The cells of a suite; one SuiteError of all that is wrong with it, the files it lists included."""
-    try:
-        cells = list(grid.cells(suite, resolver))
-    except SuiteError:
-        resolver.foreign.find(suite)
-        suite.raise_findings()
-        raise
-    resolver.foreign.find(suite)
-    suite.raise_findings()
-    return cells
+    resolver.foreign.find(suite)  # first, so that the grid tells of missing data, too, where a file is wrong
+    return list(grid.cells(suite, resolver))

@@ -80,8 +80,9 @@ class Board:
 
     Mean ranks are over `shared` of the `blocks`: those that all ranked criteria finished at every sparsity.
     A pair is compared in the blocks in which both did: `fewest` to `most`, in `compared` of the `strata`; `seeds` is
-    what the best-off pair has in each of them. None of a pair is called better while cells of one failed or are
-    missing: `pairs` has them all. `known` blocks are those of the ranks at chance.
+    what the best-off pair has in each of them; `finished` are the strata that have shared blocks. None of a pair is
+    called better while cells of one failed or are missing: `pairs` has them all. `known` blocks are those of the ranks
+    at chance.
     """
 
     ranked: tuple[Standing, ...]
@@ -97,6 +98,7 @@ class Board:
     beside: tuple[Standing, ...] = ()
     pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
     known: int = 0
+    finished: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[Standing, ...]:
@@ -172,6 +174,7 @@ def board(frame: pd.DataFrame) -> Board:
         beside=tuple(_beside(every)),
         pairs=found if placed else {},
         known=guessed.blocks,
+        finished=tuple(sorted(shared.index.unique("stratum"))) if placed else (),
     )
 
 

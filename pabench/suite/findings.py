@@ -18,7 +18,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "a mapping",
     "float_type": "a number",
-    "int_type": "an integer",
+    "int_type": "a whole number",
     "model_type": "a mapping",
     "string_type": "text",
     "tuple_type": "a list",

@@ -33,7 +33,10 @@ def test_in_an_empty_folder_the_next_commands_find_it(tmp_path, monkeypatch):
     written = ["README.md", "criteria/mine.py", "pyproject.toml", "tests/test_mine.py", "tiny.yaml"]
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == written
     assert told.returncode == 0
-    assert told.stdout.splitlines()[-1] == "next: pabench criteria test mine; pabench run quickstart -c random -c mine"
+    assert told.stdout.splitlines()[-1] == (
+        "next: pabench criteria test mine; pabench run quickstart -c random -c mine; "
+        "its test: pip install pytest && pytest"
+    )
     assert "mine" in [line.split()[0] for line in pabench("list", "criteria").stdout.splitlines()]
     assert "defined in criteria/mine.py" in pabench("criteria", "show", "mine").stdout.replace(f"{tmp_path}/", "")
     ran = pabench("run", "quickstart", "-c", "mine", "--seeds", "1", "--set", "models=[lenet_300_100]", "--dry-run")
@@ -117,6 +120,21 @@ def test_in_a_clone_it_is_built_in_and_gets_its_test_beside_the_others(tmp_path,
         "tests/criteria/test_mine.py",
     ]
     assert lines[-1] == "next: pabench criteria test mine; for a pull request: python docs/make.py"
+
+
+def test_in_a_clone_of_a_pabench_that_runs_from_elsewhere_nothing_is_written(tmp_path, monkeypatch):
+    """After `pip install .` nothing would find what is written there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "pabench"\n')
+
+    refused = pabench("criteria", "new", "my-own")
+
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("this is a clone of pabench, and the pabench that runs is in /")
+    assert "(mkdir ../my_own && cd ../my_own)" in refused.stderr
+    assert "(pip install -e .)" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
+    assert pabench("criteria", "new", "mine", "--folder", "elsewhere").returncode == 0
 
 
 def test_a_folder_in_which_pabench_does_not_look_is_told_of(tmp_path, monkeypatch):

@@ -95,7 +95,7 @@ EVERYTHING = {
     "8:38: models.0.args.num_classes: comes from the dataset; leave it out": "",
     "8:54: models.0.args.shortcat: no such argument; ": "did you mean 'shortcut'?",
     "9:41: models.1.args.img_sizee: no such argument; img_size comes from the dataset; leave it out": "",
-    "10:5: models.2: models: no model named 'resnet88888'; ": "known: timm.list_models()",
+    "10:5: models.2: no model named 'resnet88888'; ": "known: timm.list_models()",
     "12:5: criteria.0: no criterion named 'snpi'; ": "did you mean 'snip'?",
     "13:18: criteria.1.stepz: unknown parameter of snip; ": "did you mean 'steps'?",
     "14:5: criteria.2: criteria: 'loud' could not be loaded: ": "loud.py: line 2: ValueError: at import",

@@ -48,6 +48,19 @@ def test_a_test_folder_is_preferred_to_val(folder: Path):
     assert values(Folder(path=str(folder)), "test") == [50, 60]
 
 
+def test_classes_that_are_not_divided_are_told_from_an_empty_place(tmp_path: Path):
+    """As most people have their pictures."""
+    assert "look like" not in Folder(path=str(tmp_path)).missing()
+    for name in ("apple", "leaf", ".hidden"):
+        fill(tmp_path / name, png(5))
+    (tmp_path / "empty").mkdir()
+
+    told = Folder(path=str(tmp_path), title="fruit").missing()
+
+    assert told.startswith(f"fruit: {tmp_path}/train is not there; put train/<class>/ and test/<class>/ there")
+    assert f"; apple, leaf in {tmp_path} look like classes: of each put a part into train/" in told
+
+
 def test_grey_pictures_have_one_channel(tmp_path: Path):
     for part in ("train", "test"):
         fill(tmp_path / part / "a", png(5, mode="L"))

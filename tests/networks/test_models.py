@@ -135,7 +135,7 @@ def test_a_vision_transformer_gets_as_many_tokens_as_the_images_have_patches():
 
 
 def test_an_unknown_model_is_named_with_its_likely_meaning():
-    assert refusal(ModelSpec("resnet_20")).startswith("models: no model named 'resnet_20'; did you mean 'resnet20'")
+    assert refusal(ModelSpec("resnet_20")).startswith("no model named 'resnet_20'; did you mean 'resnet20'")
     assert "write 'resnet18'" in refusal(ModelSpec("resnet18.a1_in1k"))
 
 

@@ -110,6 +110,38 @@ def test_collapsed_cells_are_told():
     assert said.limits == ("Some cells of grasp collapsed to chance.",)
 
 
+def test_one_that_is_behind_in_every_block_and_not_told_apart_is_explained():
+    """A cell of random collapsed, so signs are tested: of 3 blocks their p is 1/4 at least, before any correction."""
+    points = {"random": 40.0, "snip": 90.0}
+    plain = with_top1(lambda cell: 40.0 + NOISE[cell.seed])
+
+    said = conclusion(study(points, made={"random": lambda c: plain(c) if c.seed else collapsed(c)}))
+
+    assert "snip and random cannot be told apart" in said.found
+    assert said.limits == (
+        "Some cells of random collapsed to chance.",
+        (
+            "In all 3 blocks random is behind snip, but where cells collapsed the test is one of signs, for which 3 "
+            "are too few."
+        ),
+    )
+
+
+def test_a_model_of_which_no_seed_is_finished_is_not_spoken_of():
+    points = {"random": 80.0, "snip": 90.0}
+    begun = {
+        name: lambda c, top1=top1: with_top1(lambda c: top1 + NOISE[c.seed])(c) if c.model.name == "resnet20" else None
+        for name, top1 in points.items()
+    }
+
+    said = conclusion(study(points, made=begun, models=["resnet20", "vgg11_bn"]))
+
+    assert said.found.startswith("On cifar10 · resnet20, at 90 % sparsity, with 3 seeds, snip")
+    assert said.limits == (
+        "No seed of cifar10 · vgg11_bn is finished by every ranked criterion: nothing here is about it.",
+    )
+
+
 def test_a_study_without_results_or_with_one_criterion_compares_nothing():
     nothing = conclusion(frame.study(manifest(cells()), {}))
 

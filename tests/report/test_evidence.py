@@ -82,6 +82,13 @@ def test_seeds_that_can_detect_less_than_what_random_costs_are_no_ground():
     assert found.endswith("(in a single test), and random at 80 % costs 3.00 points against the dense network")
 
 
+def test_a_difference_that_no_two_accuracies_can_have_is_not_told_in_points():
+    """Fifty times the spread: 120 points."""
+    (found,) = reasons(study(spread=50.0))
+
+    assert found.startswith("3 seeds can detect no difference, however large (in a single test), and random at 80 %")
+
+
 def test_one_seed_can_detect_nothing():
     assert reasons(study(seeds=1)) == ("one seed can detect no difference",)
 

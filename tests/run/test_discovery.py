@@ -238,6 +238,22 @@ def test_two_files_of_one_name_are_refused_with_both_places(tmp_path, beside):
             opened(tmp_path, criteria, *([] if beside else ["one", "two"]))
 
 
+def test_a_name_of_two_listed_files_is_told_at_its_place_with_all_else_that_is_wrong(tmp_path):
+    """Once: where the suite names it, else where it lists the second file; missing data are told in the same pass."""
+    for name in ("one", "two"):
+        write(tmp_path, name, called="same")
+    more = "plugins: [one.py, two.py]\ndatasets: [{name: mnist, path: /nowhere}]\n"
+    text = re.sub("(?m)^datasets.*\n", "", SUITE)
+    for criteria, place in (("magnitude", ":8:19: plugins.1"), ("same", ":4:26: criteria.2")):
+        (tmp_path / "study.yaml").write_text(text % criteria + more)
+        with pytest.raises(SuiteError) as refused:
+            Session.open(Options(suite=str(tmp_path / "study.yaml"), output=tmp_path / "out", device="cpu"))
+        told = str(refused.value)
+        assert told.count("'same' is defined by") == 1
+        assert f"study.yaml{place}: 'same' is defined by" in told
+        assert "study.yaml:9:12: datasets.0: mnist: /nowhere" in told
+
+
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_file_of_a_built_in_name_is_refused(tmp_path, beside):
     write(tmp_path / "criteria" if beside else tmp_path, "mine", called="snip")

@@ -27,7 +27,7 @@ def test_overrides_replace_make_and_open_what_they_name():
     ("assignment", "expected"),
     [
         ("recipe.epochz=2", '--set recipe.epochz: unknown key; did you mean "epochs"?'),
-        ("recipe.epochs=x", '--set recipe.epochs: expected an integer, not "x"'),
+        ("recipe.epochs=x", '--set recipe.epochs: expected a whole number, not "x"'),
         ("recipe.epochs", "--set recipe.epochs: expected KEY=VALUE, as in --set recipe.epochs=2"),
         ("recipe..epochs=1", "--set recipe..epochs: expected KEY=VALUE"),
         ("models.2.stem=cifar", "--set models.2.stem: models is a list of 2; expected an index from 0 to 1"),
