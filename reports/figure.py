@@ -1,4 +1,4 @@
-"""matplotlib figures as inline SVG that follows the page: its fonts, light and dark, no style attribute."""
+"""seaborn and matplotlib figures as inline SVG that follows the page: its fonts, light and dark, no style attribute."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
+import seaborn as sns
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG, RendererSVG
 from matplotlib.figure import Figure
@@ -48,10 +49,9 @@ INTERVAL = "95 % t interval of the mean"
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-RC: dict[str, Any] = {  # of seaborn's style "ticks" what shows
+RC: dict[str, Any] = {
     **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
     **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
-    "axes.axisbelow": True,
     "axes.facecolor": "none",
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
@@ -59,16 +59,11 @@ RC: dict[str, Any] = {  # of seaborn's style "ticks" what shows
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "figure.facecolor": "none",
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"],
     "font.size": 9.5,
     "grid.color": QUIET,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 9.5,
-    "lines.solid_capstyle": "round",
-    "patch.edgecolor": "w",
-    "patch.force_edgecolor": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "pabench",
     "text.parse_math": False,
@@ -199,7 +194,7 @@ class Panel:
     def svg(self) -> Markup:
         """As inline SVG that follows the page."""
         prefix, size, shared = f"f{digest(self.name)[:7]}", (self.width, self.height), ""
-        with mpl.rc_context(RC):
+        with mpl.rc_context(sns.axes_style("ticks") | RC):
             if self.plate:
                 data, shared = self.plate.drawn(self.paint, size, prefix)
             else:
@@ -216,7 +211,7 @@ class Panel:
         """Write it as PDF and SVG, with its legend below it; returns where they are."""
         rows = math.ceil(len(keys) / KEYS_ACROSS)
         made = []
-        with mpl.rc_context(RC | FILES):
+        with mpl.rc_context(sns.axes_style("ticks") | RC | FILES):
             figure = Figure(figsize=(self.width, self.height + 0.25 * rows), layout="constrained")
             self.paint(figure)
             if keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-import scipy
+from scipy.stats import kendalltau
 
 from pabench.report.frame import pruned, strata
 from pabench.report.study import Study
@@ -82,4 +82,4 @@ def _tau(rows: pd.DataFrame, first: str, other: str, criteria: int) -> tuple[flo
     means = [table.loc[common].mean() for table in tables]
     if criteria < FEWEST or not len(common) or any(len(mean) < criteria or mean.nunique() < FEWEST for mean in means):
         return None, len(common)
-    return float(scipy.stats.kendalltau(means[0], means[1].reindex(means[0].index)).statistic), len(common)
+    return float(kendalltau(means[0], means[1].reindex(means[0].index)).statistic), len(common)

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-import scipy  # whose parts are imported when they are used
-from scipy import special
+from scipy import optimize, stats
 
 LEVEL = 0.05
 """Of tests: how often equals are told apart by one table's tests, corrected for their number."""
@@ -110,18 +109,6 @@ def stratified_interval(strata: Sequence[Sequence[float]]) -> Interval:
     return estimate(stratified_mean(strata), data, _of_mean)
 
 
-def clopper_pearson(count: float, n: float) -> tuple[float, float]:
-    """The limits of the exact interval of a share (Clopper and Pearson), of `count` of `n` independent things.
-
-    >>> [round(limit, 3) for limit in clopper_pearson(0, 3)]  # 1 - 0.025 ** (1 / 3)
-    [0.0, 0.708]
-    """
-    tail = (1 - CONFIDENCE) / 2
-    low = float(special.betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
-    high = float(special.betainccinv(count + 1, n - count, tail)) if count < n else 1.0
-    return low, high
-
-
 def estimate(mean: float, data: Sequence[np.ndarray], variance: Variance) -> Interval:
     """A number over strata with its interval; `variance` is what one stratum adds to the variance of the number."""
     n = sum(map(len, data))
@@ -153,7 +140,7 @@ class StandardError:
 
     def interval(self, mean: float, *, n: int, method: str = "t") -> Interval:
         """That of an estimate with this error."""
-        half = float(special.stdtrit(self.freedoms, (1 + CONFIDENCE) / 2) @ np.asarray(self.shares)) * self.size
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedoms) @ np.asarray(self.shares)) * self.size
         return Interval(mean, mean - half, mean + half, n, method)
 
     def p(self, estimate: float) -> float:
@@ -164,15 +151,11 @@ class StandardError:
         0.05
         """
         apart, shares, freedoms = abs(estimate) / self.size, np.asarray(self.shares), np.asarray(self.freedoms)
-        each = 2 * special.stdtr(freedoms, -apart)
+        each = 2 * stats.t.sf(apart, freedoms)
         low, high = float(each.min()), float(each.max())
         if low == high:
             return low
-
-        def beyond(p: float) -> float:
-            return float(-special.stdtrit(freedoms, p / 2) @ shares) - apart
-
-        return float(scipy.optimize.brentq(beyond, low, high, xtol=1e-12))
+        return float(optimize.brentq(lambda p: stats.t.isf(p / 2, freedoms) @ shares - apart, low, high, xtol=1e-12))
 
 
 def standard_error(data: Sequence[np.ndarray], variance: Variance) -> StandardError | None:

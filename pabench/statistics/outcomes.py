@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import stats
 
-from pabench.statistics.intervals import Interval, clopper_pearson, mean_interval
+from pabench.statistics.intervals import CONFIDENCE, Interval, mean_interval
 from pabench.store.record import MACHINE
 from pabench.store.verdict import DEAD
 
@@ -50,10 +49,7 @@ def chance_bound(chance: float, images: int) -> float:
     >>> round(chance_bound(10.0, 10_000), 2), round(chance_bound(1.0, 10_000), 2)
     (10.94, 1.32)
     """
-    if chance == 0:
-        return 0.0  # as guessing R² is never right
-    # up to which count the chances sum up to so much, as a fraction: the next whole one has more
-    return 100 * float(np.ceil(special.bdtrik(NO_BETTER, images, chance / 100))) / images
+    return 100 * float(stats.binom.ppf(NO_BETTER, images, chance / 100)) / images
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,8 @@ class Rate:
         """
         if not self.n:
             return Interval(float("nan"))
-        return Interval(self.count / self.n, *clopper_pearson(self.count, self.n), self.n, "exact")
+        found = stats.binomtest(self.count, self.n).proportion_ci(CONFIDENCE, method="exact")
+        return Interval(self.count / self.n, float(found.low), float(found.high), self.n, "exact")
 
     @property
     def limits(self) -> str:

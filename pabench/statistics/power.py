@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy
-from scipy import special
+from scipy import optimize, special, stats
 
 MOST_SEEDS = 10_000
 """More than anybody will run: the search for a number of seeds ends there."""
@@ -45,7 +44,7 @@ class TTest:
         high = 1.0
         while self.power(high) < power:
             high *= 2
-        return float(scipy.optimize.brentq(lambda shift: self.power(shift) - power, 0.0, high, xtol=1e-9))
+        return float(optimize.brentq(lambda shift: self.power(shift) - power, 0.0, high, xtol=1e-9))
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def unbiased(sd: float, freedom: float) -> float:
     >>> round(unbiased(1.0, 2), 3)  # 1 / sqrt(0.693)
     1.201
     """
-    return sd * (freedom / float(2 * special.gammaincinv(freedom / 2, 0.5))) ** 0.5
+    return sd * (freedom / float(stats.chi2.median(freedom))) ** 0.5
 
 
 @lru_cache(maxsize=512)
@@ -143,7 +142,7 @@ def _bounds(freedom: int, samples: int, tail: float) -> np.ndarray:
     another order, always the same. (One sample's answer is the noncentral t, of which scipy's is NaN far out.)
     """
     rng = np.random.default_rng(0)
-    quantiles = 2 * special.gammaincinv(freedom / 2, (np.arange(VARIANCES) + 0.5) / VARIANCES) / freedom
+    quantiles = stats.chi2.ppf((np.arange(VARIANCES) + 0.5) / VARIANCES, freedom) / freedom
     variances = np.stack([rng.permutation(quantiles) for _ in range(samples)])
     total = variances.sum(axis=0)
     together = freedom * total**2 / (variances**2).sum(axis=0)

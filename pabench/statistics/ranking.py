@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 
 def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None = None) -> dict[str, float]:
@@ -20,18 +21,8 @@ def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None =
     if not rows:
         return {}
     names = list(rows[0])
-    found = [ranks([-row[name] for name in names]) for row in rows]
-    return {name: float(rank) for name, rank in zip(names, np.average(found, axis=0, weights=weights), strict=True)}
-
-
-def ranks(values: ArrayLike) -> np.ndarray:
-    """The rank of each of some values, 1 for the lowest; equal values share their mean rank.
-
-    >>> ranks([5.0, 3.0, 3.0, 1.0]).tolist()
-    [4.0, 2.5, 2.5, 1.0]
-    """
-    order = np.sort(values)
-    return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right") + 1) / 2
+    ranks = stats.rankdata([[-row[name] for name in names] for row in rows], axis=1)
+    return {name: float(rank) for name, rank in zip(names, np.average(ranks, axis=0, weights=weights), strict=True)}
 
 
 def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) -> dict[str, str]:

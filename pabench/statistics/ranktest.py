@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import permutations
 from math import factorial, lcm
 
 import numpy as np
-import scipy
-from scipy import special
+from scipy import stats
 
 from pabench.statistics.intervals import DIGITS, LEVEL, Test
-from pabench.statistics.ranking import cliques, mean_ranks, ranks
+from pabench.statistics.ranking import cliques, mean_ranks
 
 ENUMERATED = 100_000
 """Sums of ranks up to which Friedman's p is exact, which takes a tenth of a second. Of more, `DRAWN` are drawn."""
@@ -82,24 +80,24 @@ def friedman(blocks: Sequence[Mapping[str, float]], models: Sequence[str] = ()) 
     n, sizes = len(blocks), Counter(models)
     # whole numbers, so that equal sums of ranks are equal
     each = np.array([lcm(*sizes.values()) // sizes[model] for model in models] or [1] * n, dtype=np.int64)
-    mean, k = mean_ranks(blocks, each), len(blocks[0]) if blocks else 0
+    ranks, k = mean_ranks(blocks, each), len(blocks[0]) if blocks else 0
     if n < 2 or k < 2:
-        return Friedman(mean, None, None, n)
-    table = np.array([ranks([block[name] for name in mean]) for block in blocks])
+        return Friedman(ranks, None, None, n)
+    table = stats.rankdata([[block[name] for name in ranks] for block in blocks], axis=1)
     # the variance that ranks have within a block: k (k + 1) / 12 where no two are equal
     within = ((table - (k + 1) / 2) ** 2).sum(axis=1) / (k - 1)
     if not within.any():
-        return Friedman(mean, None, None, n)
+        return Friedman(ranks, None, None, n)
     weights = each / each.sum()
     worth = float(1 / (weights**2).sum())
-    between = sum((rank - (k + 1) / 2) ** 2 for rank in mean.values())
+    between = sum((rank - (k + 1) / 2) ** 2 for rank in ranks.values())
     statistic = between / float((weights**2 * within).sum())
     # within blocks only the order can differ, so the statistic grows with the squared sums of ranks: whole numbers here
     table = np.rint(2 * table).astype(np.int64) * each[:, None]
     squares, chances, exact = _orders(table)
     found, most = ((x.sum(axis=0) ** 2).sum() for x in (table, np.sort(table, axis=1)))
     p, least = (min(1.0, float(chances[squares >= bound].sum())) for bound in (found, most))
-    return Friedman(mean, statistic, p, n, least, exact, worth)
+    return Friedman(ranks, statistic, p, n, least, exact, worth)
 
 
 def critical_difference(k: int, n: float) -> float:
@@ -110,7 +108,8 @@ def critical_difference(k: int, n: float) -> float:
     """
     if k < 2 or n <= 0:
         return float("inf")
-    return _studentized_range(k) / 2**0.5 * (k * (k + 1) / (6 * n)) ** 0.5
+    q = float(stats.studentized_range.isf(LEVEL, k, np.inf)) / 2**0.5
+    return q * (k * (k + 1) / (6 * n)) ** 0.5
 
 
 def wilcoxon(differences: Sequence[float]) -> Test:
@@ -126,7 +125,7 @@ def wilcoxon(differences: Sequence[float]) -> Test:
     values = values[values != 0]
     if len(values) < 2:
         return Test(None, len(values))
-    steps = np.rint(2 * ranks(np.abs(values))).astype(int)  # twice a mean rank is a whole number
+    steps = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # twice a mean rank is a whole number
     steps //= np.gcd.reduce(steps)  # without ties all are even: half as many sums
     # chances[sum] of the positive ranks' sum: each rank is in it or not. scipy tries all 2 ** n signs instead, with
     # equal results, and takes a minute for 18 blocks; a page compares a hundred pairs
@@ -148,23 +147,6 @@ def smallest_p(n: int) -> float:
     (0.0625, 0.03125)
     """
     return min(1.0, 2.0 ** (1 - n))
-
-
-@cache
-def _studentized_range(k: int) -> float:
-    """What the range of `k` standard normal numbers exceeds in `LEVEL` of all samples.
-
-    That of `scipy.stats`, which takes half a second to be imported, is the same.
-    """
-    # a sum over equal steps is exact where what is summed ends in zeros on both sides
-    highest = np.linspace(-9, 9, 901)
-    density = np.exp(-(highest**2) / 2) / (2 * np.pi) ** 0.5 * (highest[1] - highest[0])
-
-    def beyond(width: float) -> float:
-        others = special.ndtr(highest) - special.ndtr(highest - width)
-        return float(1 - k * (density * others ** (k - 1)).sum())
-
-    return float(scipy.optimize.brentq(lambda width: beyond(width) - LEVEL, 0, 18, xtol=1e-12))
 
 
 def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
-from pabench.statistics.intervals import Interval, clopper_pearson, estimate, stratified_mean
+from pabench.statistics.intervals import CONFIDENCE, Interval, estimate, stratified_mean
 
 
 def interquartile_mean(strata: Sequence[np.ndarray]) -> Interval:
@@ -47,7 +48,10 @@ def win_probability(strata: Sequence[Sequence[float]]) -> Interval:
     if not strata or not all(map(len, strata)):
         return Interval(mean, n=n)
     blocks = len(strata) ** 2 / sum(1 / len(values) for values in strata)
-    return Interval(mean, *clopper_pearson(mean * blocks, blocks), n, "exact")
+    won, tail = mean * blocks, (1 - CONFIDENCE) / 2
+    low = float(stats.beta.ppf(tail, won, blocks - won + 1)) if mean > 0 else 0.0
+    high = float(stats.beta.isf(tail, won + 1, blocks - won)) if mean < 1 else 1.0
+    return Interval(mean, low, high, n, "exact")
 
 
 def wins(a: np.ndarray, b: np.ndarray) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import stats
 
 from pabench.statistics.intervals import CONFIDENCE
 from pabench.statistics.paired import pairs, stratified
@@ -70,7 +70,7 @@ def uncertainty(blocks: int) -> tuple[float, float]:
     [0.52, 6.28]
     """
     freedom, tail = blocks - 1, (1 - CONFIDENCE) / 2
-    low, high = (float((freedom / (2 * special.gammaincinv(freedom / 2, q))) ** 0.5) for q in (1 - tail, tail))
+    low, high = (float((freedom / stats.chi2.ppf(q, freedom)) ** 0.5) for q in (1 - tail, tail))
     return low, high
 
 
