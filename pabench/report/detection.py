@@ -33,11 +33,17 @@ def could_detect(cells: pd.DataFrame) -> Detection:
     ranked = cells[(cells["criterion"] != DENSE) & (cells["reference_line"] == "")]
     if (pairs := comb(ranked["criterion"].nunique(), 2)) == 0:
         return Detection("")
-    finished = ranked[ranked["top1"].notna()].groupby(["dataset", "model"])["block"].nunique()
-    models = ranked.groupby(["dataset", "model"]).ngroups
-    if len(finished) < models or finished.min() < 2:
+    finished = ranked["block"].where(ranked["top1"].notna()).groupby([ranked["dataset"], ranked["model"]]).nunique()
+    models = len(finished)
+    few = [" · ".join(model) for model in finished.index[finished < 2]]
+    if len(few) == models:
         return Detection(
             "Fewer than two seeds are finished: no difference between two criteria can be told from chance."
+        )
+    if few:
+        of = few[0] if len(few) == 1 else f"{len(few)} of {models} models"
+        return Detection(
+            f"Fewer than two seeds of {of} are finished: what the whole study can detect is not known yet."
         )
     spread = measured(ranked)
     if spread is None or spread.sd is None:

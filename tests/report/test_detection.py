@@ -81,6 +81,22 @@ def test_there_is_nothing_to_say_of_fewer_than_two_criteria(rules, said):
     assert told(rules=rules) == said
 
 
+def test_a_model_that_lacks_seeds_is_named_and_nothing_is_said_of_the_whole():
+    def made(wanted):
+        return lambda cell: with_top1(lambda c: 80.0 + NOISE[c.seed])(cell) if cell.model.name in wanted else None
+
+    def said(*wanted):
+        study = study_of(
+            cells(RULES, models=["resnet20", "resnet32", "resnet56"], seeds=2),
+            **{rule.name: made(wanted) for rule in RULES},
+        )
+        return could_detect(study.plain).said
+
+    unknown = "are finished: what the whole study can detect is not known yet."
+    assert said("resnet20", "resnet56") == f"Fewer than two seeds of cifar10 · resnet32 {unknown}"
+    assert said("resnet20") == f"Fewer than two seeds of 2 of 3 models {unknown}"
+
+
 def test_what_is_not_finished_is_not_counted_on():
     assert told(lost=("random", "snip", "grasp")).startswith("Fewer than two seeds are finished")
     assert told(lost=("random", "snip")) == (
