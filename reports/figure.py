@@ -34,6 +34,9 @@ QUIET = "#040506"
 """Colour of grid lines; becomes the page's own."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0522d", "#7a6fd0")
 """After Okabe & Ito (2008), for any colour vision and for light and dark ground."""
+GREY = "#868e96"
+RANDOM = ("random", *(f"random (allocation={rule})" for rule in ("erk", "uniform", "er", "balanced", "lamp")))
+"""What is grey: random pruning, however its layers are sized."""
 OWN = (
     *("magnitude", "snip", "grasp", "synflow", "force", "iter_snip", "ntk_sap", "prospr"),
     *("phew", "px", "fisher", "fts", "hutchinson", "hts", "grad_norm", "npb", "widetopo", "synflow_l2"),
@@ -269,18 +272,22 @@ def _outline(marker: str) -> str:
 
 
 def looks(criteria: Sequence[str], beside: Collection[str] = ()) -> dict[str, Look]:
-    """A look for each criterion, the same on all pages where no two of them claim one; `random` is grey and dotted.
+    """A look for each criterion, the same on all pages where no two of them claim one; random pruning is grey.
 
     Reference lines (`beside`) have the colour of the text, as the dense baseline.
     """
-    others = [name for name in criteria if name != "random" and name not in beside]
+    grey = [name for name in criteria if re.split("[ @]", name)[0] == "random"]
+    others = [name for name in criteria if name not in grey and name not in beside]
     found = {
         name: Look(COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
         for name, i in _places(others, OWN).items()
     }
     lines = _places([name for name in criteria if name in beside], LINES)
     found |= {name: Look(INK, MARKERS[-1 - i % 4], DASHES[1 + i % 5]) for name, i in lines.items()}
-    return {name: found.get(name, Look("#868e96", "x", (1.5, 1.5))) for name in criteria}
+    for name in grey:
+        i = RANDOM.index(name) if name in RANDOM else len(RANDOM)
+        found[name] = Look(GREY, "x+*1234"[i], DASHES[(2 + i) % len(DASHES)])
+    return {name: found[name] for name in criteria}
 
 
 def _places(names: Sequence[str], own: Sequence[str]) -> dict[str, int]:

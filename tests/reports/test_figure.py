@@ -30,6 +30,9 @@ def test_criteria_that_most_studies_have_look_alike_in_all_of_them():
     assert (
         one["snip"] == other["snip"] == looks(["snip@late"])["snip@late"]
     )  # a variant's, where the other is not there
+    greys = looks(["random", "random (allocation=erk)", "random (allocation=uniform)"])
+    assert {look.color for look in greys.values()} == {figure.GREY}
+    assert len({look.marker for look in greys.values()}) == 3
     assert one["mine"] == looks(["mine"])["mine"] == looks(["random", "px", "mine", "fts"])["mine"]
     assert len(set(one.values())) == len(set(other.values())) == 4
     many = looks([f"c{i}" for i in range(60)])
