@@ -50,7 +50,7 @@ class Parquet(Pictures):
             if not self._files(part):
                 pattern = " or ".join(patterns)
                 get = f"`hf download OWNER/{self.title or 'NAME'} --repo-type dataset --local-dir {self.folder}`"
-                hint = "path must be the folder of the files; its size is on the dataset's page"
+                hint = "path must be the folder of the files; how much room they take is on the dataset's page"
                 return f"{self.title or self.name}: no {pattern}.parquet in {self.folder}; get it with {get}; {hint}"
         return ""
 

@@ -32,6 +32,7 @@ tests:
 """
 
 
+@pytest.mark.slow
 def test_a_claim_on_masks_is_run_without_training_and_told_again_from_its_results(tmp_path):
     (tmp_path / "flow.yaml").write_text(CLAIM)
 

@@ -70,7 +70,7 @@ def test_absent_data_are_reported_in_one_line_with_path_and_remedy(cls: type[Dat
     assert gap.startswith(f"{cls.name}: ")
     assert "\n" not in gap
     assert str(tmp_path / "data" / cls.name) in gap
-    assert "size" in gap or " MB" in gap or " GB" in gap
+    assert " room " in gap or " MB" in gap or " GB" in gap
     with pytest.raises(MissingError) as error:
         cls().train()
     assert str(error.value) == gap
