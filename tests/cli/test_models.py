@@ -96,6 +96,7 @@ def test_score_times_criteria_in_both_types():
     assert table[4].startswith("| random | ")
 
 
+@pytest.mark.slow
 def test_score_includes_what_is_asked_for():
     """sequencer2d_s, by timm: LSTMs along rows and columns in place of attention."""
     words = ["score", "sequencer2d_s", "-c", "random", "--size", "32", "--json"]

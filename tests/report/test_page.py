@@ -149,6 +149,7 @@ def test_a_study_without_any_record_still_has_its_page():
     assert "32 cells not finished" in made
 
 
+@pytest.mark.slow
 def test_a_thousand_cells_take_less_than_a_megabyte():
     expected = cells(sparsities=[0.8, 0.9, 0.95, 0.98, 0.99], seeds=20)[:1000]
 

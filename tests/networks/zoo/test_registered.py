@@ -27,6 +27,7 @@ def test_timm_lists_the_network_and_can_change_its_classifier(name):
     assert model.forward_head(model.forward_features(images), pre_logits=True).shape == (2, model.num_features)
 
 
+@pytest.mark.slow
 def test_no_network_takes_a_name_of_timm():
     """timm warns when a registered name is overwritten."""
     code = "import timm, warnings; warnings.simplefilter('error'); import pabench.networks.zoo.registered"
