@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -170,16 +171,14 @@ def attend(attempt: Attempt, preload: tuple[str, ...], grace: float, rung: list[
 
     The child ends with the worker, and the worker with the runner.
     """
-    import ray
-
     yield Event(attempt.task.key, "started", {})
     said: list[Event] = []
     child = Child(attempt.task, attempt.number, attempt.threads, preload, alone=attempt.alone)
-    stopped = False
+    stop, over = threading.Event(), threading.Event()
+    threading.Thread(target=_listen, args=(rung, stop, over), daemon=True).start()
     try:
         while not child.receive(said.append):
-            stopped = stopped or bool(ray.wait(rung, timeout=0)[0])
-            child.keep_time(grace, stopped=stopped)
+            child.keep_time(grace, stopped=stop.is_set())
             while said:
                 yield said.pop(0)
             wait(child.ends, POLL_SECONDS)
@@ -187,6 +186,18 @@ def attend(attempt: Attempt, preload: tuple[str, ...], grace: float, rung: list[
         child.kill()
         child.close(stopped=True)
         raise
+    finally:
+        over.set()
     while said:  # Ray talks to the iterator that it is given: no `yield from`
         yield said.pop(0)
-    yield child.close(stopped=stopped)
+    yield child.close(stopped=stop.is_set())
+
+
+def _listen(rung: list[Any], stop: threading.Event, over: threading.Event) -> None:
+    """Set `stop` when the bell has rung. In a thread of its own: while the main thread of a task waits for something,
+    were it for no time at all, Ray gives the cores of the task to others."""
+    import ray
+
+    while not (over.is_set() or stop.is_set()):
+        if ray.wait(rung, timeout=PATIENCE)[0]:
+            stop.set()
