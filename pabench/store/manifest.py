@@ -12,6 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -91,10 +92,8 @@ def _next(data: bytes, at: int) -> tuple[dict[str, Any], int]:
     """The object that begins at `at`, and where it has ended."""
     cut = data.find(BETWEEN, at, at + MAX_CELL) + 1
     if cut:
-        try:
+        with suppress(DataError):  # what ends there may be an object in a list within it
             return parse(data[at:cut]), cut
-        except DataError:
-            pass  # an object in a list within it ends there, or it is none
     text = data[at : at + MAX_CELL].decode(errors="replace")
     try:
         _, length = json.JSONDecoder().raw_decode(text)

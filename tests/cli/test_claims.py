@@ -77,7 +77,7 @@ def test_what_is_published_of_a_claim_on_masks_is_found_again(name, results):
 
     said = pabench("claims", name, "--run", "-o", results, "--device", "cpu")
 
-    if said.returncode == 5:
-        pytest.skip(said.stderr)
+    if said.returncode == 5 and "pabench fetch fashion_mnist" in said.stderr:
+        pytest.skip("Fashion-MNIST is not on this machine; 31 MB, `pabench fetch fashion_mnist`")
     (line,) = (line for line in said.stdout.splitlines() if f" {name}: " in line)
     assert line.startswith(expected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,6 @@ def tab(line: str, *, cwd: Path | None = None) -> list[str]:
     return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
 
 
-@pytest.mark.skipif(not shutil.which("bash") or not (BIN / "pabench").exists(), reason="needs bash and the command")
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -50,7 +48,6 @@ def test_bash_completes_names(line, offered):
     assert all(word.startswith(line.split()[-1]) for word in words)
 
 
-@pytest.mark.skipif(not shutil.which("bash") or not (BIN / "pabench").exists(), reason="needs bash and the command")
 def test_bash_completes_suites_and_criteria_of_the_working_directory_and_leaves_other_files_to_itself(tmp_path):
     (tmp_path / "quicker.yaml").touch()
     (tmp_path / "quit;$(exit).yaml").touch()  # some shells would run it
