@@ -32,7 +32,8 @@ from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, 
 from pabench.diagnostics.precision import SETTINGS, SPARSITIES, Setting, moved
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
-from pabench.leaderboard.claims import NOT_RUN, Judged, by_values, load as load_claim, shipped
+from pabench.leaderboard.claims import Judged, by_values, load as load_claim, shipped
+from pabench.leaderboard.statements import NOT_RUN
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
 from pabench.scoring.donor import precision as needed
 from pabench.statistics.precedents import FILE
