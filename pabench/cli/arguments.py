@@ -25,6 +25,10 @@ def _dtype_or_auto(name: str) -> str:
     return name
 
 
+def _criterion(what: str) -> Any:
+    return typer.Option("-c", "--criterion", metavar="NAME", autocompletion=completion.criteria, help=what)
+
+
 SuiteName = Annotated[
     str,
     typer.Argument(
@@ -46,25 +50,9 @@ Plugin = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="A Python file with criteria, datasets or metrics."),
 ]
-Criteria = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-c",
-        "--criterion",
-        metavar="NAME",
-        autocompletion=completion.criteria,
-        help="grasp, grasp@official, '{name: snip, steps: 3}'; may be repeated.",
-    ),
-]
+Criteria = Annotated[list[str] | None, _criterion("grasp, grasp@official, '{name: snip, steps: 3}'; may be repeated.")]
 CriteriaOfSuite = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-c",
-        "--criterion",
-        metavar="NAME",
-        autocompletion=completion.criteria,
-        help="In place of the suite's criteria; may be repeated: -c random -c snip.",
-    ),
+    list[str] | None, _criterion("In place of the suite's criteria; may be repeated: -c random -c snip.")
 ]
 Param = Annotated[
     list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of each -c: steps=10.")

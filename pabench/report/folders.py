@@ -15,7 +15,6 @@ from pabench.report.shape import as_study
 from pabench.report.study import Study
 from pabench.report.told import Teller, Told
 from pabench.store.store import Store
-from pabench.suite.cell import shared
 from pabench.words import plain
 
 
@@ -27,7 +26,7 @@ def read(folder: Path) -> Study:
     store = Store(folder)
     manifest = store.manifest()
     with as_study(folder):
-        manifest |= {"name": str(manifest["name"]), "cells": shared(manifest["cells"])}
+        manifest["name"] = str(manifest["name"])
         teller, told = Teller(), dict[str, Told]()
         records = store.records(see=lambda key, record: told.update({key: teller.told(record)}))
         study = make_study(manifest, records, store.each("metrics"), told)

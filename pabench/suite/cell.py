@@ -141,18 +141,6 @@ class Cell:
         return replace(self, ablation="")
 
 
-def shared(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Plain data of cells of which equal parts are one object: a sixth of the memory."""
-    listed = list(listed)  # as long as all are there no two parts have one id
-    known: dict[str, Any] = {}
-    one: dict[int, Any] = {}
-    for data in listed:
-        for part in data.values():
-            if id(part) not in one:
-                one[id(part)] = known.setdefault(repr(part), part)
-    return [{name: one[id(part)] for name, part in data.items()} for data in listed]
-
-
 @lru_cache(maxsize=4096, typed=True)
 def _block(protocol: str, dataset: str, model: str, seed: int) -> str:
     """The hash of a block, from the texts of its parts: once for all of its cells."""

@@ -1,15 +1,19 @@
-"""What the tests of training share: a study with all its ablations."""
+"""What the tests of training share: a study with all its ablations, and a training of nine steps."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import torch
 
+from pabench.data.split import Images
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
+from pabench.suite.specs import Augment, Recipe
+from pabench.training.loop import Source
 
 SUITE = """
 protocol: pai-v1
@@ -22,6 +26,16 @@ seeds: 1
 recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: {crop: 1}}
 """
 CPU = torch.device("cpu")
+STEPS = 9  # of `source` by `RECIPE`: three epochs of three
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=8,
+    lr=0.1,
+    weight_decay=0.1,
+    precision="float32",
+    schedule="cosine",
+    augment=Augment(crop=1, flip=True, cutout=2),
+)
 
 
 def session(folder, text: str = SUITE, **options) -> Session:
@@ -57,3 +71,19 @@ def no_report():
 def study(ablated):
     """Its folder, its records and its cells."""
     return ablated
+
+
+@pytest.fixture
+def source():
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 255, (24, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    return Source(Images(pixels, torch.arange(24) % 2), (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.fixture
+def heard():
+    """Signals that reach the handler which was there before; without it SIGTERM would end the tests."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    yield came
+    signal.signal(signal.SIGTERM, before)

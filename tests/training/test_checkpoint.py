@@ -11,41 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from pabench.data.split import Images
 from pabench.errors import Interrupted, RefusedError
 from pabench.scoring.gradual import Gradual
-from pabench.suite.specs import Augment, Recipe
 from pabench.training import checkpoint
 from pabench.training.checkpoint import KEPT, SHARE, Checkpoints, as_many_threads
-from pabench.training.loop import Source, train
+from pabench.training.loop import train
 
-CPU = torch.device("cpu")
-STEPS = 9  # three epochs of three
-RECIPE = Recipe(
-    epochs=3,
-    batch_size=8,
-    lr=0.1,
-    weight_decay=0.1,
-    precision="float32",
-    schedule="cosine",
-    augment=Augment(crop=1, flip=True, cutout=2),
-)
-
-
-@pytest.fixture
-def source():
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 255, (24, 3, 4, 4), generator=generator, dtype=torch.uint8)
-    return Source(Images(pixels, torch.arange(24) % 2), (0.5,) * 3, (0.25,) * 3)
-
-
-@pytest.fixture
-def heard():
-    """Signals that reach the handler which was there before; without it SIGTERM would end the tests."""
-    came: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-    yield came
-    signal.signal(signal.SIGTERM, before)
+from .conftest import CPU, RECIPE, STEPS
 
 
 class Training:

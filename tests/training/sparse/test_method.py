@@ -10,25 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from pabench.data.split import Images
 from pabench.errors import Interrupted, SuiteError
 from pabench.parameters import ParameterError
-from pabench.suite.specs import Augment, Recipe
 from pabench.training.checkpoint import Checkpoints
-from pabench.training.loop import Source, train
+from pabench.training.loop import train
 from pabench.training.sparse import METHODS, Held, method
 
-CPU = torch.device("cpu")
-STEPS = 9  # three epochs of three
-RECIPE = Recipe(
-    epochs=3,
-    batch_size=8,
-    lr=0.1,
-    weight_decay=0.1,
-    precision="float32",
-    schedule="cosine",
-    augment=Augment(crop=1, flip=True, cutout=2),
-)
+from ..conftest import CPU, RECIPE, STEPS
+
 ADAMW = replace(RECIPE, optimizer="adamw", lr=0.01)
 ALL = [
     ("signin", {}),
@@ -39,21 +28,6 @@ ALL = [
     ("set", {"drop": 0.6, "layers": "free"}),
 ]
 IDS = [" ".join([name, *map(str, given.values())]) for name, given in ALL]
-
-
-@pytest.fixture
-def source():
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 255, (24, 3, 4, 4), generator=generator, dtype=torch.uint8)
-    return Source(Images(pixels, torch.arange(24) % 2), (0.5,) * 3, (0.25,) * 3)
-
-
-@pytest.fixture
-def heard():
-    """Signals that reach the handler which was there before; without it SIGTERM would end the tests."""
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 class Training:
