@@ -8,6 +8,7 @@ published is left out, and so is what the note says of it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -58,9 +59,13 @@ ASKS = {
     "sanity_cpu": "Does the choice of weights matter, or the layer densities alone?",
 }
 """What each published study asks; one without a line stands in the table by its title alone."""
+OURS = "ours"
+"""The source of a claim that nobody published."""
 BASELINE = "random (allocation=erk)"
 POWER = 0.8
 HOUR = 3600
+MOST = 100.0
+"""Points: no two accuracies are further apart."""
 
 
 @dataclass(frozen=True)
@@ -174,20 +179,18 @@ class Asked:
 
     @cached_property
     def detectable(self) -> dict[float, float | None]:
-        """By sparsity the true difference that the first step of Holm's correction finds with `POWER`."""
-        n = len(self.seeds)
-        alpha = LEVEL / len(self.criteria)
-        return {s: Comparison(sd, alpha).detectable(n, POWER) if sd else None for s, sd in self.spread.items()}
+        """By sparsity the true difference that the first step of Holm's correction finds with `POWER`; None where it
+        is more than two accuracies can be apart."""
+        n, alpha = len(self.seeds), LEVEL / len(self.criteria)
+        found = {s: Comparison(sd, alpha).detectable(n, POWER) if sd else None for s, sd in self.spread.items()}
+        return {s: one if one is not None and one <= MOST else None for s, one in found.items()}
 
     @property
-    def least(self) -> tuple[float, float]:
-        """The sparsity at which the smallest difference can be detected, and that difference."""
-        return min(((s, d) for s, d in self.detectable.items() if d is not None), key=lambda one: one[1])
-
-    @property
-    def most(self) -> tuple[float, float]:
-        """The sparsity at which it takes the largest."""
-        return max(((s, d) for s, d in self.detectable.items() if d is not None), key=lambda one: one[1])
+    def ends(self) -> list[tuple[float, float]]:
+        """The sparsities at which the smallest difference can be detected and at which it takes the largest, with
+        these differences; empty where none can."""
+        known = sorted((found, s) for s, found in self.detectable.items() if found is not None)
+        return [(s, found) for found, s in (known[0], known[-1])] if known else []
 
     @property
     def weights(self) -> int:
@@ -273,16 +276,30 @@ class Asked:
         found = [unbiased_sd(values) for values in samples(self.cells)]
         return (*quantiles(found), len(found))
 
-    @property
+    @cached_property
     def silent(self) -> str:
         """Why it is no evidence about the criteria; "" where it may be."""
-        return (
-            "; ".join(dict.fromkeys(why for one in footings(self.study) for why in one.against)) if self._mute else ""
-        )
+        return "; ".join(dict.fromkeys(why for one in footings(self.study) for why in one.against))
 
     @property
-    def _mute(self) -> bool:
-        return bool(caveat(self.study))
+    def in_order(self) -> bool:
+        """Whether its seeds are the first by number, none left out."""
+        return self.seeds == list(range(len(self.seeds)))
+
+    @property
+    def first_line(self) -> str:
+        """The reference line that is named first, "" without one."""
+        return self.lines[0] if self.lines else ""
+
+    @cached_property
+    def above(self) -> list[str]:
+        """The sparsities at which a criterion is above that line in the mean, with the best one."""
+        found = []
+        for sparsity, every in self.against.items():
+            best = max(self.criteria, key=lambda name: every[name].pair.mean)
+            if every[best].pair.mean > every[self.first_line].pair.mean:
+                found.append(f"{percent(sparsity)} (`{best}`)")
+        return found
 
     @cached_property
     def unproven(self) -> int:
@@ -477,10 +494,12 @@ def planted(folder: Path) -> list[tuple[str, str, float]]:
     return found
 
 
-def papers(criteria: Sequence[str]) -> list[tuple[str, str]]:
-    """The criteria with where they were published, in the order given."""
-    names = dict.fromkeys(name.partition(" ")[0] for name in criteria)
-    return [(name, registry.plugin("criteria", name).paper) for name in names]
+def papers(criteria: Sequence[str]) -> dict[str, list[str]]:
+    """Where the criteria were published, with those that are from there."""
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name.partition(" ")[0] for name in criteria):
+        found.setdefault(registry.plugin("criteria", name).paper, []).append(f"`{name}`")
+    return found
 
 
 def checked(criteria: Sequence[str]) -> tuple[int, int]:
@@ -501,6 +520,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
     main = asked.pop(MAIN, None)
     speaking = [one for one in asked.values() if not one.silent]
     beside = list(rows(main, speaking)) if main else []
+    theirs = [one for one in claims if one.claim.source != OURS]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(DOCS),
         undefined=jinja2.StrictUndefined,
@@ -519,9 +539,11 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         plan=plan(plans.read_text()),
         tuned=tuned(main.first, tuning(tried)) if main else None,
         spent=[one for one in (main, *asked.values()) if one],
-        claims=claims,
+        claims=theirs,
+        states=Counter(one.state for one in theirs),
+        own=len(claims) - len(theirs),
         planted=planted(PLANTED),
-        papers=papers([*main.criteria, *main.lines]) if main else [],
+        papers=papers([*main.criteria, *main.lines]) if main else {},
         checked=checked(main.criteria) if main else None,
         baseline=BASELINE,
         protocol=PROTOCOL,
@@ -530,6 +552,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         power=POWER,
         no_better=NO_BETTER,
         ends=ENDS,
+        most=MOST,
         comparison=Comparison,
     )
 

@@ -18,7 +18,7 @@ note = runpy.run_path(str(ROOT / "docs" / "published.py"))
 TEMPLATE = (ROOT / "docs" / "paper.md.j2").read_text()
 ERK = CriterionSpec("random", given={"allocation": "erk"}, version=1)
 SNIP, SYNFLOW = synthetic.CRITERIA["snip"], synthetic.CRITERIA["synflow"]
-NAMED = ("pai-v1", "plans/fashion.txt")
+NAMED = ("pai-v1", "LeNet-300-100", "two-sided")
 """What has a digit in its name and may stand in the words of the note."""
 WORDS = "two three four five six seven eight nine ten eleven twelve sixteen twenty hundred thousand half third twice"
 
