@@ -21,7 +21,8 @@ import pandas as pd
 from pabench import registry
 from pabench.cli.plugins import reference
 from pabench.errors import DataError
-from pabench.leaderboard.claims import Judged
+from pabench.leaderboard.claims import Claim, Judged, gathered
+from pabench.leaderboard.statements import ACCURACY, CONFIRMED, CONTRADICTED, NOT_SEPARABLE
 from pabench.report.conclusion import alike, conclusion
 from pabench.report.evidence import caveat, footings
 from pabench.report.folders import read
@@ -226,6 +227,14 @@ class Asked:
         return found
 
     @cached_property
+    def widest(self) -> tuple[str, float, float, float]:
+        """The criterion and sparsity whose differences to the baseline are furthest apart, with the least and the
+        largest of them, a seed each."""
+        every = [(name, s, self.against[s][name].pair.strata) for s in self.sparsities for name in self.criteria]
+        ranges = [(name, s, min(map(min, strata)), max(map(max, strata))) for name, s, strata in every if strata]
+        return max(ranges, key=lambda one: one[3] - one[2])
+
+    @cached_property
     def fallen(self) -> dict[str, Rate]:
         """By criterion and reference line the pruned cells at chance, of those that have any."""
         rates = {str(name): collapses(rows) for name, rows in self.cells.groupby("criterion", sort=False)}
@@ -380,6 +389,30 @@ def changed(first: Cell, other: Cell) -> str:
         if getattr(other.recipe, field) != getattr(first.recipe, field)
     ]
     return ", ".join(told)
+
+
+def retold(claim: Claim, study: Study) -> dict[str, list[float]]:
+    """What a study of the question says of a claim, at each sparsity that is not below those it was tested at: verdicts
+    with their sparsities. Nothing of a claim that is about more than orders of accuracy, or about criteria that the
+    study has not."""
+    orders = [test.order for test in claim.tests if test.order and test.order.of == ACCURACY]
+    known, named = set(study.frame["criterion"]), {who.criterion for one in orders for who in one.cells}
+    ablated = any(who.ablation for one in orders for who in one.cells)
+    if len(orders) < len(claim.tests) or ablated or not named <= known:
+        return {}
+    least = min(s for s in claim.tested_by.sparsities if s)
+    orders = list({(str(one.higher), str(one.lower), one.margin): one for one in orders}.values())
+    found: dict[str, list[float]] = {}
+    for sparsity in sorted(s for s in study.frame["sparsity"].unique() if s >= least):
+        every = [one.model_copy(update={"sparsities": (sparsity,)}) for one in orders]
+        verdicts = {one.judged(gathered(one, study, _no_receipt)).verdict for one in every}
+        told = next(one for one in (CONTRADICTED, NOT_SEPARABLE, CONFIRMED) if one in verdicts)
+        found.setdefault(told, []).append(float(sparsity))
+    return found
+
+
+def _no_receipt(key: str) -> None:
+    """An order of accuracies looks at no mask."""
 
 
 # --- the plan and the tuning ------------------------------------------------------------------------------------------
@@ -539,7 +572,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         plan=plan(plans.read_text()),
         tuned=tuned(main.first, tuning(tried)) if main else None,
         spent=[one for one in (main, *asked.values()) if one],
-        claims=theirs,
+        claims=[(one, retold(one.claim, main.study) if main else {}) for one in theirs],
         states=Counter(one.state for one in theirs),
         own=len(claims) - len(theirs),
         planted=planted(PLANTED),

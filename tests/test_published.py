@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pabench.errors import DataError
+from pabench.leaderboard.claims import load, shipped
 from pabench.report.folders import read
 from pabench.suite.specs import CriterionSpec
 from tests import synthetic
@@ -79,6 +80,26 @@ def test_criteria_are_sorted_by_what_the_tests_say_of_all_sparsities(tmp_path):
     assert found.standing["both"] == [("snip", [0.95], [0.9])]
     assert found.standing["always"] == [("synflow (steps=100)", [0.9, 0.95], [])]
     assert found.named("worse", 0.9) == ["snip"]
+
+
+def test_a_claim_about_an_order_of_accuracy_is_judged_again_in_the_main_study(tmp_path):
+    """Random with ERK loses less than a point: snip gains 0.5 at 90 % and 2 at 95 %. The claim is tested at 90 %."""
+    gain = {0.8: 0.0, 0.9: 0.5, 0.95: 2.0}
+
+    def top1(cell):
+        if not cell.criterion or cell.criterion.name != "snip":
+            return 80.0 + cell.seed + (0.01 * cell.seed if cell.criterion and cell.criterion.name != "random" else 0)
+        return 80.0 + 1.01 * cell.seed + gain[cell.sparsity]
+
+    study = asked(tmp_path, top1, (ERK, SNIP, SYNFLOW, synthetic.CRITERIA["grasp"]), sparsities=[0.8, 0.9, 0.95]).study
+
+    assert retold("random_layers_suffice", study) == {"confirmed": [0.9], "contradicted": [0.95]}
+    assert retold("force_beats_snip", study) == {}
+    assert retold("inverting_hurts", study) == {}
+
+
+def retold(name, study):
+    return note["retold"](load(shipped()[name]), study)
 
 
 def test_orders_of_two_studies_agree_by_kendalls_tau(tmp_path):
