@@ -43,11 +43,12 @@ class DatasetSpec(Identified):
 
     @cached_property
     def label(self) -> str:
-        return str(self.args.get("title") or self.name)
+        title = str(self.args.get("title") or self.name)
+        return f"{title}, held-out training images" if self.args.get("held_out_per_class") else title
 
     def identity(self) -> dict[str, Any]:
-        # `bits` that nobody gave change nothing: studies made before there was such a parameter keep their keys
-        unsaid = {"title"} if self.args.get("bits") else {"title", "bits"}
+        # what nobody gave changes nothing: studies made before there was such a parameter keep their keys
+        unsaid = {"title"} | {name for name in ("bits", "held_out_per_class") if not self.args.get(name)}
         args = {k: v for k, v in self.args.items() if k not in unsaid}
         return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
 
