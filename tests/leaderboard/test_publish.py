@@ -261,6 +261,54 @@ def test_two_studies_of_one_name_are_told_apart_by_the_publisher(submission, tmp
         publish([str(submission), str(submission)], tmp_path / "site")
 
 
+def of_dataset(submission: Path, folder: Path, **changes) -> Path:
+    """A copy of a submission whose cells are of another dataset."""
+    forgery = Forgery(submission, folder)
+    forgery.cells(lambda cell: cell["dataset"].update(changes))
+    forgery.means()
+    return forgery.listing()
+
+
+def test_one_title_for_two_contents_is_refused(submission, tmp_path):
+    """A reader would take one for the other: same name, other images."""
+    other = of_dataset(submission, tmp_path / "other", fingerprint="e" * 64)
+
+    with pytest.raises(RefusedError) as refused:
+        publish([str(submission), f"copy={other}"], tmp_path / "site")
+    mine = json.loads((submission / "study.json").read_text())["cells"][0]["dataset"]["fingerprint"]
+    assert str(refused.value) == (
+        f"two datasets are called 'digits' and have different content: in small {mine[:16]} (digits), in copy "
+        f"{'e' * 16} (digits); give one of them another `title:` in its suite, and run that again (no cell is computed "
+        "anew)"
+    )
+    assert refused.value.exit_code == 4
+    assert not (tmp_path / "site").exists()
+
+
+def test_titles_that_sound_alike_are_one_title(submission, tmp_path):
+    # a dataset of another kind, and its images, under a title that reads as the first one's name
+    other = of_dataset(submission, tmp_path / "other", fingerprint="e" * 64, args={**CUT, "title": "Digits."})
+
+    with pytest.raises(RefusedError, match=r"two datasets are called 'Digits\.' and have different content"):
+        publish([str(submission), f"copy={other}"], tmp_path / "site")
+
+
+CUT = {"train_per_class": 10, "test_per_class": 10}
+
+
+def test_two_cuts_of_one_content_may_have_one_title_and_their_boards_say_what_differs(submission, tmp_path):
+    other = Forgery(submission, tmp_path / "other")
+    other.cells(lambda cell: cell["dataset"]["args"].update(train_per_class=9))
+    other.study(lambda study: study.update(suite=study["suite"].replace("train_per_class: 10", "train_per_class: 9")))
+    other.means()
+
+    publish([str(submission), f"copy={other.listing()}"], tmp_path / "site")
+
+    pages = [texts(page.read_bytes()) for page in (tmp_path / "site").glob("boards/*.html")]
+    there = {said for page in pages for said in re.findall(r"dataset train_per_class .*? there", page)}
+    assert there == {"dataset train_per_class 10 here, 9 there", "dataset train_per_class 9 here, 10 there"}
+
+
 def test_publishing_runs_no_code_of_a_submission(submission, tmp_path):
     import subprocess
     import sys
