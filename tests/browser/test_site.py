@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def board(tmp_path, monkeypatch):
     """A board of four criteria, `mine` of which has no result; its accuracies grow with its place here."""
-    monkeypatch.setattr(site, "render", lambda study: "<!doctype html><title>a study</title>")
+    monkeypatch.setattr(site, "render", lambda study, more: "<!doctype html><title>a study</title>")
     files = pages(published(grid("random", "magnitude", "snip", "mine", sparsities=[0.9, 0.98])), "Our <b>", "A")
     for path, data in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

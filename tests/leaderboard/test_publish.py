@@ -110,7 +110,7 @@ def test_a_results_folder_that_changes_meanwhile_is_not_published(results, tmp_p
 
 
 def test_what_no_check_foresaw_is_an_error_that_names_the_folder(submission, tmp_path, monkeypatch):
-    def broken(study):
+    def broken(study, more=()):
         raise KeyError("top1")
 
     monkeypatch.setattr(site, "render", broken)
@@ -315,7 +315,7 @@ def test_publishing_runs_no_code_of_a_submission(submission, tmp_path):
 
     code = (
         "import sys; from pabench.leaderboard import site; from pabench.cli.main import app; "
-        "site.render = lambda study: ''; "
+        "site.render = lambda study, more: ''; "
         f"app(['publish', {str(submission)!r}, '-o', {str(tmp_path / 'site')!r}], standalone_mode=False); "
         "sys.exit(any(m in ('torch', 'timm') or m.startswith('pabench_plugin') for m in sys.modules))"
     )
