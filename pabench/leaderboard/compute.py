@@ -56,7 +56,7 @@ class Compute:
         """Time of each kind of processor, and for what.
 
         >>> Compute(39, {"cpu": {"training": 5400, "scoring": 36}}).told
-        '1 h 31 min of CPU cores (scoring 36.0 s, training 1 h 30 min)'
+        '1 h 30 min of CPU cores (scoring 36.0 s, training 1 h 30 min)'
         """
         lines = []
         for kind, spent in self.seconds.items():
