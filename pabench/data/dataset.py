@@ -28,7 +28,7 @@ from pabench.suite.specs import Augment
 Part = Literal["train", "test"]
 Bits = Annotated[int, Ge(0), Le(16)]  # of 16-bit pictures: how many count; 0: not said, all of them
 PARTS: tuple[Part, Part] = ("train", "test")
-DECODING = 2  # raised when the same files decode to other arrays
+DECODING = 3  # raised when the same files decode to other arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,11 @@ class Dataset(ABC):
     def folder(self) -> Path:
         """Where it lies: `path`, else a folder of its name where datasets lie."""
         return place(self.name, self.path)
+
+    @property
+    def coding(self) -> str:
+        """In what its pictures are encoded, as `JPEG and PNG`; "" where they are not, or it is not known."""
+        return ""
 
     def notes(self) -> list[str]:
         """What its user should know of how the files are read, in one line each."""
@@ -238,14 +243,18 @@ class Pictures(InMemory):
         return found["pixels"], found["labels"]
 
     def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
-        """As of every dataset, and in `marks` how many pictures have each of `images.MARKS`."""
+        """As of every dataset, in `marks` how many pictures have each of `images.MARKS`, and their `codings`."""
         labels = self.labels(part)
         extent = () if self.size or part == "train" else self._arrays("train")["pixels"].shape[2:]
         what = f"{images.shown(self.folder)}: {part}"
-        pixels, marks = images.stack(
+        pixels, marks, codings = images.stack(
             self.pictures(part), what=what, count=len(labels), size=self.size, bits=self.bits, extent=extent
         )
-        return {"pixels": pixels, "labels": labels, "marks": marks}
+        return {"pixels": pixels, "labels": labels, "marks": marks, "codings": np.array(codings)}
+
+    @property
+    def coding(self) -> str:
+        return " and ".join(sorted({str(coding) for part in PARTS for coding in self._arrays(part)["codings"]}))
 
     def of_pictures(self) -> list[str]:
         """The notes on what the pictures of both splits turned out to be; decodes them."""

@@ -39,13 +39,13 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
+def citation(title: str, authors: Sequence[str], studies: Sequence[Published], licence: str) -> bytes:
     """Citation File Format 1.2.0; JSON strings are YAML strings."""
     names = authors or [f"Contributors to {title}"]
     lines = ["cff-version: 1.2.0", 'message: "Please cite the studies that you use, and this leaderboard."']
     lines += ["type: dataset", f"title: {json.dumps(title)}", "authors:"]
     lines += [f"  - name: {json.dumps(plain(name))}" for name in names]
-    lines += ["identifiers:"]
+    lines += [f"license: {json.dumps(licence)}", "identifiers:"]
     for study in studies:
         lines += ["  - type: other", f"    value: {json.dumps(f'sha256:{study.digest}')}"]
         lines += [f"    description: {json.dumps(f'The submission {study.slug}: {study.title}')}"]

@@ -93,6 +93,17 @@ def test_what_is_in_no_key_is_no_fact():
     assert same.key == CELL.key
 
 
+def test_in_what_pictures_are_encoded_is_in_no_key_and_where_it_is_not_known_in_no_record():
+    """The content says as much; studies made before it was seen keep their keys and their records."""
+    seen = replace(CELL, dataset=replace(CELL.dataset, coding="JPEG"))
+
+    assert facts(seen) == facts(CELL)
+    assert (seen.key, seen.pruning_key, seen.check_key) == (CELL.key, CELL.pruning_key, CELL.check_key)
+    assert seen.to_json()["dataset"] == {**CELL.to_json()["dataset"], "coding": "JPEG"}
+    assert "coding" not in CELL.to_json()["dataset"]
+    assert Cell.from_json(seen.to_json()) == seen
+
+
 @pytest.mark.parametrize("name", ["bits", "held_out_per_class"])
 def test_parameters_of_datasets_that_nobody_gave_are_in_no_key_and_given_ones_are(name):
     """Studies made before datasets had them keep their keys."""
