@@ -69,8 +69,9 @@ def publish(
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
         with named_in_errors(", ".join(slugs)):
             found = boards(studies)
-            pages = partial(site.pages, studies, found, plain(title), [plain(author) for author in authors])
-            items = {path: item(data) for path, data in site.of_studies(studies).items()}
+            tables = site.of_studies(studies)
+            pages = partial(site.pages, studies, found, plain(title), [plain(one) for one in authors], tables=tables)
+            items = {path: item(data) for path, data in tables.items()}
             for one in admitted:
                 items |= one.items
             made, date = _dated(out, items, pages)

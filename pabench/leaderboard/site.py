@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
+from pabench.leaderboard import croissant
 from pabench.leaderboard.boards import (
     LEVELS,
     Badge,
@@ -24,15 +25,17 @@ from pabench.leaderboard.boards import (
     ran_with,
     together,
 )
+from pabench.leaderboard.datasheet import datasheet
+from pabench.leaderboard.markdown import rendered
 from pabench.leaderboard.origins import Origin, offered, origins
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
 from pabench.report.frame import quality
-from pabench.report.page import filled, render, section_html, shell
+from pabench.report.page import TEMPLATES, filled, render, section_html, shell
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
 from pabench.statistics.outcomes import Rate, collapses
-from pabench.suite.cell import STATUSES
+from pabench.suite.cell import PROTOCOL, STATUSES
 from pabench.suite.specs import Recipe
 from pabench.words import percent, plain
 
@@ -42,15 +45,25 @@ UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 
 
 def pages(
-    studies: Sequence[Published], found: Sequence[Comparable], title: str, authors: Sequence[str], published: str
+    studies: Sequence[Published],
+    found: Sequence[Comparable],
+    title: str,
+    authors: Sequence[str],
+    published: str,
+    *,
+    tables: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    """The pages and tables about boards, from studies and their boards; `published` is the date that they bear."""
+    """The pages and tables about boards, from studies and their boards, and what says what all data are.
+
+    `published` is the date that they bear; `tables` are those of the studies (`of_studies`).
+    """
     common = {
         "shell": shell(("style", "site/site"), ("page", "figures", "site/site")),
         "site": title,
         "published": published,
         "newest": max((one.newest for one in found), default=""),
         "reference": REFERENCE,
+        "protocol": PROTOCOL,
         "interval_text": interval_text,
         "legend": [Badge(level, "") for level in range(len(LEVELS))],
     }
@@ -64,8 +77,24 @@ def pages(
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in found]
     files["CITATION.cff"] = citation(title, authors, studies)
     files["README.md"] = readme(title, links)
+    about = studies, title, authors, published
+    files[croissant.NAME] = document(croissant.croissant({**tables, **files}, *about))
+    levels = {study["slug"]: study["level"] for study in listed}
+    texts = {PROTOCOL: rules(), "datasheet": datasheet(found, *about, levels=levels)}
+    for name, text in texts.items():
+        files |= {f"{name}.md": text.encode(), f"{name}.html": _text_page(f"{name}.md", text, common)}
     files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
     return files
+
+
+def rules() -> str:
+    """The definition of the protocol, as Markdown."""
+    return (TEMPLATES / "site" / f"{PROTOCOL}.md").read_text(encoding="utf-8")
+
+
+def _text_page(source: str, text: str, common: Mapping[str, Any]) -> bytes:
+    heading, html = rendered(text)
+    return _page("text", common, "", heading, text=html, source=source)
 
 
 def of_studies(studies: Sequence[Published]) -> dict[str, bytes]:

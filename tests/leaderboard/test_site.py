@@ -28,7 +28,8 @@ pytestmark = pytest.mark.usefixtures("quick_reports")
 
 def pages(study, title, author):
     """The site of one study."""
-    return site.of_studies([study]) | site.pages([study], boards([study]), title, [author], "2026-11-30")
+    tables = site.of_studies([study])
+    return tables | site.pages([study], boards([study]), title, [author], "2026-11-30", tables=tables)
 
 
 def texts(page: bytes) -> str:
@@ -69,13 +70,23 @@ def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(f
             found.feed(data.decode())
             assert not found.tags & {"img", "iframe", "link", "object"}
             outside = {link for link in found.links if re.match(r"[a-z]+:|/", link)}
-            assert outside == {
-                f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")
-            }
+            papers = {f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")}
+            assert outside == (set() if path in ("pai-v1.html", "datasheet.html") else papers)
             for tag in ("style", "script"):
                 (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
                 (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))
                 assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() == sha
+
+
+def test_a_site_defines_its_numbers_and_every_board_leads_there(files):
+    """Who has nothing but the folder can read the protocol, as a page and as text."""
+    (board,) = [data.decode() for path, data in files.items() if path.startswith("boards/")]
+
+    assert '<dt>protocol</dt><dd><a href="../pai-v1.html">pai-v1</a></dd>' in board
+    assert "N − floor(sparsity · N) are kept" in files["pai-v1.md"].decode()
+    assert "N − floor(sparsity · N) are kept" in texts(files["pai-v1.html"])
+    assert '<h2 id="changes">Changes</h2>' in files["pai-v1.html"].decode()
+    assert "What the data are and are not good for: datasheet" in texts(files["index.html"]).replace(" .", "")
 
 
 def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
