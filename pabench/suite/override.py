@@ -60,4 +60,6 @@ def _step(holder: Any, path: Path, key: str) -> Any:
         raise _Refused(f"{dotted(path)} is {shown(holder)}, which has no {key!r} inside")
     if key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(holder):
         return int(key)
-    raise _Refused(f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}, or + at the end")
+    raise _Refused(
+        f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}, or + at the end"
+    )
