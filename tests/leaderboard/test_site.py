@@ -89,6 +89,20 @@ def test_a_site_defines_its_numbers_and_every_board_leads_there(files):
     assert "What the data are and are not good for: datasheet" in texts(files["index.html"]).replace(" .", "")
 
 
+def test_the_command_that_adds_a_criterion_keeps_those_of_the_suite(files):
+    """With `-c` it would be alone in its table. What was set when the study was run stands before it."""
+    command = "data/v1/suites/one.yaml --set criteria.+=mine --plugin criteria/mine.py --bank . -o results/mine"
+    cells = grid("random", "snip")
+    known = published(cells)
+    known.study.manifest["overrides"] = ["criteria=[random, snip]"]
+    (changed,) = [data for path, data in pages(known, "Boards", "A").items() if path.startswith("boards/")]
+    (board,) = [data for path, data in files.items() if path.startswith("boards/")]
+
+    assert f"pabench run {command}" in html.unescape(board.decode())
+    before, _, after = command.partition(" ")
+    assert f"pabench run {before} --set 'criteria=[random, snip]' {after}" in html.unescape(changed.decode())
+
+
 def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):
     (name,) = [path for path in files if path.startswith("data/v1/boards/") and path.endswith(".json")]
     rows = {r["criterion"]: r for r in json.loads(files[name])["rows"]}
