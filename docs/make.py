@@ -1,9 +1,9 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims`,
-`suites`, `studies` and `paper` (all of it, from `paper.md.j2`) take seconds, `notebook`, `picture` (needs Chromium),
-`conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A generated part
-stands between two marks; what is around it is written by hand.
+`protocol`, `suites`, `studies` and `paper` (all of it, from `paper.md.j2`) take seconds, `notebook`, `picture` (needs
+Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A
+generated part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pandas as pd
-
 from pabench import registry
 from pabench.cli.conformance import matrix
 from pabench.cli.plugins import reference
@@ -32,7 +30,9 @@ from pabench.diagnostics.conformance import NETWORKS, Examination, MaskOverlap, 
 from pabench.diagnostics.precision import SETTINGS, SPARSITIES, Setting, moved
 from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
-from pabench.leaderboard.claims import Judged, by_values, load as load_claim, shipped
+from pabench.leaderboard.claims import Judged, load as load_claim, shipped
+from pabench.leaderboard.rejudged import rejudged
+from pabench.leaderboard.site import rules
 from pabench.leaderboard.statements import NOT_RUN
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
 from pabench.scoring.donor import precision as needed
@@ -115,13 +115,8 @@ def claims() -> str:
 
 def published() -> list[Judged]:
     """The claims that ship, judged again from the values that are published; those that were not run as they stand."""
-    told = {one["name"]: one for one in json.loads(CLAIMS.read_text())}
-    found = []
-    for name, file in shipped().items():
-        claim, one = load_claim(file), told.get(name, {"state": NOT_RUN, "tests": [], "ran": ""})
-        values = [pd.DataFrame(test["values"]) for test in one["tests"]]
-        found.append(by_values(claim, values, one["ran"]) if values else Judged(claim, one["state"]))
-    return found
+    told = {one.claim.name: one for one in rejudged(CLAIMS)[0]}
+    return [told.get(name) or Judged(load_claim(file), NOT_RUN) for name, file in shipped().items()]
 
 
 def _claim(one: Judged) -> tuple[str, ...]:
@@ -404,12 +399,21 @@ def published_studies() -> dict[str, Any]:
     return runpy.run_path(str(DOCS / "published.py"))
 
 
+# --- protocol.md ------------------------------------------------------------------------------------------------------
+
+
+def protocol() -> str:
+    """The definition that sites bear, without its heading."""
+    return rules().partition("\n")[2].strip()
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "README": readme,
     "criteria": criteria,
     "claims": claims,
     "conformance": conformance,
     "precision": precision,
+    "protocol": protocol,
     "leaderboard": forgeries,
     "reliability": reliability,
     "suites": suites,

@@ -53,12 +53,13 @@ def ours() -> Iterator[Precedent]:
             cell = study.cells[cells["key"].iloc[0]]
             if cell.dataset.name.startswith("planted_"):
                 continue  # no pictures: what their seeds vary by promises nothing of any
-            per_class, classes = cell.dataset.args.get("train_per_class"), CLASSES[cell.dataset.label]
-            images = per_class * classes if per_class else FULL[cell.dataset.label][0]
+            name = cell.dataset.public or cell.dataset.label
+            per_class, classes = cell.dataset.args.get("train_per_class"), CLASSES[name]
+            images = per_class * classes if per_class else FULL[name][0]
             low, middle, high = rounded([unbiased_sd(values) for values in found])
             yield Precedent(
                 source=folder.name,
-                dataset=cell.dataset.label,
+                dataset=name,
                 model=str(model),
                 sparsity=float(sparsity),
                 epochs=cell.recipe.epochs,

@@ -22,6 +22,7 @@ from pabench import registry
 from pabench.cli.plugins import reference
 from pabench.errors import DataError
 from pabench.leaderboard.claims import Claim, Judged, gathered
+from pabench.leaderboard.compute import UNKNOWN, Compute, compute, total
 from pabench.leaderboard.statements import ACCURACY, CONFIRMED, CONTRADICTED, NOT_SEPARABLE
 from pabench.report.conclusion import alike, conclusion
 from pabench.report.evidence import caveat, footings
@@ -35,6 +36,7 @@ from pabench.statistics.outcomes import NO_BETTER, Rate, chance_bound, collapses
 from pabench.statistics.paired import Pair, paired, stratified
 from pabench.statistics.power import Comparison, typical_sd, unbiased_sd
 from pabench.statistics.spread import ENDS, quantiles, samples
+from pabench.store.store import Store
 from pabench.suite.cell import DENSE, PROTOCOL, Cell
 from pabench.words import FILTERS, NOTHING, percent, signed, span
 
@@ -270,9 +272,9 @@ class Asked:
         return int((self.study.frame["status"] == "ok").sum())
 
     @cached_property
-    def hours(self) -> float:
-        """Of the processes that trained and evaluated its cells."""
-        return float(self.study.frame["wall_seconds"].sum()) / HOUR
+    def spent(self) -> Compute:
+        """Hours of processors, for scoring, training and evaluation."""
+        return spent(self.study)
 
     @cached_property
     def seconds(self) -> float:
@@ -542,6 +544,11 @@ def checked(criteria: Sequence[str]) -> tuple[int, int]:
     return sum(not text.startswith("the formula alone") for text in told), len(told)
 
 
+def spent(study: Study) -> Compute:
+    """Hours of processors that a study in its folder took."""
+    return compute(study, Store(study.folder).records("receipts"))
+
+
 def published(folder: Path = STUDIES) -> dict[str, Study]:
     """The studies that are published, by name."""
     return {path.parent.name: read(path.parent) for path in sorted(folder.glob("*/study.json"))}
@@ -572,6 +579,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         plan=plan(plans.read_text()),
         tuned=tuned(main.first, tuning(tried)) if main else None,
         spent=[one for one in (main, *asked.values()) if one],
+        kwh=total(one.spent for one in (main, *asked.values()) if one).kwh(UNKNOWN),
         claims=[(one, retold(one.claim, main.study) if main else {}) for one in theirs],
         states=Counter(one.state for one in theirs),
         own=len(claims) - len(theirs),
@@ -608,12 +616,13 @@ def studies(folder: Path = STUDIES, tried: Path = TUNING) -> list[list[tuple[str
 
 
 def _study(name: str, study: Study) -> tuple[str, ...]:
-    hours = float(study.frame["wall_seconds"].sum()) / HOUR
+    took = spent(study)
+    hours = ", ".join(f"{took.hours(kind):.1f}{'' if kind == 'cpu' else f' ({kind})'}" for kind in took.seconds)
     command = str(study.manifest["command"])
     asks = ASKS.get(name, str(study.manifest.get("title") or name))
     note = f"<br><small>{silence}</small>" if (silence := caveat(study)) else ""
     cells = f"{int((study.frame['status'] == 'ok').sum()):,} of {len(study.frame):,}"
-    return f"`{name}`", f"{asks}{note}", cells, str(study.frame["seed"].nunique()), f"{hours:.1f}", f"`{command}`"
+    return f"`{name}`", f"{asks}{note}", cells, str(study.frame["seed"].nunique()), hours, f"`{command}`"
 
 
 def _setting(one: Setting) -> tuple[str, ...]:

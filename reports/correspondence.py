@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pabench.suite.cell import DENSE
+from pabench.suite.provenance import claimed
 from pabench.words import percent, plain
 
 from .publication import KnownRecipe, Quoted
@@ -74,9 +75,9 @@ SCORING = {
 
 
 def dataset_of(spec: Mapping[str, Any]) -> str:
-    """What a paper would call a cell's dataset: its name, or its title where the name says how it is stored."""
-    name, title = spec["name"], (spec.get("args") or {}).get("title")
-    return str(title) if name in ("parquet", "folder") and title else str(name)
+    """What a paper would call a cell's dataset: its name, or what its title says where that tells how it is stored."""
+    name, title = spec["name"], str((spec.get("args") or {}).get("title") or "")
+    return claimed(title) or title if name in ("parquet", "folder") and title else str(name)
 
 
 def same_dataset(figure: Quoted, spec: Mapping[str, Any]) -> bool:
@@ -168,7 +169,9 @@ def _data(cell: Mapping[str, Any]) -> Iterator[str]:
             what = "training" if part == "train" else "test"
             yield f"{what} images: {whole:,} there, {per_class * classes:,} here ({per_class} a class)"
     if cell["dataset"]["name"] != name:
-        yield f"the dataset is called {plain(name)} by its title; whether its images are the same is not checked"
+        coding = plain(cell["dataset"].get("coding") or "")
+        same = f"its images are {coding}-coded here" if coding else "whether its images are the same is not checked"
+        yield f"the dataset is called {plain(name)} by its title; {same}"
 
 
 def _recipes(recipe: KnownRecipe, cell: Mapping[str, Any]) -> Iterator[str]:

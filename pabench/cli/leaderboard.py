@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pabench.cli import completion
-from pabench.cli.arguments import AsJson, Folder, Plugin, datasets
+from pabench.cli.arguments import AsJson, Folder, Plugin, assigned, datasets
 from pabench.cli.terminal import say, steps, tell
-from pabench.errors import SuiteError
+from pabench.errors import SuiteError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pabench.leaderboard.compute import Watts
     from pabench.leaderboard.verification.verify import Verification
 
 
@@ -148,6 +152,19 @@ def publish(
         bool, typer.Option("--incomplete", help="Take results folders of which some cells were not run.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether masks are part of the site.")] = True,
+    claims: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What `claims --json` wrote: its table, judged again, is on the site."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(metavar="NAME", help="Of results and figures, as https://spdx.org/licenses names it.")
+    ] = "CC-BY-4.0",
+    watts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=N", help="What a busy processor draws, for the estimate of energy: cpu=12 a core, gpu=200."
+        ),
+    ] = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -167,6 +184,9 @@ def publish(
         plugins=plugin or (),
         incomplete=incomplete,
         masks=masks,
+        claims=claims,
+        licence=licence,
+        watts=_watts(watts or ()),
     )
     for note in made.notes:
         say(f"note: {note}", error=True)
@@ -176,6 +196,18 @@ def publish(
         return
     say(f"site: {made.folder / 'index.html'} ({made.files} files, {size(made.bytes)})")
     say(f"changed: {made.changed}, removed: {made.removed}")
+
+
+def _watts(given: Sequence[str]) -> Watts:
+    from pabench.leaderboard.compute import Watts
+
+    said = assigned("--watts", given, "cpu=12", form="KIND=N")
+    for kind, text in said.items():
+        if kind not in ("cpu", "gpu"):
+            raise SuiteError(f"--watts {kind}={text}: {did_you_mean(kind, ('cpu', 'gpu'))}")
+        if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or not float(text):
+            raise SuiteError(f"--watts {kind}={text}: expected a number of watts above 0, as --watts {kind}=12")
+    return Watts(**{kind: float(text) for kind, text in said.items()})
 
 
 def _lines(found: Verification) -> list[str]:

@@ -28,7 +28,7 @@ from pabench.suite.specs import Augment
 Part = Literal["train", "test"]
 Bits = Annotated[int, Ge(0), Le(16)]  # of 16-bit pictures: how many count; 0: not said, all of them
 PARTS: tuple[Part, Part] = ("train", "test")
-DECODING = 2  # raised when the same files decode to other arrays
+DECODING = 3  # raised when the same files decode to other arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,11 @@ class Dataset(ABC):
         """Where it lies: `path`, else a folder of its name where datasets lie."""
         return place(self.name, self.path)
 
+    @property
+    def coding(self) -> str:
+        """In what its pictures are encoded, as `JPEG and PNG`; "" where they are not, or it is not known."""
+        return ""
+
     def notes(self) -> list[str]:
         """What its user should know of how the files are read, in one line each."""
         return []
@@ -130,10 +135,13 @@ class InMemory(Dataset):
     """A dataset small enough to be held as uint8; decoded once per machine (`pabench.data.cache`).
 
     `train_per_class` and `test_per_class` keep only the first images of each class in file order; 0 keeps all.
+    `held_out_per_class`, to choose a recipe by: the last training images of each class stand in for the test images,
+    which are not looked at, and training has the others.
     """
 
     train_per_class: NonNegativeInt = 0
     test_per_class: NonNegativeInt = 0
+    held_out_per_class: NonNegativeInt = 0
 
     @abstractmethod
     def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -187,13 +195,22 @@ class InMemory(Dataset):
         return self.fingerprint()
 
     def _images(self, part: Part, per_class: int) -> Images:
-        arrays = self._arrays(part)
+        arrays = self._arrays("train" if self.held_out_per_class else part)
         pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
         if pixels.shape[2:] != self.shape[1:] or pixels.shape[1] not in (1, self.shape[0]):
             found = f"{self.name}: {part}: images of shape {tuple(pixels.shape[1:])}"
             raise DataError(f"{found}, expected {self.shape} as the dataset says")
         # a grey split beside one in colour; no copy where the channels are right
         pixels = pixels.expand(-1, self.shape[0], -1, -1).contiguous()
+        if self.held_out_per_class:
+            what = f"{self.name}: held_out_per_class"
+            last = (
+                len(labels)
+                - 1
+                - first_per_class(labels.flip(0), classes=self.classes, per_class=self.held_out_per_class, what=what)
+            )
+            chosen = torch.zeros(len(labels), dtype=torch.bool).index_fill(0, last, True) == (part == "test")
+            pixels, labels = pixels[chosen], labels[chosen]
         if per_class:
             what = f"{self.name}: {part}_per_class"
             kept = first_per_class(labels, classes=self.classes, per_class=per_class, what=what).sort().values
@@ -226,14 +243,18 @@ class Pictures(InMemory):
         return found["pixels"], found["labels"]
 
     def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
-        """As of every dataset, and in `marks` how many pictures have each of `images.MARKS`."""
+        """As of every dataset, in `marks` how many pictures have each of `images.MARKS`, and their `codings`."""
         labels = self.labels(part)
         extent = () if self.size or part == "train" else self._arrays("train")["pixels"].shape[2:]
         what = f"{images.shown(self.folder)}: {part}"
-        pixels, marks = images.stack(
+        pixels, marks, codings = images.stack(
             self.pictures(part), what=what, count=len(labels), size=self.size, bits=self.bits, extent=extent
         )
-        return {"pixels": pixels, "labels": labels, "marks": marks}
+        return {"pixels": pixels, "labels": labels, "marks": marks, "codings": np.array(codings)}
+
+    @property
+    def coding(self) -> str:
+        return " and ".join(sorted({str(coding) for part in PARTS for coding in self._arrays(part)["codings"]}))
 
     def of_pictures(self) -> list[str]:
         """The notes on what the pictures of both splits turned out to be; decodes them."""

@@ -22,16 +22,19 @@ ORIENTATION = 0x0112  # the tag of EXIF that says how the camera was held
 PHOTOMETRIC = 262  # the tag of TIFF that says what 0 means
 MARKS = ("grey", "colour", "sixteen", "deep", "transparent", "frames", "turned")
 """What is counted of the pictures of a split; `deep` are those of 16 bits a colour, the others explain themselves."""
+CODINGS = {"MPO": "JPEG", "JPEG2000": "JPEG 2000", "WEBP": "WebP"}
+"""What formats of Pillow are called here; others are called by their own names. MPO is several JPEGs in one file."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture: its `image` in mode L or RGB, the `largest` of its 16-bit values (-1: has none, or its header
-    says how many count), and which of `MARKS` hold for it."""
+    says how many count), which of `MARKS` hold for it, and in what it was encoded."""
 
     image: Image.Image
     largest: int
     marks: frozenset[str]
+    coding: str = ""
 
 
 def load(source: str | bytes, where: str = "", mode: str = "") -> Image.Image:
@@ -90,8 +93,9 @@ def stack(
     size: int,
     bits: int = 0,
     extent: tuple[int, ...] = (),
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """`count` pictures, (where, path or bytes) each, as uint8 (N, C, H, W), and how many have each of `MARKS`, int64.
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
+    """`count` pictures, (where, path or bytes) each, as uint8 (N, C, H, W), how many have each of `MARKS`, int64, and
+    in what they are encoded.
 
     In colour if any of them is. Size 0: as they are, all of one size, which is `extent` (H, W) where that is given.
     `what` names the split in errors.
@@ -99,6 +103,7 @@ def stack(
     stacked: np.ndarray[Any, Any] | None = None
     tally = np.zeros(len(MARKS), dtype=np.int64)
     largest, of_largest = -1, ""
+    codings = set()
     for i, (where, source) in enumerate(pictures):
         picture = decode(source, where, bits)
         pixels = to_array(centre(picture.image, size, size) if size else picture.image)
@@ -114,6 +119,7 @@ def stack(
             stacked = np.repeat(stacked, len(pixels), axis=1)
         stacked[i] = pixels
         tally += [mark in picture.marks for mark in MARKS]
+        codings.add(picture.coding)
         if picture.largest > largest:
             largest, of_largest = picture.largest, "deep" if "deep" in picture.marks else "sixteen"
     if stacked is None:
@@ -125,7 +131,7 @@ def stack(
             else f"say how many do with `bits`, {_least(largest)} or more"
         )
         raise DataError(f"{what}: {_dark(largest)}; {remedy}")
-    return stacked, tally
+    return stacked, tally, sorted(codings)
 
 
 def told(tally: Mapping[str, int], bits: int) -> Iterator[str]:
@@ -170,6 +176,7 @@ def _decoded(image: Image.Image, bits: int) -> Picture:
     if 0 in image.size:
         raise DataError("a picture without pixels")
     codec, raw, whitest = _stored(image)  # forgotten once the pixels are loaded
+    coding = "JPEG" if codec == "jpeg" else CODINGS.get(image.format or "", image.format or "")  # a TIFF may hold JPEG
     image.load()
     marks = set()
     sixteen = image.mode.startswith("I;16") or (image.mode == "I" and (codec.startswith("ppm") or raw in _UNSIGNED))
@@ -196,7 +203,7 @@ def _decoded(image: Image.Image, bits: int) -> Picture:
             largest = -1 if image.mode == "CMYK" else 256 * max(_extrema(picture)) + 255
     marks.add("grey" if picture.mode == "L" else "colour")
     marks |= {mark for mark, holds in _METADATA.items() if _holds(holds, image)}
-    return Picture(picture, largest, frozenset(marks))
+    return Picture(picture, largest, frozenset(marks), coding)
 
 
 def _stored(image: Image.Image) -> tuple[str, str, int]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from pabench.leaderboard.compute import NOTHING, Compute
 from pabench.leaderboard.verification.sampling import place, row
 from pabench.report.conclusion import finding, in_points, limits
 from pabench.report.frame import chosen, quality
@@ -52,7 +53,8 @@ class Badge:
 class Published:
     """A study on the site: its frame, cells and records, and badges by row (`verification.sampling.row`).
 
-    `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge.
+    `rejected` is why a verification turned it down, "" where none did: then no row of it has a badge. `compute` is what
+    it took.
     """
 
     slug: str
@@ -62,6 +64,7 @@ class Published:
     badges: Mapping[str, Badge] = field(default_factory=dict)
     verified: Mapping[str, Any] | None = None
     rejected: str = ""
+    compute: Compute = NOTHING
 
     def badge(self, name: str) -> Badge:
         """That of a row."""

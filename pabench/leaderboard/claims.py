@@ -248,7 +248,11 @@ class Judged:
         """For programs, and for the table of docs/claims.md."""
         told = {key: getattr(self.claim, key) for key in ("name", "claim", "source", "note", "needs")}
         tests = [
-            {"verdict": one.verdict, "said": one.said, "values": rows.to_dict("list")}
+            {
+                "verdict": one.verdict,
+                "said": one.said,
+                "values": rows.astype(object).where(rows.notna(), None).to_dict("list"),
+            }
             for one, rows in zip(self.findings, self.values, strict=True)
         ]
         return {**told, "state": self.state, "why": self.why, "ran": self.ran, "command": self.command, "tests": tests}

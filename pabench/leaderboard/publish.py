@@ -17,13 +17,17 @@ from pabench.errors import RefusedError, SuiteError
 from pabench.leaderboard import site
 from pabench.leaderboard.bank import SITE
 from pabench.leaderboard.boards import Badge, Published, boards
-from pabench.leaderboard.site import named_in_errors
+from pabench.leaderboard.compute import UNKNOWN, Watts, compute
+from pabench.leaderboard.rejudged import rejudged
+from pabench.leaderboard.site import LICENCE, About, named_in_errors
 from pabench.leaderboard.sitefiles import Item, Written, item, published, unchanged, update
 from pabench.leaderboard.submission import Submitted, submit
 from pabench.leaderboard.verification.certificate import recorded, rejection
 from pabench.leaderboard.verification.folder import SUBMISSION, content, read
 from pabench.leaderboard.verification.verify import Verification, verify
 from pabench.report import frame
+from pabench.suite.provenance import spoken
+from pabench.suite.specs import DatasetSpec
 from pabench.words import count, plain
 
 SHOWN = 5
@@ -52,12 +56,24 @@ def publish(
     plugins: Sequence[Path] = (),
     incomplete: bool = False,
     masks: bool = True,
+    claims: Path | None = None,
+    licence: str = LICENCE,
+    watts: Watts = UNKNOWN,
 ) -> Written:
     """Write the site of these folders, each `DIR` or `NAME=DIR`. RefusedError: one does not pass levels 1 and 2 or has
-    regression data, two have one name, or a file that this site needs was written by somebody else."""
+    regression data, two have one name, or one title for datasets of different content, or a file that this site needs
+    was written by somebody else. SuiteError: `licence` is no name of one.
+
+    `claims` is what `pabench claims --json` wrote.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}", licence):
+        raise SuiteError(f"--licence {licence}: expected a name of https://spdx.org/licenses, as {LICENCE}")
     _refuse_places(out, [_named(given)[1] for given in folders])
     records = [recorded(path) for path in _record_files(verified)]
     submitted = partial(submit, incomplete=incomplete, plugins=plugins)
+    with named_in_errors(str(claims)):
+        judged, notes = rejudged(claims) if claims else ([], [])
+    about = About(plain(title), [plain(author) for author in authors], licence, watts, judged)
     with TemporaryDirectory(prefix="pabench-publish-") as scratch:
         admitted: list[_Admitted] = []
         for number, given in enumerate(folders):
@@ -67,14 +83,15 @@ def publish(
         slugs = [study.slug for study in studies]
         if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
             raise RefusedError(f"two studies are called {twice[0]!r}; give one another name: NAME=DIR")
+        _refuse_one_title(studies)
         with named_in_errors(", ".join(slugs)):
             found = boards(studies)
-            pages = partial(site.pages, studies, found, plain(title), [plain(author) for author in authors])
-            items = {path: item(data) for path, data in site.of_studies(studies).items()}
+            tables = site.of_studies(studies, about)
+            pages = partial(site.pages, studies, found, about, tables=tables)
+            items = {path: item(data) for path, data in tables.items()}
             for one in admitted:
                 items |= one.items
             made, date = _dated(out, items, pages)
-        notes: list[str] = []
         known: set[str] = set()
         for one in admitted:
             notes += one.notes
@@ -122,6 +139,32 @@ def _refuse_places(out: Path, folders: Iterable[Path]) -> None:
         if os.path.commonpath([here, there]) in (here, there):
             inner, outer = (out, folder) if there.startswith(here) else (folder, out)
             raise RefusedError(f"-o {out}: {inner} lies in {outer}; keep the site and what it is made of apart")
+
+
+def _refuse_one_title(studies: Iterable[Published]) -> None:
+    """RefusedError where readers would take two datasets for one: one title, and another content by its digest.
+
+    Subsets of one dataset have one content, and boards say what they are cut to.
+    """
+    seen: dict[str, tuple[str, DatasetSpec]] = {}
+    for study in studies:
+        for dataset in {cell.dataset.text: cell.dataset for cell in study.study.cells.values()}.values():
+            if not dataset.fingerprint:  # its data were not there: nothing was run
+                continue
+            slug, other = seen.setdefault(spoken(dataset.label), (study.slug, dataset))
+            if other.fingerprint != dataset.fingerprint:
+                both = ((slug, other), (study.slug, dataset))
+                told = ", ".join(f"in {name} {_content(one)}" for name, one in both)
+                raise RefusedError(
+                    f"two datasets are called {plain(dataset.label)!r} and have different content: {told}; "
+                    "give one of them another `title:` in its suite, and run that again (no cell is computed anew)"
+                )
+
+
+def _content(dataset: DatasetSpec) -> str:
+    """What tells a dataset from another of its title."""
+    coding = f", {plain(dataset.coding)}-coded" if dataset.coding else ""
+    return f"{dataset.fingerprint[:16]} ({plain(dataset.name)}{coding})"
 
 
 def _admitted(
@@ -172,7 +215,8 @@ def _published(found: Verification, name: str, records: Sequence[Mapping[str, An
     slug = name or re.sub(r"[^A-Za-z0-9._-]", "-", str(manifest["name"]))[:64].strip(".-") or "study"
     title = plain(manifest.get("title") or manifest["name"])
     badges = _badges(best) if best and not rejected else {}
-    return Published(slug, title, foreign.digest, study, badges, best, plain(rejected))
+    took = compute(study, found.found.receipts)
+    return Published(slug, title, foreign.digest, study, badges, best, plain(rejected), took)
 
 
 def _badges(record: Mapping[str, Any]) -> dict[str, Badge]:

@@ -6,13 +6,14 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
+from pabench.leaderboard import croissant
 from pabench.leaderboard.boards import (
     LEVELS,
     Badge,
@@ -24,56 +25,116 @@ from pabench.leaderboard.boards import (
     ran_with,
     together,
 )
+from pabench.leaderboard.claims import Judged
+from pabench.leaderboard.compute import UNKNOWN, Watts, total
+from pabench.leaderboard.datasets import datasets, source
+from pabench.leaderboard.datasheet import datasheet
+from pabench.leaderboard.limits import limits
+from pabench.leaderboard.markdown import rendered
 from pabench.leaderboard.origins import Origin, offered, origins
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
 from pabench.report.frame import quality
-from pabench.report.page import filled, render, section_html, shell
+from pabench.report.page import TEMPLATES, Rendered, filled, render, section_html, shell
+from pabench.report.section import templates
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
 from pabench.statistics.outcomes import Rate, collapses
-from pabench.suite.cell import STATUSES
+from pabench.suite.cell import PROTOCOL, STATUSES
 from pabench.suite.specs import Recipe
 from pabench.words import percent, plain
 
 V1 = "data/v1"
+LICENCE, CODE_LICENCE = "CC-BY-4.0", "Apache-2.0"
+"""Of results and figures, where nobody says another, and of pabench, which made the pages."""
 UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What computing with figures raises that are in range one by one and make no sense together."""
 
 
+@dataclass(frozen=True)
+class About:
+    """What its publisher says of a site: a title, authors, the `licence` of results and figures (an SPDX identifier),
+    what a busy processor draws, and claims of papers with what was found of them."""
+
+    title: str
+    authors: Sequence[str] = ()
+    licence: str = LICENCE
+    watts: Watts = UNKNOWN
+    claims: Sequence[Judged] = ()
+
+
 def pages(
-    studies: Sequence[Published], found: Sequence[Comparable], title: str, authors: Sequence[str], published: str
+    studies: Sequence[Published],
+    found: Sequence[Comparable],
+    about: About,
+    published: str,
+    *,
+    tables: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    """The pages and tables about boards, from studies and their boards; `published` is the date that they bear."""
+    """The pages and tables about boards, from studies and their boards, and what says what all data are.
+
+    `published` is the date that they bear; `tables` are those of the studies (`of_studies`).
+    """
     common = {
         "shell": shell(("style", "site/site"), ("page", "figures", "site/site")),
-        "site": title,
+        "site": about.title,
+        "about": about,
         "published": published,
         "newest": max((one.newest for one in found), default=""),
         "reference": REFERENCE,
+        "protocol": PROTOCOL,
         "interval_text": interval_text,
         "legend": [Badge(level, "") for level in range(len(LEVELS))],
     }
-    listed = [_listed(study) for study in studies]
-    told = [(one, origins(one)) for one in found]
-    files = {"index.html": _page("index", common, "", title, **_index(told), studies=listed)}
-    for one, lines in told:
+    listed = [_listed(study, about) for study in studies]
+    rows = [(one, origins(one)) for one in found]
+    claims = [_claim(one) for one in about.claims]
+    values = {
+        "limits": limits(found),
+        "claims": claims,
+        "studies": listed,
+        "compute": total(study.compute for study in studies),
+        "datasets": datasets(studies),
+        "code_licence": CODE_LICENCE,
+    }
+    files = {"index.html": _page("index", common, "", about.title, **_index(rows), **values)}
+    if claims:
+        table = templates(TEMPLATES).get_template("claims.html.j2").render(claims=about.claims)
+        files["claims.html"] = _page("claims", common, "", "Claims of papers", table=Markup(table))
+        files[f"{V1}/claims.json"] = document([one.to_json() for one in about.claims])
+    for one, lines in rows:
         files |= _board_files(one, lines, common)
     files[f"{V1}/boards.json"] = document([_told(one) for one in found])
     files[f"{V1}/studies.json"] = document(listed)
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in found]
-    files["CITATION.cff"] = citation(title, authors, studies)
-    files["README.md"] = readme(title, links)
+    files["CITATION.cff"] = citation(about.title, about.authors, studies, about.licence)
+    files["README.md"] = readme(about.title, links)
+    told = studies, about.title, about.authors, published
+    files[croissant.NAME] = document(croissant.croissant({**tables, **files}, *told, licence=about.licence))
+    levels = {study["slug"]: study["level"] for study in listed}
+    texts = {PROTOCOL: rules(), "datasheet": datasheet(found, *told, levels=levels, licence=about.licence)}
+    for name, text in texts.items():
+        files |= {f"{name}.md": text.encode(), f"{name}.html": _text_page(f"{name}.md", text, common)}
     files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
     return files
 
 
-def of_studies(studies: Sequence[Published]) -> dict[str, bytes]:
+def rules() -> str:
+    """The definition of the protocol, as Markdown."""
+    return (TEMPLATES / "site" / f"{PROTOCOL}.md").read_text(encoding="utf-8")
+
+
+def _text_page(source: str, text: str, common: Mapping[str, Any]) -> bytes:
+    heading, html = rendered(text)
+    return _page("text", common, "", heading, text=html, source=source)
+
+
+def of_studies(studies: Sequence[Published], about: About) -> dict[str, bytes]:
     """The page and the tables of each study."""
     files: dict[str, bytes] = {}
     for study in studies:
         with named_in_errors(study.slug):
-            files |= _study_files(study)
+            files |= _study_files(study, about)
     return files
 
 
@@ -139,10 +200,10 @@ def _suite(study: Published) -> str:
     return plain(" ".join([f"{V1}/suites/{study.slug}.yaml", *changes]))
 
 
-def _study_files(study: Published) -> dict[str, bytes]:
+def _study_files(study: Published, about: About) -> dict[str, bytes]:
     frame = study.study.frame.assign(flags=study.study.frame["flags"].map("; ".join))
     files = {
-        f"studies/{study.slug}/index.html": render(study.study).encode(),
+        f"studies/{study.slug}/index.html": render(study.study, [_terms(study, about)]).encode(),
         f"{V1}/suites/{study.slug}.yaml": str(study.study.manifest.get("suite", "")).encode(),
         f"{V1}/cells/{study.slug}.csv": table(frame),
         f"{V1}/cells/{study.slug}.json": frame.to_json(orient="records", indent=1).encode() + b"\n",
@@ -220,6 +281,8 @@ def _facts(shown: Comparable) -> list[tuple[str, str]]:
     cell = shown.cell
     facts = [("protocol", cell.protocol), ("dataset", f"{cell.dataset.label} ({cell.dataset.name})")]
     facts += [("dataset content", cell.dataset.fingerprint)]
+    facts += [("dataset from", source(cell.dataset).told)]
+    facts += [("images encoded as", cell.dataset.coding)] if cell.dataset.coding else []
     facts += [("dataset parameters", _words(cell.dataset.identity()["args"]))] if cell.dataset.args else []
     facts += [("model", cell.model.label), ("scores in", cell.scoring.asked), ("recipe", _recipe(cell.recipe))]
     facts += [("prunable besides", ", ".join(cell.scoring.include))] if cell.scoring.include else []
@@ -257,7 +320,20 @@ def _word(name: str, value: Any) -> str:
     return f"{name} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
-def _listed(study: Published) -> dict[str, Any]:
+def _terms(study: Published, about: About) -> Rendered:
+    """What the site says of a study besides its report."""
+    template = templates(TEMPLATES).get_template("site/terms.html.j2")
+    values = {"about": about, "compute": study.compute, "datasets": datasets([study]), "code_licence": CODE_LICENCE}
+    return Rendered("terms", "Compute, data and licence", Markup(template.render(root="../../", **values)))
+
+
+def _claim(one: Judged) -> dict[str, Any]:
+    """A claim for the table of the front page, with the first test that its state rests on."""
+    deciding = [found for found in one.findings if found.verdict == one.state] or one.findings
+    return {"judged": one, "said": deciding[0].said if deciding else "", "more": len(one.findings) - 1}
+
+
+def _listed(study: Published, about: About) -> dict[str, Any]:
     """A study for programs, and for the table of the front page."""
     statuses = Counter(study.study.frame["status"])
     levels = (study.verified or {}).get("levels", [])
@@ -275,6 +351,7 @@ def _listed(study: Published) -> dict[str, Any]:
         "environment": ran_with([study]),
         "verified": bool(study.verified),
         "rejected": study.rejected,
+        "compute": {"told": study.compute.told, **study.compute.to_json(about.watts)},
     }
 
 

@@ -39,13 +39,13 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def citation(title: str, authors: Sequence[str], studies: Sequence[Published]) -> bytes:
+def citation(title: str, authors: Sequence[str], studies: Sequence[Published], licence: str) -> bytes:
     """Citation File Format 1.2.0; JSON strings are YAML strings."""
     names = authors or [f"Contributors to {title}"]
     lines = ["cff-version: 1.2.0", 'message: "Please cite the studies that you use, and this leaderboard."']
     lines += ["type: dataset", f"title: {json.dumps(title)}", "authors:"]
     lines += [f"  - name: {json.dumps(plain(name))}" for name in names]
-    lines += ["identifiers:"]
+    lines += [f"license: {json.dumps(licence)}", "identifiers:"]
     for study in studies:
         lines += ["  - type: other", f"    value: {json.dumps(f'sha256:{study.digest}')}"]
         lines += [f"    description: {json.dumps(f'The submission {study.slug}: {study.title}')}"]
@@ -56,12 +56,17 @@ def readme(title: str, links: Sequence[tuple[str, str]]) -> bytes:
     """What Hugging Face reads to serve a static Space; on GitHub it is the front page of the repository."""
     front = ["---", f"title: {json.dumps(title)}", "sdk: static", "app_file: index.html", "pinned: false", "---", ""]
     body = [f"# {plain(title)}", "", "A static site made by `pabench publish`. Open `index.html`.", ""]
-    body += [f"- [{_escaped(name)}]({target})" for name, target in links]
+    body += [f"- [{escaped(name)}]({target})" for name, target in links]
     return "\n".join([*front, *body, ""]).encode()
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\\[\]<>`*_])", r"\\\1", text)
+def escaped(text: str) -> str:
+    """A line of text as Markdown that is nothing but text, in a table, too.
+
+    >>> print(escaped("a_b | <c>"))
+    a\\_b \\| \\<c\\>
+    """
+    return re.sub(r"([\\\[\]<>`*_|&~])", r"\\\1", text)
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------

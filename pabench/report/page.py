@@ -60,11 +60,12 @@ def write_study(study: Study, out: Path) -> Path:
     return out
 
 
-def render(study: Study) -> str:
-    """The page of a study, every section of the registry in its order."""
+def render(study: Study, more: Sequence[Rendered] = ()) -> str:
+    """The page of a study, every section of the registry in its order, and `more` behind them."""
     name = plain(study.manifest.get("title") or study.manifest["name"])
     models = [title for title, _ in strata(study.plain)]
-    return page(name, [section for section in sections(study) if section.html or section.problem], models)
+    own = [section for section in sections(study) if section.html or section.problem]
+    return page(name, [*own, *more], models)
 
 
 def page(name: str, sections: Sequence[Rendered], models: Sequence[str] = ()) -> str:

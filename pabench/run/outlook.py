@@ -187,7 +187,7 @@ def _published(session: Session) -> Spread:
     datasets = {cell.dataset.label: cell for cell in session.cells}
     images = {label: _images(cell, session) for label, cell in datasets.items()}
     settings = dict.fromkeys(
-        Setting(cell.dataset.label, cell.model.name, sparsities, cell.recipe.epochs, images[cell.dataset.label])
+        Setting(_called(cell), cell.model.name, sparsities, cell.recipe.epochs, images[cell.dataset.label])
         for cell in session.cells
     )
     return together([expected(setting) for setting in settings])
@@ -197,7 +197,12 @@ def _images(cell: Cell, session: Session) -> int | None:
     """How many images a cell trains on; where its data are missing, all that are published of such a dataset."""
     if cell.dataset.fingerprint:
         return len(Block(cell, session.device).train.split)
-    return None if cell.dataset.args.get("train_per_class") else training_images(cell.dataset.label)
+    return None if cell.dataset.args.get("train_per_class") else training_images(_called(cell))
+
+
+def _called(cell: Cell) -> str:
+    """What the table of published studies calls the dataset of a cell."""
+    return cell.dataset.public or cell.dataset.label
 
 
 def _detection(comparison: Comparison, wish: Wish, seeds: int, trainings: int, per_seed: float | None) -> Detection:

@@ -64,7 +64,7 @@ def data(entry: DatasetEntry) -> Data:
         gap = str(error)
     if gap:
         return Data(spec, dataset.augment, gap)
-    spec = replace(spec, fingerprint=identity(dataset))
+    spec = replace(spec, fingerprint=identity(dataset), coding=str(dataset.coding))
     return Data(spec, dataset.augment, "", tuple(dataset.notes()), dataset.classes, dataset.shape)
 
 
@@ -108,7 +108,7 @@ class Resolver:
 
     device: torch.device
     decided: Mapping[str, str] = field(default_factory=dict)
-    """What a study that has begun computes in, by the label of a dataset: its `precision: auto` is decided for good."""
+    """What a study that has begun computes in, by the title of a dataset: its `precision: auto` is decided for good."""
     foreign: Foreign = field(default_factory=lambda: Foreign(Inline()))
     missing: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -227,5 +227,5 @@ class Resolver:
         pixels = max(there.shape[1:]) if there else 0
         return recipe.build(
             augment=self._augments[dataset.label],
-            precision=self.decided.get(dataset.label) or automatic(self.device, pixels),
+            precision=self.decided.get(dataset.title) or automatic(self.device, pixels),
         )

@@ -359,7 +359,7 @@ def _decided(store: Store) -> dict[str, str]:
         cells = [Cell.from_json(entry) for entry in store.manifest()["cells"]]
     except (MissingError, DataError):
         return {}
-    return {cell.dataset.label: cell.recipe.precision for cell in cells}
+    return {cell.dataset.title: cell.recipe.precision for cell in cells}
 
 
 def _plugins(path: Path, suite: Suite, options: Options) -> Foreign:

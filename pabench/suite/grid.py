@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from pabench.suite.entries import (
     RecipeEntry,
     TrainEntry,
 )
+from pabench.suite.provenance import spoken
 from pabench.suite.specs import (
     AUTO,
     PLAIN,
@@ -114,9 +115,12 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     Several values of one key, in one `--only` or in several, widen it. A value is a bare name or a full label; dense
     cells have the criterion `dense`, plain ones the ablation `none`. A value that no cell has is an error.
     """
-    wanted = _wanted(only)
-    named = [(cell, {key: _NAMES[key](cell) for key in wanted}) for cell in cells]
-    known = {key: set[str]().union(*(names[key] for _, names in named)) for key in wanted}
+    asked = _asked(only)
+    named = [(cell, {key: _NAMES[key](cell) for key in asked}) for cell in cells]
+    known = {key: set[str]().union(*(names[key] for _, names in named)) for key in asked}
+    wanted = {
+        key: {value for text in texts for value in _values(key, text, known[key])} for key, texts in asked.items()
+    }
     picked = [cell for cell, names in named if all(names[key] & wanted[key] for key in wanted)]
     unknown = [
         f"--only {key}={value}: no cell has it; {did_you_mean(value, known[key])}"
@@ -130,19 +134,26 @@ def select(cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
     return picked
 
 
-def _wanted(only: Sequence[str]) -> dict[str, set[str]]:
-    """By key of `--only` the values it asks for, each in the one way of writing it."""
-    wanted: dict[str, set[str]] = {}
+def _asked(only: Sequence[str]) -> dict[str, list[str]]:
+    """By key of `--only` what it is given."""
+    asked: dict[str, list[str]] = {}
     for option in only:
         key, _, text = option.partition("=")
         if key not in _NAMES:
             raise SuiteError(f"--only {option}: no key {key!r}; {did_you_mean(key, _NAMES)}")
-        # a label may have commas of its own, between parentheses
-        values = {value.strip() for value in re.split(r",(?![^(]*\))", text)}
-        if values == {""}:
+        if not text.strip():
             raise SuiteError(f"--only {option}: expected KEY=VALUE, as in --only criterion=snip")
-        wanted.setdefault(key, set()).update(map(_WRITTEN.get(key, str), values))
-    return wanted
+        asked.setdefault(key, []).append(text.strip())
+    return asked
+
+
+def _values(key: str, text: str, known: Collection[str]) -> set[str]:
+    """The values of one `--only`, each in the one way of writing it."""
+    written = _WRITTEN.get(key, str)
+    if written(text) in known:  # a title may have commas
+        return {written(text)}
+    # so may a label, between parentheses
+    return {written(value.strip()) for value in re.split(r",(?![^(]*\))", text)}
 
 
 def _expanded(
@@ -184,9 +195,10 @@ def _resolved(entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any)
         identity = digest(spec.identity())
         if identity in seen:
             entry.find(f"the same as {seen[identity]} once defaults are filled in; remove one")
+        elif isinstance(spec, DatasetSpec) and spoken(spec.label) in map(spoken, seen.values()):
+            entry.find(f"reports would call two things {spec.label!r}; give it a title")
         elif spec.label in seen.values():
-            remedy = "give it a title" if isinstance(spec, DatasetSpec) else "compare them in two suites"
-            entry.find(f"reports would call two things {spec.label!r}; {remedy}")
+            entry.find(f"reports would call two things {spec.label!r}; compare them in two suites")
         seen.setdefault(identity, spec.label)
     return specs
 
@@ -237,7 +249,7 @@ def _number(text: str) -> str:
 
 
 _NAMES: Mapping[str, Callable[[Cell], set[str]]] = {
-    "dataset": lambda cell: {cell.dataset.name, cell.dataset.label},
+    "dataset": lambda cell: {cell.dataset.name, cell.dataset.title, cell.dataset.label},
     "model": lambda cell: {cell.model.name, ordered(cell.model.label)},
     "criterion": lambda cell: {cell.criterion.name, ordered(cell.criterion.label)} if cell.criterion else {DENSE},
     "sparsity": lambda cell: {f"{cell.sparsity:.12g}"},

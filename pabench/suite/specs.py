@@ -9,6 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from pabench.suite.digest import canonical, digest
+from pabench.suite.provenance import KNOWN, claimed, spoken
+
+LOSSY = ("AVIF", "JPEG", "JPEG 2000", "WebP")
+"""Codings in which a picture loses something, or may have."""
 
 
 class Identified(ABC):
@@ -33,21 +37,53 @@ class Identified(ABC):
 class DatasetSpec(Identified):
     """A dataset by name, with all parameters. `fingerprint` is its content.
 
-    `path` (where it lies) and `title` (what reports call it) are no part of its identity.
+    `path` (where it lies), `title` (what reports call it) and `coding` (in what its pictures are encoded, as `JPEG and
+    PNG`; "" where they are not, or nobody looked) are no part of its identity: the content says as much.
     """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
     fingerprint: str = ""
+    coding: str = ""
 
     @cached_property
     def label(self) -> str:
+        """What reports call it: its title, and what it must not be taken without.
+
+        >>> DatasetSpec("parquet", {"title": "cifar10", "held_out_per_class": 9}, coding="JPEG").label
+        'cifar10, JPEG-coded, held-out training images'
+        """
+        tested = "held-out training images" if self.args.get("held_out_per_class") else ""
+        return ", ".join(filter(None, (self.title, self.remark, tested)))
+
+    @property
+    def title(self) -> str:
+        """What its suite calls it."""
         return str(self.args.get("title") or self.name)
 
+    @property
+    def public(self) -> str:
+        """The name of the public dataset that it is, or that its title says it is; "" for any other."""
+        return self.name if self.name in KNOWN else claimed(self.title)
+
+    @property
+    def remark(self) -> str:
+        """What is missing in a title that names a dataset whose own pictures are whole, where these lost something."""
+        codings = self.coding.split(" and ")
+        lossy = [coding for coding in codings if coding in LOSSY]
+        if not self.public or KNOWN[self.public].lossy or all(spoken(coding) in spoken(self.title) for coding in lossy):
+            return ""
+        return f"{'' if lossy == codings else 'partly '}{' and '.join(lossy)}-coded"
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        told = asdict(self)
+        return {key: value for key, value in told.items() if value or key != "coding"}
+
     def identity(self) -> dict[str, Any]:
-        # `bits` that nobody gave change nothing: studies made before there was such a parameter keep their keys
-        unsaid = {"title"} if self.args.get("bits") else {"title", "bits"}
+        # what nobody gave changes nothing: studies made before there was such a parameter keep their keys
+        unsaid = {"title"} | {name for name in ("bits", "held_out_per_class") if not self.args.get(name)}
         args = {k: v for k, v in self.args.items() if k not in unsaid}
         return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
 

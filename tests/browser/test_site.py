@@ -6,8 +6,10 @@ import pytest
 from playwright.sync_api import expect
 
 from pabench.leaderboard import site
+from pabench.leaderboard.rejudged import rejudged
 
 from ..leaderboard.test_boards import grid, published
+from ..leaderboard.test_rejudged import PUBLISHED
 from ..leaderboard.test_site import pages
 
 pytestmark = pytest.mark.browser
@@ -16,8 +18,9 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def board(tmp_path, monkeypatch):
     """A board of four criteria, `mine` of which has no result; its accuracies grow with its place here."""
-    monkeypatch.setattr(site, "render", lambda study: "<!doctype html><title>a study</title>")
-    files = pages(published(grid("random", "magnitude", "snip", "mine", sparsities=[0.9, 0.98])), "Our <b>", "A")
+    monkeypatch.setattr(site, "render", lambda study, more: "<!doctype html><title>a study</title>")
+    cells = grid("random", "magnitude", "snip", "mine", sparsities=[0.9, 0.98])
+    files = pages(published(cells), "Our <b>", "A", rejudged(PUBLISHED)[0])
     for path, data in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
@@ -151,7 +154,7 @@ def test_a_board_is_dark_when_it_is_asked_to_be_and_stays_so(tab, board):
 
 def test_nothing_of_a_site_is_cut_off_on_a_phone_and_what_is_clicked_is_24_pixels(tab, board):
     tab.page.set_viewport_size({"width": 390, "height": 844})
-    for page in (board, board.parents[1] / "index.html"):
+    for page in (board, board.parents[1] / "index.html", board.parents[1] / "claims.html"):
         tab.page.goto(page.as_uri())
         assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
         small = """[...document.querySelectorAll("button, summary, select, input, nav a")]

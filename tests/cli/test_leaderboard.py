@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,32 @@ def test_submit_and_publish_for_programs(finished, tmp_path):
     assert site["index"] == str(tmp_path / "site" / "index.html")
     assert site["files"] == site["changed"] == sum(path.is_file() for path in (tmp_path / "site").rglob("*"))
     assert list(site) == ["folder", "files", "changed", "removed", "bytes", "notes", "index"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--watts", "tpu=3"], "--watts tpu=3: did you mean 'cpu'? known: cpu, gpu"),
+        (["--watts", "cpu=lots"], "--watts cpu=lots: expected a number of watts above 0, as --watts cpu=12"),
+        (["--watts", "gpu=0"], "--watts gpu=0: expected a number of watts above 0"),
+        (["--watts", "cpu"], "--watts cpu: expected KIND=N, as in --watts cpu=12"),
+    ],
+)
+def test_watts_are_numbers_of_a_processor(submitted, tmp_path, options, why):
+    said = pabench("publish", submitted[0], "-o", tmp_path / "site", *options)
+
+    assert said.returncode == 2
+    assert why in said.stderr
+
+
+def test_publish_takes_claims_watts_and_a_licence(submitted, tmp_path):
+    claims = Path(__file__).parents[2] / "reports" / "published" / "claims.json"
+    options = ("--claims", claims, "--watts", "cpu=7.5", "--licence", "CC0-1.0")
+
+    said = pabench("publish", submitted[0], "-o", tmp_path / "site", *options)
+
+    assert said.returncode == 0, said.stderr
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "7.5 W a CPU core and 200 W a GPU" in page
+    assert "https://spdx.org/licenses/CC0-1.0.html" in page
+    assert (tmp_path / "site" / "claims.html").is_file()

@@ -51,7 +51,7 @@ def of(values: np.ndarray[Any, Any]) -> Image.Image:
 
 def stacked(*sources: bytes, **options: Any) -> tuple[np.ndarray[Any, Any], dict[str, int]]:
     named = [(f"{i}.png", source) for i, source in enumerate(sources)]
-    pixels, tally = images.stack(named, what="f: train", count=len(named), **{"size": 0, **options})
+    pixels, tally, _ = images.stack(named, what="f: train", count=len(named), **{"size": 0, **options})
     return pixels, dict(zip(images.MARKS, tally.tolist(), strict=True))
 
 

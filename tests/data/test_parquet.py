@@ -16,6 +16,8 @@ from pabench.data.dataset import identity
 from pabench.data.parquet import Parquet
 from pabench.data.vision import Cifar10
 from pabench.errors import DataError
+from pabench.run.resolve import data
+from pabench.suite.entries import DatasetEntry
 
 from .conftest import png, values
 
@@ -56,6 +58,23 @@ def test_parquet_moments_come_from_the_training_pixels(parquet: Path):
 def test_parquet_falls_back_to_a_validation_file(parquet: Path):
     (parquet / "test-00000-of-00001.parquet").rename(parquet / "validation-00000-of-00001.parquet")
     assert values(Parquet(path=str(parquet)), "test") == [7]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "coding"),
+    [("PNG", "PNG", "PNG"), ("JPEG", "JPEG", "JPEG"), ("PNG", "JPEG", "JPEG and PNG"), ("WEBP", "GIF", "GIF and WebP")],
+)
+def test_in_what_pictures_are_encoded_is_seen(tmp_path: Path, train: str, test: str, coding: str):
+    for part, format in (("train", train), ("test", test)):
+        encoded = [io.BytesIO(), io.BytesIO()]
+        for buffer, value in zip(encoded, (0, 200), strict=True):
+            Image.new("RGB", (8, 8), (value, 0, 0)).save(buffer, format)
+        write_parquet(tmp_path / f"{part}-0.parquet", [buffer.getvalue() for buffer in encoded])
+
+    entry = DatasetEntry(name="parquet", path=str(tmp_path), title="cifar10")
+
+    assert Parquet(path=str(tmp_path)).coding == coding
+    assert data(entry).spec.coding == coding
 
 
 def test_parquet_images_are_decoded_once_per_machine(parquet: Path, monkeypatch: pytest.MonkeyPatch):

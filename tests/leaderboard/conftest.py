@@ -14,7 +14,7 @@ from pabench.leaderboard.publish import publish
 def quick_reports():
     """A study's page takes seconds, and is tested in tests/report/test_page.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site, "render", lambda study: f"<!doctype html><title>{study.manifest['name']}</title>")
+        patch.setattr(site, "render", lambda study, more: f"<!doctype html><title>{study.manifest['name']}</title>")
         yield
 
 

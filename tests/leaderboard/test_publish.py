@@ -22,6 +22,7 @@ from pabench.store.envelope import seal, unseal
 
 from ..forgery import Forgery
 from .conftest import contents
+from .test_rejudged import PUBLISHED
 from .test_site import texts
 from .verification.looking import HUGE
 
@@ -35,10 +36,11 @@ def test_the_manifest_has_the_hash_of_every_other_file(out):
 
     assert stated == there
     assert {"index.html", ".nojekyll", "CITATION.cff", "README.md", "studies/small/index.html"} <= set(there)
+    assert {"croissant.json", "datasheet.md", "datasheet.html", "pai-v1.md", "pai-v1.html"} <= set(there)
 
 
 def test_links_between_pages_lead_somewhere(out):
-    for page in [out / "index.html", *out.glob("boards/*.html")]:
+    for page in [*out.glob("*.html"), *out.glob("boards/*.html")]:
         for target in re.findall(r'href="(?!https:)([^"#]+)', page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -110,7 +112,7 @@ def test_a_results_folder_that_changes_meanwhile_is_not_published(results, tmp_p
 
 
 def test_what_no_check_foresaw_is_an_error_that_names_the_folder(submission, tmp_path, monkeypatch):
-    def broken(study):
+    def broken(study, more=()):
         raise KeyError("top1")
 
     monkeypatch.setattr(site, "render", broken)
@@ -261,14 +263,63 @@ def test_two_studies_of_one_name_are_told_apart_by_the_publisher(submission, tmp
         publish([str(submission), str(submission)], tmp_path / "site")
 
 
+def of_dataset(submission: Path, folder: Path, **changes) -> Path:
+    """A copy of a submission whose cells are of another dataset."""
+    forgery = Forgery(submission, folder)
+    forgery.cells(lambda cell: cell["dataset"].update(changes))
+    forgery.means()
+    return forgery.listing()
+
+
+def test_one_title_for_two_contents_is_refused(submission, tmp_path):
+    """A reader would take one for the other: same name, other images."""
+    other = of_dataset(submission, tmp_path / "other", fingerprint="e" * 64)
+
+    with pytest.raises(RefusedError) as refused:
+        publish([str(submission), f"copy={other}"], tmp_path / "site")
+    mine = json.loads((submission / "study.json").read_text())["cells"][0]["dataset"]["fingerprint"]
+    assert str(refused.value) == (
+        f"two datasets are called 'digits' and have different content: in small {mine[:16]} (digits), in copy "
+        f"{'e' * 16} (digits); give one of them another `title:` in its suite, and run that again (no cell is computed "
+        "anew)"
+    )
+    assert refused.value.exit_code == 4
+    assert not (tmp_path / "site").exists()
+
+
+def test_titles_that_sound_alike_are_one_title(submission, tmp_path):
+    # a dataset of another kind, and its images, under a title that reads as the first one's name
+    other = of_dataset(submission, tmp_path / "other", fingerprint="e" * 64, args={**CUT, "title": "Digits."})
+
+    with pytest.raises(RefusedError, match=r"two datasets are called 'Digits\.' and have different content"):
+        publish([str(submission), f"copy={other}"], tmp_path / "site")
+
+
+CUT = {"train_per_class": 10, "test_per_class": 10}
+
+
+def test_two_cuts_of_one_content_may_have_one_title_and_their_boards_say_what_differs(submission, tmp_path):
+    other = Forgery(submission, tmp_path / "other")
+    other.cells(lambda cell: cell["dataset"]["args"].update(train_per_class=9))
+    other.study(lambda study: study.update(suite=study["suite"].replace("train_per_class: 10", "train_per_class: 9")))
+    other.means()
+
+    publish([str(submission), f"copy={other.listing()}"], tmp_path / "site")
+
+    pages = [texts(page.read_bytes()) for page in (tmp_path / "site").glob("boards/*.html")]
+    there = {said for page in pages for said in re.findall(r"dataset train_per_class .*? there", page)}
+    assert there == {"dataset train_per_class 10 here, 9 there", "dataset train_per_class 9 here, 10 there"}
+
+
 def test_publishing_runs_no_code_of_a_submission(submission, tmp_path):
     import subprocess
     import sys
 
     code = (
         "import sys; from pabench.leaderboard import site; from pabench.cli.main import app; "
-        "site.render = lambda study: ''; "
-        f"app(['publish', {str(submission)!r}, '-o', {str(tmp_path / 'site')!r}], standalone_mode=False); "
+        "site.render = lambda study, more: ''; "
+        f"app(['publish', {str(submission)!r}, '-o', {str(tmp_path / 'site')!r}, '--claims', {str(PUBLISHED)!r}], "
+        "standalone_mode=False); "
         "sys.exit(any(m in ('torch', 'timm') or m.startswith('pabench_plugin') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -281,3 +332,54 @@ def test_who_publishes_is_told_which_folder_breaks_the_page_and_where(submission
 
     with pytest.raises(RefusedError, match=r"forged: not published(.|\n)*receipt\.rounds: expected whole numbers"):
         publish([str(forgery.listing())], tmp_path / "site")
+
+
+def test_claims_are_on_the_front_page_as_their_values_judge_them(submission, tmp_path):
+    told = json.loads(PUBLISHED.read_text())
+    for one in told:
+        one["state"] = "confirmed" if one["tests"] else one["state"]
+    (tmp_path / "claims.json").write_text(json.dumps(told))
+
+    made = publish([str(submission)], tmp_path / "site", claims=tmp_path / "claims.json")
+
+    front = texts((tmp_path / "site" / "index.html").read_bytes())
+    assert (
+        "Beyond 99 % pruning in many rounds is better than in one, for SNIP and for SynFlow. contradicted accuracy at"
+        in front
+    )
+    assert "claims.html" in (tmp_path / "site" / "index.html").read_text()
+    assert [note.partition(" is said")[0].rpartition(" ")[2] for note in made.notes] == [
+        "effective_sparsity",
+        "labels_do_not_matter",
+        "rounds_beat_one_shot",
+    ]
+    data = tmp_path / "site" / "data" / "v1"
+    assert {one["name"]: one["state"] for one in json.loads((data / "claims.json").read_text())} == {
+        one["name"]: one["state"] for one in json.loads(PUBLISHED.read_text())
+    }
+    assert "data/v1/claims.json" in json.loads((data / "manifest.json").read_text())["files"]
+    # the site says what it was made of, and gives the same site again
+    again = publish([str(submission)], tmp_path / "site", claims=data / "claims.json")
+    assert (again.changed, again.notes) == (0, ())
+
+
+@pytest.mark.parametrize("licence", ["", "CC BY 4.0", "<b>", "../x"])
+def test_a_licence_is_a_name_of_one(submission, tmp_path, licence):
+    with pytest.raises(SuiteError, match=r"--licence .*: expected a name of https://spdx\.org/licenses, as CC-BY-4\.0"):
+        publish([str(submission)], tmp_path / "site", licence=licence)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_study_takes_what_its_records_and_receipts_say(out, submission):
+    records = [unseal(path.read_bytes()) for path in submission.glob("records/*.json")]
+    receipts = [unseal(path.read_bytes()) for path in submission.glob("receipts/*.json")]
+
+    (told,) = json.loads((out / "data/v1/studies.json").read_text())
+
+    hours = told["compute"]["hours"]["cpu_core"]
+    threads = records[0]["environment"]["threads"]
+    seconds = sum(record["cost"].get("training_seconds", 0) for record in records)
+    assert hours["training"] == pytest.approx(threads * seconds / 3600, abs=1e-6)
+    masks = sum(receipt["cost"].get("pruning_seconds", 0) for receipt in receipts)
+    assert hours["scoring"] == pytest.approx(threads * masks / 3600, abs=1e-6)
+    assert told["compute"]["trainings"] == sum(record["status"] == "ok" for record in records)

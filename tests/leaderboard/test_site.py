@@ -8,6 +8,7 @@ import hashlib
 import html
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from pabench.leaderboard import site
 from pabench.leaderboard.boards import Badge, boards
+from pabench.leaderboard.compute import Compute, Watts
 from pabench.leaderboard.verification.sampling import row
 from pabench.report import frame
 from pabench.suite.specs import CriterionSpec
@@ -26,9 +28,11 @@ from .test_boards import grid, published
 pytestmark = pytest.mark.usefixtures("quick_reports")
 
 
-def pages(study, title, author):
+def pages(study, title, author, claims=()):
     """The site of one study."""
-    return site.of_studies([study]) | site.pages([study], boards([study]), title, [author], "2026-11-30")
+    about = site.About(title, [author], claims=claims)
+    tables = site.of_studies([study], about)
+    return tables | site.pages([study], boards([study]), about, "2026-11-30", tables=tables)
 
 
 def texts(page: bytes) -> str:
@@ -42,6 +46,47 @@ def files(quick_reports):
     known = {cell.criterion.name: row(cell) for cell in cells if cell.criterion}
     badges = {known["snip"]: Badge(1, "masks re-derived"), known["synflow"]: Badge(2, "trained again")}
     return pages(published(cells, badges=badges), "Boards", "Ada Lovelace")
+
+
+def test_the_code_has_the_licence_that_its_package_states():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert project["license"] == site.CODE_LICENCE
+
+
+def test_the_front_page_says_what_the_studies_took_and_under_what_terms():
+    took = Compute(12, {"cpu": {"scoring": 100.0, "training": 7000.0, "evaluation": 100.0}})
+    study = replace(published(grid("random", "snip")), compute=took)
+    about = site.About("Boards", licence="CC0-1.0", watts=Watts(cpu=500))
+
+    made = site.pages([study], boards([study]), about, "2026-11-30", tables={})
+    shown = texts(made["index.html"])
+
+    # 7,200 s of a core of 500 W are 1 kWh
+    assert "All studies together: 12 trainings, 2 h 0 min of CPU cores" in shown
+    assert "about 1 kWh" in shown
+    assert "hours of a processor × 500 W a CPU core and 200 W a GPU" in shown
+    assert "may be used under CC0-1.0 : that is the choice of those who publish it" in shown
+    assert "Nobody has computed these results again" in shown
+    assert 'license: "CC0-1.0"' in made["CITATION.cff"].decode()
+    assert json.loads(made["data/v1/studies.json"])[0]["compute"]["kwh"] == 1.0
+    (board,) = [texts(data) for path, data in made.items() if path.startswith("boards/")]
+    assert "dataset from CIFAR-10; licence: none stated; Krizhevsky 2009" in board
+    assert "claims.html" not in made
+
+
+def test_the_page_of_a_study_says_the_same(monkeypatch):
+    given = []
+    monkeypatch.setattr(site, "render", lambda study, more: str(given.append(more)))
+    study = replace(published(grid("snip")), compute=Compute(3, {"gpu": {"training": 3600.0}}, banked=2))
+
+    site.of_studies([study], site.About("Boards"))
+
+    ((terms,),) = given
+    shown = texts(terms.html.encode())
+    assert "Trainings: 3. Processors: 1 h 0 min of GPUs (training 1 h 0 min); about 0.2 kWh of energy." in shown
+    assert "2 cells taken from another study are not in it." in shown
+    assert "Results and figures: CC-BY-4.0" in shown
 
 
 def test_badges_differ_in_words_and_in_shape(files):
@@ -69,13 +114,40 @@ def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(f
             found.feed(data.decode())
             assert not found.tags & {"img", "iframe", "link", "object"}
             outside = {link for link in found.links if re.match(r"[a-z]+:|/", link)}
-            assert outside == {
-                f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")
-            }
+            papers = {f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")}
+            licences = {f"https://spdx.org/licenses/{name}.html" for name in ("Apache-2.0", "CC-BY-4.0")}
+            cifar = {"https://www.cs.toronto.edu/~kriz/cifar.html"}
+            front = licences | cifar if path == "index.html" else set()
+            assert outside == (set() if path in ("pai-v1.html", "datasheet.html") else papers | front)
             for tag in ("style", "script"):
                 (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
                 (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))
                 assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() == sha
+
+
+def test_a_site_defines_its_numbers_and_every_board_leads_there(files):
+    """Who has nothing but the folder can read the protocol, as a page and as text."""
+    (board,) = [data.decode() for path, data in files.items() if path.startswith("boards/")]
+
+    assert '<dt>protocol</dt><dd><a href="../pai-v1.html">pai-v1</a></dd>' in board
+    assert "N − floor(sparsity · N) are kept" in files["pai-v1.md"].decode()
+    assert "N − floor(sparsity · N) are kept" in texts(files["pai-v1.html"])
+    assert '<h2 id="changes">Changes</h2>' in files["pai-v1.html"].decode()
+    assert "What the data are and are not good for: datasheet" in texts(files["index.html"]).replace(" .", "")
+
+
+def test_the_command_that_adds_a_criterion_keeps_those_of_the_suite(files):
+    """With `-c` it would be alone in its table. What was set when the study was run stands before it."""
+    command = "data/v1/suites/one.yaml --set criteria.+=mine --plugin criteria/mine.py --bank . -o results/mine"
+    cells = grid("random", "snip")
+    known = published(cells)
+    known.study.manifest["overrides"] = ["criteria=[random, snip]"]
+    (changed,) = [data for path, data in pages(known, "Boards", "A").items() if path.startswith("boards/")]
+    (board,) = [data for path, data in files.items() if path.startswith("boards/")]
+
+    assert f"pabench run {command}" in html.unescape(board.decode())
+    before, _, after = command.partition(" ")
+    assert f"pabench run {before} --set 'criteria=[random, snip]' {after}" in html.unescape(changed.decode())
 
 
 def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):

@@ -3,6 +3,7 @@
 import itertools
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -192,9 +193,22 @@ def test_two_spellings_of_one_criterion_are_refused():
         cells(TEXT.replace("{name: synflow, steps: 100}", "{name: snip, steps: 1}"))
 
 
-def test_two_datasets_of_one_label_are_refused():
-    with pytest.raises(SuiteError, match=r"s\.yaml:2:20: datasets\.1: .* call two things 'digits'; give it a title"):
-        cells(TEXT.replace("title: cifar10", "title: digits"))
+def test_only_takes_a_title_with_a_comma_whole_and_without_what_was_added_to_it():
+    datasets = {
+        "cifar10": DatasetSpec("parquet", {"title": "CIFAR-10"}, coding="JPEG"),
+        "digits": DatasetSpec("digits"),
+    }
+    every = [replace(cell, dataset=datasets[cell.dataset.label]) for cell in cells()]
+
+    labels = {c.dataset.label for c in grid.select(every, ["dataset=CIFAR-10, JPEG-coded"])}
+    assert labels == {c.dataset.label for c in grid.select(every, ["dataset=CIFAR-10"])} == {"CIFAR-10, JPEG-coded"}
+    assert len(grid.select(every, ["dataset=CIFAR-10,digits"])) == len(every)
+
+
+@pytest.mark.parametrize("title", ["digits", "Digits!"])
+def test_two_datasets_whose_titles_sound_alike_are_refused(title):
+    with pytest.raises(SuiteError, match=rf"s\.yaml:2:20: datasets\.1: .* two things '{title}'; give it a title"):
+        cells(TEXT.replace("title: cifar10", f"title: {title}"))
 
 
 @pytest.mark.parametrize(

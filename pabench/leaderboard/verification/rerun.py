@@ -201,7 +201,8 @@ def _here(
             same = "the same code, by its record" if made["source"] == rule.source else "other code"
             versions = f"{same}; version {made['version']} here, {rule.version} there"
             notes[f"{rule.label}: re-derived with a file of other bytes than it was run with ({versions})"] = None
-        dataset = replace(cell.dataset, path=where.paths.get(cell.dataset.label, cell.dataset.path))
+        named = (where.paths[name] for name in (cell.dataset.label, cell.dataset.title) if name in where.paths)
+        dataset = replace(cell.dataset, path=next(named, cell.dataset.path))
         model = cell.model
         if model.init:
             model = replace(model, checkpoint=where.paths.get(model.label, model.checkpoint))
