@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from pabench.errors import DataError
 from pabench.leaderboard.claims import load, shipped
 from pabench.report.folders import read
-from pabench.suite.specs import CriterionSpec
+from pabench.suite.specs import CriterionSpec, ModelSpec
 from tests import synthetic
 
 ROOT = Path(__file__).parent.parent
@@ -176,3 +177,13 @@ def test_the_recipe_of_a_study_has_its_place_among_those_that_were_tried(tmp_pat
 
     assert (len(found.settings), found.place, found.used.accuracy, found.used.seeds) == (2, 1, 90.5, 2)
     assert note["tuning"](tmp_path / "none.csv") == []
+
+
+def test_what_another_study_has_otherwise_is_told_from_its_cells():
+    (cell,) = synthetic.cells((), models=["resnet20"], seeds=1)
+    slow = replace(cell, recipe=replace(cell.recipe, lr=0.02, epochs=24))
+
+    assert note["changed"](cell, slow) == "learning rate 0.02, epochs 24"
+    assert note["changed"](cell, replace(slow, model=ModelSpec("vgg11_bn"))) == (
+        "vgg11_bn, learning rate 0.02, epochs 24"
+    )
