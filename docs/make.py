@@ -1,9 +1,9 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
-`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims` and
-`suites` take seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes, `precision`
-about a quarter of an hour and `zoo` half an hour. A generated part stands between two marks; what is around it is
-written by hand.
+`architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims`,
+`protocol` and `suites` take seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes,
+`precision` about a quarter of an hour and `zoo` half an hour. A generated part stands between two marks; what is around
+it is written by hand.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pabench.diagnostics.remedy import Treatment, criterion_entry, flow
 from pabench.errors import DataError
 from pabench.leaderboard.claims import Judged, load as load_claim, shipped
 from pabench.leaderboard.rejudged import rejudged
+from pabench.leaderboard.site import rules
 from pabench.leaderboard.statements import NOT_RUN
 from pabench.scoring.allocation import ALLOCATIONS, AS, lamp
 from pabench.scoring.donor import precision as needed
@@ -380,12 +381,18 @@ def _prescription(found: Checkup) -> str:
     return ", ".join(f"`{part}`" for part in parts)
 
 
+def protocol() -> str:
+    """The definition that sites bear, without its heading."""
+    return rules().partition("\n")[2].strip()
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "README": readme,
     "criteria": criteria,
     "claims": claims,
     "conformance": conformance,
     "precision": precision,
+    "protocol": protocol,
     "leaderboard": forgeries,
     "reliability": reliability,
     "suites": suites,

@@ -209,6 +209,15 @@ def test_the_page_of_suites_has_every_key_of_the_schema():
     assert sorted(keys) == sorted(key for part in [schema, *schema["$defs"].values()] for key in part["properties"])
 
 
+def test_the_page_of_the_protocol_has_the_text_of_the_sites_and_names_tests_that_exist():
+    """Where it fails: change `reports/templates/site/pai-v1.md`, then `python docs/make.py protocol`."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "protocol.md").read_text())
+
+    assert generated("protocol") == make["protocol"]()
+    assert len(named) > 15
+    assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []
+
+
 def test_the_readme_says_what_each_criterion_was_compared_with():
     """Where it fails: `python docs/make.py README`."""
     assert generated("README") == make["readme"]()

@@ -135,10 +135,13 @@ class InMemory(Dataset):
     """A dataset small enough to be held as uint8; decoded once per machine (`pabench.data.cache`).
 
     `train_per_class` and `test_per_class` keep only the first images of each class in file order; 0 keeps all.
+    `held_out_per_class`, to choose a recipe by: the last training images of each class stand in for the test images,
+    which are not looked at, and training has the others.
     """
 
     train_per_class: NonNegativeInt = 0
     test_per_class: NonNegativeInt = 0
+    held_out_per_class: NonNegativeInt = 0
 
     @abstractmethod
     def read(self, part: Part) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -192,13 +195,22 @@ class InMemory(Dataset):
         return self.fingerprint()
 
     def _images(self, part: Part, per_class: int) -> Images:
-        arrays = self._arrays(part)
+        arrays = self._arrays("train" if self.held_out_per_class else part)
         pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
         if pixels.shape[2:] != self.shape[1:] or pixels.shape[1] not in (1, self.shape[0]):
             found = f"{self.name}: {part}: images of shape {tuple(pixels.shape[1:])}"
             raise DataError(f"{found}, expected {self.shape} as the dataset says")
         # a grey split beside one in colour; no copy where the channels are right
         pixels = pixels.expand(-1, self.shape[0], -1, -1).contiguous()
+        if self.held_out_per_class:
+            what = f"{self.name}: held_out_per_class"
+            last = (
+                len(labels)
+                - 1
+                - first_per_class(labels.flip(0), classes=self.classes, per_class=self.held_out_per_class, what=what)
+            )
+            chosen = torch.zeros(len(labels), dtype=torch.bool).index_fill(0, last, True) == (part == "test")
+            pixels, labels = pixels[chosen], labels[chosen]
         if per_class:
             what = f"{self.name}: {part}_per_class"
             kept = first_per_class(labels, classes=self.classes, per_class=per_class, what=what).sort().values

@@ -86,8 +86,9 @@ def publish(
         _refuse_one_title(studies)
         with named_in_errors(", ".join(slugs)):
             found = boards(studies)
-            pages = partial(site.pages, studies, found, about)
-            items = {path: item(data) for path, data in site.of_studies(studies, about).items()}
+            tables = site.of_studies(studies, about)
+            pages = partial(site.pages, studies, found, about, tables=tables)
+            items = {path: item(data) for path, data in tables.items()}
             for one in admitted:
                 items |= one.items
             made, date = _dated(out, items, pages)

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pabench.errors import DataError
+from pabench.leaderboard import croissant
 from pabench.leaderboard.boards import (
     LEVELS,
     Badge,
@@ -27,7 +28,9 @@ from pabench.leaderboard.boards import (
 from pabench.leaderboard.claims import Judged
 from pabench.leaderboard.compute import UNKNOWN, Watts, total
 from pabench.leaderboard.datasets import datasets, source
+from pabench.leaderboard.datasheet import datasheet
 from pabench.leaderboard.limits import limits
+from pabench.leaderboard.markdown import rendered
 from pabench.leaderboard.origins import Origin, offered, origins
 from pabench.leaderboard.sitefiles import citation, readme, table
 from pabench.leaderboard.submission import document
@@ -37,7 +40,7 @@ from pabench.report.section import templates
 from pabench.statistics.board import REFERENCE, Standing, board
 from pabench.statistics.intervals import interval_text
 from pabench.statistics.outcomes import Rate, collapses
-from pabench.suite.cell import STATUSES
+from pabench.suite.cell import PROTOCOL, STATUSES
 from pabench.suite.specs import Recipe
 from pabench.words import percent, plain
 
@@ -60,8 +63,18 @@ class About:
     claims: Sequence[Judged] = ()
 
 
-def pages(studies: Sequence[Published], found: Sequence[Comparable], about: About, published: str) -> dict[str, bytes]:
-    """The pages and tables about boards, from studies and their boards; `published` is the date that they bear."""
+def pages(
+    studies: Sequence[Published],
+    found: Sequence[Comparable],
+    about: About,
+    published: str,
+    *,
+    tables: Mapping[str, bytes],
+) -> dict[str, bytes]:
+    """The pages and tables about boards, from studies and their boards, and what says what all data are.
+
+    `published` is the date that they bear; `tables` are those of the studies (`of_studies`).
+    """
     common = {
         "shell": shell(("style", "site/site"), ("page", "figures", "site/site")),
         "site": about.title,
@@ -69,11 +82,12 @@ def pages(studies: Sequence[Published], found: Sequence[Comparable], about: Abou
         "published": published,
         "newest": max((one.newest for one in found), default=""),
         "reference": REFERENCE,
+        "protocol": PROTOCOL,
         "interval_text": interval_text,
         "legend": [Badge(level, "") for level in range(len(LEVELS))],
     }
     listed = [_listed(study, about) for study in studies]
-    told = [(one, origins(one)) for one in found]
+    rows = [(one, origins(one)) for one in found]
     claims = [_claim(one) for one in about.claims]
     values = {
         "limits": limits(found),
@@ -83,20 +97,36 @@ def pages(studies: Sequence[Published], found: Sequence[Comparable], about: Abou
         "datasets": datasets(studies),
         "code_licence": CODE_LICENCE,
     }
-    files = {"index.html": _page("index", common, "", about.title, **_index(told), **values)}
+    files = {"index.html": _page("index", common, "", about.title, **_index(rows), **values)}
     if claims:
         table = templates(TEMPLATES).get_template("claims.html.j2").render(claims=about.claims)
         files["claims.html"] = _page("claims", common, "", "Claims of papers", table=Markup(table))
         files[f"{V1}/claims.json"] = document([one.to_json() for one in about.claims])
-    for one, lines in told:
+    for one, lines in rows:
         files |= _board_files(one, lines, common)
     files[f"{V1}/boards.json"] = document([_told(one) for one in found])
     files[f"{V1}/studies.json"] = document(listed)
     links = [(f"{one.title}{f' ({one.suffix})' if one.suffix else ''}", f"boards/{one.slug}.html") for one in found]
     files["CITATION.cff"] = citation(about.title, about.authors, studies, about.licence)
     files["README.md"] = readme(about.title, links)
+    told = studies, about.title, about.authors, published
+    files[croissant.NAME] = document(croissant.croissant({**tables, **files}, *told, licence=about.licence))
+    levels = {study["slug"]: study["level"] for study in listed}
+    texts = {PROTOCOL: rules(), "datasheet": datasheet(found, *told, levels=levels, licence=about.licence)}
+    for name, text in texts.items():
+        files |= {f"{name}.md": text.encode(), f"{name}.html": _text_page(f"{name}.md", text, common)}
     files[".nojekyll"] = b""  # GitHub Pages would leave out what its generator takes for its own
     return files
+
+
+def rules() -> str:
+    """The definition of the protocol, as Markdown."""
+    return (TEMPLATES / "site" / f"{PROTOCOL}.md").read_text(encoding="utf-8")
+
+
+def _text_page(source: str, text: str, common: Mapping[str, Any]) -> bytes:
+    heading, html = rendered(text)
+    return _page("text", common, "", heading, text=html, source=source)
 
 
 def of_studies(studies: Sequence[Published], about: About) -> dict[str, bytes]:

@@ -56,12 +56,17 @@ def readme(title: str, links: Sequence[tuple[str, str]]) -> bytes:
     """What Hugging Face reads to serve a static Space; on GitHub it is the front page of the repository."""
     front = ["---", f"title: {json.dumps(title)}", "sdk: static", "app_file: index.html", "pinned: false", "---", ""]
     body = [f"# {plain(title)}", "", "A static site made by `pabench publish`. Open `index.html`.", ""]
-    body += [f"- [{_escaped(name)}]({target})" for name, target in links]
+    body += [f"- [{escaped(name)}]({target})" for name, target in links]
     return "\n".join([*front, *body, ""]).encode()
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\\[\]<>`*_])", r"\\\1", text)
+def escaped(text: str) -> str:
+    """A line of text as Markdown that is nothing but text, in a table, too.
+
+    >>> print(escaped("a_b | <c>"))
+    a\\_b \\| \\<c\\>
+    """
+    return re.sub(r"([\\\[\]<>`*_|&~])", r"\\\1", text)
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------

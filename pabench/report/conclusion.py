@@ -96,8 +96,8 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
 
 
 def _where(made: Board) -> str:
-    """On what, at which sparsities and on how many seeds."""
-    seeds = {len(values) for pair in made.pairs.values() for values in pair.strata} or {made.shared}
+    """On what, at which sparsities, and on how many seeds criteria are compared."""
+    seeds = {len(values) for pair in made.pairs.values() for values in pair.strata}
     models, sparsities = made.finished, made.sparsities
     on = f"On {models[0]}" if len(models) == 1 else f"Over {len(models)} models"
     if len(models) > 1 and len(models) <= NAMED:
@@ -108,7 +108,8 @@ def _where(made: Board) -> str:
         many = f"{len(sparsities)} sparsities from {percent(sparsities[0])} to {percent(sparsities[-1])}"
         at = f"averaged over {many}" if len(sparsities) > NAMED else f"averaged over sparsities of {listed}"
     each = " each" if len(models) > 1 else ""
-    return f"{on}, {at}, with {span(seeds)} {'seed' if seeds == {1} else 'seeds'}{each},"
+    compared = f" with {span(seeds)} {'seed' if seeds == {1} else 'seeds'}{each}," if seeds else ""
+    return f"{on}, {at},{compared}"
 
 
 def _listed(names: Sequence[str]) -> str:

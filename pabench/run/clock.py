@@ -32,7 +32,8 @@ from pabench.suite.specs import PLAIN, MetricSpec
 from pabench.training.block import Block
 from pabench.training.loop import Source, train
 
-STEPS = 3
+STEPS, ENOUGH = 3, 0.3
+"""How many steps are timed at least, and how many seconds of them."""
 DOUBLE = 4
 """How much longer float64 takes: libraries have no fast convolutions in it."""
 
@@ -307,15 +308,19 @@ def _calibrated(cell: Cell, device: torch.device) -> float:
     steps = steps_per_epoch(len(block.train.split), size)
     module = block.network()
     setting = time.perf_counter() - began
-    seconds = []
-    for count in (1, 1 + STEPS):  # the first is the warm-up and what starting costs
-        few = torch.arange(min(count * size, len(block.train.split)))
-        pixels, labels = block.train.split.pick(few)
+    few = torch.arange(min((1 + steps) * size, len(block.train.split)))
+    recipe = replace(cell.recipe, epochs=1, milestones=(), warmup=0.0)
+
+    def timed(count: int) -> float:
+        pixels, labels = block.train.split.pick(few[: count * size])
         source = Source(Images(pixels, labels), block.train.mean, block.train.std)
-        recipe = replace(cell.recipe, epochs=1, milestones=(), warmup=0.0)
         began = time.perf_counter()
         train(module, {}, source, recipe, device=device, order_seed=0, augment_seed=0)
-        seconds.append(time.perf_counter() - began)
+        return time.perf_counter() - began
+
+    first, count = timed(1), min(STEPS, max(1, steps - 1))  # the first step is the warm-up and what starting costs
+    while (took := timed(1 + count)) < first + ENOUGH and count < steps - 1:
+        count = min(4 * count, steps - 1)  # steps of a millisecond: a few say nothing
     # a warm-up that took longer than the rest would make a step free: it takes half of its share at least
-    step = max(seconds[1] - seconds[0], seconds[1] / (1 + STEPS) / 2) / STEPS
-    return setting + seconds[0] + math.ceil(steps) * step * cell.recipe.epochs
+    step = max((took - first) / count, took / (1 + count) / 2)
+    return setting + first + math.ceil(steps) * step * cell.recipe.epochs

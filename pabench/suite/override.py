@@ -14,6 +14,7 @@ class _Refused(Exception):
 def override(tree: Tree, assignment: str, number: int) -> None:
     """Apply `a.b.0.c=VALUE`, the suite's n-th override, to a tree; the value is YAML, list items are counted from 0.
 
+    `a.b.+=VALUE` puts one at the end of a list.
     Mappings that are missing on the way are made, and an entry given by its bare name becomes `{name: ...}`.
     """
     dots, _, text = assignment.partition("=")
@@ -43,6 +44,9 @@ def _assign(tree: Tree, keys: list[str], text: str, number: int) -> None:
         elif isinstance(holder, list) and isinstance(holder[step], str):
             holder[step] = {"name": holder[step]}
         holder = holder[step]
+    if keys[-1] == "+" and isinstance(holder, list):
+        holder.append(None)
+        keys = [*keys[:-1], str(len(holder) - 1)]
     last = _step(holder, path, keys[-1])
     holder[last] = value.value
     tree.overridden((*path, last), number)
@@ -56,4 +60,6 @@ def _step(holder: Any, path: Path, key: str) -> Any:
         raise _Refused(f"{dotted(path)} is {shown(holder)}, which has no {key!r} inside")
     if key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(holder):
         return int(key)
-    raise _Refused(f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}")
+    raise _Refused(
+        f"{dotted(path)} is a list of {len(holder)}; expected an index from 0 to {len(holder) - 1}, or + at the end"
+    )

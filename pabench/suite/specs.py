@@ -51,10 +51,11 @@ class DatasetSpec(Identified):
     def label(self) -> str:
         """What reports call it: its title, and what it must not be taken without.
 
-        >>> DatasetSpec("parquet", {"title": "cifar10"}, coding="JPEG").label
-        'cifar10, JPEG-coded'
+        >>> DatasetSpec("parquet", {"title": "cifar10", "held_out_per_class": 9}, coding="JPEG").label
+        'cifar10, JPEG-coded, held-out training images'
         """
-        return f"{self.title}, {self.remark}" if self.remark else self.title
+        tested = "held-out training images" if self.args.get("held_out_per_class") else ""
+        return ", ".join(filter(None, (self.title, self.remark, tested)))
 
     @property
     def title(self) -> str:
@@ -81,8 +82,8 @@ class DatasetSpec(Identified):
         return {key: value for key, value in told.items() if value or key != "coding"}
 
     def identity(self) -> dict[str, Any]:
-        # `bits` that nobody gave change nothing: studies made before there was such a parameter keep their keys
-        unsaid = {"title"} if self.args.get("bits") else {"title", "bits"}
+        # what nobody gave changes nothing: studies made before there was such a parameter keep their keys
+        unsaid = {"title"} | {name for name in ("bits", "held_out_per_class") if not self.args.get(name)}
         args = {k: v for k, v in self.args.items() if k not in unsaid}
         return {"name": self.name, "args": args, "fingerprint": self.fingerprint}
 

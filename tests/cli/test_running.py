@@ -81,6 +81,7 @@ def test_a_strangers_suite_of_the_same_name_is_one_line_at_the_start(finished, t
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_where_nobody_reads_on_a_run_ends_without_a_word_of_its_workers(finished, tmp_path):
     """After the line of the first cell, while others are computed."""
     command = [sys.executable, "-m", "pabench", "run", finished[0] / "tiny.yaml", "--set", "seeds=3", "--device", "cpu"]

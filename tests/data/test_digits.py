@@ -60,3 +60,21 @@ def test_large_digits_are_the_same_pixels_four_times_as_wide_and_high_in_three_c
     assert torch.equal(large.labels, small.labels)
     assert torch.equal(large.pixels[:, :, ::4, ::4], small.pixels.expand(-1, 3, -1, -1))
     assert torch.equal(large.pixels[:, 2, 3::4, 3::4], small.pixels[:, 0])
+
+
+def test_held_out_images_are_the_last_training_images_of_each_class_and_none_is_trained_on():
+    whole, split = Digits().train(), Digits(held_out_per_class=20)
+    train, held = split.train(), split.test()
+
+    assert len(train) + len(held) == len(whole)
+    assert held.labels.bincount().tolist() == [20] * 10
+    for digit in range(10):
+        own, kept, out = (part.pixels[part.labels == digit] for part in (whole, train, held))
+        assert torch.equal(own, torch.cat([kept, out]))
+    assert torch.equal(
+        Digits(held_out_per_class=20, train_per_class=3).train().pixels, Digits(train_per_class=3).train().pixels
+    )
+    with pytest.raises(
+        DataError, match=r"digits: held_out_per_class: class \d has \d+ images, 1000 per class are needed"
+    ):
+        Digits(held_out_per_class=1000).test()

@@ -36,10 +36,11 @@ def test_the_manifest_has_the_hash_of_every_other_file(out):
 
     assert stated == there
     assert {"index.html", ".nojekyll", "CITATION.cff", "README.md", "studies/small/index.html"} <= set(there)
+    assert {"croissant.json", "datasheet.md", "datasheet.html", "pai-v1.md", "pai-v1.html"} <= set(there)
 
 
 def test_links_between_pages_lead_somewhere(out):
-    for page in [out / "index.html", *out.glob("boards/*.html")]:
+    for page in [*out.glob("*.html"), *out.glob("boards/*.html")]:
         for target in re.findall(r'href="(?!https:)([^"#]+)', page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("quick_reports")
 def pages(study, title, author, claims=()):
     """The site of one study."""
     about = site.About(title, [author], claims=claims)
-    return site.of_studies([study], about) | site.pages([study], boards([study]), about, "2026-11-30")
+    tables = site.of_studies([study], about)
+    return tables | site.pages([study], boards([study]), about, "2026-11-30", tables=tables)
 
 
 def texts(page: bytes) -> str:
@@ -58,7 +59,7 @@ def test_the_front_page_says_what_the_studies_took_and_under_what_terms():
     study = replace(published(grid("random", "snip")), compute=took)
     about = site.About("Boards", licence="CC0-1.0", watts=Watts(cpu=500))
 
-    made = site.pages([study], boards([study]), about, "2026-11-30")
+    made = site.pages([study], boards([study]), about, "2026-11-30", tables={})
     shown = texts(made["index.html"])
 
     # 7,200 s of a core of 500 W are 1 kWh
@@ -116,11 +117,37 @@ def test_pages_ask_for_nothing_and_run_the_one_script_that_their_policy_allows(f
             papers = {f"https://arxiv.org/abs/{n}" for n in ("1810.02340", "2002.07376", "2006.05467", "2202.02643")}
             licences = {f"https://spdx.org/licenses/{name}.html" for name in ("Apache-2.0", "CC-BY-4.0")}
             cifar = {"https://www.cs.toronto.edu/~kriz/cifar.html"}
-            assert outside == papers | (licences | cifar if path == "index.html" else set())
+            front = licences | cifar if path == "index.html" else set()
+            assert outside == (set() if path in ("pai-v1.html", "datasheet.html") else papers | front)
             for tag in ("style", "script"):
                 (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", data.decode(), re.S)
                 (sha,) = re.findall(rf"{tag}-src 'sha256-([^']+)'", html.unescape(data.decode()))
                 assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() == sha
+
+
+def test_a_site_defines_its_numbers_and_every_board_leads_there(files):
+    """Who has nothing but the folder can read the protocol, as a page and as text."""
+    (board,) = [data.decode() for path, data in files.items() if path.startswith("boards/")]
+
+    assert '<dt>protocol</dt><dd><a href="../pai-v1.html">pai-v1</a></dd>' in board
+    assert "N − floor(sparsity · N) are kept" in files["pai-v1.md"].decode()
+    assert "N − floor(sparsity · N) are kept" in texts(files["pai-v1.html"])
+    assert '<h2 id="changes">Changes</h2>' in files["pai-v1.html"].decode()
+    assert "What the data are and are not good for: datasheet" in texts(files["index.html"]).replace(" .", "")
+
+
+def test_the_command_that_adds_a_criterion_keeps_those_of_the_suite(files):
+    """With `-c` it would be alone in its table. What was set when the study was run stands before it."""
+    command = "data/v1/suites/one.yaml --set criteria.+=mine --plugin criteria/mine.py --bank . -o results/mine"
+    cells = grid("random", "snip")
+    known = published(cells)
+    known.study.manifest["overrides"] = ["criteria=[random, snip]"]
+    (changed,) = [data for path, data in pages(known, "Boards", "A").items() if path.startswith("boards/")]
+    (board,) = [data for path, data in files.items() if path.startswith("boards/")]
+
+    assert f"pabench run {command}" in html.unescape(board.decode())
+    before, _, after = command.partition(" ")
+    assert f"pabench run {before} --set 'criteria=[random, snip]' {after}" in html.unescape(changed.decode())
 
 
 def test_a_board_as_csv_and_json_has_the_numbers_of_its_page(files):

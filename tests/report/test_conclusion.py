@@ -147,7 +147,10 @@ def test_a_study_without_results_or_with_one_criterion_compares_nothing():
 
     assert nothing.found == "No pruned network is trained yet: there is nothing to say about the criteria."
     assert nothing.evidence == ""
-    assert found({"snip": 90.0}).endswith("only snip is ranked: there is nothing to compare it with.")
+    assert found({"snip": 90.0}, models=["resnet20", "vgg11_bn"]) == (
+        "Over 2 models (cifar10 · resnet20, cifar10 · vgg11_bn), at 90 % sparsity, "
+        "only snip is ranked: there is nothing to compare it with."
+    )
     line = CriterionSpec("late", version=1, trains=True, reference_line="not at initialization")
     lines = conclusion(study_of(cells([line], models=["resnet20"])))
     assert lines.found == "This study has reference lines only: there is no criterion to rank."

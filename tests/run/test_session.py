@@ -182,7 +182,9 @@ def test_a_huge_grid_asks_first(tmp_path):
     assert time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_resumes_to_the_uninterrupted_result(study, tmp_path, number, code):
     folder, records = study
     command = [sys.executable, "-m", "pabench", "run", str(folder / "study.yaml"), "-o", str(tmp_path / "out")]
@@ -210,6 +212,7 @@ def test_an_interrupted_run_resumes_to_the_uninterrupted_result(study, tmp_path,
             assert record["receipt"]["mask"] == records[key]["receipt"]["mask"]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_cell_costs_nothing(study, tmp_path):
     """kill -9 of a worker: its cell runs again, the others are untouched."""
     folder, _records = study
@@ -297,6 +300,7 @@ def test_going_on_with_another_number_of_threads_is_told(tmp_path, monkeypatch, 
     assert "threads:" not in capsys.readouterr().out.replace(said, "")  # nothing is to come
 
 
+@pytest.mark.slow
 def test_a_plugin_that_hangs_is_ended_after_the_time_that_the_suite_gives(tmp_path):
     (tmp_path / "hangs.py").write_text(HANGS)
     suite = write(tmp_path, ONE_SEED.replace(FOUR, "hangs, random") + "plugins: [hangs.py]\ntimeout: 4\n")
@@ -452,6 +456,7 @@ def test_a_suite_of_our_own_networks_imports_neither_timm_nor_the_compiler():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_study_of_our_own_networks_imports_no_compiler_either(tmp_path):
     """Every process that scores or trains would import it anew, which takes longer than many a cell."""
     suite = write(tmp_path, ONE_SEED.replace(FOUR, "snip, grasp").replace("[lenet_300_100]", "[resnet8]"))

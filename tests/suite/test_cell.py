@@ -104,14 +104,20 @@ def test_in_what_pictures_are_encoded_is_in_no_key_and_where_it_is_not_known_in_
     assert Cell.from_json(seen.to_json()) == seen
 
 
-def test_bits_that_nobody_gave_are_in_no_key_and_given_ones_are():
+@pytest.mark.parametrize("name", ["bits", "held_out_per_class"])
+def test_parameters_of_datasets_that_nobody_gave_are_in_no_key_and_given_ones_are(name):
     """Studies made before datasets had them keep their keys."""
-    unsaid, said = (replace(CELL, dataset=replace(CELL.dataset, args={"size": 8, "bits": bits})) for bits in (0, 12))
+    unsaid, said = (replace(CELL, dataset=replace(CELL.dataset, args={"size": 8, name: value})) for value in (0, 12))
 
     assert facts(unsaid) == facts(CELL)
     assert unsaid.key == CELL.key
-    assert facts(said)["dataset.bits"] == 12
+    assert facts(said)[f"dataset.{name}"] == 12
     assert said.key != CELL.key
+
+
+def test_results_of_held_out_images_are_called_so():
+    tuned = replace(CELL, dataset=replace(CELL.dataset, args={"title": "mine", "held_out_per_class": 12}))
+    assert tuned.dataset.label == "mine, held-out training images"
 
 
 def test_the_dense_baseline_has_no_facts_of_a_criterion():

@@ -42,6 +42,20 @@ def test_a_bad_override_is_named(assignment, expected):
     assert told.startswith(expected)
 
 
+def test_a_plus_puts_one_at_the_end_of_a_list():
+    """In the order of the overrides: after those of others, whatever they left there."""
+    read = suite.parse(GOOD, "s.yaml", ["criteria=[random]", "criteria.+=snip", "criteria.+={name: synflow, steps: 9}"])
+
+    assert [entry.name for entry in read.criteria] == ["random", "snip", "synflow"]
+    assert read.criteria[2].params == {"steps": 9}
+
+
+def test_what_is_put_at_the_end_is_judged_as_what_stood_there():
+    assert findings(GOOD, "criteria.+=[1]")[0].startswith("--set criteria.")
+    (told,) = findings(GOOD, "recipe.+=1")
+    assert told.startswith("--set recipe.+: unknown key")
+
+
 def test_an_override_mends_what_it_replaces():
     assert suite.parse(changed("seeds: 3", "seeds: [1, 1]"), "s.yaml", ["seeds=1"]).seeds == 1
 

@@ -10,13 +10,49 @@ import pytest
 import torch
 from PIL import Image
 
+import pabench
 from pabench.data import cache, digits
 from pabench.data.augment import epoch_order
 from pabench.data.split import Streamed
 from pabench.errors import DataError
+from pabench.store.maskbits import bits_digest
+from pabench.store.record import PARTS
 from pabench.training.block import Block
 
 from .conftest import CPU, session
+
+PAI_V1 = """
+protocol: pai-v1
+datasets: [{name: digits, train_per_class: 20, test_per_class: 10}]
+models: [lenet_300_100]
+criteria: [random]
+sparsities: [0.9]
+seeds: [7]
+recipe: {epochs: 1, batch_size: 32, lr: 0.05, augment: {crop: 1}}
+"""
+
+
+def test_a_block_of_pai_v1_is_what_it_was(tmp_path):
+    """Its seeds, order, augmentation, scoring images and a mask, as when the page of the protocol was written.
+
+    Where it fails what pai-v1 means has changed (docs/protocol.md), or torch draws integers and uniform numbers
+    otherwise. Weights are not among them: the digits of normal ones depend on the instructions of a processor.
+    """
+    opened = session(tmp_path, PAI_V1)
+    (cell,) = opened.cells
+    block = Block(cell, CPU)
+    found = block.pairing(block.network())
+    masks = pabench.prune(block.network(), "random", sparsity=0.9, seed=7)
+
+    assert cell.block == "d704869ff89f1fc528e4b4e8e15bc52e94133f90a3f6474728aac035eace2733"
+    assert {part: found[part] for part in PARTS if part != "weights"} == {
+        "order": "cdb32acd97cbb21c2f8338cbb4c98c0f82956c7bb0372da2eeaee102affdefae",
+        "augmentation": "d8eb8c76e2988c8779c52922022503b48b3b7b13d8c63474e7d182997dd7c875",
+        "scoring_batch": "cf1c618c4eb24f27733235457ff9dad34e265187707679a6035da7e1ad148999",
+    }
+    assert bits_digest({name: mask.numpy() for name, mask in masks.items()}) == (
+        "55e2873ac1db0a41802515f279e684aec3d5d24f2645a14dd5f8b4f6919a3dcd"
+    )
 
 
 def test_re_drawn_weights_come_from_the_same_distribution(study):
