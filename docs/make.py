@@ -1,9 +1,9 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims`,
-`protocol` and `suites` take seconds, `notebook`, `picture` (needs Chromium), `conformance` and `reliability` minutes,
-`precision` about a quarter of an hour and `zoo` half an hour. A generated part stands between two marks; what is around
-it is written by hand.
+`protocol`, `suites`, `studies` and `paper` (all of it, from `paper.md.j2`) take seconds, `notebook`, `picture` (needs
+Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A
+generated part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
@@ -386,6 +386,24 @@ def protocol() -> str:
     return rules().partition("\n")[2].strip()
 
 
+# --- studies.md and paper.md -----------------------------------------------------------------------------------------
+
+
+def paper() -> str:
+    """The technical note."""
+    return str(published_studies()["paper"](published()))
+
+
+def studies() -> str:
+    """Tables of the published studies, and of the recipes that were tried."""
+    return "\n\n".join(map(markdown, published_studies()["studies"]()))
+
+
+def published_studies() -> dict[str, Any]:
+    """What reads the published studies."""
+    return runpy.run_path(str(DOCS / "published.py"))
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "README": readme,
     "criteria": criteria,
@@ -396,6 +414,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "leaderboard": forgeries,
     "reliability": reliability,
     "suites": suites,
+    "studies": studies,
     "zoo": zoo,
 }
 
@@ -440,6 +459,7 @@ def notebook() -> str:
 FILES: Mapping[str, tuple[Path, Callable[[], str | bytes]]] = {
     "architecture": (DOCS / "architecture.svg", architecture),
     "notebook": (DOCS / "notebook.ipynb", notebook),
+    "paper": (DOCS / "paper.md", paper),
     "picture": (DOCS / "report.png", picture),
     "precedents": (FILE, precedents),
 }

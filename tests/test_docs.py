@@ -231,6 +231,12 @@ def test_the_table_of_claims_is_made_of_the_values_that_are_published_and_they_s
     assert {one.claim.name: one.state for one in make["published"]()} == told
 
 
+def test_the_note_and_the_tables_of_studies_are_made_of_the_records_that_are_published():
+    """Where it fails: `python docs/make.py paper studies`."""
+    assert (ROOT / "docs" / "paper.md").read_text() == make["paper"]()
+    assert generated("studies") == make["studies"]()
+
+
 def test_the_table_of_conformance_has_all_criteria_and_no_failure():
     """Where it fails: `python docs/make.py conformance`."""
     assert re.findall(r"^\| `([^`]+)` \| \d+ \| 0 \|", generated("conformance"), re.M) == names()
