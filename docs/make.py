@@ -381,6 +381,11 @@ def _prescription(found: Checkup) -> str:
     return ", ".join(f"`{part}`" for part in parts)
 
 
+def protocol() -> str:
+    """The definition that sites bear, without its heading."""
+    return rules().partition("\n")[2].strip()
+
+
 # --- studies.md and paper.md -----------------------------------------------------------------------------------------
 
 
@@ -397,14 +402,6 @@ def studies() -> str:
 def published_studies() -> dict[str, Any]:
     """What reads the published studies."""
     return runpy.run_path(str(DOCS / "published.py"))
-
-
-# --- protocol.md ------------------------------------------------------------------------------------------------------
-
-
-def protocol() -> str:
-    """The definition that sites bear, without its heading."""
-    return rules().partition("\n")[2].strip()
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

@@ -2,7 +2,7 @@
 
 One row a study and sparsity, from two kinds of figures:
 
-- the records of this repository below `reports/published`: differences within blocks, so paired;
+- the records of this repository, published and older (`tests/older`): differences within blocks, so paired;
 - figures of papers (`reports/published.csv`) whose number of runs, spread and recipe are known: the differences of two
   criteria there have the sum of both variances, as those of unpaired runs.
 
@@ -28,7 +28,8 @@ from pabench.statistics.precedents import Precedent
 from pabench.statistics.spread import quantiles, samples
 from pabench.suite.cell import DENSE
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "reports" / "published"
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = (ROOT / "reports/published/site/data/v1/studies", ROOT / "tests/older")
 FEWEST = 3
 """Pairs of which quantiles are told: those of three criteria."""
 
@@ -42,7 +43,7 @@ def text() -> str:
 def ours() -> Iterator[Precedent]:
     """Of the study folders here; a cell that two of them have counts in the first."""
     seen: set[str] = set()
-    for folder in sorted(path.parent for path in PUBLISHED.glob("*/study.json")):
+    for folder in sorted(path.parent for place in PLACES for path in place.glob("*/study.json")):
         study = read(folder)
         rows = study.plain[~study.plain["key"].isin(seen)]
         seen |= set(rows["key"])

@@ -29,7 +29,8 @@ from pabench.store.record import PARTS
 from pabench.store.verdict import Tally, tally
 from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
-from pabench.suite.specs import PLAIN
+from pabench.suite.provenance import spoken
+from pabench.suite.specs import PLAIN, DatasetSpec
 from pabench.words import count, plain
 
 EQUAL = 1e-9
@@ -188,6 +189,8 @@ def boards(studies: Sequence[Published]) -> list[Comparable]:
             sparsities = tuple(sorted({cell.sparsity for cell in cells if cell.criterion}))
             if sparsities:
                 _join(found, study, name, sparsities, cells)
+    for one in found:  # one content is one dataset, whatever its studies call it
+        one.frame = one.frame.assign(dataset=plain(one.cell.dataset.label))
     for one, other in permutations(found, 2):
         if other.title == one.title:
             one.apart.append((other, _why(one, other)))
@@ -224,6 +227,7 @@ def _join(
     named = [names[key] for key in rows["key"]]
     rows = rows.assign(study=study.slug, criterion=named, badge=given, doubt=doubt)
     if board.members:
+        _compare_titles(board, study, cells[0].dataset)
         _compare_common(board, study, rows)
         _compare_environments(board, study)
         rows = pd.concat([board.frame, rows], ignore_index=True)
@@ -249,6 +253,15 @@ def _label(board: Comparable, study: Published, cell: Cell) -> str:
     shown = label if board.identities.get(label, identity) == identity else f"{label} · {study.slug}"
     board.identities.setdefault(shown, identity)
     return shown
+
+
+def _compare_titles(board: Comparable, study: Published, dataset: DatasetSpec) -> None:
+    """What a reader must know of a study that calls the dataset otherwise; what one knows of its images, all know."""
+    shown = board.cell.dataset
+    if spoken(dataset.title) != spoken(shown.title):
+        board.remarks.append(f"{study.slug} calls the dataset {plain(dataset.title)}; its content is the same.")
+    if not shown.coding:
+        board.cell = replace(board.cell, dataset=replace(shown, coding=dataset.coding))
 
 
 def _compare_common(board: Comparable, study: Published, rows: pd.DataFrame) -> None:

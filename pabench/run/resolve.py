@@ -65,7 +65,9 @@ def data(entry: DatasetEntry) -> Data:
     if gap:
         return Data(spec, dataset.augment, gap)
     spec = replace(spec, fingerprint=identity(dataset), coding=str(dataset.coding))
-    return Data(spec, dataset.augment, "", tuple(dataset.notes()), dataset.classes, dataset.shape)
+    coded = f"pictures are {spec.remark}, those of {spec.public} itself are not: it is called so"
+    notes = [*dataset.notes(), *([coded] if spec.remark else [])]
+    return Data(spec, dataset.augment, "", tuple(notes), dataset.classes, dataset.shape)
 
 
 def criterion(entry: CriterionEntry) -> CriterionSpec:

@@ -1,6 +1,7 @@
 """Where public datasets come from, under which licence and how they are cited; and which of them a title claims.
 
-Licences are those that a dataset's own page states, looked at in November 2026; no statement is none.
+Licences are what those who give a dataset out say of it, as far as it is known here: look at `source` before you rely
+on one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ NONE_STATED = "none stated"
 
 @dataclass(frozen=True)
 class Provenance:
-    """A public dataset: its `title`, the `licence` that its page states, that page, and how a text cites it.
+    """A public dataset: its `title`, its `licence`, the page that it is from, and how a text cites it.
 
     `lossy`: its own pictures are JPEG-coded, as photographs are.
     """
@@ -45,7 +46,12 @@ KNOWN: Mapping[str, Provenance] = {
     "digits32": _DIGITS,
     "cifar10": Provenance("CIFAR-10", NONE_STATED, *_CIFAR),
     "cifar100": Provenance("CIFAR-100", NONE_STATED, *_CIFAR),
-    "mnist": Provenance("MNIST", NONE_STATED, "http://yann.lecun.com/exdb/mnist/", "LeCun et al. 1998"),
+    "mnist": Provenance(
+        "MNIST",
+        "none stated by its page; CC BY-SA 3.0 as Keras tells it",
+        "http://yann.lecun.com/exdb/mnist/",
+        "LeCun et al. 1998",
+    ),
     "fashion_mnist": Provenance(
         "Fashion-MNIST",
         "MIT",

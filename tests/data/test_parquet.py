@@ -74,7 +74,10 @@ def test_in_what_pictures_are_encoded_is_seen(tmp_path: Path, train: str, test: 
     entry = DatasetEntry(name="parquet", path=str(tmp_path), title="cifar10")
 
     assert Parquet(path=str(tmp_path)).coding == coding
-    assert data(entry).spec.coding == coding
+    found = data(entry)
+    assert found.spec.coding == coding
+    told = f"pictures are {found.spec.remark}, those of cifar10 itself are not: it is called so"
+    assert (told in found.notes) is (coding != "PNG")
 
 
 def test_parquet_images_are_decoded_once_per_machine(parquet: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,7 +41,7 @@ def written(folder: Path) -> Path:
 def quick_reports():
     """A study's page takes seconds, and is tested in tests/report/test_page.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.leaderboard.site.render", lambda study: "")
+        patch.setattr("pabench.leaderboard.site.render", lambda study, more: "")
         patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 

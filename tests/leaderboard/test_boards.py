@@ -9,7 +9,7 @@ import pytest
 from pabench.leaderboard.boards import Badge, Published, boards, of_one_training, on_all, together
 from pabench.leaderboard.verification.sampling import row
 from pabench.report import frame
-from pabench.suite.specs import CriterionSpec, TrainSpec
+from pabench.suite.specs import CriterionSpec, DatasetSpec, TrainSpec
 
 from .. import synthetic
 
@@ -34,6 +34,25 @@ def test_two_studies_of_one_block_share_a_board_and_a_common_cell_counts_once():
     assert sorted(set(only.frame["criterion"])) == ["dense", "mine", "random", "snip"]
     assert only.studies["random"] == ["one", "two"]
     assert only.remarks == ["two has 12 cells that other studies have, too: with equal accuracies."]
+
+
+def test_one_content_is_one_dataset_whatever_its_studies_call_it_and_what_one_knows_of_it_is_told():
+    """A study of before looked at no coding, and its board would be called by the name of whole pictures."""
+
+    def of(*names, **dataset):
+        spec = DatasetSpec("parquet", {"title": dataset.pop("title")}, fingerprint="e" * 64, **dataset)
+        return [replace(cell, dataset=spec) for cell in grid(*names)]
+
+    before = published(of("random", "snip", title="cifar10"), "one")
+    after = published(of("random", "mine", title="Ten kinds of pictures", coding="JPEG"), "two")
+
+    (only,) = boards([before, after])
+
+    assert only.title == "cifar10, JPEG-coded · resnet20"
+    assert only.slug.startswith("cifar10-jpeg-coded-resnet20-")
+    assert only.remarks[0] == "two calls the dataset Ten kinds of pictures; its content is the same."
+    assert list(only.board.strata) == ["cifar10, JPEG-coded · resnet20"]
+    assert only.board.blocks == 3
 
 
 @pytest.mark.parametrize(

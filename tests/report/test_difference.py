@@ -16,7 +16,7 @@ from pabench.suite.specs import ModelSpec
 from ..cli.test_main import pabench
 from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, folder, record, with_top1
 
-PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
+OLDER = Path(__file__).parents[1] / "older"
 NOISE = {0: 0.0, 1: 0.1, 2: -0.1}
 
 
@@ -322,11 +322,11 @@ def test_fields_that_differ_are_named_one_by_one(base, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar_cpu", "sanity_cpu", "sanity_resnet20"])
-def test_the_published_studies_compare_clean_with_each_other_and_themselves(name):
+def test_studies_of_older_versions_compare_clean_with_each_other_and_themselves(name):
     """`cifar_cpu` and `sanity_resnet20` have 12 cells in common, the later ones with fields that the earlier lack."""
     again = "cifar_cpu" if name == "sanity_resnet20" else name
 
-    found = difference(PUBLISHED / again, PUBLISHED / name)
+    found = difference(OLDER / again, OLDER / name)
 
     assert (found.code, found.altered) == (0, ())
     named = {one.what for one in found.older}

@@ -17,7 +17,7 @@ from pabench.suite.specs import CriterionSpec, DatasetSpec, ModelSpec, Recipe, S
 
 from ..synthetic import cells
 
-PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "cifar_cpu"
+OLDER = Path(__file__).parents[1] / "older" / "cifar_cpu"
 SNIP = CriterionSpec("snip", {"steps": 2}, {"steps": 2, "allocation": "global"}, version=3, source="ab")
 CELL = Cell(DatasetSpec("folder", {"size": 8}, "/d", "cd"), ModelSpec("vgg"), SNIP, 0.9, 1, Recipe(), Scoring())
 
@@ -145,11 +145,11 @@ def test_keys_of_cells_are_what_they_were_before_there_were_reference_lines():
 
 
 def test_published_records_bear_the_keys_of_their_cells():
-    manifest = json.loads((PUBLISHED / "study.json").read_text())
+    manifest = json.loads((OLDER / "study.json").read_text())
     cells = [Cell.from_json(cell) for cell in manifest["cells"]]
 
-    assert {c.key for c in cells} == {path.stem for path in (PUBLISHED / "records").glob("*.json")}
-    receipts = {path.stem for path in (PUBLISHED / "receipts").glob("*.json")}
+    assert {c.key for c in cells} == {path.stem for path in (OLDER / "records").glob("*.json")}
+    receipts = {path.stem for path in (OLDER / "receipts").glob("*.json")}
     assert {c.pruning_key for c in cells if c.criterion} == receipts
 
 
