@@ -250,12 +250,13 @@ READ = ("name", "paper", "trains", "reference_line", "variants", "cost")
 
 @dataclass(frozen=True)
 class Declared:
-    """A built-in criterion: its `file` as it is here, and what its class declares.
+    """A built-in criterion: its `file` as it is here, those of the classes that it extends, and what its class declares.
 
     `paper` is `arXiv:1810.02340` or an address.
     """
 
     file: Path | None = None
+    extends: tuple[Path, ...] = ()
     paper: str = ""
     trains: bool = False
     reference_line: str = ""
@@ -274,23 +275,25 @@ class Declared:
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
-        return _with_imports([self.file.resolve()]) if self.file else ()
+        return _with_imports([path.resolve() for path in (self.file, *self.extends)]) if self.file else ()
 
 
 @cache
 def declared() -> dict[str, Declared]:
     """The built-in criteria by name."""
     found = stated(sorted(Path(str(files("pabench_criteria"))).glob("*.py")))[0]
-    return {one.name: Declared(one.file, **one.says) for one in found}
+    return {one.name: Declared(one.file, one.extends, **one.says) for one in found}
 
 
 @dataclass(frozen=True)
 class Stated:
     """A class that has a name, as its file says it: the docstrings of both, and the plain values of `READ` that it and
-    its bases among the same files give, `control` where it is one."""
+    its bases among the same files give, `control` where it is one. `extends` are the files of these bases, in the order
+    in which Python looks through them."""
 
     name: str
     file: Path
+    extends: tuple[Path, ...]
     heading: str
     doc: str
     says: Mapping[str, Any]
@@ -317,7 +320,9 @@ def stated(paths: Iterable[Path]) -> tuple[list[Stated], dict[Path, str]]:
         if isinstance(_stated(node).get("name"), str):
             with suppress(RecursionError):  # of strangers: two classes that extend each other
                 says = _inherited(node, classes)
-                found.append(Stated(says.pop("name"), path, headings[path], _heading(node), says))
+                order = list(_lineage(node, classes))
+                extends = tuple(reversed(dict.fromkeys(reversed(order))))  # what several extend comes after all of them
+                found.append(Stated(says.pop("name"), path, extends, headings[path], _heading(node), says))
     return found, broken
 
 
@@ -346,6 +351,15 @@ def _inherited(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Pat
         elif name in classes:
             entries |= _inherited(classes[name][0], classes)
     return entries | _stated(node)
+
+
+def _lineage(node: ast.ClassDef, classes: Mapping[str, tuple[ast.ClassDef, Path]]) -> Iterator[Path]:
+    """The files of what a class extends among `classes`, base by base, each with its own bases."""
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            extended, path = classes[base.id]
+            yield path
+            yield from _lineage(extended, classes)
 
 
 def _stated(node: ast.ClassDef) -> dict[str, Any]:

@@ -189,6 +189,7 @@ def test_what_is_read_from_the_files_of_built_in_criteria_is_what_their_classes_
         assert (found.trains, found.reference_line) == (cls.trains, cls.reference_line), name
         assert found.variants == cls.variants, name
         assert found.control == issubclass(cls, Control), name
+        assert (found.source, found.sha256) == (source_digest(cls), file_digest(cls)), name
 
 
 def test_libraries_are_what_a_file_and_its_own_files_import_at_once_from_elsewhere(tmp_path):
