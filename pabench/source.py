@@ -250,7 +250,7 @@ READ = ("name", "paper", "trains", "reference_line", "variants", "cost")
 
 @dataclass(frozen=True)
 class Declared:
-    """A built-in criterion: its `file` as it is here, those of the classes that it extends, and what its class declares.
+    """A built-in criterion: its `file` as it is here, those of the classes that it `extends`, what its class declares.
 
     `paper` is `arXiv:1810.02340` or an address.
     """
