@@ -7,6 +7,7 @@ published is left out, and so is what the note says of it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -467,7 +468,7 @@ def plan(text: str) -> Plan:
 
 @dataclass(frozen=True)
 class Setting:
-    """A recipe that was tried on held-out training images: the accuracy over `seeds` seeds."""
+    """A recipe that was tried on held-out training images: the accuracy over `seeds` seeds, NaN where one diverged."""
 
     model: str
     epochs: int
@@ -489,7 +490,8 @@ def tuning(file: Path) -> list[Setting]:
     if not file.exists():
         return []
     parts = ["model", "epochs", "batch_size", "lr", "weight_decay"]
-    means = pd.read_csv(file).groupby(parts, as_index=False)["accuracy"].agg(accuracy="mean", seeds="size")
+    of_recipes = pd.read_csv(file).groupby(parts, as_index=False)["accuracy"]
+    means = of_recipes.agg(accuracy=lambda of_seeds: of_seeds.mean(skipna=False), seeds="size")
     ordered = means.sort_values(["model", "accuracy"], ascending=[True, False], kind="stable")
     return [Setting(**row) for row in ordered.to_dict("records")]
 
@@ -504,6 +506,15 @@ class Tuned:
     @property
     def used(self) -> Setting:
         return self.settings[self.place]
+
+    @property
+    def worst(self) -> Setting:
+        """Of those that diverged with no seed."""
+        return [one for one in self.settings if not math.isnan(one.accuracy)][-1]
+
+    @property
+    def diverged(self) -> int:
+        return sum(math.isnan(one.accuracy) for one in self.settings)
 
 
 def tuned(cell: Cell, settings: Sequence[Setting]) -> Tuned | None:
@@ -626,7 +637,8 @@ def _study(name: str, study: Study) -> tuple[str, ...]:
 
 
 def _setting(one: Setting) -> tuple[str, ...]:
-    numbers = (f"{one.lr:g}", f"{one.weight_decay:g}", str(one.seeds), f"{one.accuracy:.2f}")
+    found = "diverged" if math.isnan(one.accuracy) else f"{one.accuracy:.2f}"
+    numbers = (f"{one.lr:g}", f"{one.weight_decay:g}", str(one.seeds), found)
     return f"`{one.model}`", str(one.epochs), str(one.batch_size), *numbers
 
 

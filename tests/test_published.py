@@ -161,12 +161,14 @@ def test_the_plan_is_read_as_it_was_printed():
 
 
 def test_the_recipe_of_a_study_has_its_place_among_those_that_were_tried(tmp_path):
-    """Two seeds of one recipe are one line with their mean."""
+    """Two seeds of one recipe are one line with their mean, which there is none of where one diverged."""
     (tmp_path / "tuning.csv").write_text(
         "model,epochs,batch_size,lr,weight_decay,seed,accuracy\n"
         "resnet20,160,128,0.1,0.0001,0,90.0\n"
         "resnet20,160,128,0.1,0.0001,1,91.0\n"
         "resnet20,160,128,0.2,0.0001,0,90.7\n"
+        "resnet20,160,128,0.4,0.0001,0,80.0\n"
+        "resnet20,160,128,0.4,0.0001,1,\n"
         "other,160,128,0.1,0.0001,0,99.0\n"
     )
     (cell,) = synthetic.cells((), models=["resnet20"], seeds=1)
@@ -175,7 +177,8 @@ def test_the_recipe_of_a_study_has_its_place_among_those_that_were_tried(tmp_pat
 
     found = note["tuned"](cell, note["tuning"](tmp_path / "tuning.csv"))
 
-    assert (len(found.settings), found.place, found.used.accuracy, found.used.seeds) == (2, 1, 90.5, 2)
+    assert (len(found.settings), found.place, found.used.accuracy, found.used.seeds) == (3, 1, 90.5, 2)
+    assert (found.diverged, found.worst.lr) == (1, 0.1)
     assert note["tuning"](tmp_path / "none.csv") == []
 
 
