@@ -58,6 +58,7 @@ ASKS = {
     "fashion_slow": "Is it the same at another learning rate?",
     "fashion_long": "Is it the same after more epochs?",
     "fashion_small": "Is it the same in smaller batches?",
+    "fashion_rounds": "Why is iterative SNIP behind SNIP there?",
     "fashion_lenet_5": "Is it the same on a network of convolutions?",
     "cifar_cpu": "Is it the same on a residual network and coloured pictures?",
     "sanity_cpu": "Does the choice of weights matter, or the layer densities alone?",
