@@ -19,7 +19,7 @@ from pabench.errors import MissingError, PabenchError, PluginError, SuiteError
 from pabench.run.discovery import Foreign, shown
 from pabench.run.engine import Event, Report, Task
 from pabench.run.processes import Processes
-from pabench.training.environment import cores
+from pabench.training.environment import threads
 from pabench.words import one_line
 
 PRINTED = 2_000
@@ -90,7 +90,7 @@ def _code(engine: Processes, task: Task, names: str, say: Say) -> int:
         elif event.kind == "progress" and isinstance(event.data.get("exit"), int):
             codes.append(event.data["exit"])
 
-    (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=listen, stop=threading.Event())
+    (outcome,) = engine.run([task], workers=1, threads=threads(1), on_event=listen, stop=threading.Event())
     if outcome.kind == "error":
         raise PabenchError(f"{names}: {one_line(outcome.reason)}")
     if not outcome.ok or not codes:

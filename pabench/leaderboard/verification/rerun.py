@@ -33,7 +33,7 @@ from pabench.store.record import MACHINE, NUMERICS
 from pabench.store.store import Kind, Store
 from pabench.suite.cell import Cell
 from pabench.suite.specs import CriterionSpec
-from pabench.training.environment import cores, environment
+from pabench.training.environment import environment, threads
 from pabench.words import seconds
 
 Code = tuple[tuple[str, Path], ...]
@@ -155,7 +155,7 @@ def rerun(
             groups.append((plan, [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]))
         tell = _steps(4 if training else 3, [task for _, todo in groups for task in todo], where.told)
         for plan, todo in groups:
-            for outcome in engine.run(todo, workers=1, threads=cores(), on_event=tell, stop=threading.Event()):
+            for outcome in engine.run(todo, workers=1, threads=threads(1), on_event=tell, stop=threading.Event()):
                 tasks.record_loss(store, plan, outcome, where.environment())
         yield Rerun(store, own, notes)
 

@@ -22,7 +22,7 @@ from pabench.store.envelope import MAX_BYTES, parse
 from pabench.store.schema import Part, problems
 from pabench.suite.digest import canonical
 from pabench.suite.specs import CriterionSpec
-from pabench.training.environment import cores
+from pabench.training.environment import threads
 
 SECONDS = 600.0
 """Importing a criterion takes less."""
@@ -103,7 +103,7 @@ def _of_child(
     payload = {"plugins": [str(file) for file in files], "rules": rules, "answer": str(answer)}
     function = "pabench.leaderboard.verification.sandbox:describe"
     task = Task("describe", "describe", function, payload, timeout=SECONDS, guarded=True)
-    (outcome,) = engine.run([task], workers=1, threads=cores(), on_event=lambda event: None, stop=threading.Event())
+    (outcome,) = engine.run([task], workers=1, threads=threads(1), on_event=lambda event: None, stop=threading.Event())
     if not outcome.ok:
         told = f"{named}: importing its file ended the process that did it ({outcome.kind}: {outcome.reason})"
         raise (MissingError if outcome.kind == "oom" else PluginError)(told)
