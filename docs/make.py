@@ -1,9 +1,9 @@
 """Writes the generated parts of these pages anew: `python docs/make.py [page...]`, all of them where none is named.
 
 `architecture` (a picture), `precedents` (the table that `pabench plan` reads), `README`, `criteria`, `claims`,
-`protocol`, `suites`, `studies` and `paper` (all of it, from `paper.md.j2`) take seconds, `notebook`, `picture` (needs
-Chromium), `conformance` and `reliability` minutes, `precision` about a quarter of an hour and `zoo` half an hour. A
-generated part stands between two marks; what is around it is written by hand.
+`protocol`, `suites`, `studies`, `paper` (all of it, from `paper.md.j2`) and `board` take seconds, `notebook`,
+`picture`, `conformance` and `reliability` minutes, `precision` a quarter of an hour and `zoo` half an hour. `board`
+and `picture` need Chromium. A generated part stands between two marks; what is around it is written by hand.
 """
 
 from __future__ import annotations
@@ -430,16 +430,29 @@ def precedents() -> str:
 
 
 def picture() -> bytes:
-    """The first screen of the quickstart's report, 1,400 pixels wide, as PNG; runs it first, and takes two minutes."""
+    """The first screen of the quickstart's report as PNG; runs it first, and takes two minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "pabench", "run", "quickstart", "-o", folder], check=True)
+        return screen(Path(folder) / "report.html", 900)
+
+
+def board() -> bytes:
+    """The table of the first board of the published site as PNG."""
+    site = DOCS.parent / "reports" / "published" / "site"
+    (first, *_) = json.loads((site / "data/v1/boards.json").read_text())
+    return screen(site / "boards" / f"{first['slug']}.html", 1500)
+
+
+def screen(page: Path, height: int) -> bytes:
+    """The first so many pixels of a page that is 1,400 pixels wide."""
     from playwright.sync_api import sync_playwright  # not needed for any other page
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        subprocess.run([sys.executable, "-m", "pabench", "run", "quickstart", "-o", folder], check=True)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light")
-        page.goto((Path(folder) / "report.html").as_uri())
-        return page.screenshot()
+        tab = browser.new_page(viewport={"width": 1400, "height": height}, color_scheme="light")
+        tab.goto(page.as_uri())
+        return tab.screenshot()
 
 
 def notebook() -> str:
@@ -458,6 +471,7 @@ def notebook() -> str:
 
 FILES: Mapping[str, tuple[Path, Callable[[], str | bytes]]] = {
     "architecture": (DOCS / "architecture.svg", architecture),
+    "board": (DOCS / "board.png", board),
     "notebook": (DOCS / "notebook.ipynb", notebook),
     "paper": (DOCS / "paper.md", paper),
     "picture": (DOCS / "report.png", picture),

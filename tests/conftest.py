@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
     """A study that is run in the test's own process would compute with a thread a core, whatever is said above."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pabench.run.session.Session.threads", 1)
-        patch.setattr("pabench.leaderboard.verification.rerun.cores", lambda: 1)
+        patch.setattr("pabench.leaderboard.verification.rerun.threads", lambda workers: 1)
         yield
 
 

@@ -314,11 +314,12 @@ def test_every_page_is_in_the_navigation():
     assert sorted(listed) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.md"))
 
 
-def test_the_picture_of_a_report_is_small_and_as_wide_as_it_says():
-    """Where it is old: `python docs/make.py picture`."""
-    with Image.open(ROOT / "docs" / "report.png") as picture:
-        assert picture.size == (1400, 900)
-    assert (ROOT / "docs" / "report.png").stat().st_size < 300_000
+@pytest.mark.parametrize(("name", "height"), [("report", 900), ("board", 1500)])
+def test_the_pictures_of_pages_are_small_and_as_wide_as_they_say(name, height):
+    """Where one is old: `python docs/make.py picture board`."""
+    with Image.open(ROOT / "docs" / f"{name}.png") as picture:
+        assert picture.size == (1400, height)
+    assert (ROOT / "docs" / f"{name}.png").stat().st_size < 400_000
 
 
 @pytest.mark.parametrize(("page", "module"), [("api", pabench), ("api-plugins", pabench.plugins)])

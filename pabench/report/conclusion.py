@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -141,13 +142,17 @@ def limits(made: Board) -> Iterator[str]:
 def _beaten(made: Board) -> Iterator[str]:
     """Who is behind the first in every block and is still not told apart: a reader would take that for an error."""
     first = made.ranked[0].criterion
+    behind: dict[int, list[str]] = defaultdict(list)
     for name in alike(made):
         pair = made.pairs[first, name] if (first, name) in made.pairs else made.pairs[name, first].turned
         if pair.flipped and not pair.unfinished and all(x > 0 for values in pair.strata for x in values):
-            yield (
-                f"In all {pair.common} blocks {name} is behind {first}, but where cells collapsed the test is one of "
-                f"signs, for which {pair.common} are too few."
-            )
+            behind[pair.common].append(name)
+    for blocks, names in behind.items():
+        are = "is" if len(names) == 1 else "are"
+        yield (
+            f"In all {blocks} blocks {_and(names)} {are} behind {first}, but where cells collapsed the test is one of "
+            f"signs, for which {blocks} are too few."
+        )
 
 
 def in_points(frame: pd.DataFrame) -> Iterator[str]:

@@ -114,17 +114,15 @@ def test_one_that_is_behind_in_every_block_and_not_told_apart_is_explained():
     """A cell of random collapsed, so signs are tested: of 3 blocks their p is 1/4 at least, before any correction."""
     points = {"random": 40.0, "snip": 90.0}
     plain = with_top1(lambda cell: 40.0 + NOISE[cell.seed])
+    fallen = {name: lambda c: plain(c) if c.seed else collapsed(c) for name in ("random", "grasp")}
 
-    said = conclusion(study(points, made={"random": lambda c: plain(c) if c.seed else collapsed(c)}))
+    said = conclusion(study(points, made=fallen))
+    both = conclusion(study({**points, "grasp": 40.0}, made=fallen))
 
     assert "snip and random cannot be told apart" in said.found
-    assert said.limits == (
-        "Some cells of random collapsed to chance.",
-        (
-            "In all 3 blocks random is behind snip, but where cells collapsed the test is one of signs, for which 3 "
-            "are too few."
-        ),
-    )
+    rest = "behind snip, but where cells collapsed the test is one of signs, for which 3 are too few."
+    assert said.limits == ("Some cells of random collapsed to chance.", f"In all 3 blocks random is {rest}")
+    assert both.limits[1:] == (f"In all 3 blocks grasp and random are {rest}",)
 
 
 def test_a_model_of_which_no_seed_is_finished_is_not_spoken_of():
