@@ -29,11 +29,12 @@ DATASETS = {"tinyimagenet": "tiny_imagenet"}
 FULL = {
     "cifar10": (50_000, 10_000),
     "cifar100": (50_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
     "tiny_imagenet": (100_000, 10_000),
     "imagenet": (1_281_167, 50_000),
 }
 """Training and test images of the whole dataset (ImageNet and Tiny ImageNet: validation images are tested on)."""
-CLASSES = {"cifar10": 10, "cifar100": 100, "tiny_imagenet": 200, "imagenet": 1000}
+CLASSES = {"cifar10": 10, "cifar100": 100, "fashion_mnist": 10, "tiny_imagenet": 200, "imagenet": 1000}
 _TINY_VGG = "one name, two networks: the paper's ends in linear layers of 1,024, timm's in 4,096"
 _UNSEEN = "by its name alone: the paper's layout was not seen"
 MODELS: dict[tuple[str, str], Alias] = {
