@@ -152,8 +152,24 @@ class Comparable:
 
     @property
     def suffix(self) -> str:
-        """What tells boards of one title apart."""
-        return f"{count(self.cell.recipe.epochs, 'epoch')}, {self.slug.rpartition('-')[2]}" if self.apart else ""
+        """What tells boards of one title apart: how the recipe and the sparsities differ, else a part of its name."""
+        if not self.apart:
+            return ""
+        mine, others = self._differing, [other._differing for other, _ in self.apart]
+        differing = [name for name, value in mine.items() if any(one.get(name) != value for one in others)]
+        words = [mine[name] for name in differing]
+        alike = any(all(one.get(name) == mine[name] for name in differing) for one in others)
+        return ", ".join([*words, *([self.slug.rpartition("-")[2]] if alike else [])])
+
+    @property
+    def _differing(self) -> dict[str, str]:
+        """What boards of one title may differ by, in words."""
+        recipe = {
+            name: f"{'learning rate' if name == 'lr' else name} {value}"
+            for name, value in self.cell.recipe.plain.items()
+        }
+        sparsities = f"{len(self.sparsities)} {'sparsity' if len(self.sparsities) == 1 else 'sparsities'}"
+        return {**{name: plain(told.replace("_", " ")) for name, told in recipe.items()}, "sparsities": sparsities}
 
     @property
     def slug(self) -> str:

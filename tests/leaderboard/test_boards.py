@@ -85,9 +85,23 @@ def test_what_does_not_compare_is_on_another_board_which_says_why(change, why):
 
 
 def test_other_sparsities_are_another_board():
-    first, _ = boards([published(grid("random"), "one"), published(grid("random", sparsities=(0.8, 0.95)), "two")])
+    first, other = boards([published(grid("random"), "one"), published(grid("random", sparsities=(0.8, 0.95)), "two")])
 
     assert first.apart[0][1] == "sparsities 0.8, 0.95, 0.99 here, 0.8, 0.95 there"
+    assert (first.suffix, other.suffix) == ("3 sparsities", "2 sparsities")
+
+
+def test_boards_of_one_title_are_told_apart_by_what_differs_in_their_recipes():
+    slow = [replace(c, recipe=replace(c.recipe, lr=0.02)) for c in grid("random")]
+    few = published(grid("random", sparsities=(0.8, 0.95)), "few")
+
+    found = boards([published(grid("random"), "one"), published(slow, "slow"), few])
+
+    assert [one.suffix for one in found] == [
+        "learning rate 0.1, 3 sparsities",
+        "learning rate 0.02, 3 sparsities",
+        "learning rate 0.1, 2 sparsities",
+    ]
 
 
 def test_the_same_seeds_with_other_weights_are_another_board():
@@ -95,6 +109,7 @@ def test_the_same_seeds_with_other_weights_are_another_board():
     pairing = {"weights": "0" * 64, "order": "1" * 64, "augmentation": "2" * 64, "scoring_batch": ""}
     first, _ = boards([published(grid("random"), "one"), published(grid("mine"), "two", pairing=pairing)])
 
+    assert first.suffix == first.slug[-8:]
     assert first.apart[0][1] == "the same seeds gave other weights, order, augmentation, so that nothing is paired"
 
 
