@@ -152,24 +152,13 @@ class Comparable:
 
     @property
     def suffix(self) -> str:
-        """What tells boards of one title apart: how the recipe and the sparsities differ, else a part of its name."""
+        """What tells boards of one title apart: the facts by which they differ, else a part of its name."""
         if not self.apart:
             return ""
-        mine, others = self._differing, [other._differing for other, _ in self.apart]
-        differing = [name for name, value in mine.items() if any(one.get(name) != value for one in others)]
-        words = [mine[name] for name in differing]
+        mine, *others = map(_worded, (self, *(other for other, _ in self.apart)))
+        differing = [name for name, words in mine.items() if any(one.get(name) != words for one in others)]
         alike = any(all(one.get(name) == mine[name] for name in differing) for one in others)
-        return ", ".join([*words, *([self.slug.rpartition("-")[2]] if alike else [])])
-
-    @property
-    def _differing(self) -> dict[str, str]:
-        """What boards of one title may differ by, in words."""
-        recipe = {
-            name: f"{'learning rate' if name == 'lr' else name} {value}"
-            for name, value in self.cell.recipe.plain.items()
-        }
-        sparsities = f"{len(self.sparsities)} {'sparsity' if len(self.sparsities) == 1 else 'sparsities'}"
-        return {**{name: plain(told.replace("_", " ")) for name, told in recipe.items()}, "sparsities": sparsities}
+        return ", ".join([*(mine[name] for name in differing), *([self.slug.rpartition("-")[2]] if alike else [])])
 
     @property
     def slug(self) -> str:
@@ -349,6 +338,17 @@ def _facts(board: Comparable) -> dict[str, Any]:
     found["prunable besides"] = ", ".join(board.cell.scoring.include)
     found["scoring images at once"] = board.cell.scoring.batch or ""
     return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
+
+
+def _worded(board: Comparable) -> dict[str, str]:
+    """The same in a few words each; of its sparsities the number, since they stand in a column of their own."""
+    called = {"recipe lr": "learning rate"}
+    told = {
+        name: f"{called.get(name, name.removeprefix('recipe ').replace('_', ' '))} {_short(value)}"
+        for name, value in _facts(board).items()
+    }
+    number = len(board.sparsities)
+    return {**told, "sparsities": f"{number} {'sparsity' if number == 1 else 'sparsities'}"}
 
 
 def _short(value: Any) -> str:
