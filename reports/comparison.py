@@ -185,8 +185,9 @@ def _friedmans(test: Friedman) -> str:
         return f"Friedman: no test, {count(n, 'block')} finished at every sparsity by all criteria."
     if test.p is None or test.statistic is None:
         return f"Friedman: no test, the criteria are equal in each of {n} blocks."
-    how = "exact" if test.exact else "by permutations"
-    said = f"Friedman over block means: χ² = {number(test.statistic)}, {p_text(test.p)} ({how}), n = {n} blocks: "
+    said = (
+        f"Friedman over block means: χ² = {number(test.statistic)}, {p_text(test.p)} ({test.method}), n = {n} blocks: "
+    )
     if not test.possible:
         return said + (
             f"the ranks cannot be told apart. With so few blocks they never could: if all agreed, "

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from functools import lru_cache
+from itertools import accumulate, permutations
 from math import factorial, lcm
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -18,6 +20,8 @@ ENUMERATED = 100_000
 """Sums of ranks up to which Friedman's p is exact, which takes a tenth of a second. Of more, `DRAWN` are drawn."""
 DRAWN = 20_000
 """Random orders: a p of 0.05 is then known to 0.0015 (its standard error)."""
+MANY = 60
+"""Blocks from which on chi squared is as close to the p of all orders as `DRAWN` are: 0.049 for 0.05."""
 CHUNK = 200_000
 """Numbers drawn at once: more leave the processor's cache, and take half as long again."""
 
@@ -27,7 +31,7 @@ class Friedman:
     """Whether `k` names rank differently in `n` blocks, and by how much mean ranks must differ to tell two apart.
 
     `p` is None where there is nothing to test: fewer than two blocks, or equal values in each. `least` is the smallest
-    p that these ranks could give, if all blocks agreed; `exact` is whether all their orders were counted, or a sample.
+    p that these ranks could give, if all blocks agreed; `method` is how both were found.
     Where models have other numbers of blocks, each model counts the same, and `worth` is what is left of the blocks.
     """
 
@@ -36,7 +40,7 @@ class Friedman:
     p: float | None
     n: int
     least: float = 0.0
-    exact: bool = True
+    method: Literal["exact", "by permutations", "by chi squared"] = "exact"
     worth: float = 0.0
 
     @property
@@ -71,8 +75,9 @@ class Friedman:
 def friedman(blocks: Sequence[Mapping[str, float]], models: Sequence[str] = ()) -> Friedman:
     """Friedman's test over blocks of one value per name, its statistic corrected for ties.
 
-    Its p is that of all orders of the ranks within blocks, or of `DRAWN` random ones where these are many, always the
-    same. That of chi squared, its limit, is too small with few blocks: 0.0498 for 0.069 (four blocks of three).
+    Its p is that of all orders of the ranks within blocks. Where these are too many it is that of `DRAWN` random ones,
+    always the same, or from `MANY` blocks on that of chi squared, its limit, which is too small with few blocks: 0.0498
+    for 0.069 (four blocks of three).
     Blocks must be independent: values of several sparsities of one block are averaged first. `models` has the model of
     each block: each counts the same, however many blocks it has, as in every other mean.
     """
@@ -90,14 +95,18 @@ def friedman(blocks: Sequence[Mapping[str, float]], models: Sequence[str] = ()) 
         return Friedman(ranks, None, None, n)
     weights = each / each.sum()
     worth = float(1 / (weights**2).sum())
-    between = sum((rank - (k + 1) / 2) ** 2 for rank in ranks.values())
-    statistic = between / float((weights**2 * within).sum())
+    variance = float((weights**2 * within).sum())
+    agreed = np.sort(table, axis=1)
+    statistic, most = (float(((weights @ one - (k + 1) / 2) ** 2).sum()) / variance for one in (table, agreed))
     # within blocks only the order can differ, so the statistic grows with the squared sums of ranks: whole numbers here
-    table = np.rint(2 * table).astype(np.int64) * each[:, None]
-    squares, chances, exact = _orders(table)
-    found, most = ((x.sum(axis=0) ** 2).sum() for x in (table, np.sort(table, axis=1)))
-    p, least = (min(1.0, float(chances[squares >= bound].sum())) for bound in (found, most))
-    return Friedman(ranks, statistic, p, n, least, exact, worth)
+    table, agreed = (np.rint(2 * one).astype(np.int64) * each[:, None] for one in (table, agreed))
+    orders = _orders(table)
+    if orders is None and worth >= MANY:
+        p, least = (float(stats.chi2.sf(value, k - 1)) for value in (statistic, most))
+        return Friedman(ranks, statistic, p, n, least, "by chi squared", worth)
+    squares, chances = orders or _drawn(table)
+    p, least = (min(1.0, float(chances[squares >= (one.sum(axis=0) ** 2).sum()].sum())) for one in (table, agreed))
+    return Friedman(ranks, statistic, p, n, least, "exact" if orders else "by permutations", worth)
 
 
 def critical_difference(k: int, n: float) -> float:
@@ -127,17 +136,25 @@ def wilcoxon(differences: Sequence[float]) -> Test:
         return Test(None, len(values))
     steps = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # twice a mean rank is a whole number
     steps //= np.gcd.reduce(steps)  # without ties all are even: half as many sums
-    # chances[sum] of the positive ranks' sum: each rank is in it or not. scipy tries all 2 ** n signs instead, with
-    # equal results, and takes a minute for 18 blocks; a page compares a hundred pairs
-    chances = np.zeros(steps.sum() + 1)
-    chances[0] = 1
-    for rank, most in zip(steps, np.cumsum(steps), strict=True):
-        within = chances[: most + 1]  # beyond it all are 0 yet
-        within[rank:] += within[:-rank]
-        within /= 2
+    chances = _chances_of_sums(tuple(np.sort(steps).tolist()))
     positive = int(steps[values > 0].sum())
     tail = min(chances[: positive + 1].sum(), chances[positive:].sum())
     return Test(float(min(1.0, 2 * tail)), len(values))
+
+
+@lru_cache(maxsize=4)  # without ties all pairs of a page have the same ranks
+def _chances_of_sums(steps: tuple[int, ...]) -> np.ndarray:
+    """The chance of each sum of the positive ranks, each rank being in it or not, with even chances.
+
+    scipy tries all 2 ** n signs instead, with equal results, and takes a minute for 18 blocks.
+    """
+    chances = np.zeros(sum(steps) + 1)
+    chances[0] = 1
+    for rank, most in zip(steps, accumulate(steps), strict=True):
+        within = chances[: most + 1]  # beyond it all are 0 yet
+        within[rank:] += within[:-rank]
+        within /= 2
+    return chances
 
 
 def smallest_p(n: int) -> float:
@@ -149,8 +166,8 @@ def smallest_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-    """The squared sums of ranks of orders within blocks, their chances, and whether these are all orders.
+def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The squared sums of ranks of all orders within blocks and their chances; None where these are too many.
 
     All names are alike, so sums that differ in their order alone are one, and the first block can stay as it is.
     """
@@ -158,20 +175,20 @@ def _orders(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     sums, chances = np.sort(table[:1], axis=1), np.ones(1)
     highest = int(table.max(axis=1).sum())
     if (highest + 1) ** k > np.iinfo(np.int64).max:
-        return _drawn(table)
+        return None
     base = (highest + 1) ** np.arange(k, dtype=np.int64)  # sums as digits
     for row in table[1:]:
         if len(sums) * factorial(k) > ENUMERATED:
-            return _drawn(table)
+            return None
         orders = np.array(list(permutations(row)))
         sums = np.sort((sums[:, None] + orders).reshape(-1, k), axis=1)
         _, first, same = np.unique(sums @ base, return_index=True, return_inverse=True)
         chances = np.bincount(same, np.repeat(chances / len(orders), len(orders)))
         sums = sums[first]
-    return (sums**2).sum(axis=1), chances, True
+    return (sums**2).sum(axis=1), chances
 
 
-def _drawn(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+def _drawn(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As `_orders`, of random ones; the one there is counts as drawn, so that no p is 0."""
     rng = np.random.default_rng(0)
     squares = [np.array([np.iinfo(np.int64).max])]
@@ -179,4 +196,4 @@ def _drawn(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     for first in range(0, DRAWN, size):
         many = np.broadcast_to(table, (min(size, DRAWN - first), *table.shape))
         squares.append((rng.permuted(many, axis=2).sum(axis=1) ** 2).sum(axis=1))
-    return np.concatenate(squares), np.full(DRAWN + 1, 1 / (DRAWN + 1)), False
+    return np.concatenate(squares), np.full(DRAWN + 1, 1 / (DRAWN + 1))
