@@ -52,7 +52,7 @@ TEMPLATE = "paper.md.j2"
 MAIN = "fashion"
 RECIPES = ("fashion_slow", "fashion_long", "fashion_small")
 """The question of the main study under other recipes."""
-BESIDE = (*RECIPES, "fashion_lenet_5", "cifar_cpu")
+BESIDE = (*RECIPES, "fashion_lenet_5", "cifar_20k")
 ASKS = {
     MAIN: "Which criterion beats random pruning with ERK layer densities?",
     "fashion_slow": "Is it the same at another learning rate?",
@@ -60,7 +60,7 @@ ASKS = {
     "fashion_small": "Is it the same in smaller batches?",
     "fashion_rounds": "Why is iterative SNIP behind SNIP there?",
     "fashion_lenet_5": "Is it the same on a network of convolutions?",
-    "cifar_cpu": "Is it the same on a residual network and coloured pictures?",
+    "cifar_20k": "Is it the same on a residual network and coloured pictures?",
     "sanity_cpu": "Does the choice of weights matter, or the layer densities alone?",
 }
 """What each published study asks; one without a line stands in the table by its title alone."""

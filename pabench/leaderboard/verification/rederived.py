@@ -52,7 +52,8 @@ def check(found: Wellformed, count: int, seed: int, where: Where) -> Level:
         return Level(LEVEL, (Flaw(LEVEL, "records", "finished cells with a mask", "none", unable=True),))
     without = ended(found, count, seed, training=False)
     checked = [_first_checked(found, cell) for cell in without if cell.scoring.degenerate == "refuse"]
-    with rerun(found.foreign, [*cells, *without], where, training=False, checked=checked) as made:
+    like = [found.records[cell.key] for cell in cells]
+    with rerun(found.foreign, [*cells, *without], where, training=False, like=like, checked=checked) as made:
         rechecks = [_compared(found, cell, made, where) for cell in cells]
         rechecks += [tried_again(LEVEL, found, cell, made, where) for cell in without]
         notes = list(made.notes)

@@ -52,7 +52,8 @@ def check(found: Wellformed, count: int, seed: int, fresh: int, where: Where) ->
     again = [(group, [replace(group[0], seed=one) for one in seeds]) for group in groups]
     without = ended(found, count, seed, training=True)
     every = [cell for _, cells in again for cell in cells]
-    with rerun(found.foreign, [*every, *without], where, training=True) as made:
+    like = [found.records[cell.key] for group in groups for cell in group]
+    with rerun(found.foreign, [*every, *without], where, training=True, like=like) as made:
         failed = [tried_again(LEVEL, found, cell, made, where) for cell in without]
         records = {cell.key: made.record(cell) for cell in every}
         notes = list(made.notes)

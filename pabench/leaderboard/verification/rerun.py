@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import mode
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -122,9 +123,18 @@ class Rerun:
 
 @contextmanager
 def rerun(
-    foreign: Foreign, cells: Sequence[Cell], where: Where, *, training: bool, checked: Sequence[Cell] = ()
+    foreign: Foreign,
+    cells: Sequence[Cell],
+    where: Where,
+    *,
+    training: bool,
+    like: Sequence[Mapping[str, Any]],
+    checked: Sequence[Cell] = (),
 ) -> Iterator[Rerun]:
     """The masks of these cells, and their trainings where asked for, made anew, after the check of those `checked`.
+
+    It takes as many threads as the records `like` them had, where so many may be used here: on a CPU they decide the
+    last digits of a training, and so the mask of a criterion that trains.
 
     MissingError: a criterion's code may not be run, or is not there; a dataset is not there. PluginError: it ended the
     process that it was run in. SuiteError: it would be run in this one.
@@ -153,11 +163,19 @@ def rerun(
             findings = tasks.checks(store, tasks.unchecked(store, first), into=store, device=device, plugins=theirs)
             plan = tasks.plan(store, chosen, device=device, plugins=theirs)
             groups.append((plan, [*findings, *(task for task in plan.tasks if training or task.kind == "prune")]))
+        taken = _threads(like)
         tell = _steps(4 if training else 3, [task for _, todo in groups for task in todo], where.told)
         for plan, todo in groups:
-            for outcome in engine.run(todo, workers=1, threads=threads(1), on_event=tell, stop=threading.Event()):
+            for outcome in engine.run(todo, workers=1, threads=taken, on_event=tell, stop=threading.Event()):
                 tasks.record_loss(store, plan, outcome, where.environment())
         yield Rerun(store, own, notes)
+
+
+def _threads(records: Iterable[Mapping[str, Any]]) -> int:
+    """As many as most of the records had; all there are where these are fewer, or the records do not say."""
+    told = [n for record in records if isinstance(n := record["environment"].get("threads"), int)]
+    most, there = mode(told or [0]), threads(1)
+    return most if 1 <= most < there else there
 
 
 def _steps(level: int, todo: Sequence[Task], told: Callable[[Step], None]) -> Callable[[Event], None]:

@@ -57,6 +57,17 @@ def test_time_left_is_that_of_the_pace_so_far(monkeypatch):
     assert [(step.number, step.left) for step in told] == [(1, None), (2, 20.0), (2, 20.0), (3, 15.0)]
 
 
+@pytest.mark.parametrize(
+    ("theirs", "taken"),
+    [([1, 1, 2], 1), ([2, 4, 4], 4), ([4, 4, 4], 4), ([8, 8, 1], 4), ([None, [1]], 4), ([0], 4), ([], 4)],
+)
+def test_as_many_threads_are_taken_as_most_of_the_records_had_where_there_are_so_many(theirs, taken, monkeypatch):
+    monkeypatch.setattr(rerun, "threads", lambda workers: 4)
+    records = [{"environment": {} if n is None else {"threads": n}} for n in theirs]
+
+    assert rerun._threads(records) == taken
+
+
 def test_code_of_a_submitter_runs_only_where_it_is_trusted_by_name(submission):
     found = verify(submission, 3, seed=1)
 
