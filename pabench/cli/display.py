@@ -24,7 +24,10 @@ from pabench.cli.terminal import leave, say
 from pabench.errors import Aborted
 from pabench.run.engine import Event, Outcome
 from pabench.store.quality import told
-from pabench.words import one_line, plain
+from pabench.words import count, one_line, plain
+
+SILENT_SECONDS = 10.0
+"""After the last cell: what is left to be measured is told when so long nothing was."""
 
 
 class Screen(Console):
@@ -53,8 +56,8 @@ class Lines:
         self._titles = {key: plain(title) for key, title in titles.items()}
         self._cells, self._finished, self._total = cells, finished, total
         self._elsewhere = elsewhere
-        self._done = 0
-        self._began = time.monotonic()
+        self._done, self._open = 0, len(titles)
+        self._began = self._said = time.monotonic()
 
     def event(self, event: Event) -> None:
         if event.kind == "crashed":
@@ -62,13 +65,26 @@ class Lines:
 
     def ended(self, outcome: Outcome, line: str) -> None:
         """A task ended; the line of a cell, or "" where it was none."""
+        self._open -= 1
         if line:
             what = "another run" if outcome.elsewhere else f"{outcome.seconds:.1f} s"
             told = [what, self._left(), others(self._elsewhere())]
-            say(f"[{self._finished + self._done}/{self._total}] {line} ({'; '.join(filter(None, told))})")
+            self._say(f"[{self._finished + self._done}/{self._total}] {line} ({'; '.join(filter(None, told))})")
+        elif self._rest() and time.monotonic() - self._said >= SILENT_SECONDS:
+            self._say(self._rest())
 
     def close(self) -> None:
         pass
+
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        say(line)
+
+    def _rest(self) -> str:
+        """What is to be done after the last cell; "" before, and when all is done."""
+        if self._done < self._cells or not self._open:
+            return ""
+        return f"metrics: {count(self._open, 'measurement')} to go"
 
     def _left(self) -> str:
         """Time left when one more cell has ended, from the pace of those that ended in this run."""
@@ -125,11 +141,14 @@ class Bars(Lines):
             self._running.update(self._rows[event.key], **_row(title, event.data))
 
     def ended(self, outcome: Outcome, line: str) -> None:
+        self._open -= 1
         if outcome.key in self._rows:
             self._running.remove_task(self._rows.pop(outcome.key))
         if line:
             self._study.update(self._bar, advance=1, left=self._left())
             self._live.console.print(plain(line), markup=False, highlight=False)
+        if rest := self._rest():
+            self._study.update(self._bar, left=rest)
 
     def close(self) -> None:
         self._live.stop()

@@ -30,6 +30,21 @@ def test_a_line_a_cell_counts_what_was_finished_before(capsys):
     assert second.endswith(" left)")
 
 
+def test_after_the_last_cell_what_is_measured_is_told_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr("pabench.cli.display.SILENT_SECONDS", 0.0)
+    shown = Lines({"a": "digits / snip", "b": "metrics", "c": "metrics", "d": "metrics"}, 1, 0, 1)
+
+    for line in ("", "digits / snip: 90.00 %", "", ""):
+        shown.ended(DONE, line)
+
+    cell, rest = capsys.readouterr().out.splitlines()
+    assert cell.startswith("[1/1] digits / snip: 90.00 %")
+    assert rest == "metrics: 1 measurement to go"
+    monkeypatch.setattr("pabench.cli.display.SILENT_SECONDS", 60.0)
+    Lines({"a": "metrics", "b": "metrics"}, 0, 1, 1).ended(DONE, "")
+    assert not capsys.readouterr().out
+
+
 def test_what_other_runs_compute_and_have_computed_is_told(capsys):
     shown = Lines({"a": "digits / snip"}, 3, 0, 3, lambda: 2)
 
@@ -44,10 +59,12 @@ def test_bars_tell_it_too(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with closing(display({"a": "digits"}, 1, 0, 1, lambda: 3)):
-        pass
+    with closing(display({"a": "digits", "b": "metrics"}, 1, 0, 1, lambda: 3)) as shown:
+        shown.ended(DONE, "digits: 90.00 %")
 
-    assert "other runs compute 3" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "other runs compute 3" in out
+    assert "metrics: 1 measurement to go" in out
 
 
 def test_a_process_that_died_is_told(capsys):
