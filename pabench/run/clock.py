@@ -212,7 +212,8 @@ def _trainings(known: Iterable[tuple[Cell, Mapping[str, float]]]) -> dict[tuple[
     """Median seconds by sparsity: of all of one kind, and of those of one kind and criterion."""
     found: dict[tuple[str, ...], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for cell, cost in known:
-        seconds = cost.get("wall_seconds") or cost["training_seconds"]
+        wall = cost.get("wall_seconds")
+        seconds = wall + cost.get("resumed_seconds", 0) if wall else cost["training_seconds"]
         for who in ((), _who(cell)):
             found[training_kind(cell), *who][cell.sparsity].append(seconds)
     return {key: {s: median(seconds) for s, seconds in by.items()} for key, by in found.items()}

@@ -190,6 +190,7 @@ class Cost(Part):
     training_seconds: Seconds | None = None
     evaluation_seconds: Seconds | None = None
     wall_seconds: Seconds | None = None
+    resumed_seconds: Seconds | None = None
     scoring_images: Count | None = None
     gradient_images: Count | None = None
 

@@ -125,9 +125,13 @@ def _seconds(cell: Cell, record: Mapping[str, Any]) -> Iterator[Wrong]:
     for name in timed:
         if not cost.get(name):
             yield f"cost.{name}", "more than 0", cost.get(name)
-    parts = (cost.get("training_seconds") or 0) + (cost.get("evaluation_seconds") or 0)
+    trained, resumed = cost.get("training_seconds") or 0, cost.get("resumed_seconds") or 0
+    if resumed > trained:
+        yield "cost.resumed_seconds", f"at most {trained:g}, the training", resumed
+    # earlier processes spent the rest
+    parts = trained - resumed + (cost.get("evaluation_seconds") or 0)
     if (cost.get("wall_seconds") or parts) < parts * (1 - ROUNDING):
-        yield "cost.wall_seconds", f"at least {parts:g}, training and evaluation", cost["wall_seconds"]
+        yield "cost.wall_seconds", f"at least {parts:g}, training and evaluation in it", cost["wall_seconds"]
 
 
 def _images(cell: Cell, images: int | None) -> Iterator[Wrong]:

@@ -231,12 +231,24 @@ def test_counts_of_scores_that_do_not_fit_each_other_fall_at_level_two(forgery, 
     assert one(said(forgery), f"level 2: records/{path.name}", message)
 
 
+def test_a_training_that_went_on_from_a_checkpoint_may_be_longer_than_its_last_process(forgery):
+    forgery.change(
+        forgery.record(),
+        lambda r: r["cost"].update(
+            training_seconds=40.0, resumed_seconds=39.0, evaluation_seconds=0.5, wall_seconds=2.0
+        ),
+    )
+
+    assert said(forgery) == []
+
+
 @pytest.mark.parametrize(
     ("level", "how", "message"),
     [
         (2, lambda r: r["cost"].update(training_seconds=0.0), "cost.training_seconds: expected more than 0, found 0.0"),
         (2, lambda r: r["cost"].clear(), "cost.wall_seconds: expected more than 0, found None"),
         (2, lambda r: r["cost"].update(wall_seconds=1e-9), "cost.wall_seconds: expected at least"),
+        (2, lambda r: r["cost"].update(resumed_seconds=1e6), "cost.resumed_seconds: expected at most"),
         (2, lambda r: r["cost"].update(scoring_seconds=1e-9), "cost.scoring_seconds: expected"),
         (1, lambda r: r["cost"].update(training_seconds=1e308), "cost.training_seconds: expected Input should be less"),
         (1, lambda r: r["result"].update(loss=1e308), "result.loss: expected Input should be less than or equal"),
