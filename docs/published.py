@@ -26,7 +26,7 @@ from pabench.leaderboard.claims import Claim, Judged, gathered
 from pabench.leaderboard.compute import UNKNOWN, Compute, compute, total
 from pabench.leaderboard.statements import ACCURACY, CONFIRMED, CONTRADICTED, NOT_SEPARABLE
 from pabench.report.conclusion import alike, conclusion
-from pabench.report.evidence import caveat, footings
+from pabench.report.evidence import VERDICT, footings
 from pabench.report.folders import read
 from pabench.report.frame import pruned
 from pabench.report.study import Study
@@ -290,9 +290,20 @@ class Asked:
         return (*quantiles(found), len(found))
 
     @cached_property
-    def silent(self) -> str:
-        """Why it is no evidence about the criteria; "" where it may be."""
-        return "; ".join(dict.fromkeys(why for one in footings(self.study) for why in one.against))
+    def silent(self) -> dict[float, str]:
+        """The sparsities at which it is no evidence about the criteria, and why."""
+        frame = self.study.frame
+        found = {}
+        for sparsity in self.sparsities:
+            rows = frame[(frame["criterion"] == DENSE) | (frame["sparsity"] == sparsity)]
+            every = footings(replace(self.study, frame=rows))
+            if why := dict.fromkeys(why for one in every for why in one.against):
+                found[sparsity] = "; ".join(why)
+        return found
+
+    @property
+    def speaking(self) -> list[float]:
+        return [sparsity for sparsity in self.sparsities if sparsity not in self.silent]
 
     @property
     def in_order(self) -> bool:
@@ -346,11 +357,11 @@ class Row:
 
 
 def rows(main: Asked, others: Sequence[Asked]) -> Iterator[Row]:
-    """A row for each other study and sparsity."""
+    """A row for each other study and sparsity at which it is evidence."""
     for other in others:
         seeds = [seed for seed in other.seeds if seed in main.seeds]
         taus = order(main.some(seeds, other.criteria), other.some(seeds, other.criteria)).taus
-        for sparsity in other.sparsities:
+        for sparsity in other.speaking:
             yield Row(
                 asked=other,
                 changed=changed(main.first, other.first),
@@ -570,7 +581,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
     """The note: the template, filled with what is published."""
     asked = {name: Asked(read(folder / name)) for name in (MAIN, *BESIDE) if (folder / name / "study.json").exists()}
     main = asked.pop(MAIN, None)
-    speaking = [one for one in asked.values() if not one.silent]
+    speaking = [one for one in asked.values() if one.speaking]
     beside = list(rows(main, speaking)) if main else []
     theirs = [one for one in claims if one.claim.source != OURS]
     environment = jinja2.Environment(
@@ -632,7 +643,8 @@ def _study(name: str, study: Study) -> tuple[str, ...]:
     hours = ", ".join(f"{took.hours(kind):.1f}{'' if kind == 'cpu' else f' ({kind})'}" for kind in took.seconds)
     command = str(study.manifest["command"])
     asks = ASKS.get(name, str(study.manifest.get("title") or name))
-    note = f"<br><small>{silence}</small>" if (silence := caveat(study)) else ""
+    silent = list(Asked(study).silent)
+    note = f"<br><small>{VERDICT} at {at(silent)}</small>" if silent else ""
     cells = f"{int((study.frame['status'] == 'ok').sum()):,} of {len(study.frame):,}"
     return f"`{name}`", f"{asks}{note}", cells, str(study.frame["seed"].nunique()), hours, f"`{command}`"
 
