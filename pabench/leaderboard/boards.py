@@ -362,10 +362,20 @@ def of_one_training(found: Sequence[Comparable]) -> list[Comparable]:
     return [one for one in found if one.cell.train.text == way.text]
 
 
+def of_each_network(found: Sequence[Comparable]) -> list[Comparable]:
+    """Of the boards of one dataset and network that with the most blocks, and of equal ones the first: the others have
+    the same networks, trained by other recipes or to other sparsities, and would count each of them again."""
+    best: dict[str, Comparable] = {}
+    for one in found:
+        if one.title not in best or one.board.blocks > best[one.title].board.blocks:
+            best[one.title] = one
+    return list(best.values())
+
+
 def on_all(found: Sequence[Comparable]) -> list[str]:
     """Criteria that are on every board, in the order of the first: the only ones whose mean ranks compare.
 
-    Boards are those of one training (`of_one_training`)."""
+    Boards are those of one training (`of_one_training`), of each network one (`of_each_network`)."""
     return [name for name in found[0].studies if all(name in board.studies for board in found)] if found else []
 
 

@@ -20,6 +20,7 @@ from pabench.leaderboard.boards import (
     Comparable,
     Published,
     caption,
+    of_each_network,
     of_one_training,
     on_all,
     ran_with,
@@ -214,23 +215,25 @@ def _study_files(study: Published, about: About) -> dict[str, bytes]:
 
 
 def _overall(found: Sequence[Comparable]) -> dict[str, Any] | None:
-    """What is on all boards as a table of its own, which has no dense baseline."""
-    every, found = len(found), of_one_training(found)
+    """What is on all boards as a table of its own, which has no dense baseline; of each network on one."""
+    every, trained = len(found), of_one_training(found)
+    found = of_each_network(trained)
     names = on_all(found)
     if len(found) < 2 or len(names) < 2:
         return None
     frame = together(found)
     made = board(frame)
+    chosen = "" if len(found) == len(trained) else ", of each dataset and network the one with the most seeds"
     return {
         "overall": True,
         "quality": quality(frame),
         "slug": "all",
         "title": "Over all boards"
-        if every == len(found)
+        if every == len(trained)
         else f"Over all boards of training {found[0].cell.train.label}",
         "board": made,
-        "caption": f"The criteria that are on all {len(found)} boards. {caption(made)} Each board counts the same, and "
-        "criteria are compared within boards.",
+        "caption": f"The criteria that are on all {len(found)} boards{chosen}. {caption(made)} Each board counts the "
+        "same, and criteria are compared within boards.",
         "remarks": (),
         "dense": None,
     }

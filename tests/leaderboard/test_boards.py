@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pabench.leaderboard.boards import Badge, Published, boards, of_one_training, on_all, together
+from pabench.leaderboard.boards import Badge, Published, boards, of_each_network, of_one_training, on_all, together
 from pabench.leaderboard.verification.sampling import row
 from pabench.report import frame
 from pabench.suite.specs import CriterionSpec, DatasetSpec, TrainSpec
@@ -210,6 +210,16 @@ def test_all_boards_together_hold_the_criteria_that_are_on_each():
 
     assert on_all(found) == ["random", "snip"]
     assert set(together(found)["criterion"]) == {"random", "snip"}
+
+
+def test_of_boards_of_one_network_that_with_the_most_seeds_is_taken_together_with_others():
+    wide = [grid("random", "snip"), grid("random", "snip", models=("vgg",))]
+    other_recipe = [replace(cell, recipe=replace(cell.recipe, lr=0.01)) for cell in grid("random", "snip", seeds=4)]
+    first, vgg, more = boards([published(wide[0], "a"), published(wide[1], "b"), published(other_recipe, "c")])
+
+    assert [first.board.blocks, vgg.board.blocks, more.board.blocks] == [3, 3, 4]
+    assert of_each_network([first, vgg, more]) == [more, vgg]
+    assert of_each_network([first, vgg]) == [first, vgg]
 
 
 RIGL = TrainSpec("rigl", {}, {"drop": 0.3, "every": 100, "until": 0.75, "layers": "kept"}, 1)
