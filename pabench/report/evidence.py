@@ -118,7 +118,7 @@ def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[st
     detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:
         return [], []
-    cost = f"costs {number(mean)}" if mean > 0 else f"gains {number(-mean)}"
+    cost = f"costs {number(mean)}" if mean >= 0 else f"gains {number(-mean)}"
     smallest = f"the smallest difference that {count(seeds, 'seed')} can detect is {number(detectable)} points"
     if detectable > 100:  # no two accuracies are further apart
         smallest = f"{count(seeds, 'seed')} can detect no difference, however large"

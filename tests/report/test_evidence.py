@@ -74,6 +74,12 @@ def test_random_pruning_that_is_above_dense_by_chance_has_not_beaten_it():
     assert found.endswith("and random at 80 % gains 0.10 points against the dense network")
 
 
+def test_where_random_is_as_good_as_dense_it_costs_nothing():
+    (found,) = reasons(study(random=91.0))
+
+    assert found.endswith("and random at 80 % costs 0.00 points against the dense network")
+
+
 def test_seeds_that_can_detect_less_than_what_random_costs_are_no_ground():
     """Ten times the spread: 24 points, where random costs 3."""
     (found,) = reasons(study(spread=10.0))
