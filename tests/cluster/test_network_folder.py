@@ -6,7 +6,6 @@ attributes and listings for 20 seconds. Needs root and the Debian packages glust
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -16,30 +15,30 @@ from pathlib import Path
 
 import pytest
 
-from pabench.store.store import VOLATILE, Store
+from pabench.store.store import Store
 
+from ..stress import SUITE, command, lasting
 from .machine import NAMESPACES, SFTP_SERVER
 
 MACHINE = Path(__file__).with_name("machine.py")
-MISSING = [tool for tool in ("glusterfsd", "glusterfs", "sshfs", "faketime", SFTP_SERVER) if shutil.which(tool) is None]
+MISSING = [
+    tool
+    for tool in ("unshare", "glusterfsd", "glusterfs", "sshfs", "faketime", SFTP_SERVER)
+    if shutil.which(tool) is None
+]
 pytestmark = [
     pytest.mark.timeout(900),  # a minute until a silent machine counts as gone, and the work of two
     pytest.mark.cluster,
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
     pytest.mark.skipif(
-        not Path("/dev/fuse").exists() or subprocess.run([*NAMESPACES, "true"], capture_output=True).returncode != 0,
+        not MISSING
+        and (
+            not Path("/dev/fuse").exists() or subprocess.run([*NAMESPACES, "true"], capture_output=True).returncode != 0
+        ),
         reason="this machine allows no namespaces or no file systems of users",
     ),
 ]
-SUITE = """
-protocol: pai-v1
-datasets: [{name: digits, train_per_class: 40, test_per_class: 20}]
-models: [lenet_300_100]
-criteria: [random, magnitude, snip, {name: synflow, steps: 10}]
-sparsities: [0, 0.5, 0.8, 0.9, 0.95, 0.98]
-seeds: 2
-recipe: {epochs: 40, batch_size: 32, lr: 0.05, augment: {crop: 1}}
-"""
+STUDY = SUITE.replace("SEEDS", "2").replace("EPOCHS", "40")
 CELLS = 42
 SERVER = """
 volume disk
@@ -75,9 +74,9 @@ PORT = 24199
 def calm(tmp_path_factory):
     """The records of one run on one machine."""
     folder = tmp_path_factory.mktemp("calm")
-    (folder / "study.yaml").write_text(SUITE)
+    (folder / "study.yaml").write_text(STUDY)
     subprocess.run(command(folder / "study.yaml", folder / "results"), check=True, stdout=subprocess.DEVNULL)
-    return lasting(folder / "results")
+    return records(folder / "results")
 
 
 @pytest.fixture(params=["glusterfs", "sshfs"])
@@ -96,15 +95,11 @@ def served(request, tmp_path):
         server.kill()
 
 
-def command(suite: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pabench", "run", str(suite), "-o", str(folder), "--device", "cpu", "-j", "1"]
-
-
 class Machine:
     def __init__(self, name: str, kind: str, served: Path, tmp_path: Path, *before: str) -> None:
         mounted, self.output = tmp_path / name, tmp_path / f"{name}.txt"
         mounted.mkdir()
-        (suite := tmp_path / "study.yaml").write_text(SUITE)
+        (suite := tmp_path / "study.yaml").write_text(STUDY)
         call = [sys.executable, str(MACHINE), name, str(mounted), kind, str(served), *before]
         with self.output.open("w") as output:
             told = {"stdout": output, "stderr": subprocess.STDOUT}
@@ -116,12 +111,8 @@ class Machine:
         return sum("another run" not in line for line in lines)
 
 
-def lasting(folder: Path) -> dict[str, str]:
-    """What two executions of a cell share, by its key."""
-    return {
-        key: json.dumps({name: value for name, value in record.items() if name not in VOLATILE}, sort_keys=True)
-        for key, record in Store(folder).records().items()
-    }
+def records(folder: Path) -> dict[str, str]:
+    return {key: lasting(record) for key, record in Store(folder).records().items()}
 
 
 def test_two_machines_share_a_folder_and_one_goes_on_when_the_other_is_off(served, tmp_path, calm):
@@ -136,7 +127,7 @@ def test_two_machines_share_a_folder_and_one_goes_on_when_the_other_is_off(serve
     assert stays.process.wait(timeout=600) == 0, stays.output.read_text()
 
     results = folder / "results"
-    assert lasting(results) == calm
+    assert records(results) == calm
     left = [path.name for inner in ("claims", "runners", "quarantine") for path in (results / inner).iterdir()]
     assert [name for name in left if not name.startswith(".tmp-")] == []  # what it was writing when it lost its power
     if kind == "glusterfs":  # sshfs may show a claim as it was: a task is started again then, and finds its record
