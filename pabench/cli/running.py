@@ -167,9 +167,9 @@ def outcome(session: Session, code: int) -> dict[str, Any]:
 
 
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
-    """Print what there is to know of data and plugins, and what of them is missing; returns the exit code."""
+    """Print what there is to know of data, recipe and plugins, and what of them is missing; returns the exit code."""
     for note in session.notes:
-        say(f"data: {note}", error=True)
+        say(note, error=True)
     for line in session.changed:
         say(f"plugin, whose cells will fail: {line}; a plugin's import may only define", error=True)
     for gap in session.gaps:

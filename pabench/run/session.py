@@ -37,6 +37,7 @@ from pabench.training import check
 from pabench.training.block import Block
 from pabench.training.checkpoint import sweep
 from pabench.training.environment import cores, devices, environment, pick_device, threads
+from pabench.training.precision import slow
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,14 @@ class Session:
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
             broken=[*foreign.broken(), *filter(None, resolver.left_out.values())],
             changed=foreign.changed(),
-            notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
+            notes=[
+                *(f"data: {label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])),
+                *sorted(
+                    f"recipe: precision {name}: {note}"
+                    for name in {cell.recipe.precision for cell in chosen}
+                    if (note := slow(name, device))
+                ),
+            ],
             pixels=resolver.pixels,
             metrics=metrics,
         )

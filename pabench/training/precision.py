@@ -37,6 +37,16 @@ def automatic(device: torch.device, pixels: int) -> str:
     return "bfloat16" if any(fits) else "float32"
 
 
+def slow(precision: str, device: torch.device) -> str:
+    """What a user should know of a precision that a device only emulates; "" where it has products for it.
+
+    A machine with another processor may have them: a study is not always run where its recipe was written.
+    """
+    if precision != "bfloat16" or not _emulates(device):
+        return ""
+    return "this device has no bfloat16 instructions: training takes several times as long as with precision: float32"
+
+
 def told(precision: str, device: torch.device) -> str:
     """The name of a precision in a record: where convolutions in float32 use TensorFloat-32, it says so."""
     if precision == "float32" and device.type == "cuda" and torch.backends.cudnn.allow_tf32 and _has_tf32(device):
@@ -44,11 +54,23 @@ def told(precision: str, device: torch.device) -> str:
     return precision
 
 
+def _emulates(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    # only x86 processors have these two; of others nothing is said
+    asked = [_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16")] if device.type == "cpu" else []
+    return bool(asked) and all(there is False for there in asked)
+
+
+def _capabilities() -> Mapping[str, object]:
+    """What a CPU has, by torch's names; nothing from a torch that cannot say."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
+
+
 def _features(device: torch.device) -> Iterator[str]:
     """What the arithmetic of a device offers, by the names of the table."""
     if device.type == "cpu":
-        found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that we take
-        yield from (name for name, there in found.items() if there is True)
+        yield from (name for name, there in _capabilities().items() if there is True)
     # without emulation: on older cards every product is made of several
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         yield "bf16"

@@ -48,6 +48,18 @@ def lasting(record: dict) -> dict:
     return {k: v for k, v in record.items() if k not in VOLATILE}
 
 
+@pytest.mark.parametrize(("precision", "told_of"), [("bfloat16", True), ("float32", False)])
+def test_a_precision_that_the_processor_only_emulates_is_told_before_anything_runs(
+    tmp_path, monkeypatch, precision, told_of
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False}, raising=False)
+    suite = write(tmp_path)
+
+    notes = Session.open(Options(suite=str(suite), device="cpu", overrides=(f"recipe.precision={precision}",))).notes
+
+    assert any("no bfloat16 instructions" in note for note in notes) is told_of
+
+
 def test_criteria_of_a_block_share_weights_order_augmentation_and_scoring_batch(study):
     """And two seeds share none of them."""
     _, records = study

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pabench.training import precision
-from pabench.training.precision import automatic, told
+from pabench.training.precision import automatic, slow, told
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -40,6 +40,30 @@ def test_a_card_trains_large_images_in_bfloat16_unless_it_would_emulate_it(monke
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
 
     assert automatic(CUDA, pixels) == expected
+
+
+@pytest.mark.parametrize(
+    ("features", "told_of"),
+    [
+        ({"avx512_bf16": False, "amx_bf16": False}, True),
+        ({"avx512_bf16": True, "amx_bf16": False}, False),
+        ({"avx512_bf16": False, "amx_bf16": True}, False),
+        ({"sve": True}, False),  # another kind of processor: unknown
+        ({}, False),
+    ],
+)
+def test_a_cpu_that_emulates_bfloat16_is_told_of(monkeypatch, features, told_of):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
+
+    assert bool(slow("bfloat16", CPU)) is told_of
+    assert slow("float32", CPU) == ""
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_card_that_emulates_bfloat16_is_told_of(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+
+    assert bool(slow("bfloat16", CUDA)) is not native
 
 
 @pytest.mark.parametrize(
