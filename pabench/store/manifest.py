@@ -24,8 +24,10 @@ from pabench.suite.digest import canonical
 
 MAX_CELL = 2**16
 """Characters of a cell, which has some hundreds: its names stand in every line that is said of it."""
-MAX_LISTED = 200_000
-"""Files of a submission: of each of 50,000 cells a record, a receipt, a mask and what was measured."""
+MAX_CELLS = 20_000
+"""Of a submission."""
+MAX_LISTED = 4 * MAX_CELLS
+"""Files of a submission: of each cell a record, a receipt, a mask and what was measured."""
 FIELDS = 16
 """Of a cell, which has nine: what it has besides counts as values of the manifest."""
 CELLS, BETWEEN = b'"cells":[{', b"},{"
@@ -47,7 +49,8 @@ def read(data: bytes, *, limit: int, cells: int, values: int = MAX_VALUES) -> An
     if not end:
         return parse(data, limit=limit, values=values)
     mark = next(text for n in count() if (text := b'"%d cells"' % n) not in data)
-    outer = parse(data[: begin + len(CELLS) - 2] + mark + data[end:], limit=limit, values=values)
+    view = memoryview(data)  # which takes no copy of either part
+    outer = parse(b"".join((view[: begin + len(CELLS) - 2], mark, view[end:])), limit=limit, values=values)
     if not isinstance(outer, dict) or outer.get("cells") != mark.decode()[1:-1]:
         raise DataError("a list of cells that is not the study's")
     outer["cells"] = listed

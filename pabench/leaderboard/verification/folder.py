@@ -20,17 +20,17 @@ from pabench.errors import DataError, MissingError, RefusedError
 from pabench.leaderboard.sources import LARGEST
 from pabench.store import files as stored, manifest, maskbits
 from pabench.store.envelope import MAX_BYTES, MAX_VALUES, parse, unseal
-from pabench.store.manifest import MAX_LISTED
+from pabench.store.manifest import MAX_CELLS, MAX_LISTED
 from pabench.suite.cell import Cell
 from pabench.suite.digest import digest
 from pabench.words import plain
 
 STUDY, SUBMISSION, AGGREGATES, README = "study.json", "submission.json", "aggregates.json", "README.md"
-MAX_STUDY_BYTES = 64 * 2**20
-MAX_CELLS = 50_000
+# a document takes 64 MiB at most while it is read: what is parsed or unpacked stands in memory beside its file
+MAX_STUDY_BYTES = 32 * 2**20
 MAX_TEXT_BYTES = 2**20
-MAX_MASK_BYTES = 64 * 2**20
-"""Of 537 million weights: with VGG-16 it is 17 MB."""
+MAX_MASK_BYTES = 28 * 2**20
+"""Of 234 million weights: with VGG-16 it is 17 MB."""
 MAX_FLAWS = 10_000
 """That are looked for: where everything is wrong, nobody reads on."""
 LONGEST = 2000

@@ -78,33 +78,33 @@ def rows(forged: Forgery, n: int) -> None:
 OF_FILES = {"sha256": "0" * 64, "bytes": 1}
 
 HOSTILE: Mapping[str, Callable[[Forgery], None]] = {
-    "49,000 valid cells": lambda f: cells(f, 49_000, lambda c, i: {**c, "seed": i}),
-    "49,000 cells of as many pairs of models and criteria": lambda f: cells(
+    "20,000 valid cells": lambda f: cells(f, 20_000, lambda c, i: {**c, "seed": i}),
+    "20,000 cells of as many pairs of models and criteria": lambda f: cells(
         f,
-        49_000,
+        20_000,
         lambda c, i: {
             **c,
             "seed": 0,
-            "model": {**c["model"], "name": f"m{i % 221}"},
-            "criterion": {"name": f"c{i // 221}"},
+            "model": {**c["model"], "name": f"m{i % 141}"},
+            "criterion": {"name": f"c{i // 141}"},
             "sparsity": 0.5,
         },
     ),
-    "40,000 cells that share nothing": lambda f: cells(
-        f, 40_000, lambda c, i: {**c, "model": {**c["model"], "args": {"x": i}}, "recipe": {**c["recipe"], "lr": i / 7}}
+    "19,000 cells that share nothing": lambda f: cells(
+        f, 19_000, lambda c, i: {**c, "model": {**c["model"], "args": {"x": i}}, "recipe": {**c["recipe"], "lr": i / 7}}
     ),
-    "40,000 cells that are none": lambda f: cells(f, 40_000, lambda c, i: {**c, "model": i}),
+    "19,000 cells that are none": lambda f: cells(f, 19_000, lambda c, i: {**c, "model": i}),
     "9,000,000 numbers in place of cells": lambda f: study(f, cells=[0] * 9_000_000),
-    "3,000,000 keys": lambda f: study(f, more={f"k{i}": 0 for i in range(3_000_000)}),
-    "cells of 60,000 bytes": lambda f: cells(f, 900, lambda c, i: {**c, "more": [i, "x" * 60_000]}),
-    "cells of 10,000 keys": lambda f: cells(f, 500, lambda c, i: {**c, **{f"{k}": i for k in range(10_000)}}),
-    "cells cut in strings": lambda f: cells(f, 3_000, lambda c, i: {**c, "more": "},{" * 5_000 + str(i)}),
+    "2,500,000 keys": lambda f: study(f, more={f"k{i}": 0 for i in range(2_500_000)}),
+    "cells of 60,000 bytes": lambda f: cells(f, 500, lambda c, i: {**c, "more": [i, "x" * 60_000]}),
+    "cells of 10,000 keys": lambda f: cells(f, 250, lambda c, i: {**c, **{f"{k}": i for k in range(10_000)}}),
+    "cells cut in strings": lambda f: cells(f, 2_000, lambda c, i: {**c, "more": "},{" * 5_000 + str(i)}),
     "a list of cells that is not closed": lambda f: (f.folder / "study.json").write_bytes(b'{"cells":[{"a":1}' * 10**6),
     "cells in a list in a list": lambda f: (f.folder / "study.json").write_bytes(b'{"x":' * 20 + b'"cells":[{' * 10**6),
-    "200,000 files in the list": lambda f: listed(f, 200_000, OF_FILES),
-    "200,000 files in the list, each wrong": lambda f: listed(f, 200_000, {"sha256": "x", "bytes": -1}),
-    "700,000 files in the list": lambda f: listed(f, 700_000, 0),
-    "50,000 rows of means": lambda f: rows(f, 50_000),
+    "80,000 files in the list": lambda f: listed(f, 80_000, OF_FILES),
+    "80,000 files in the list, each wrong": lambda f: listed(f, 80_000, {"sha256": "x", "bytes": -1}),
+    "280,000 files in the list": lambda f: listed(f, 280_000, 0),
+    "20,000 rows of means": lambda f: rows(f, 20_000),
     "2,000,000 rows of means": lambda f: whole(f, "aggregates.json", {"schema": 1, "rows": [{}] * 2_000_000}),
     "a curve of 240,000 wrong values": lambda f: record(f, lambda r: r["result"]["curve"].update(loss=["x"] * 240_000)),
     "120,000 wrong curves": lambda f: record(
@@ -135,13 +135,13 @@ HOSTILE: Mapping[str, Callable[[Forgery], None]] = {
     ),
     "80,000 wrong entries of a metric": lambda f: sealed(f, "metrics", status="ok", entries=[{}] * 80_000),
     "16 MiB of one text": lambda f: record(f, lambda r: r.update(message="x" * (15 * MIB))),
-    "a mask of 500 million weights": lambda f: mask(f, {"w": np.zeros((8_000, 62_000), bool)}),
-    "a mask of 500 million weights in 2:4": lambda f: mask(f, {"w": np.zeros((8_000, 62_000), bool)}, pattern="2:4"),
-    "a mask of one row of 500 million weights in 2:4": lambda f: mask(
-        f, {"w": np.zeros((1, 500_000_000), bool)}, pattern="2:4"
+    "a mask of 230 million weights": lambda f: mask(f, {"w": np.zeros((4_000, 57_500), bool)}),
+    "a mask of 230 million weights in 2:4": lambda f: mask(f, {"w": np.zeros((4_000, 57_500), bool)}, pattern="2:4"),
+    "a mask of one row of 230 million weights in 2:4": lambda f: mask(
+        f, {"w": np.zeros((1, 230_000_000), bool)}, pattern="2:4"
     ),
-    "a mask of one row of 500 million weights in channels": lambda f: mask(
-        f, {"w": np.zeros((1, 500_000_000), bool)}, pattern="channels"
+    "a mask of one row of 230 million weights in channels": lambda f: mask(
+        f, {"w": np.zeros((1, 230_000_000), bool)}, pattern="channels"
     ),
     "a mask of 25,000 layers": lambda f: mask(f, {f"{i}": np.zeros((), bool) for i in range(25_000)}),
     "a source of 65,000 numbers": lambda f: source(f, "x = [" + "0," * 65_000 + "]"),
