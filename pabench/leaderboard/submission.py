@@ -30,6 +30,7 @@ from pabench.source import bytes_digest, is_built_in, is_built_in_file
 from pabench.store import files as stored
 from pabench.store.envelope import seal
 from pabench.store.figures import about
+from pabench.store.manifest import MAX_CELLS
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.digest import canonical, digest
@@ -65,6 +66,11 @@ def submit(folder: Path, out: Path, *, incomplete: bool = False, plugins: Iterab
     cells = [Cell.from_json(data) for data in manifest["cells"]]
     done = [cell for cell in cells if cell.key in records]
     missing = [cell for cell in cells if cell.key not in records]
+    if len(cells) > MAX_CELLS:
+        raise RefusedError(
+            f"{folder}: {len(cells):,} cells; a submission has at most {MAX_CELLS:,}: run each dataset or model as a "
+            "suite of its own"
+        )
     if missing and not incomplete:
         raise RefusedError(_incomplete(folder, missing, len(cells)))
     if not done:

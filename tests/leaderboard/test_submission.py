@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pabench.errors import RefusedError
+from pabench.leaderboard import submission as submitting
 from pabench.leaderboard.submission import submit
 from pabench.leaderboard.verification.folder import read
 from pabench.store.envelope import seal, unseal
@@ -66,6 +67,14 @@ def test_a_gap_in_the_grid_is_refused_by_name_unless_told(results, tmp_path):
     made = submit(folder, tmp_path / "out", incomplete=True)
     assert made.missing == 1
     assert json.loads((made.folder / "submission.json").read_text())["incomplete"] == [key]
+
+
+def test_a_study_larger_than_a_submission_may_be_is_refused_before_anything_is_written(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(submitting, "MAX_CELLS", 13)
+
+    with pytest.raises(RefusedError, match="14 cells; a submission has at most 13: run each dataset or model"):
+        submit(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_something_in_it_is_not_written_over(results, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from .large import costs
 
 SECONDS, MIB = 15.0, 72.0
-"""Three times the seconds that are promised, for a busy machine takes longer, and the 64 MiB with an eighth for what allocators do."""
+"""Three times the seconds that are promised, for a busy machine takes longer; 64 MiB, and an eighth for allocators."""
 
 
 @pytest.mark.slow
