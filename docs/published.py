@@ -39,7 +39,7 @@ from pabench.statistics.power import Comparison, typical_sd, unbiased_sd
 from pabench.statistics.spread import ENDS, quantiles, samples
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, PROTOCOL, Cell
-from pabench.words import FILTERS, NOTHING, percent, signed, span
+from pabench.words import FILTERS, NOTHING, listed, percent, percents, signed, span
 
 DOCS = Path(__file__).resolve().parent
 PUBLISHED = DOCS.parent / "reports" / "published"
@@ -292,13 +292,11 @@ class Asked:
     @cached_property
     def silent(self) -> dict[float, str]:
         """The sparsities at which it is no evidence about the criteria, and why."""
-        frame = self.study.frame
         found = {}
-        for sparsity in self.sparsities:
-            rows = frame[(frame["criterion"] == DENSE) | (frame["sparsity"] == sparsity)]
-            every = footings(replace(self.study, frame=rows))
-            if why := dict.fromkeys(why for one in every for why in one.against):
-                found[sparsity] = "; ".join(why)
+        for one in footings(self.study):
+            if one.against:
+                found |= dict.fromkeys(self.sparsities, "; ".join(one.against))
+            found |= one.silent
         return found
 
     @property
@@ -591,7 +589,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= FILTERS | {"listed": listed, "interval": interval, "span": span, "at": at}
+    environment.filters |= FILTERS | {"listed": listed, "interval": interval, "span": span, "percents": percents}
     return environment.get_template(TEMPLATE).render(
         main=main,
         beside=beside,
@@ -644,7 +642,7 @@ def _study(name: str, study: Study) -> tuple[str, ...]:
     command = str(study.manifest["command"])
     asks = ASKS.get(name, str(study.manifest.get("title") or name))
     silent = list(Asked(study).silent)
-    note = f"<br><small>{VERDICT} at {at(silent)}</small>" if silent else ""
+    note = f"<br><small>{VERDICT} at {percents(silent)}</small>" if silent else ""
     cells = f"{int((study.frame['status'] == 'ok').sum()):,} of {len(study.frame):,}"
     return f"`{name}`", f"{asks}{note}", cells, str(study.frame["seed"].nunique()), hours, f"`{command}`"
 
@@ -658,25 +656,7 @@ def _setting(one: Setting) -> tuple[str, ...]:
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
-def listed(names: Sequence[str]) -> str:
-    """
-    >>> listed(["a"]), listed(["a", "b", "c"]), listed([])
-    ('a', 'a, b and c', 'none')
-    """
-    if not names:
-        return "none"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def interval(found: Interval, digits: int = 2, sign: bool = False) -> str:
     """The mean with what stands beside it."""
     mean = signed(found.mean, digits) if sign else f"{found.mean:.{digits}f}"
     return f"{mean} {interval_text(found, sign=sign, digits=digits)}".strip()
-
-
-def at(sparsities: Sequence[float]) -> str:
-    """
-    >>> at([0.8, 0.95])
-    '80 and 95 %'
-    """
-    return f"{listed([percent(s).removesuffix(' %') for s in sparsities])} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"
@@ -63,6 +63,24 @@ def percent(fraction: float) -> str:
     ('80 %', '99.5 %')
     """
     return f"{round(fraction * 100, 6):g} %"
+
+
+def percents(fractions: Iterable[float]) -> str:
+    """
+    >>> percents([0.8, 0.995])
+    '80 and 99.5 %'
+    """
+    return f"{listed([percent(fraction).removesuffix(' %') for fraction in fractions])} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed([])
+    ('a', 'a, b and c', 'none')
+    """
+    if not names:
+        return "none"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def seconds(value: float | None) -> str:

@@ -183,11 +183,12 @@ def _speaks(scope: Scope) -> Answer:
     if unknown := [told(one, one.unknown) for one in found if one.unknown]:
         return answer(question, OWN, f"not shown: {'; '.join(unknown)}", False)
     learned = span(round(x) for x in scope.frame["training_top1"].dropna())
-    if in_r2(scope.frame):
-        text = f"dense networks get {learned} points on their training data, and the seeds can detect what random costs"
-        return answer(question, OWN, text, True)
-    text = f"dense networks get {learned} % of their training images right, and the seeds can detect what random costs"
-    return answer(question, OWN, text if found else "no cell is expected", True if found else None)
+    got = f"{learned} points on their training data"
+    if not in_r2(scope.frame):
+        got = f"{learned} % of their training images right"
+    text = f"dense networks get {got}, and the seeds can detect what random costs"
+    but = [told(one, [f"{VERDICT}{one.where}: {reason}" for reason in one.reasons]) for one in found if one.reasons]
+    return answer(question, OWN, "; ".join([text, *but]) if found else "no cell is expected", True if found else None)
 
 
 def _size_and_flops(scope: Scope) -> Answer:

@@ -15,7 +15,7 @@ from pabench.report.study import Study
 from pabench.statistics.board import Board, Standing
 from pabench.statistics.outcomes import FINISHED
 from pabench.store.quality import TOP1, Quality
-from pabench.words import number, percent, span
+from pabench.words import listed, number, percent, percents, span
 
 NAMED = 4
 """Criteria, sparsities or models that a sentence lists; of more it tells the number."""
@@ -105,9 +105,12 @@ def _where(made: Board) -> str:
         on += f" ({', '.join(models)})"
     at = f"at {percent(sparsities[0])} sparsity"
     if len(sparsities) > 1:
-        listed = _and([percent(s) for s in sparsities])
         many = f"{len(sparsities)} sparsities from {percent(sparsities[0])} to {percent(sparsities[-1])}"
-        at = f"averaged over {many}" if len(sparsities) > NAMED else f"averaged over sparsities of {listed}"
+        at = (
+            f"averaged over {many}"
+            if len(sparsities) > NAMED
+            else f"averaged over sparsities of {percents(sparsities)}"
+        )
     each = " each" if len(models) > 1 else ""
     compared = f" with {span(seeds)} {'seed' if seeds == {1} else 'seeds'}{each}," if seeds else ""
     return f"{on}, {at},{compared}"
@@ -115,12 +118,8 @@ def _where(made: Board) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     if len(names) <= NAMED:
-        return _and(names)
+        return listed(names)
     return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def limits(made: Board) -> Iterator[str]:
@@ -150,15 +149,15 @@ def _beaten(made: Board) -> Iterator[str]:
     for blocks, names in behind.items():
         are = "is" if len(names) == 1 else "are"
         yield (
-            f"In all {blocks} blocks {_and(names)} {are} behind {first}, but where cells collapsed the test is one of "
-            f"signs, for which {blocks} are too few."
+            f"In all {blocks} blocks {listed(names)} {are} behind {first}, but where cells collapsed the test is one "
+            f"of signs, for which {blocks} are too few."
         )
 
 
 def in_points(frame: pd.DataFrame) -> Iterator[str]:
     """What a point is where targets are numbers."""
     if datasets := in_r2(frame):
-        yield f"On {_and(datasets)} a point is 0.01 of R², the share of the targets' variance that is explained."
+        yield f"On {listed(datasets)} a point is 0.01 of R², the share of the targets' variance that is explained."
 
 
 def _whole(standing: Standing) -> bool:
@@ -167,14 +166,15 @@ def _whole(standing: Standing) -> bool:
 
 def _evidence(every: Sequence[Footing]) -> str:
     """Whether the study may be cited as evidence about the criteria, and what keeps it from it."""
-    silent, open_ = [one for one in every if one.against], [one for one in every if one.unknown]
+    silent, open_ = [one for one in every if one.reasons], [one for one in every if one.unknown]
     if silent:
+        first = silent[0]
         on = (
             ""
             if len(every) == 1
-            else f" on {silent[0].title if len(silent) == 1 else f'{len(silent)} of {len(every)} models'}"
+            else f" on {first.title if len(silent) == 1 else f'{len(silent)} of {len(every)} models'}"
         )
-        return f"{VERDICT.capitalize()}{on}: {'; '.join(dict.fromkeys(silent[0].against))}."
+        return f"{VERDICT.capitalize()}{on}{first.where if len(silent) == 1 else ''}: {'; '.join(first.reasons)}."
     if open_:
         return f"Whether it may be cited as evidence is open: {'; '.join(dict.fromkeys(open_[0].unknown))}."
     return "Nothing in the records speaks against citing it as evidence."

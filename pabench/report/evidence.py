@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import nan
 
@@ -14,7 +15,7 @@ from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
 from pabench.statistics.power import Comparison, typical_sd
 from pabench.store.quality import R2
 from pabench.suite.cell import DENSE
-from pabench.words import count, number, percent, plain
+from pabench.words import count, number, percent, percents, plain
 
 FITTED = 70.0
 """Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets
@@ -24,11 +25,25 @@ VERDICT = "not evidence about the criteria"
 
 @dataclass(frozen=True)
 class Footing:
-    """One dataset and model: what keeps it from being evidence (`against`), and what of that cannot be told."""
+    """One dataset and model: what keeps it from being evidence (`against`), and what of that cannot be told.
+
+    `silent` are the sparsities at which alone it is none, each with the reason: at the others it can speak.
+    """
 
     title: str
     against: tuple[str, ...]
     unknown: tuple[str, ...]
+    silent: Mapping[float, str] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is no evidence, everywhere or at the silent sparsities."""
+        return self.against or tuple(dict.fromkeys(self.silent.values()))
+
+    @property
+    def where(self) -> str:
+        """The sparsities at which alone it is none, as in " at 80 and 90 %"; "" where that is everywhere or nowhere."""
+        return f" at {percents(self.silent)}" if self.silent and not self.against else ""
 
 
 def footings(study: Study) -> list[Footing]:
@@ -41,21 +56,22 @@ def footings(study: Study) -> list[Footing]:
 
 
 def silences(study: Study) -> list[str]:
-    """A line for each dataset and model that is no evidence about the criteria, with the reasons."""
+    """A line for each dataset and model that is no evidence about the criteria, or not at all sparsities, and why."""
     every = footings(study)
     return [
-        f"{VERDICT.capitalize()}{f' on {one.title}' if len(every) > 1 else ''}: {'; '.join(one.against)}."
+        f"{VERDICT.capitalize()}{f' on {one.title}' if len(every) > 1 else ''}{one.where}: {'; '.join(one.reasons)}."
         for one in every
-        if one.against
+        if one.reasons
     ]
 
 
 def caveat(study: Study) -> str:
     """What a citation of the study must say: that it is no evidence, or where it is none; else ""."""
     every = footings(study)
-    silent = [one.title for one in every if one.against]
-    where = f" on {', '.join(silent)}" if len(silent) < len(every) else ""
-    return f"{VERDICT}{where}" if silent else ""
+    silent = [one for one in every if one.reasons]
+    if len({one.where for one in every}) == 1 and len(silent) == len(every):
+        return f"{VERDICT}{every[0].where}" if every else ""
+    return f"{VERDICT} on {', '.join(f'{one.title}{one.where}' for one in silent)}" if silent else ""
 
 
 def is_random(name: str) -> bool:
@@ -71,11 +87,19 @@ def _footing(study: Study, title: str, rows: pd.DataFrame, randoms: set[str]) ->
         return Footing(title, tuple(against), (*unknown, "there is no random pruning to measure by"))
     # random within one density for all layers, where there are several kinds
     name = "random" if "random" in names else names[0]
-    sparsity = ranked.loc[ranked["criterion"] == name, "sparsity"].min()
-    lowest = pd.concat([rows[rows["criterion"] == DENSE], ranked[ranked["sparsity"] == sparsity]])
-    top1 = lowest.pivot(index="block", columns="criterion", values="top1")
-    more, also = _room(top1, name, f"{name} at {percent(sparsity)}")
-    return Footing(title, (*against, *more), (*unknown, *also))
+    dense, silent, open_ = rows[rows["criterion"] == DENSE], dict[float, str](), list[str]()
+    sparsities = sorted(ranked.loc[ranked["criterion"] == name, "sparsity"].unique())
+    for sparsity in sparsities:
+        there = pd.concat([dense, ranked[ranked["sparsity"] == sparsity]])
+        top1 = there.pivot(index="block", columns="criterion", values="top1")
+        more, also = _room(top1, name, f"{name} at {percent(sparsity)}")
+        if more:
+            silent[sparsity] = "; ".join(more)
+        open_ += also
+    if len(silent) == len(sparsities):
+        first, *others = dict.fromkeys(silent.values())
+        against += [first, *([f"nor is it at {percents(sparsities[1:])}"] if others else [])]
+    return Footing(title, tuple(against), (*unknown, *open_[:1]), silent)
 
 
 def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:

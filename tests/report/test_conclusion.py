@@ -68,7 +68,7 @@ def test_one_seed_tells_nothing_apart_whatever_the_accuracies(spread):
 def test_sparsities_are_listed_up_to_four_and_then_counted():
     points = {"random": 80.0, "snip": 90.0}
 
-    assert "averaged over sparsities of 80 %, 95 % and 99 %" in found(points, sparsities=[0.8, 0.95, 0.99])
+    assert "averaged over sparsities of 80, 95 and 99 %" in found(points, sparsities=[0.8, 0.95, 0.99])
     many = found(points, sparsities=[0.5, 0.8, 0.9, 0.95, 0.99])
     assert "averaged over 5 sparsities from 50 % to 99 %" in many
 
