@@ -133,6 +133,20 @@ def test_a_dataset_with_fewer_images_than_the_usual_batch_costs_data_free_criter
     assert "has 4 images, 10 per class are needed" in records["snip", 0.9, 0]["message"]
 
 
+def test_a_test_set_that_is_too_small_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    def trained(*_args, **_options):
+        raise AssertionError("trained before the test images were looked at")
+
+    monkeypatch.setattr("pabench.training.block.Block.fit", trained)
+    text = ONE_SEED.replace("test_per_class: 10", "test_per_class: 40").replace(FOUR, "random")
+
+    code, records = run(write(tmp_path, text), tmp_path / "out")
+
+    assert code == 3
+    assert {record["kind"] for record in records.values()} == {"data"}
+    assert all("test_per_class" in record["message"] for record in records.values())
+
+
 @pytest.mark.parametrize(("policy", "status"), [("mark", "ok"), ("refuse", "skipped")])
 def test_a_degenerate_ranking_is_marked_or_refused_and_never_fine(tmp_path, policy, status):
     text = (
