@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pabench.errors import DataError, MissingError, RefusedError
-from pabench.leaderboard.verification.folder import STUDY, SUBMISSION, Flaw, Foreign, content, read
+from pabench.leaderboard.verification.folder import STUDY, Flaw, content, read
 from pabench.source import bytes_digest
 from pabench.store.envelope import seal
 from pabench.store.figures import about
@@ -23,7 +23,6 @@ from pabench.store.store import Store
 from pabench.store.verdict import OF_BANK
 from pabench.suite.ablations import alike
 from pabench.suite.cell import Cell, facts
-from pabench.suite.digest import digest
 from pabench.words import count, plain
 
 if TYPE_CHECKING:
@@ -75,35 +74,20 @@ def _studies(path: Path) -> list[Path]:
 
 def _opened(folder: Path) -> Bank:
     # the models of all that a submission holds, of which a run without banks needs nothing
-    from pabench.leaderboard.verification import consistent, wellformed
+    from pabench.leaderboard.verification import consistent, maskless, wellformed
 
     found = wellformed.check(read(folder))
-    listed = _without_masks(found.foreign)
+    listed = maskless.whole(found.foreign)
     absent = {f"records/{cell.key}.json" for cell in found.missing}
-    # a bank may be a study in the making, or one whose site keeps no masks: what is there counts
-    broken = [flaw for flaw in found.flaws if flaw.file not in absent and not (listed and _of_masks(flaw))]
+
+    def broken(flaws: Iterable[Flaw]) -> list[Flaw]:
+        """A bank may be a study in the making, or one whose site keeps no masks: what is there counts."""
+        return [flaw for flaw in (maskless.besides(flaws) if listed else flaws) if flaw.file not in absent]
+
     # level 2 trusts what level 1 has found in order
-    broken = broken or [flaw for flaw in consistent.check(found) if not (listed and _of_masks(flaw))]
-    if broken:
-        raise DataError(f"--bank {folder}: {broken[0]}; `pabench verify {folder}` says all")
+    if wrong := broken(found.flaws) or broken(consistent.check(found)):
+        raise DataError(f"--bank {folder}: {wrong[0]}; `pabench verify {folder}` says all")
     return Bank(plain((found.foreign.study or {})["name"]), found, listed or found.foreign.digest)
-
-
-def _without_masks(foreign: Foreign) -> str:
-    """The digest of a submission of which a site keeps all but its masks; "" for one that is whole, or has no list."""
-    from pabench.store.schema import Submission, problems
-
-    stated = foreign.documents.get(SUBMISSION, {})
-    if foreign.masks or problems(Submission, stated):
-        return ""
-    whole = digest({path: entry["sha256"] for path, entry in stated["files"].items()})
-    return whole if whole == stated["digest"] else ""
-
-
-def _of_masks(flaw: Flaw) -> bool:
-    """Whether nothing but the lack of mask files is behind it."""
-    of_list = (flaw.file, flaw.field) == (SUBMISSION, "digest")
-    return of_list or flaw.file.startswith("masks/") or flaw.expected == "a mask file"
 
 
 def offered(banks: Iterable[Bank], cells: Sequence[Cell]) -> dict[str, Bank]:

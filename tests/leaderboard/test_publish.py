@@ -19,6 +19,7 @@ from pabench.leaderboard.verification.sampling import place, row
 from pabench.leaderboard.verification.verify import verify
 from pabench.report import frame
 from pabench.store.envelope import seal, unseal
+from pabench.suite.digest import digest as whole
 
 from ..forgery import Forgery
 from .conftest import contents
@@ -176,6 +177,47 @@ def test_an_altered_verification_is_refused(submission, tmp_path):
 
     with pytest.raises(DataError, match="no record of a verification"):
         publish([str(submission)], tmp_path / "site", verified=[record])
+
+
+@pytest.fixture(scope="module")
+def small(submission, tmp_path_factory):
+    """A site without masks, of a submission that was verified with them."""
+    folder = tmp_path_factory.mktemp("small")
+    publish([str(submission)], folder / "site", masks=False, verified=[checked(submission, folder / "v.json")])
+    return folder / "site"
+
+
+STUDY, RECORDS = "data/v1/studies/small", "data/v1/verifications"
+
+
+def test_a_site_without_masks_is_made_again_from_what_it_holds(small, tmp_path):
+    """Whose masks were left out, and which nobody may have any more."""
+    publish([str(small / STUDY)], tmp_path / "site", masks=False, verified=[small / RECORDS])
+
+    assert contents(tmp_path / "site") == contents(small)
+    assert badges(tmp_path / "site")["snip"] == "reproduced"
+
+
+def test_masks_that_no_recorded_verification_saw_are_asked_for(small, tmp_path):
+    with pytest.raises(RefusedError, match="its masks are not here, and no record of a verification that saw them"):
+        publish([str(small / STUDY)], tmp_path / "site")
+
+
+def test_what_is_there_of_a_submission_without_masks_is_looked_at_again(small, tmp_path):
+    forgery = Forgery(small / STUDY, tmp_path / "forged")
+    forgery.change(forgery.record(), lambda r: r["result"].update(top1=99.5))
+
+    with pytest.raises(RefusedError, match=r"rejects it:\n  level 1: records/[0-9a-f]{64}.json: sha256 in submission"):
+        publish([str(forgery.folder)], tmp_path / "site", verified=[small / RECORDS])
+    stated = json.loads((forgery.folder / "submission.json").read_text())
+    for path in forgery.folder.glob("records/*.json"):
+        stated["files"][f"records/{path.name}"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    stated["digest"] = whole({path: entry["sha256"] for path, entry in stated["files"].items()})
+    (forgery.folder / "submission.json").write_text(json.dumps(stated))
+    with pytest.raises(RefusedError, match="no record of a verification that saw them"):  # nor this state of it
+        publish([str(forgery.folder)], tmp_path / "site", verified=[small / RECORDS])
+    with pytest.raises(RefusedError, match="expected a mask file"):  # in a list without masks they are missed, too
+        publish([str(forgery.listing())], tmp_path / "site", verified=[small / RECORDS])
 
 
 def test_a_level_that_failed_earns_nothing(submission, tmp_path):

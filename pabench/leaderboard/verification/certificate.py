@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pabench.errors import DataError, PabenchError, SuiteError
 from pabench.store import files
-from pabench.store.envelope import MAX_BYTES, unseal
+from pabench.store.envelope import HEAD, MAX_BYTES, parse, unseal
 from pabench.store.schema import Count, Finite, Part, Positive, Sha256, problems
 
 KIND = "pabench-verification"
@@ -59,9 +59,10 @@ class Judged(Part):
 
 
 def recorded(path: Path) -> dict[str, Any]:
-    """A record of a verification. DataError: it is none, or was altered."""
+    """A record of a verification, sealed or as a site shows it. DataError: it is none, or its seal was broken."""
     try:
-        found = unseal(files.read(path, limit=MAX_BYTES))
+        data = files.read(path, limit=MAX_BYTES)
+        found = unseal(data) if data.startswith(HEAD) else parse(data)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected what `pabench verify --record` wrote") from None
     except DataError as error:
