@@ -55,8 +55,8 @@ def told(precision: str, device: torch.device) -> str:
 
 
 def _emulates(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cuda":  # of a cluster's GPUs a machine without one can say nothing
+        return torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)
     # only x86 processors have these two; of others nothing is said
     asked = [_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16")] if device.type == "cpu" else []
     return bool(asked) and all(there is False for there in asked)

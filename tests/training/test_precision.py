@@ -63,7 +63,10 @@ def test_a_cpu_that_emulates_bfloat16_is_told_of(monkeypatch, features, told_of)
 def test_a_card_that_emulates_bfloat16_is_told_of(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
 
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert bool(slow("bfloat16", CUDA)) is not native
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # the login node of a cluster
+    assert slow("bfloat16", CUDA) == ""
 
 
 @pytest.mark.parametrize(
