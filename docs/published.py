@@ -644,7 +644,14 @@ def _study(name: str, study: Study) -> tuple[str, ...]:
     silent = list(Asked(study).silent)
     note = f"<br><small>{VERDICT} at {percents(silent)}</small>" if silent else ""
     cells = f"{int((study.frame['status'] == 'ok').sum()):,} of {len(study.frame):,}"
-    return f"`{name}`", f"{asks}{note}", cells, str(study.frame["seed"].nunique()), hours, f"`{command}`"
+    return f"`{name}`", f"{asks}{note}", cells, _seeds(study), hours, f"`{command}`"
+
+
+def _seeds(study: Study) -> str:
+    """How many there are, and how many its suite asks for where the rest is still to come."""
+    there = study.frame["seed"].nunique()
+    planned = re.search(r"^seeds: (\d+)", str(study.manifest.get("suite", "")), re.MULTILINE)
+    return f"{there} of {planned[1]} planned" if planned and int(planned[1]) > there else str(there)
 
 
 def _setting(one: Setting) -> tuple[str, ...]:

@@ -190,3 +190,13 @@ def test_what_another_study_has_otherwise_is_told_from_its_cells():
     assert note["changed"](cell, replace(slow, model=ModelSpec("vgg11_bn"))) == (
         "vgg11_bn, learning rate 0.02, epochs 24"
     )
+
+
+@pytest.mark.parametrize(
+    ("suite", "told"),
+    [("title: x\nseeds: 8\nrecipe: {}\n", "3 of 8 planned"), ("seeds: 3 # few\n", "3"), ("models: [a]\n", "3")],
+)
+def test_seeds_that_are_still_to_come_are_told(tmp_path, suite, told):
+    study = asked(tmp_path, lambda cell: 90.0).study
+
+    assert note["_seeds"](replace(study, manifest={**study.manifest, "suite": suite})) == told
