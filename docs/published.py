@@ -304,6 +304,11 @@ class Asked:
         return [sparsity for sparsity in self.sparsities if sparsity not in self.silent]
 
     @property
+    def planned(self) -> int:
+        """How many seeds its suite asks for, 0 where that is not told."""
+        return _planned(self.study)
+
+    @property
     def in_order(self) -> bool:
         """Whether its seeds are the first by number, none left out."""
         return self.seeds == list(range(len(self.seeds)))
@@ -401,6 +406,7 @@ def changed(first: Cell, other: Cell) -> str:
         for field, word in names.items()
         if getattr(other.recipe, field) != getattr(first.recipe, field)
     ]
+    told += [other.recipe.precision] if other.recipe.precision != first.recipe.precision else []
     return ", ".join(told)
 
 
@@ -644,14 +650,15 @@ def _study(name: str, study: Study) -> tuple[str, ...]:
     silent = list(Asked(study).silent)
     note = f"<br><small>{VERDICT} at {percents(silent)}</small>" if silent else ""
     cells = f"{int((study.frame['status'] == 'ok').sum()):,} of {len(study.frame):,}"
-    return f"`{name}`", f"{asks}{note}", cells, _seeds(study), hours, f"`{command}`"
+    there, planned = study.frame["seed"].nunique(), _planned(study)
+    seeds = f"{there} of {planned} planned" if planned > there else str(there)
+    return f"`{name}`", f"{asks}{note}", cells, seeds, hours, f"`{command}`"
 
 
-def _seeds(study: Study) -> str:
-    """How many there are, and how many its suite asks for where the rest is still to come."""
-    there = study.frame["seed"].nunique()
-    planned = re.search(r"^seeds: (\d+)", str(study.manifest.get("suite", "")), re.MULTILINE)
-    return f"{there} of {planned[1]} planned" if planned and int(planned[1]) > there else str(there)
+def _planned(study: Study) -> int:
+    """How many seeds its suite asks for, 0 where that is not told: some may still be to come."""
+    stated = re.search(r"^seeds: (\d+)", str(study.manifest.get("suite", "")), re.MULTILINE)
+    return int(stated[1]) if stated else 0
 
 
 def _setting(one: Setting) -> tuple[str, ...]:
