@@ -13,4 +13,4 @@ def test_terminal_escapes_and_broken_unicode_are_stripped():
 
 
 def test_doctests_of_the_wording_hold():
-    assert doctest.testmod(words) == (0, 12)
+    assert doctest.testmod(words) == (0, 14)

@@ -169,7 +169,9 @@ def outcome(session: Session, code: int) -> dict[str, Any]:
 def tell_data(session: Session, words: str = "missing data, its cells are left out") -> int:
     """Print what there is to know of data, recipe and plugins, and what of them is missing; returns the exit code."""
     for note in session.notes:
-        say(note, error=True)
+        say(f"data: {note}", error=True)
+    for note in session.slow:
+        say(f"recipe: {note}", error=True)
     for line in session.changed:
         say(f"plugin, whose cells will fail: {line}; a plugin's import may only define", error=True)
     for gap in session.gaps:

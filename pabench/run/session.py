@@ -95,6 +95,7 @@ class Session:
     broken: list[str]
     changed: list[str]
     notes: list[str]
+    slow: list[str]
     pixels: int
     metrics: list[MetricSpec]
     listeners: tuple[Listener, ...] = ()
@@ -127,14 +128,8 @@ class Session:
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
             broken=[*foreign.broken(), *filter(None, resolver.left_out.values())],
             changed=foreign.changed(),
-            notes=[
-                *(f"data: {label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])),
-                *sorted(
-                    f"recipe: precision {name}: {note}"
-                    for name in {cell.recipe.precision for cell in chosen}
-                    if (note := slow(name, device))
-                ),
-            ],
+            notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
+            slow=sorted(filter(None, (slow(name, device) for name in {cell.recipe.precision for cell in chosen}))),
             pixels=resolver.pixels,
             metrics=metrics,
         )

@@ -44,7 +44,9 @@ def slow(precision: str, device: torch.device) -> str:
     """
     if precision != "bfloat16" or not _emulates(device):
         return ""
-    return "this device has no bfloat16 instructions: training takes several times as long as with precision: float32"
+    return (
+        "precision bfloat16: this device has no instructions for it: training takes several times as long as in float32"
+    )
 
 
 def told(precision: str, device: torch.device) -> str:

@@ -91,7 +91,6 @@ def _trained(
     """What comes of training the block's network under the masks of a receipt, or another network in its place."""
     made = receipt.get("receipt") or {}
     block = Block(cell, device, kept=checkpoints_of(store.folder, cell.key))
-    test = block.test  # before hours of training: there may be too few images of a class, or a broken file
     sparse = _sparse(cell, made)
     instead = ModelSpec(**made["model"]) if "model" in made else None
     module = block.network(spec=instead)
@@ -136,6 +135,7 @@ def _trained(
         refuse_unlike(store, block, module, gradual, masks)
     final = sparse.final if sparse and sparse.method.moves else masks
     earlier = checkpoints.seconds if checkpoints else 0.0
+    test = block.test
     with Meter(device) as testing:
         outcome = evaluate(module, test, cell.recipe, device=device)
     fit = {} if cell.criterion else {"training_images": _fit(block, module)}
