@@ -33,9 +33,10 @@ TAIL = b"}\n"
 SHA = slice(len(HEAD), len(HEAD) + 64)
 BODY = slice(len(HEAD) + 64 + len(MIDDLE), -len(TAIL))
 NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+NO_MARKS = bytes(set(range(256)) - set(b'[{]}"'))
 SEPARATORS = (b",", b":", b"[", b"{")
 SQUARE = bytes.maketrans(b"{}", b"[]")
-DIGITS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(" ") for byte in range(256))
+DIGITS = bytes(ord("0") if byte in b"0123456789" else byte if byte in b"." else ord(" ") for byte in range(256))
 LONG = b"0" * 19
 AT_ONCE = 2**18
 """Bytes of a document whose texts are taken out at once: each text is an object, and takes four times its room."""
@@ -137,17 +138,19 @@ def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> A
     # each value takes a byte: most documents are too short to have too many
     if len(data) > values and data.count(b'"') > 4 * values:
         raise DataError(f"more than {values:,} values")
-    bare = _without_texts(data)
-    if len(data) > values and sum(map(bare.count, SEPARATORS)) > values:
-        raise DataError(f"more than {values:,} values")
-    if _deep(bare):
+    brackets = _brackets(data) if len(data) <= values else None
+    if brackets is None:
+        bare = _without_texts(data)
+        if len(data) > values and sum(map(bare.count, SEPARATORS)) > values:
+            raise DataError(f"more than {values:,} values")
+        brackets = bare.translate(SQUARE, NO_BRACKETS)
+    if _deep(brackets):
         raise DataError(f"nested deeper than {MAX_DEPTH} levels")
-    if not _needs_care(data):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            value = orjson.loads(data)
-            again = orjson.dumps(value)  # has each key once
-            if again == data or _keys(_without_texts(again)) == _keys(bare):
-                return value
+    with contextlib.suppress(orjson.JSONDecodeError):
+        value = orjson.loads(data)
+        again = orjson.dumps(value)
+        if again == data or (_same_keys(data, again) and not _needs_care(data)):
+            return value
     return _strict(data)
 
 
@@ -184,9 +187,15 @@ def _without_texts(data: bytes) -> bytes:
     return b"".join(bare)
 
 
-def _deep(bare: bytes) -> bool:
-    """Whether it has more than MAX_DEPTH levels: each turn takes away the innermost one of every branch."""
-    brackets = bare.translate(SQUARE, NO_BRACKETS)
+def _brackets(data: bytes) -> bytes | None:
+    """The brackets of JSON that has none in its texts and no escapes; None of any other. It takes a third of the time
+    of taking out texts."""
+    marks = data.translate(SQUARE, NO_MARKS).replace(b'""', b"")
+    return None if b'"' in marks or b"\\" in data else marks
+
+
+def _deep(brackets: bytes) -> bool:
+    """Whether they have more than MAX_DEPTH levels: each turn takes away the innermost one of every branch."""
     for _ in range(MAX_DEPTH):
         if not brackets:  # nearly always after six turns
             return False
@@ -196,10 +205,22 @@ def _deep(bare: bytes) -> bool:
 
 
 def _needs_care(data: bytes) -> bool:
-    """Whether it has a number of 19 digits or more, which may be an integer of more than 64 bits: orjson makes a float
-    of it."""
+    """Whether it has a number of 19 digits or more before its point, which may be an integer of more than 64 bits:
+    orjson makes a float of it."""
+
+    def long(text: bytes) -> bool:
+        digits = text.translate(DIGITS)
+        return LONG in digits and LONG in digits.replace(b"." + LONG, b"")  # what is behind a point makes no integer
+
     # nearly all have no such digits even in their texts
-    return LONG in data.translate(DIGITS) and LONG in _without_texts(data).translate(DIGITS)
+    return long(data) and long(_without_texts(data))
+
+
+def _same_keys(data: bytes, again: bytes) -> bool:
+    """Whether JSON has as many keys as what its value was written as, which has each once."""
+    if b"\\u" not in data and data.count(b":") == again.count(b":"):  # colons of texts are the same in both
+        return True
+    return _keys(_without_texts(data)) == _keys(_without_texts(again))
 
 
 def _keys(bare: bytes) -> int:
