@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import nan
 
+import numpy as np
 import pandas as pd
 
 from pabench.report.frame import pruned, quality, strata
@@ -87,12 +88,12 @@ def _footing(study: Study, title: str, rows: pd.DataFrame, randoms: set[str]) ->
         return Footing(title, tuple(against), (*unknown, "there is no random pruning to measure by"))
     # random within one density for all layers, where there are several kinds
     name = "random" if "random" in names else names[0]
-    dense, silent, open_ = rows[rows["criterion"] == DENSE], dict[float, str](), list[str]()
+    silent, open_ = dict[float, str](), list[str]()
     sparsities = sorted(ranked.loc[ranked["criterion"] == name, "sparsity"].unique())
+    dense = rows[rows["criterion"] == DENSE].set_index("block")["top1"]
+    every = ranked.pivot(index="block", columns=["sparsity", "criterion"], values="top1")
     for sparsity in sparsities:
-        there = pd.concat([dense, ranked[ranked["sparsity"] == sparsity]])
-        top1 = there.pivot(index="block", columns="criterion", values="top1")
-        more, also = _room(top1, name, f"{name} at {percent(sparsity)}")
+        more, also = _room(every[sparsity], dense, name, f"{name} at {percent(sparsity)}")
         if more:
             silent[sparsity] = "; ".join(more)
         open_ += also
@@ -121,12 +122,12 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [f"{told}; {FITTED:g} % are asked for"], []
 
 
-def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[str]]:
+def _room(top1: pd.DataFrame, dense: pd.Series, name: str, where: str) -> tuple[list[str], list[str]]:
     """Whether there is a difference between dense and random, and whether these seeds could detect one as large.
 
-    By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less.
+    `top1` has a column for each criterion at one sparsity, `dense` is of the same blocks. By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less.
     """
-    room = (top1[DENSE] - top1[name]).dropna().round(DIGITS) if {DENSE, name} <= set(top1) else pd.Series(dtype=float)
+    room = (dense - top1[name]).dropna().round(DIGITS)
     if room.empty:
         return [], [f"no block has finished both dense and {where}"]
     p, mean = stratified_test([list(room)]).p, float(room.mean())
@@ -135,9 +136,9 @@ def _room(top1: pd.DataFrame, name: str, where: str) -> tuple[list[str], list[st
     seeds = len(room)
     if seeds < 2:
         return ["one seed can detect no difference"], []
-    criteria = [column for column in top1 if column != DENSE]
-    pairs = [(top1[a] - top1[b]).dropna() for a, b in combinations(criteria if len(criteria) > 1 else list(top1), 2)]
-    if (sd := typical_sd([list(values) for values in pairs])) is None:
+    compared = top1 if len(top1.columns) > 1 else top1.assign(**{DENSE: dense})
+    pairs = [a - b for a, b in combinations(compared.to_numpy().T, 2)]
+    if (sd := typical_sd([list(values[~np.isnan(values)]) for values in pairs])) is None:
         return [], ["no difference of two criteria varies from seed to seed"]
     detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:

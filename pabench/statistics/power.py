@@ -66,7 +66,7 @@ class Comparison:
 
     def detectable(self, seeds: int, power: float = 0.8) -> float | None:
         """The smallest true mean difference that is found with that chance; None with fewer than two seeds."""
-        return None if seeds < 2 else self._test(seeds).detectable(power) * self._error(seeds)
+        return None if seeds < 2 else _detectable(self._test(seeds), power) * self._error(seeds)
 
     def seeds(self, effect: float, power: float = 0.8) -> int | None:
         """The fewest seeds that find `effect` with that chance; None where `MOST_SEEDS` do not."""
@@ -119,13 +119,18 @@ def unbiased(sd: float, freedom: float) -> float:
     >>> round(unbiased(1.0, 2), 3)  # 1 / sqrt(0.693)
     1.201
     """
-    return sd * (freedom / float(stats.chi2.median(freedom))) ** 0.5
+    return sd * (freedom / _median_chi2(freedom)) ** 0.5
 
 
 @lru_cache(maxsize=512)
 def _detectable(test: TTest, power: float) -> float:
-    """A page asks the same test about each of its criteria."""
+    """A page asks the same test about each of its criteria and sparsities."""
     return test.detectable(power)
+
+
+@lru_cache(maxsize=512)
+def _median_chi2(freedom: float) -> float:
+    return float(stats.chi2.median(freedom))
 
 
 def _fewest(found: Callable[[int], bool]) -> int | None:
