@@ -125,7 +125,8 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
 def _room(top1: pd.DataFrame, dense: pd.Series, name: str, where: str) -> tuple[list[str], list[str]]:
     """Whether there is a difference between dense and random, and whether these seeds could detect one as large.
 
-    `top1` has a column for each criterion at one sparsity, `dense` is of the same blocks. By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less.
+    By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less. `top1` has
+    a row for each block and a column for each criterion, at one sparsity; `dense` is that of the blocks.
     """
     room = (dense - top1[name]).dropna().round(DIGITS)
     if room.empty:

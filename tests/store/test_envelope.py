@@ -44,11 +44,12 @@ def test_strict_json_is_accepted_up_to_its_depth():
         (b'{"":' * 31 + b"[" + b"{}," * MAX_VALUES + b"1]" + b"}" * 31, "more than 250,000 values"),
         (b'"' * 4_000_000, "more than 250,000 values"),
         (b"[" + b"[" * 33 + b"]" * 33 + b"]", "nested deeper than 32 levels"),
+        (b'["' + b"]" * 40 + b'",' + b"[" * 32 + b"]" * 33, "nested deeper than 32 levels"),
         (b"{" * 40, "nested deeper than 32 levels"),
         (b"[" + b"9" * 5_000_000 + b"]", "Exceeds the limit"),
         (b"{" + b",".join(b'"k%d":1' % n for n in range(120_000)) + b',"k119999":2}', "key 'k119999' twice"),
     ],
-    ids=["lists", "objects", "quotes", "deep", "open", "digits", "the last of many keys twice"],
+    ids=["lists", "objects", "quotes", "deep", "behind brackets", "open", "digits", "one of many keys twice"],
 )
 def test_what_would_fill_memory_or_time_is_refused_in_one_line(text, message):
     """Each of these took seconds or gigabytes: one key that stands twice was looked for among all pairs of keys."""
@@ -72,10 +73,22 @@ def test_whatever_is_strict_json_is_read_as_python_reads_it(value, ascii_only, s
     assert parse(text.encode("utf-8", "surrogatepass")) == value
 
 
+@pytest.mark.parametrize("whole", [2**63, 2**64, -(2**64), 10**30])
+def test_integers_of_more_than_64_bits_stay_integers(whole):
+    """Beside fractions of as many digits, which take no care."""
+    value = [0.00012345678901234567, {"9" * 40: [1.5, whole]}]
+
+    (_, found) = parse(json.dumps(value).encode())
+
+    assert found == value[1]
+    assert type(found["9" * 40][1]) is int
+
+
 @pytest.mark.parametrize(
     "text",
     [
         r'{"a":1,"a":2,"b":"\u0022:"}',
+        r'{"a":1,"a":2,"b":"\u003a"}',
         '{"a" :1,"a":2}',
         r'{"a":1,"\u0061":2}',
         r'{"a":{"b":":","c":1,"c":2}}',
