@@ -146,11 +146,12 @@ def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> A
         brackets = bare.translate(SQUARE, NO_BRACKETS)
     if _deep(brackets):
         raise DataError(f"nested deeper than {MAX_DEPTH} levels")
-    with contextlib.suppress(orjson.JSONDecodeError):
-        value = orjson.loads(data)
-        again = orjson.dumps(value)
-        if again == data or (_same_keys(data, again) and not _needs_care(data)):
-            return value
+    if not _needs_care(data):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            value = orjson.loads(data)
+            again = orjson.dumps(value)
+            if again == data or _same_keys(data, again):
+                return value
     return _strict(data)
 
 
