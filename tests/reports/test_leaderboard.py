@@ -136,6 +136,17 @@ def test_the_leaderboard_shows_no_interval_of_width_0():
     assert "± 0.00" not in said
 
 
+@pytest.mark.parametrize("reference", [True, False])
+def test_the_difference_to_random_has_a_column_where_there_is_one(reference):
+    compared = ["snip", "grasp", *["random"] * reference]
+    page = Leaderboard().render(battery(criteria=[CRITERIA[name] for name in compared]))
+
+    assert ("Δ random" in page) is reference
+    columns = [len(re.findall("<t[hd]", row)) for row in re.findall("<tr.*?</tr>", page, re.DOTALL)]
+    assert len(columns) > 2
+    assert len(set(columns)) == 1
+
+
 def survivor(cell):
     """Far better than all others, where it trains."""
     return failed(cell) if cell.seed in (1, 6) else with_top1(lambda c: 97 + 0.01 * c.seed)(cell)
