@@ -58,8 +58,8 @@ def main(function: str, payload: Payload, threads: int, runner: Connection, outp
 def keep_memory() -> None:
     """Keep what is freed for the next allocation, until `malloc_trim` gives it back (`scoring.meter` calls it).
 
-    By itself glibc returns large blocks at once. Each step of a training then asks for thousands of pages again, and the
-    kernel clears them first: a seventh of the time of a small convolutional network.
+    By itself glibc returns large blocks at once. Each step of a training then asks for thousands of pages again, and
+    the kernel clears them first: a seventh of the time of a small convolutional network.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # not in musl
         for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
