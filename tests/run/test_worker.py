@@ -30,7 +30,7 @@ def test_a_child_has_its_own_session_its_threads_and_not_the_runners_script():
     assert run.data("a") == [{"session": True, "threads": "1", "main": None, "torch": False}]
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="another heap than glibc's")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="mallopt and malloc_trim are glibc's")
 def test_freed_memory_is_kept_for_what_comes_next_until_it_is_given_back():
     (told,) = Run(PROCESSES, [toy("a", "count_page_faults")]).data("a")
     assert told["faults"] < 100  # of 16,384 pages
