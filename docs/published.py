@@ -18,6 +18,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from pabench_reports.battery import Judgement, changes, judged
 
 from pabench import registry
 from pabench.cli.plugins import reference
@@ -39,7 +40,7 @@ from pabench.statistics.power import Comparison, typical_sd, unbiased_sd
 from pabench.statistics.spread import ENDS, quantiles, samples
 from pabench.store.store import Store
 from pabench.suite.cell import DENSE, PROTOCOL, Cell
-from pabench.words import FILTERS, NOTHING, listed, percent, percents, signed, span
+from pabench.words import FILTERS, NOTHING, listed, percents, signed, span
 
 DOCS = Path(__file__).resolve().parent
 PUBLISHED = DOCS.parent / "reports" / "published"
@@ -50,6 +51,8 @@ TUNING = PUBLISHED / "tuning.csv"
 TEMPLATE = "paper.md.j2"
 
 MAIN = "fashion"
+SHUFFLED = "fashion_shuffled"
+"""Its criteria beside themselves shuffled within each layer."""
 RECIPES = ("fashion_slow", "fashion_long", "fashion_small")
 """The question of the main study under other recipes."""
 BESIDE = (*RECIPES, "fashion_lenet_5", "cifar_20k")
@@ -59,6 +62,7 @@ ASKS = {
     "fashion_long": "Is it the same after more epochs?",
     "fashion_small": "Is it the same in smaller batches?",
     "fashion_rounds": "Why is iterative SNIP behind SNIP there?",
+    SHUFFLED: "Is it the choice of weights, or the layer densities that come with it?",
     "fashion_lenet_5": "Is it the same on a network of convolutions?",
     "cifar_20k": "Is it the same on a residual network and coloured pictures?",
     "sanity_cpu": "Does the choice of weights matter, or the layer densities alone?",
@@ -102,6 +106,30 @@ class Against:
         text = f"{signed(self.difference.mean)} {interval_text(self.difference, sign=True)}".strip()
         bold = f"**{text}**" if self.verdict else text
         return f"{bold} †{self.fell.count}" if self.fell.count else bold
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """At a sparsity masks of these `names` keep at most `kept` of the `weights` of the last layer, for `classes`.
+
+    The output of a class without a weight is the same for every image, so of these one alone can be the answer.
+    """
+
+    sparsity: float
+    kept: int
+    weights: int
+    classes: int
+    names: list[str]
+
+    @property
+    def told(self) -> int:
+        """How many classes can be an answer at most."""
+        return self.kept + 1
+
+    @property
+    def accuracy(self) -> float:
+        """The most that can be right, in percent, where classes have as many images each."""
+        return 100 * self.told / self.classes
 
 
 @dataclass(frozen=True)
@@ -319,14 +347,34 @@ class Asked:
         return self.lines[0] if self.lines else ""
 
     @cached_property
-    def above(self) -> list[str]:
-        """The sparsities at which a criterion is above that line in the mean, with the best one."""
-        found = []
+    def above(self) -> dict[float, list[str]]:
+        """The criteria that are above that line in the mean, best first, at each sparsity that has any."""
+        found: dict[float, list[str]] = {}
         for sparsity, every in self.against.items():
-            best = max(self.criteria, key=lambda name: every[name].pair.mean)
-            if every[best].pair.mean > every[self.first_line].pair.mean:
-                found.append(f"{percent(sparsity)} (`{best}`)")
+            line = every[self.first_line].pair.mean
+            better = [name for name in self.criteria if every[name].pair.mean > line]
+            if better:
+                found[sparsity] = sorted(better, key=lambda name: -every[name].pair.mean)
         return found
+
+    def last(self, name: str) -> str:
+        """How many weights of the last layer the masks of a criterion keep at the highest sparsity: the least and the
+        most, of how many."""
+        rows = self.at(self.sparsities[-1])
+        told = [self.study.told[key] for key in rows.loc[rows["criterion"] == name, "key"]]
+        return f"{span([one.kept[-1] for one in told])} of {told[0].layers[-1][1]:,}"
+
+    @cached_property
+    def ceilings(self) -> list[Ceiling]:
+        """Where all masks of a criterion or reference line keep so few weights of the last layer that some classes are
+        never the answer."""
+        found: dict[tuple[float, int, int, int], list[str]] = {}
+        for (sparsity, name), rows in self.cells.groupby(["sparsity", "criterion"], sort=False):
+            told = [one for key in rows["key"] if (one := self.study.told.get(key)) and one.kept and one.tested]
+            most = max((one.kept[-1] for one in told), default=None)
+            if most is not None and most + 1 < (classes := told[0].tested.classes):
+                found.setdefault((float(sparsity), most, told[0].layers[-1][1], classes), []).append(str(name))
+        return [Ceiling(*where, names) for where, names in sorted(found.items())]
 
     @cached_property
     def unproven(self) -> int:
@@ -432,6 +480,44 @@ def retold(claim: Claim, study: Study) -> dict[str, list[float]]:
 
 def _no_receipt(key: str) -> None:
     """An order of accuracies looks at no mask."""
+
+
+# --- masks and their shuffles -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shuffles:
+    """A study of masks beside themselves shuffled within each layer, which keeps the layer densities."""
+
+    study: Study
+
+    @property
+    def name(self) -> str:
+        return str(self.study.folder.name)
+
+    @cached_property
+    def own(self) -> Asked:
+        """The masks that are not shuffled."""
+        return Asked(self.study)
+
+    @cached_property
+    def found(self) -> dict[float, dict[str, Judgement]]:
+        """By sparsity what is said of each criterion minus its shuffle, corrected over the criteria of a sparsity."""
+        rows = changes(self.study.frame)
+        names = [str(name) for name in rows["criterion"].unique()]
+        return {
+            sparsity: judged(rows[rows["sparsity"] == sparsity], "shuffle", names) for sparsity in self.own.sparsities
+        }
+
+    def named(self, verdict: str, sparsity: float) -> list[str]:
+        """Whose masks are better or worse than their shuffles, or not separable from them."""
+        return [name for name, one in self.found[sparsity].items() if one.verdict == verdict]
+
+    def told(self, name: str, sparsity: float) -> str:
+        """As a table shows it: in bold where the two are told apart."""
+        one = self.found[sparsity][name]
+        text = f"{signed(one.change.mean)} {interval_text(one.change, sign=True)}".strip() if one.change.n else NOTHING
+        return f"**{text}**" if one.verdict in ("better", "worse") else text
 
 
 # --- the plan and the tuning ------------------------------------------------------------------------------------------
@@ -564,11 +650,32 @@ def papers(criteria: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def checked(criteria: Sequence[str]) -> tuple[int, int]:
-    """How many of these criteria were compared with published code, and how many there are; `random` is none."""
-    names = {name.partition(" ")[0] for name in criteria} - {"random"}
-    told = [reference(registry.plugin("criteria", name)) for name in names]
-    return sum(not text.startswith("the formula alone") for text in told), len(told)
+@dataclass(frozen=True)
+class Checked:
+    """What criteria were compared with, by what each says of itself (`reference`); `random` is none of them."""
+
+    references: Mapping[str, str]
+
+    @property
+    def compared(self) -> list[str]:
+        """Those that were compared with published code, in some variant."""
+        return [name for name, text in self.references.items() if not text.startswith("the formula alone")]
+
+    @property
+    def formula(self) -> list[str]:
+        """Those of them whose default was not: its formula alone is checked."""
+        return [name for name in self.compared if "The default: the formula alone" in self.references[name]]
+
+    @property
+    def otherwise(self) -> list[str]:
+        """Those whose default differs from what was compared."""
+        return [name for name in self.compared if "The default differs" in self.references[name]]
+
+
+def checked(criteria: Sequence[str]) -> Checked:
+    """What these criteria were compared with."""
+    names = dict.fromkeys(name.partition(" ")[0] for name in criteria)
+    return Checked({name: reference(registry.plugin("criteria", name)) for name in names if name != "random"})
 
 
 def spent(study: Study) -> Compute:
@@ -587,6 +694,8 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
     main = asked.pop(MAIN, None)
     speaking = [one for one in asked.values() if one.speaking]
     beside = list(rows(main, speaking)) if main else []
+    shuffles = Shuffles(read(folder / SHUFFLED)) if (folder / SHUFFLED / "study.json").exists() else None
+    studied = [one for one in (main, *asked.values(), shuffles and shuffles.own) if one]
     theirs = [one for one in claims if one.claim.source != OURS]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(DOCS),
@@ -595,18 +704,25 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= FILTERS | {"listed": listed, "interval": interval, "span": span, "percents": percents}
+    environment.filters |= FILTERS | {
+        "listed": listed,
+        "coded": coded,
+        "interval": interval,
+        "span": span,
+        "percents": percents,
+    }
     return environment.get_template(TEMPLATE).render(
         main=main,
         beside=beside,
         yardstick=again(main, speaking) if main else None,
         silent=[one for one in asked.values() if one.silent],
+        shuffles=shuffles,
         conclusion=conclusion(main.study) if main else None,
         chance=chance(main) if main else None,
         plan=plan(plans.read_text()),
         tuned=tuned(main.first, tuning(tried)) if main else None,
-        spent=[one for one in (main, *asked.values()) if one],
-        kwh=total(one.spent for one in (main, *asked.values()) if one).kwh(UNKNOWN),
+        spent=studied,
+        kwh=total(one.spent for one in studied).kwh(UNKNOWN),
         claims=[(one, retold(one.claim, main.study) if main else {}) for one in theirs],
         states=Counter(one.state for one in theirs),
         own=len(claims) - len(theirs),
@@ -668,6 +784,15 @@ def _setting(one: Setting) -> tuple[str, ...]:
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def coded(names: Sequence[str]) -> str:
+    """Names as code, in a list of words.
+
+    >>> coded(["snip", "px"])
+    '`snip` and `px`'
+    """
+    return listed([f"`{name}`" for name in names])
 
 
 def interval(found: Interval, digits: int = 2, sign: bool = False) -> str:

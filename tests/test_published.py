@@ -83,6 +83,50 @@ def test_criteria_are_sorted_by_what_the_tests_say_of_all_sparsities(tmp_path):
     assert found.named("worse", 0.9) == ["snip"]
 
 
+def test_all_criteria_above_the_first_reference_line_are_named_the_best_first(tmp_path):
+    line = CriterionSpec("magnitude_after_training", version=1, reference_line="trains first")
+    accuracies = by_criterion(random=[80, 81], snip=[86, 87], synflow=[87, 88], magnitude_after_training=[85, 86])
+
+    found = asked(tmp_path, accuracies, (ERK, SNIP, SYNFLOW, line), seeds=2)
+
+    assert (found.first_line, found.above) == ("magnitude_after_training", {0.9: ["synflow (steps=100)", "snip"]})
+
+
+def test_few_weights_in_the_last_layer_leave_classes_that_are_never_the_answer(tmp_path):
+    """At 99 % random keeps 6 of 640 weights there, at 90 % 64: 6 classes of 10, and one that is always the same."""
+    found = asked(tmp_path, lambda _: 50.0, (ERK, SYNFLOW), sparsities=[0.9, 0.99])
+
+    (ceiling,) = [one for one in found.ceilings if one.names == [ERK.label]]
+    assert (ceiling.sparsity, ceiling.kept, ceiling.weights, ceiling.classes) == (0.99, 6, 640, 10)
+    assert (ceiling.told, ceiling.accuracy) == (7, 70)
+    assert {one.sparsity for one in found.ceilings} == {0.99}
+    assert found.last(ERK.label) == "6 of 640"
+
+
+def test_a_mask_is_compared_with_its_own_shuffle_within_seeds_and_holm_counts_the_criteria_of_a_sparsity(tmp_path):
+    """snip gains 1.0, 1.1, 1.2 at 95 %: t = 19.05 with 2 degrees of freedom, p = 0.00274, which Holm doubles."""
+
+    def top1(cell):
+        gains = cell.criterion and cell.criterion.name == "snip" and cell.sparsity == 0.95 and not cell.ablation
+        own = cell.seed / 10 if cell.criterion and cell.criterion.name == "synflow" and not cell.ablation else 0.1
+        return 80 + cell.seed + own + (1 + cell.seed / 10 if gains else 0)
+
+    study = asked(tmp_path, top1, (SNIP, SYNFLOW), sparsities=[0.9, 0.95], ablations=["shuffle"]).study
+
+    found = note["Shuffles"](study)
+
+    assert found.found[0.95]["snip"].p == pytest.approx(2 * 0.002744, abs=1e-5)
+    assert (found.named("better", 0.95), found.named("better", 0.9)) == (["snip"], [])
+    assert found.told("snip", 0.95) == "**+1.10 ± 0.25**"
+    assert found.named("not separable", 0.95) == ["synflow (steps=100)"]
+
+
+def test_what_criteria_were_compared_with_is_read_from_what_they_say():
+    found = note["checked"](["random", "px", "hts", "npb", "px (steps=1)"])
+
+    assert (found.compared, found.formula, found.otherwise) == (["px", "hts", "npb"], ["px"], ["hts"])
+
+
 def test_a_claim_about_an_order_of_accuracy_is_judged_again_in_the_main_study(tmp_path):
     """Random with ERK loses less than a point: snip gains 0.5 at 90 % and 2 at 95 %. The claim is tested at 90 %."""
     gain = {0.8: 0.0, 0.9: 0.5, 0.95: 2.0}

@@ -197,13 +197,20 @@ class _Difference:
     @property
     def _no_interval(self) -> str:
         if self.pair.collapsed:
-            p = self.pair.test.p
-            return f" (cells collapsed: no interval, p = {'none' if p is None else _number(p)})"
+            return f" (cells collapsed: no interval, {_p(self.pair.test.p)})"
         return " (no spread, no interval)"
 
 
 def _verdict(confirmed: bool, contradicted: bool) -> str:
     return CONFIRMED if confirmed else CONTRADICTED if contradicted else NOT_SEPARABLE
+
+
+def _p(value: float | None) -> str:
+    """
+    >>> _p(0.0078125), _p(3e-21), _p(None)
+    ('p = 0.007812', 'p < 0.001', 'no p')
+    """
+    return "no p" if value is None else "p < 0.001" if value < 0.001 else f"p = {_number(value)}"
 
 
 def _number(value: float, digits: int = 4) -> str:
