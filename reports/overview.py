@@ -8,7 +8,7 @@ from pabench.report.conclusion import conclusion
 from pabench.report.evidence import silences
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.outcomes import collapses, failures
+from pabench.statistics.outcomes import FAILED, collapses, failures
 from pabench.store.record import SOFTWARE
 from pabench.store.verdict import tally
 from pabench.suite.ablations import INAPPLICABLE
@@ -66,8 +66,9 @@ def _warnings(study: Study) -> list[str]:
 def _outcomes(study: Study) -> Iterator[str]:
     """Which criteria failed by themselves, and which collapsed to chance, how often."""
     for name, rows in study.plain.groupby("criterion", sort=False):
-        if (failed := failures(rows)).count:
-            rate = f"{failed} blocks, {failed.limits}"
+        if (rows["outcome"] == FAILED).any():
+            failed = failures(rows)
+            rate = f"{failed} blocks, {failed.limits}" if failed.count else "blocks of which other cells are missing"
             yield f"{name}: failed by itself in {rate}: it is called neither better nor worse."
         if (fell := collapses(rows)).count:
             yield f"{name}: {fell} cells collapsed to chance; the leaderboard has the rates."

@@ -24,6 +24,7 @@ from pabench.report.study import Study
 from pabench.statistics.board import Board, board as standings, caveats
 from pabench.statistics.intervals import Interval
 from pabench.statistics.outcomes import seeds_interval
+from pabench.statistics.ranking import shared
 from pabench.store.quality import Quality
 from pabench.store.record import PARTS
 from pabench.store.verdict import Tally, tally
@@ -109,7 +110,7 @@ class Comparable:
     def best(self) -> list[str]:
         """The criteria that cannot be told apart from the first, and it."""
         ranked = self.board.ranked
-        return [one.criterion for one in ranked if set(one.letters) & set(ranked[0].letters)]
+        return [one.criterion for one in ranked if shared(one.letters, ranked[0].letters)]
 
     @property
     def quality(self) -> Quality:

@@ -102,7 +102,7 @@ class Order(Statement):
         else:
             sure = self.margin == 0 and (p := found.pair.test.p) is not None and p < LEVEL
             verdict = _verdict(sure and found.interval.mean > 0, sure and found.interval.mean < 0)
-        return found.finding(verdict, f"more than {_number(self.margin)}")
+        return found.finding(verdict, f"more than {_number(self.margin)}", self.margin)
 
 
 class Near(Statement):
@@ -122,7 +122,7 @@ class Near(Statement):
         verdict = NOT_SEPARABLE
         if low is not None and high is not None:
             verdict = _verdict(-m < low and high < m, low > m or high < -m)
-        return found.finding(verdict, f"within ± {_number(m)}")
+        return found.finding(verdict, f"within ± {_number(m)}", m, "± ")
 
 
 class Bound(Statement):
@@ -185,12 +185,13 @@ class _Difference:
         interval = pair.interval if statement.of == ACCURACY else stratified_interval(pair.sample)
         return cls(statement, pair, interval)
 
-    def finding(self, verdict: str, asked: str) -> Finding:
+    def finding(self, verdict: str, asked: str, margin: float, sign: str = "") -> Finding:
+        """With the true difference that would have been told from the `margin`, where this one was not."""
         a, b = self.statement.names
         low, high, n = self.interval.low, self.interval.high, count(self.pair.common, "block")
         limits = f" [{_number(low)}, {_number(high)}]" if low is not None and high is not None else self._no_interval
         seen = could_see(self.pair.sample, LEVEL) if verdict == NOT_SEPARABLE and not self.pair.collapsed else None
-        told = f"; {_number(seen)} could have been seen" if seen else ""
+        told = f"; {sign}{_number(margin + seen)} or more could have been seen" if seen else ""
         said = f"{a} − {b} = {_number(self.interval.mean)}{limits} in {n}{told}; asked: {asked}"
         return Finding(verdict, self.statement.said(said))
 

@@ -14,6 +14,7 @@ from pabench.report.frame import in_r2, pruned, quality
 from pabench.report.study import Study
 from pabench.statistics.board import Board, Standing
 from pabench.statistics.outcomes import FINISHED
+from pabench.statistics.ranking import shared
 from pabench.store.quality import TOP1, Quality
 from pabench.words import listed, number, percent, percents, span
 
@@ -63,7 +64,7 @@ def conclusion(study: Study) -> Conclusion:
 def alike(made: Board) -> list[str]:
     """The criteria that cannot be told apart from the one that ranks first."""
     first, *others = made.ranked
-    return [one.criterion for one in others if set(one.letters) & set(first.letters)]
+    return [one.criterion for one in others if shared(one.letters, first.letters)]
 
 
 def finding(made: Board, frame: pd.DataFrame) -> str:

@@ -36,6 +36,10 @@ def could_detect(cells: pd.DataFrame) -> Detection:
     finished = ranked["block"].where(ranked["top1"].notna()).groupby([ranked["dataset"], ranked["model"]]).nunique()
     models = len(finished)
     few = [" · ".join(model) for model in finished.index[finished < 2]]
+    if 2 * len(few) > models > 1 and finished.min() == 1:  # as `over_models` has it
+        return Detection(
+            "Most models have a single seed, and the tests compare models: what they could have detected is not told."
+        )
     if len(few) == models:
         return Detection(
             "Fewer than two seeds are finished: no difference between two criteria can be told from chance."

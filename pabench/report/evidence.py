@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import nan
@@ -13,6 +13,7 @@ import pandas as pd
 from pabench.report.frame import pruned, quality, strata
 from pabench.report.study import Study
 from pabench.statistics.intervals import DIGITS, LEVEL, stratified_test
+from pabench.statistics.outcomes import COLLAPSED
 from pabench.statistics.power import Comparison, typical_sd
 from pabench.store.quality import R2
 from pabench.suite.cell import DENSE
@@ -92,8 +93,10 @@ def _footing(study: Study, title: str, rows: pd.DataFrame, randoms: set[str]) ->
     sparsities = sorted(ranked.loc[ranked["criterion"] == name, "sparsity"].unique())
     dense = rows[rows["criterion"] == DENSE].set_index("block")["top1"]
     every = ranked.pivot(index="block", columns=["sparsity", "criterion"], values="top1")
+    fell = ranked[ranked["outcome"] == COLLAPSED].groupby("sparsity")["criterion"].unique()
     for sparsity in sparsities:
-        more, also = _room(every[sparsity], dense, name, f"{name} at {percent(sparsity)}")
+        where = f"{name} at {percent(sparsity)}"
+        more, also = _room(every[sparsity], dense, name, where, fell=fell.get(sparsity, ()))
         if more:
             silent[sparsity] = "; ".join(more)
         open_ += also
@@ -122,11 +125,14 @@ def _fit(study: Study, dense: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [f"{told}; {FITTED:g} % are asked for"], []
 
 
-def _room(top1: pd.DataFrame, dense: pd.Series, name: str, where: str) -> tuple[list[str], list[str]]:
+def _room(
+    top1: pd.DataFrame, dense: pd.Series, name: str, where: str, *, fell: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
     """Whether there is a difference between dense and random, and whether these seeds could detect one as large.
 
-    By one test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less. `top1` has
-    a row for each block and a column for each criterion, at one sparsity; `dense` is that of the blocks.
+    By one t test that was decided on beforehand, at 5 % and power 0.8: a table of many pairs can detect less. `top1`
+    has a row for each block and a column for each criterion, at one sparsity; `dense` is that of the blocks. No t test
+    is made of criteria of which a cell `fell` to chance: they say nothing of its spread.
     """
     room = (dense - top1[name]).dropna().round(DIGITS)
     if room.empty:
@@ -137,10 +143,13 @@ def _room(top1: pd.DataFrame, dense: pd.Series, name: str, where: str) -> tuple[
     seeds = len(room)
     if seeds < 2:
         return ["one seed can detect no difference"], []
-    compared = top1 if len(top1.columns) > 1 else top1.assign(**{DENSE: dense})
+    whole = top1.drop(columns=list(fell))
+    compared = whole if len(whole.columns) > 1 else whole.assign(**{DENSE: dense})
     pairs = [a - b for a, b in combinations(compared.to_numpy().T, 2)]
+    if not pairs:
+        return [], [f"cells of every criterion collapsed beside {where}: what could be detected is unknown"]
     if (sd := typical_sd([list(values[~np.isnan(values)]) for values in pairs])) is None:
-        return [], ["no difference of two criteria varies from seed to seed"]
+        return [], ["half of the differences of two criteria, or more, are the same in all seeds"]
     detectable = Comparison(sd).detectable(seeds)
     if detectable is None or detectable <= mean:
         return [], []

@@ -72,6 +72,9 @@ class Criterion(ABC):
         if self.bn_warmup and (self.bn == "train" or not self.examples_per_class):
             why = "it is data-free" if not self.examples_per_class else "bn: train looks at no stored statistics"
             raise ParameterError(self.name, [("bn_warmup", f"{why}; expected 0, not {self.bn_warmup:g}")])
+        if self.batch_split != "whole" and not self.examples_per_class:
+            why = f"it is data-free; expected 'whole', not {self.batch_split!r}"
+            raise ParameterError(self.name, [("batch_split", why)])
 
     def batch_count(self) -> int:
         """How many disjoint scoring batches of `examples_per_class` images of each class it looks at."""

@@ -184,7 +184,7 @@ def caveats(made: Board) -> list[str]:
         return ["One criterion is ranked: there is nothing to compare it with."]
     if not made.compared:
         return ["No two criteria finished the same seed of a model: there is no interval and no test."]
-    if made.seeds < 2:
+    if made.seeds < 2 and all(pair.test.p is None for pair in made.pairs.values()):
         return ["Criteria share a single seed: there is no interval and no test, and the order may be chance."]
     return [
         *(() if made.separable else ("The tests tell no two criteria apart at 5 %: the order may be chance.",)),

@@ -83,13 +83,13 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
 
 
 def _paired(both: pd.DataFrame, whole: pd.DataFrame) -> tuple[Interval, float | None, bool]:
-    """The mean change over seeds that both studies finished, its test, and whether nothing changed in them."""
+    """The mean change over seeds that both studies finished, its test, and whether nothing changed in any seed."""
     values = list(whole["top1_b"] - whole["top1_a"])
     fell = whole[["outcome_a", "outcome_b"]] == COLLAPSED
     known = int((both["outcome_a"].isin(KNOWN) | both["outcome_b"].isin(KNOWN)).sum())
     mixed = bool((fell.nunique() > 1).any())
     pair = Pair([values], known, known - len(whole), bool(fell.any(axis=None)), mixed)
-    return pair.interval, pair.test.p, not any(values)
+    return pair.interval, pair.test.p, not any(values) and not pair.unfinished
 
 
 def _unpaired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Interval, float | None]:

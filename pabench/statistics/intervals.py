@@ -155,7 +155,9 @@ class StandardError:
         low, high = float(each.min()), float(each.max())
         if low == high:
             return low
-        return float(optimize.brentq(lambda p: stats.t.isf(p / 2, freedoms) @ shares - apart, low, high, xtol=1e-12))
+        # a sample without spread has no share: p is then one of the two ends, but for rounding
+        ends = low * (1 - 1e-6), min(1.0, high * (1 + 1e-6))
+        return float(optimize.brentq(lambda p: stats.t.isf(p / 2, freedoms) @ shares - apart, *ends, xtol=1e-12))
 
 
 def standard_error(data: Sequence[np.ndarray], variance: Variance) -> StandardError | None:

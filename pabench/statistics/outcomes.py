@@ -92,10 +92,13 @@ class Rate:
 
 
 def failures(cells: pd.DataFrame) -> Rate:
-    """In how many blocks a cell failed by itself, of those known to the end: its sparsities are alike."""
+    """In how many blocks a cell failed by itself, of those known to the end: its sparsities are alike.
+
+    A block that failed and lacks other cells is in neither number: those that did not fail yet are not, either.
+    """
     failed = (cells["outcome"] == FAILED).groupby(cells["block"]).any()
-    known = cells["outcome"].isin(KNOWN).groupby(cells["block"]).all() | failed
-    return Rate(int(failed.sum()), int(known.sum()))
+    known = cells["outcome"].isin(KNOWN).groupby(cells["block"]).all()
+    return Rate(int((failed & known).sum()), int(known.sum()))
 
 
 def collapses(cells: pd.DataFrame) -> Rate:

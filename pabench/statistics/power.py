@@ -100,7 +100,7 @@ def could_see(
 
 
 def typical_sd(samples: Sequence[Sequence[float]]) -> float | None:
-    """The middle standard deviation of several samples; None where no two values of any differ."""
+    """The middle standard deviation of several samples; None where it is 0, and where none has two values."""
     found = [unbiased_sd(values) for values in samples if len(values) > 1]
     return float(np.median(np.square(found))) ** 0.5 or None if found else None
 

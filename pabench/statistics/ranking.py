@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
@@ -41,6 +42,16 @@ def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) 
     position = {name: i for i, name in enumerate(names)}
     groups.sort(key=lambda group: sorted(position[name] for name in group))
     return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in names}
+
+
+def shared(letters: str, others: str) -> bool:
+    """Whether two names share a group, by their letters; from the 27th group on these have a number.
+
+    >>> shared("ab", "b"), shared("a", "a1"), shared("a1b1", "b1")
+    (True, False, True)
+    """
+    one, other = (set(re.findall(r"[a-z]\d*", found)) for found in (letters, others))
+    return not one.isdisjoint(other)
 
 
 def cliques(ranks: Mapping[str, float], difference: float) -> list[list[str]]:

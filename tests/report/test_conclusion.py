@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from pabench.report import frame
@@ -187,3 +189,10 @@ def test_a_terminal_gets_a_table_and_the_same_sentences():
     assert many.lines[0].split("  ")[2].strip() == "mean of 6 sparsities"
     models = conclusion(study({"random": 80.0, "snip": 90.0}, models=["resnet20", "vgg11_bn"]))
     assert "mean rank" in models.lines[0]
+
+
+def test_the_27th_group_is_not_taken_for_the_first():
+    """Letters end at z, and a1 is another group than a."""
+    made = SimpleNamespace(ranked=[SimpleNamespace(criterion=n, letters=g) for n, g in (("x", "a"), ("y", "a1"))])
+
+    assert alike(made) == []

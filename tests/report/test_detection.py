@@ -102,3 +102,9 @@ def test_what_is_not_finished_is_not_counted_on():
     assert told(lost=("random", "snip")) == (
         "What these seeds could have detected is not known: no two criteria differ from each other by seed."
     )
+
+
+def test_models_of_one_seed_are_compared_as_models_and_what_they_detect_is_not_told():
+    models = ("resnet20", "resnet32", "resnet56")
+
+    assert told(models=models, seeds=1).startswith("Most models have a single seed, and the tests compare models:")

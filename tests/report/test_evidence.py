@@ -95,6 +95,25 @@ def test_a_difference_that_no_two_accuracies_can_have_is_not_told_in_points():
     assert found.startswith("3 seeds can detect no difference, however large (in a single test), and random at 80 %")
 
 
+def test_a_criterion_that_fell_to_chance_in_a_seed_says_nothing_of_the_spread():
+    """Differences of magnitude and random: 10, 9.9 and 10.2. snip falls to chance in the third seed."""
+    points = {"random": (60.0, 60.5, 59.5), "magnitude": (70.0, 70.4, 69.7), "snip": (71.0, 70.6, 10.0)}
+    made = with_top1(lambda c: points[c.criterion.name][c.seed] if c.criterion else 90.0)
+    rules = [CRITERIA[name] for name in points]
+
+    def found(*names):
+        axes = {"models": ["resnet20"], "sparsities": (0.8,)}
+        return footings(study_of(cells(rules, **axes), dense=made, **dict.fromkeys(names, made)))[0]
+
+    assert found("random", "magnitude", "snip").against == ()
+    fallen = with_top1(lambda c: (60.0, 60.5, 10.0)[c.seed] if c.criterion else 90.0)
+    axes = {"models": ["resnet20"], "sparsities": (0.8,)}
+    (alone,) = footings(study_of(cells(rules[:2], **axes), dense=fallen, random=fallen, magnitude=fallen))
+    assert alone.unknown == (
+        "cells of every criterion collapsed beside random at 80 %: what could be detected is unknown",
+    )
+
+
 def test_one_seed_can_detect_nothing():
     assert reasons(study(seeds=1)) == ("one seed can detect no difference",)
 

@@ -54,6 +54,11 @@ def test_a_plugin_that_breaks_its_contract_is_named_with_the_layer(case, monkeyp
         pabench.prune(case("a").module, Broken(), sparsity=0.5)
 
 
+def test_a_data_free_criterion_has_no_batch_to_split(case):
+    with pytest.raises(SuiteError, match="batch_split: it is data-free; expected 'whole', not 'class-halves'"):
+        pabench.prune(case("b").module, "synflow", sparsity=0.9, batch_split="class-halves")
+
+
 @pytest.mark.parametrize(
     ("criterion", "given", "why"),
     [

@@ -142,6 +142,21 @@ def test_where_most_models_have_one_seed_models_are_the_sample():
     assert any(said.startswith("Most models have a single seed") for said in caveats(made))
 
 
+def test_signs_of_models_of_one_block_are_a_test_and_the_board_does_not_deny_it():
+    """snip is ahead in six blocks of one model and one of another, random at chance in one of them: p = 2 / 2 ** 7."""
+    names = ["resnet20", "vgg11_bn"]
+    every = cells([CRITERIA["random"], CRITERIA["snip"]], models=names, sparsities=[0.9], seeds=6)
+    expected = [c for c in every if c.seed == 0 or c.model.name == names[0]]
+    below = with_top1(lambda c: 10.0 if (c.model.name, c.seed) == (names[0], 5) else 80.0)
+
+    made = board(study_of(expected, snip=with_top1(lambda c: 85 + 0.1 * c.seed), random=below).frame)
+
+    assert made.pairs["random", "snip"].test.p == pytest.approx(2 / 2**7)
+    assert made.separable
+    assert not any("no test" in said for said in caveats(made))
+    assert any(said.startswith("Some cells of random collapsed") for said in caveats(made))
+
+
 def standing_of(made, name):
     return next(s for s in made.lines if s.criterion == name)
 

@@ -23,3 +23,16 @@ def test_a_contrast_needs_both_studies():
     frame = frame_of([("a", 0, 1.0)])
 
     assert contrasts(frame, frame.assign(criterion="b")) == []
+
+
+def test_seeds_that_are_equal_beside_seeds_that_failed_are_not_called_identical():
+    """Seed 0 is the same in both, seeds 1 to 4 failed in the second: what is left are survivors."""
+    first = frame_of([("a", seed, 80.0 + seed) for seed in range(5)]).assign(outcome="trained")
+    fell = first["seed"] > 0
+    second = first.assign(top1=first["top1"].mask(fell), outcome=first["outcome"].mask(fell, "failed"))
+
+    (found,) = contrasts(first, second)
+    (same,) = contrasts(first, first)
+
+    assert (found.verdict, found.p, found.identical) == ("not tested", None, False)
+    assert same.verdict == "identical"

@@ -133,6 +133,19 @@ def test_its_test_and_its_interval_say_the_same(strata):
     assert (stratified_test(strata).p < 0.05) is (interval.low > 0)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_sample_without_spread_beside_one_of_another_size_takes_no_part_in_the_freedom(order):
+    """Means of 0.5 and 0.7725, the error is half that of the four: t has their 3 degrees of freedom."""
+    flat, four = [0.5, 0.5], [-0.31, 1.25, 0.75, 1.4]
+
+    found = stratified_test([flat, four][::order])
+
+    assert found.p == pytest.approx(2 * stats.t.sf(0.63625 / (np.std(four, ddof=1) / 4), 3), rel=1e-5)
+    rng = np.random.default_rng(0)
+    drawn = [stratified_test([flat, rng.normal(size=n)][::order]).p for n in (3, 4, 5, 6, 7) for _ in range(20)]
+    assert all(0 < p <= 1 for p in drawn)
+
+
 def coverage(sizes, spreads, draws=1500):
     """How often intervals of strata of normal values cover: now, and by Satterthwaite's degrees of freedom."""
     rng = np.random.default_rng(0)

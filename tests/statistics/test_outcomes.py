@@ -82,6 +82,15 @@ def test_a_block_failed_if_any_of_its_sparsities_did_and_lost_blocks_count_in_no
     assert failures(cells) == Rate(1, 3)
 
 
+def test_a_block_that_failed_and_lacks_a_cell_counts_no_more_than_one_that_lacks_it_alone():
+    """All blocks lack one of two sparsities, as in a study that is half run; block 0 has failed at the other."""
+    cells = study(np.random.default_rng(0), 5, Truth(), sparsities=2)
+    cells.loc[cells["sparsity"] == 1, "outcome"] = "missing"
+    cells.loc[(cells["block"] == 0) & (cells["sparsity"] == 0), "outcome"] = "failed"
+
+    assert failures(cells) == Rate(0, 0)
+
+
 def test_a_mean_over_collapsed_cells_has_no_interval():
     cells = study(np.random.default_rng(0), 5, Truth())
     assert seeds_interval(cells) == mean_interval(cells["top1"])
