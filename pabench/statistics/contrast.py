@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pabench.statistics.intervals import LEVEL, Interval, holm, two_samples
-from pabench.statistics.outcomes import COLLAPSED, FINISHED, KNOWN
+from pabench.statistics.outcomes import COLLAPSED, FAILED, FINISHED, KNOWN
 from pabench.statistics.paired import Pair
 
 PLACE = ["dataset", "model", "criterion", "ablation", "train", "sparsity"]
@@ -83,13 +83,15 @@ def _untested(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Contrast]:
 
 
 def _paired(both: pd.DataFrame, whole: pd.DataFrame) -> tuple[Interval, float | None, bool]:
-    """The mean change over seeds that both studies finished, its test, and whether nothing changed in any seed."""
+    """The mean change over seeds that both studies finished, its test, and whether nothing that is known changed."""
     values = list(whole["top1_b"] - whole["top1_a"])
     fell = whole[["outcome_a", "outcome_b"]] == COLLAPSED
     known = int((both["outcome_a"].isin(KNOWN) | both["outcome_b"].isin(KNOWN)).sum())
     mixed = bool((fell.nunique() > 1).any())
     pair = Pair([values], known, known - len(whole), bool(fell.any(axis=None)), mixed)
-    return pair.interval, pair.test.p, not any(values) and not pair.unfinished
+    # a seed that is missing says nothing; one that failed in one study alone is another result
+    alike = (both["outcome_a"] == FAILED) == (both["outcome_b"] == FAILED)
+    return pair.interval, pair.test.p, not any(values) and bool(alike.all())
 
 
 def _unpaired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Interval, float | None]:

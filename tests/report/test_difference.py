@@ -176,16 +176,20 @@ def test_a_criterion_whose_source_changed_is_named_by_the_hashes(base, tmp_path)
     assert (found.shared, found.corresponding) == (6, 3)
 
 
-def test_what_is_finished_in_one_study_alone_is_listed_and_no_change(base, tmp_path):
+@pytest.mark.parametrize(("other", "code"), [(lambda _: None, 0), (failed, 4)], ids=["missing", "failed"])
+def test_what_is_finished_in_one_study_alone_is_listed_and_a_failure_is_no_equal_result(base, tmp_path, other, code):
+    """A seed that has not run yet says nothing; one that failed leaves survivors, of which there is no verdict."""
+
     def some(cell):
         if cell.seed == 2 and cell.criterion:
-            return failed(cell) if cell.criterion.name == "snip" else None
+            return other(cell) if cell.criterion.name == "snip" else None
         return record(cell)
 
     found = difference(base, folder(tmp_path / "b", grid(), some))
 
-    assert [line.rpartition(": ")[2] for line in found.unlike] == ["ok and missing", "ok and failed"]
-    assert (found.code, found.equal) == (0, 7)
+    became = "missing" if code == 0 else "failed"
+    assert [line.rpartition(": ")[2] for line in found.unlike] == ["ok and missing", f"ok and {became}"]
+    assert (found.code, found.equal) == (code, 7)
 
 
 def test_a_broken_record_is_counted_and_absent(base, tmp_path):
