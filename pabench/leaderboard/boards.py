@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
@@ -32,7 +32,7 @@ from pabench.suite.cell import DENSE, Cell, facts
 from pabench.suite.digest import digest
 from pabench.suite.provenance import spoken
 from pabench.suite.specs import PLAIN, DatasetSpec
-from pabench.words import count, plain
+from pabench.words import count, percents, plain
 
 EQUAL = 1e-9
 """Points of accuracy: those of images counted, which no smaller difference can part."""
@@ -153,13 +153,20 @@ class Comparable:
 
     @property
     def suffix(self) -> str:
-        """What tells boards of one title apart: the facts by which they differ, else a part of its name."""
+        """What tells boards of one title apart: the facts by which they differ, else a part of its name.
+
+        Of sparsities the number, as they stand in a column of their own, and where that is not enough which they are.
+        """
         if not self.apart:
             return ""
-        mine, *others = map(_worded, (self, *(other for other, _ in self.apart)))
-        differing = [name for name, words in mine.items() if any(one.get(name) != words for one in others)]
-        alike = any(all(one.get(name) == mine[name] for name in differing) for one in others)
-        return ", ".join([*(mine[name] for name in differing), *([self.slug.rpartition("-")[2]] if alike else [])])
+        said: list[str] = []
+        for sparsities in (_how_many, percents):
+            mine, *others = (_worded(one, sparsities) for one in (self, *(other for other, _ in self.apart)))
+            differing = [name for name, words in mine.items() if any(one.get(name) != words for one in others)]
+            said = [mine[name] for name in differing]
+            if not any(all(one.get(name) == mine[name] for name in differing) for one in others):
+                return ", ".join(said)
+        return ", ".join([*said, self.slug.rpartition("-")[2]])
 
     @property
     def slug(self) -> str:
@@ -341,15 +348,18 @@ def _facts(board: Comparable) -> dict[str, Any]:
     return {**found, "dataset content": content, "sparsities": ", ".join(f"{s:g}" for s in board.sparsities)}
 
 
-def _worded(board: Comparable) -> dict[str, str]:
-    """The same in a few words each; of its sparsities the number, since they stand in a column of their own."""
+def _how_many(sparsities: Sequence[float]) -> str:
+    return f"{len(sparsities)} {'sparsity' if len(sparsities) == 1 else 'sparsities'}"
+
+
+def _worded(board: Comparable, sparsities: Callable[[Sequence[float]], str]) -> dict[str, str]:
+    """The same in a few words each."""
     called = {"recipe lr": "learning rate"}
     told = {
         name: f"{called.get(name, name.removeprefix('recipe ').replace('_', ' '))} {_short(value)}"
         for name, value in _facts(board).items()
     }
-    number = len(board.sparsities)
-    return {**told, "sparsities": f"{number} {'sparsity' if number == 1 else 'sparsities'}"}
+    return {**told, "sparsities": sparsities(board.sparsities)}
 
 
 def _short(value: Any) -> str:

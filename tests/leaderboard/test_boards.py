@@ -91,6 +91,14 @@ def test_other_sparsities_are_another_board():
     assert (first.suffix, other.suffix) == ("3 sparsities", "2 sparsities")
 
 
+def test_boards_of_as_many_sparsities_are_told_apart_by_which_they_are():
+    few, other = (published(grid("random", sparsities=s), name) for s, name in (((0.8, 0.95), "a"), ((0.9, 0.98), "b")))
+
+    found = boards([few, other, published(grid("random"), "all")])
+
+    assert [one.suffix for one in found] == ["80 and 95 %", "90 and 98 %", "3 sparsities"]
+
+
 def test_boards_of_one_title_are_told_apart_by_what_differs_in_their_recipes():
     slow = [replace(c, recipe=replace(c.recipe, lr=0.02)) for c in grid("random")]
     few = published(grid("random", sparsities=(0.8, 0.95)), "few")
