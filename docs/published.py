@@ -103,7 +103,7 @@ class Against:
         """As a table shows it: in bold where it is told apart, with how many seeds are at chance."""
         if not self.pair.n:
             return NOTHING
-        text = f"{signed(self.difference.mean)} {interval_text(self.difference, sign=True)}".strip()
+        text = interval(self.difference, sign=True)
         bold = f"**{text}**" if self.verdict else text
         return f"{bold} †{self.fell.count}" if self.fell.count else bold
 
@@ -516,7 +516,7 @@ class Shuffles:
     def told(self, name: str, sparsity: float) -> str:
         """As a table shows it: in bold where the two are told apart."""
         one = self.found[sparsity][name]
-        text = f"{signed(one.change.mean)} {interval_text(one.change, sign=True)}".strip() if one.change.n else NOTHING
+        text = interval(one.change, sign=True) if one.change.n else NOTHING
         return f"**{text}**" if one.verdict in ("better", "worse") else text
 
 
