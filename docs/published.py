@@ -55,7 +55,7 @@ SHUFFLED = "fashion_shuffled"
 """Its criteria beside themselves shuffled within each layer."""
 RECIPES = ("fashion_slow", "fashion_long", "fashion_small")
 """The question of the main study under other recipes."""
-BESIDE = (*RECIPES, "fashion_lenet_5", "cifar_20k")
+BESIDE = (*RECIPES, "fashion_lenet_5", "cifar_20k", "cifar_20k_long")
 ASKS = {
     MAIN: "Which criterion beats random pruning with ERK layer densities?",
     "fashion_slow": "Is it the same at another learning rate?",
@@ -65,6 +65,7 @@ ASKS = {
     SHUFFLED: "Is it the choice of weights, or the layer densities that come with it?",
     "fashion_lenet_5": "Is it the same on a network of convolutions?",
     "cifar_20k": "Is it the same on a residual network and coloured pictures?",
+    "cifar_20k_long": "Is it the same there after more epochs?",
     "sanity_cpu": "Does the choice of weights matter, or the layer densities alone?",
 }
 """What each published study asks; one without a line stands in the table by its title alone."""
