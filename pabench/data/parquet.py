@@ -94,8 +94,11 @@ class Parquet(Pictures):
         return f"{self.title or self.name}: {images.shown(self.folder)}"
 
     def _files(self, part: Part) -> list[Path]:
-        found = (sorted(self.folder.glob(f"{pattern}.parquet")) for pattern in PATTERNS[part])
-        return next(filter(None, found), [])
+        listed = (sorted(self.folder.glob(f"{pattern}.parquet")) for pattern in PATTERNS[part])
+        found = next(filter(None, listed), [])
+        if twice := _twice(found):
+            raise DataError(f"{self._where}: {part}: {twice} hold the same rows, as their names say; keep one copy")
+        return found
 
     @cached_property
     def _columns(self) -> tuple[str, str]:
@@ -115,10 +118,12 @@ class Parquet(Pictures):
         given = getattr(self, what)
         if given in fitting:
             return given
-        if not given and (len(fitting) == 1 or what in fitting):
+        # a column of the very name that does not fit is what was meant: another in its place would be a wrong answer
+        if not given and (what in fitting or (len(fitting) == 1 and what not in known)):
             return what if what in fitting else fitting[0]
         kind = "a struct with bytes" if what == "image" else "integers"
-        found = f"column {given!r} is not one" if given else f"{len(fitting)} columns fit"
+        named = given or (what if what in known else "")
+        found = f"column {named!r} is not one" if named else f"{len(fitting)} columns fit"
         columns = f"fitting: {', '.join(fitting) or 'none'}; all: {', '.join(known)}"
         raise DataError(f"{self._where}: {what}: expected one column of {kind}, {found}; set `{what}` ({columns})")
 
@@ -153,6 +158,24 @@ def _incomplete(files: Sequence[Path]) -> str:
     """What the names of files, such as train-00000-of-00002, say of others that are not here; else empty."""
     totals = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)$", file.stem))}
     return f"{len(files)} of {sum(totals)} files are here, as their names say" if sum(totals) > len(files) else ""
+
+
+SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)")
+"""As Hugging Face names the files of a split: train-00000-of-00002, once with a hash behind it."""
+
+
+def _twice(files: Sequence[Path]) -> str:
+    """Two files that their names make the same part of a split, or parts of two divisions of it; else empty."""
+    first: dict[str, tuple[Path, str]] = {}  # of each split: a file, and into how many it is divided
+    part: dict[tuple[str, ...], Path] = {}
+    for file in files:
+        if found := SHARD.match(file.stem):
+            split, number, total = found.groups()
+            one, others = first.setdefault(split, (file, total))
+            if total != others or part.setdefault((split, number), file) != file:
+                other = one if total != others else part[split, number]
+                return f"{images.shown(other.name)} and {images.shown(file.name)}"
+    return ""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pabench.networks.kinds import INCLUDED, dense
 from pabench.networks.network import Network, Tensors, prunable_weights, scoring_mode
 from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
+from pabench.scoring.apply import fitting_mask
 from pabench.scoring.batch import Batches, as_batches, on_network, shape_of_input, told
 from pabench.scoring.context import Batch
 
@@ -34,15 +35,17 @@ def measure(
 
     Masks by parameter name, as `pabench.prune` gives them; a weight without one counts as kept. `batch`, `input_shape`
     and `include` as in `score`. Everything is computed in float64; the model stays as it is. SuiteError: unknown metric
-    or parameter, or one that needs what is not given.
+    or parameter, one that needs what is not given, or a mask that is none of its weight.
     """
     found = metric if isinstance(metric, Metric) else create(registry.plugin("metrics", metric), parameters, metric)
     if not isinstance(found, MaskMetric):
         raise SuiteError(f"{found.name} is no metric of one mask: call its measure() yourself")
-    if unknown := [n for n in masks if n not in prunable_weights(model, include)]:
+    weights = prunable_weights(model, include)
+    if unknown := [n for n in masks if n not in weights]:
         what = next((k for k, sizes in dense(model, ()).items() if unknown[0] in sizes and k in INCLUDED), "")
         remedy = f"; give include={(*include, what)}" if what else ""
         raise SuiteError(f"{unknown[0]}: the model has no prunable weight of this name{remedy}")
+    masks = {n: fitting_mask(n, mask, weights[n]) for n, mask in masks.items()}
     network, batches = Network(model, bn=found.bn, include=include), as_batches(batch)
     shape = shape_of_input(model, batches, input_shape)
     ctx = MetricContext(lambda: prepared(batches, network), shape, seed, ticket=hidden_in(model))

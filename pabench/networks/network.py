@@ -218,8 +218,10 @@ def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
 
     TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel, and
     new tensors are on the CPU, where random numbers come from. What a network draws of its own (dropout that never
-    switches off) comes from `seed`.
+    switches off) comes from `seed`. SuiteError in inference mode, which no gradient gets out of.
     """
+    if torch.is_inference_mode_enabled():
+        raise SuiteError("inside torch.inference_mode() all gradients are 0; leave it first (torch.no_grad() may stay)")
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
     drawn = random.getstate(), np.random.get_state()

@@ -43,7 +43,17 @@ def apply(model: M, masks: Mapping[str, Tensor]) -> M:
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
         _held_by(model.get_submodule(path)).take(own, mask, name)
+        attention = reader_of(model, name)
+        if attention is not None and _before_attention not in attention._forward_pre_hooks.values():
+            attention.register_forward_pre_hook(_before_attention)
     return model
+
+
+def reader_of(model: nn.Module, name: str) -> nn.MultiheadAttention | None:
+    """The attention that reads this weight without calling the layer it belongs to, or None."""
+    above, _, layer = name.rpartition(".")[0].rpartition(".")
+    module = model.get_submodule(above)
+    return module if isinstance(module, nn.MultiheadAttention) and layer == "out_proj" else None
 
 
 def remove(model: M) -> M:
@@ -56,9 +66,9 @@ def remove(model: M) -> M:
         if held := vars(module).get(_ATTRIBUTE):
             held.zero()
             delattr(module, _ATTRIBUTE)
-            for hooks in (module._forward_pre_hooks, module._load_state_dict_post_hooks, module._state_dict_pre_hooks):
-                for key in [key for key, hook in hooks.items() if hook in (_before_forward, _after_load, _before_save)]:
-                    del hooks[key]
+        for hooks in (module._forward_pre_hooks, module._load_state_dict_post_hooks, module._state_dict_pre_hooks):
+            for key in [key for key, hook in hooks.items() if hook in _HOOKS]:
+                del hooks[key]
     return model
 
 
@@ -192,6 +202,11 @@ def _before_forward(module: nn.Module, _inputs: Any) -> None:
     _zero_own(held)
 
 
+def _before_attention(module: nn.Module, inputs: Any) -> None:
+    """For what it reads of its output layer, whose own hook never runs."""
+    _before_forward(module.out_proj, inputs)  # type: ignore[arg-type]
+
+
 def _after_load(module: nn.Module, _keys: Any) -> None:
     vars(module)[_ATTRIBUTE].zero()
 
@@ -199,6 +214,9 @@ def _after_load(module: nn.Module, _keys: Any) -> None:
 def _before_save(module: nn.Module, _prefix: str, _keep_vars: bool) -> None:
     if held := vars(module).get(_ATTRIBUTE):
         _zero_own(held)
+
+
+_HOOKS = (_before_forward, _before_attention, _after_load, _before_save)
 
 
 def _zero_own(held: _Held) -> None:
@@ -239,12 +257,7 @@ def _refuse_misfit(name: str, mask: Any, weight: Tensor | None) -> None:
         raise SuiteError(f"{name}: the model has no parameter of this name; see model.named_parameters()")
     if isinstance(weight, nn.parameter.UninitializedParameter):
         raise SuiteError(f"{name}: the weight of a lazy module has no shape yet; call the model on a batch first")
-    if not isinstance(mask, Tensor):
-        raise SuiteError(f"{name}: a mask is a tensor, not a {type(mask).__name__}")
-    if mask.shape != weight.shape:
-        raise SuiteError(f"{name}: mask is {tuple(mask.shape)}, the weight is {tuple(weight.shape)}")
-    if mask.layout != torch.strided:
-        raise SuiteError(f"{name}: a mask is a dense tensor, and this one is {mask.layout}; give mask.to_dense()")
+    fitting_mask(name, mask, weight)
     if is_traceable_wrapper_subclass(weight) and not hasattr(weight, "placements"):
         raise SuiteError(
             f"{name}: this weight is a {type(weight).__name__} (quantized, nested) and cannot be kept pruned; apply "
@@ -255,9 +268,30 @@ def _refuse_misfit(name: str, mask: Any, weight: Tensor | None) -> None:
             f"{name}: entries of this weight share memory (expand()), and none can be pruned alone; give the "
             "parameter memory of its own: contiguous()"
         )
-    other = mask[(mask != 0) & (mask != 1)] if mask.dtype != torch.bool else mask.new_empty(0)
+
+
+def fitting_mask(name: str, mask: Any, weight: Tensor) -> Tensor:
+    """The mask of a weight as bool; SuiteError where it is none, or one of another shape."""
+    found = as_mask(name, mask)
+    if found.shape != weight.shape:
+        raise SuiteError(f"{name}: mask is {tuple(found.shape)}, the weight is {tuple(weight.shape)}")
+    return found
+
+
+def as_mask(name: str, mask: Any) -> Tensor:
+    """A mask as bool; SuiteError where it is no dense tensor of bool, or of numbers that are all 0 or 1."""
+    if not isinstance(mask, Tensor):
+        raise SuiteError(f"{name}: a mask is a tensor, not a {type(mask).__name__}")
+    if mask.layout != torch.strided:
+        raise SuiteError(f"{name}: a mask is a dense tensor, and this one is {mask.layout}; give mask.to_dense()")
+    if mask.is_meta:
+        raise SuiteError(f"{name}: this mask is on the meta device, where nothing has a value; make it on the CPU")
+    if mask.dtype == torch.bool:
+        return mask
+    other = mask[(mask != 0) & (mask != 1)]
     if other.numel():
         raise SuiteError(
             f"{name}: a mask is bool, or 0 and 1, and this one holds {other[0].item():g}; "
             "if these are scores, pabench.prune turns them into masks"
         )
+    return mask.bool()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from pabench.scoring.apply import apply, remove
+from pabench.errors import SuiteError
+from pabench.scoring.apply import apply, reader_of, remove
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -19,8 +20,15 @@ def torch_prune(model: M, masks: Mapping[str, Tensor]) -> M:
     """Register the masks with `torch.nn.utils.prune`, in place; returns the model.
 
     Each weight is then computed, `weight_orig * weight_mask`, under every name that a shared one has, and
-    `prune.remove` makes it permanent. What `pabench.apply` did comes off. SuiteError: a mask does not fit.
+    `prune.remove` makes it permanent. What `pabench.apply` did comes off. SuiteError: a mask does not fit, or
+    is of the output layer of an attention, which reads its weight and never calls it.
     """
+    known = (name for name, _ in model.named_parameters(remove_duplicate=False) if name in masks)
+    if unread := [name for name in known if reader_of(model, name)]:
+        raise SuiteError(
+            f"{unread[0]}: torch.nn.utils.prune computes a weight when its layer is called, and attention reads this "
+            "one without a call; use pabench.apply, or leave this mask out"
+        )
     remove(apply(model, masks))
     names: dict[int, list[str]] = {id(p): [] for p in model.parameters()}
     for name, weight in model.named_parameters(remove_duplicate=False):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pabench.errors import DataError
 from pabench.scoring import export
+from pabench.scoring.apply import as_mask
 from pabench.store import maskbits
 from pabench.store.verdict import called
 from pabench.suite.digest import canonical
@@ -28,12 +29,14 @@ M = TypeVar("M", bound=nn.Module)
 class Masks(dict[str, Tensor]):
     """bool tensors by parameter name, True = kept, with the `receipt` and the `flags` of how they came about.
 
+    SuiteError where one is neither bool nor of numbers that are all 0 or 1, as scores are.
+
     >>> Masks({"fc.weight": torch.tensor([True, False, False, False])}, {"criterion": "snip"}, [])
     Masks(snip: sparsity 0.75, 1 of 4 weights kept)
     """
 
     def __init__(self, masks: Mapping[str, Tensor], receipt: Mapping[str, Any], flags: list[dict[str, str]]) -> None:
-        super().__init__(masks)
+        super().__init__({name: as_mask(name, mask) for name, mask in masks.items()})
         self.receipt = dict(receipt)
         self.flags = flags
 

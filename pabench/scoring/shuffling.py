@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pabench.scoring.apply import as_mask
 from pabench.scoring.context import Batch, permuted
 from pabench.scoring.masks import Masks
 
@@ -15,15 +16,17 @@ from pabench.scoring.masks import Masks
 def shuffle(masks: Mapping[str, Tensor], *, seed: int) -> Masks:
     """The masks permuted within each layer: as many ones in each, elsewhere (Frankle et al. 2021, arXiv:2009.08576).
 
-    What of a criterion is left when only its layer densities are. `masks` are bool tensors by parameter name, and the
-    result depends on them and on `seed` alone. Its receipt is that of `masks`, and under "shuffle" what became of them:
+    What of a criterion is left when only its layer densities are. `masks` are tensors by parameter name, bool or
+    numbers that are all 0 or 1 (else SuiteError); the result depends on them and on `seed` alone. Its receipt is that
+    of `masks`, and under "shuffle" what became of them:
 
     `layers_mixed`: layers that are neither full nor empty, the only ones that can change; `layers_changed`;
     `overlap`: intersection over union of the kept weights before and after; `overlap_by_chance`: its usual value.
     """
     generator = torch.Generator().manual_seed(seed % 2**63)
-    found = {name: permuted(mask, generator) for name, mask in masks.items()}
-    report = _compared(masks, found)
+    before = {name: as_mask(name, mask) for name, mask in masks.items()}
+    found = {name: permuted(mask, generator) for name, mask in before.items()}
+    report = _compared(before, found)
     flags = list(getattr(masks, "flags", []))
     if not report["layers_changed"]:
         flags.append({"flag": "unchanged", "detail": "shuffling within layers changed no layer's mask"})

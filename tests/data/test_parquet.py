@@ -107,6 +107,28 @@ def test_several_label_columns_need_a_choice(tmp_path: Path):
     assert Parquet(path=str(tmp_path), label="coarse_label").train().labels.tolist() == [0, 0]
 
 
+def test_no_other_column_stands_in_for_labels_that_are_no_integers(tmp_path: Path):
+    """The only integers are row numbers here: every picture would be a class of its own."""
+    pictures = pa.array([{"bytes": png(v), "path": None} for v in (0, 51, 102)])
+    table = pa.table({"image": pictures, "label": ["cat", "dog", "cat"], "idx": [0, 1, 2]})
+    for part in ("train", "test"):
+        pq.write_table(table, tmp_path / f"{part}-0.parquet")
+    with pytest.raises(
+        DataError, match=r"column 'label' is not one; set `label` \(fitting: idx; all: image, label, idx"
+    ):
+        Parquet(path=str(tmp_path)).train()
+    assert Parquet(path=str(tmp_path), label="idx").classes == 3
+
+
+@pytest.mark.parametrize(
+    "again", ["train-00000-of-00002-0123456789abcdef", "train-00000-of-00001", "train-00001-of-00002 (1)"]
+)
+def test_rows_that_are_there_twice_are_refused(parquet: Path, again: str):
+    (parquet / f"{again}.parquet").write_bytes((parquet / "train-00000-of-00002.parquet").read_bytes())
+    with pytest.raises(DataError, match=r"train: train-0000\d-of-0000\d\S* .*hold the same rows.*keep one copy"):
+        Parquet(path=str(parquet)).train()
+
+
 def test_a_test_label_beyond_the_training_labels_is_refused(parquet: Path):
     write_parquet(parquet / "test-00000-of-00001.parquet", [png(8)], labels=[2])
     with pytest.raises(DataError, match="test labels 2 to 2, expected 0 to 1"):

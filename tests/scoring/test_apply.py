@@ -638,3 +638,62 @@ def test_a_sharded_network_stays_pruned_and_is_scored_before_it_is_sharded(netwo
         torch.distributed.destroy_process_group()
 
     assert all((weights[n][~m] == 0).all() and (weights[n][m] != 0).all() for n, m in masks.items())
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("mode", [True, False])
+def test_an_attention_prunes_its_output_layer_again(attention, copied, mode):
+    module, x, _, masks = attention
+    pabench.apply(module, masks)
+    module = (copy.deepcopy(module) if copied else module).train(mode)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1)
+        module(x)
+    assert revived(module, masks) == 0
+    assert len(module.attention._forward_pre_hooks) == 1
+    pabench.remove(module)
+    assert not any(each._forward_pre_hooks for each in module.modules())
+
+
+def test_torch_prune_refuses_the_output_layer_of_an_attention(attention):
+    """torch computes it anew when the layer is called, which never happens: a stale weight would stay in use."""
+    module, _, _, masks = attention
+    before = {n: p.clone() for n, p in module.named_parameters()}
+    with pytest.raises(SuiteError, match=r"attention\.out_proj\.weight: .* use pabench\.apply"):
+        masks.torch_prune(module)
+    assert all(torch.equal(p, before[n]) for n, p in module.named_parameters())
+
+
+def test_a_mask_without_values_leaves_the_model_as_it_was(network):
+    module, _, masks = network
+    before = {n: p.clone() for n, p in module.named_parameters()}
+    first, last = masks
+    with pytest.raises(SuiteError, match=f"{last}: this mask is on the meta device"):
+        pabench.apply(module, {first: masks[first], last: masks[last].to("meta")})
+    assert all(torch.equal(p, before[n]) for n, p in module.named_parameters())
+
+
+def test_scores_are_no_masks_wherever_they_are_given(network):
+    module, batch, masks = network
+    scores = pabench.score(module, "magnitude")
+    uses = [
+        lambda given: pabench.measure(module, given, "gradient_norm", batch=batch),
+        lambda given: pabench.shuffle(given, seed=0),
+        lambda given: pabench.Masks(given, {}, []),
+    ]
+    for use in uses:
+        with pytest.raises(SuiteError, match=r"0\.weight: a mask is bool, or 0 and 1, and this one holds"):
+            use(scores)
+        use({n: m.float() for n, m in masks.items()})
+    with pytest.raises(SuiteError, match=r"0\.weight: mask is \(2,\), the weight is \(4, 1, 3, 3\)"):
+        pabench.measure(module, {"0.weight": torch.ones(2)}, "gradient_norm", batch=batch)
+    assert pabench.Masks({n: m.float() for n, m in masks.items()}, {}, [])["0.weight"].dtype == torch.bool
+
+
+def test_nothing_is_scored_where_all_gradients_are_zero(network):
+    module, batch, _ = network
+    with torch.inference_mode(), pytest.raises(SuiteError, match=r"leave it first \(torch.no_grad\(\) may stay"):
+        pabench.prune(module, "snip", sparsity=0.5, batch=batch)
+    with torch.no_grad():
+        pabench.prune(module, "snip", sparsity=0.5, batch=batch)
