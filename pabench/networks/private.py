@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
@@ -144,6 +144,10 @@ def _refuse_unfit(module: nn.Module) -> None:
             raise SuiteError(
                 f"{name}: the weights of {where} are flat and sharded; prune it before FullyShardedDataParallel wraps "
                 "it"
+            )
+        if any(isinstance(buffer, UninitializedBuffer) for buffer in layer._buffers.values()):
+            raise SuiteError(
+                f"{name}: {where} ({type(layer).__name__}) has no buffers yet; call the model on a batch first"
             )
         for parameter in layer._parameters.values():
             if isinstance(parameter, UninitializedParameter):

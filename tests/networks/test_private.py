@@ -246,6 +246,10 @@ REFUSED = {
         r"weight of a .*utils.prune.remove\(layer",
     ),
     "lazy": (lambda: nn.Sequential(nn.LazyLinear(6), nn.ReLU(), nn.LazyLinear(3)), r"0 \(LazyLinear\) has no weights"),
+    "lazy buffers": (
+        lambda: nn.Sequential(nn.Linear(6, 4), nn.LazyBatchNorm1d(affine=False), nn.Linear(4, 3)),
+        r"1 \(LazyBatchNorm1d\) has no buffers yet; call the model on a batch first",
+    ),
     "on the meta device": (lambda: plain().to("meta"), "on the meta device"),
     "scripted": (lambda: torch.jit.script(plain()), "scripted or traced"),
     "traced": (lambda: torch.jit.trace(plain(), torch.randn(2, 6)), "scripted or traced"),

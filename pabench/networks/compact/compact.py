@@ -240,7 +240,8 @@ def _ran(network: nn.Module, x: Tensor, call: Callable[[Callable[[], Any]], Any]
     with scoring_mode(CPU):
         train = _numbers(call(partial(network, x.clone())))
         loss = sum((t * torch.randn(t.shape, dtype=t.dtype)).sum() for t in train)
-        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)  # type: ignore[arg-type]
+        trained = list(weights.values())  # none where the whole network is frozen
+        found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True) if trained else ()  # type: ignore[arg-type]
     network.eval()  # with the running statistics of the run before
     with scoring_mode(CPU), torch.no_grad():
         tested = _numbers(call(partial(network, x.clone())))
@@ -273,7 +274,7 @@ def _kept(gradients: Tensors, masks: Mapping[str, Tensor]) -> Tensors:
 
 def _alike(wanted: Sequence[Tensor], found: Sequence[Tensor], gone: Sequence[Tensor] = ()) -> bool:
     """Whether tensors are the same up to rounding, and those that are `gone` 0."""
-    most = EXACT * max(map(_largest, wanted))
+    most = EXACT * max(map(_largest, wanted), default=0.0)
     same = (w.shape == f.shape and _largest(w - f) <= most for w, f in zip(wanted, found, strict=True))
     return all(same) and all(_largest(t) <= most for t in gone)
 

@@ -106,6 +106,15 @@ def test_all_tensors_of_a_dead_channel_shrink_and_layers_know_their_sizes():
     assert small.layers(module)["0.weight"] == [[4, 2, 3, 3], [3, 2, 3, 3]]
 
 
+def test_a_frozen_network_is_compacted_too():
+    module, masks = chain()
+
+    small = compacted(module.requires_grad_(False), masks, (2, 6, 6))
+
+    assert small.module[0].weight.shape == (3, 2, 3, 3)
+    assert not any(p.requires_grad for p in small.module.parameters())
+
+
 def test_a_network_that_lies_channels_last_is_compacted_and_stays_as_it_was():
     """Looking at it in train mode moves the statistics of a copy."""
     module, masks = chain()
