@@ -52,6 +52,7 @@ class Network:
     """A private copy of a module in one dtype, as `weights`, `rest` and the pure function `call`.
 
     `rest` is all that is not pruned; among it are `buffers`, by name, and `scales` of normalisations.
+    Weights that are `transposed`, of such convolutions, have inputs before outputs.
 
     The module given is never touched. The copy is in eval mode (no dropout, no stochastic depth); with bn="train"
     its BatchNorms use the statistics of the batch and keep none. Attention runs unfused, recurrent layers and
@@ -90,6 +91,7 @@ class Network:
         norms = [path for path, layer in self._module.named_modules() if isinstance(layer, NORMS)]
         self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
         self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
+        self.transposed = [n for n in names if getattr(module.get_submodule(n.rpartition(".")[0]), "transposed", False)]
         self.name = type(module).__name__
         self._tried = False
         self._default = torch.get_default_device()  # the caller's, where a network makes tensors without naming one

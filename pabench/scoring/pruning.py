@@ -22,7 +22,7 @@ from pabench.scoring.criterion import Criterion, ScoreCriterion, checked, ranks,
 from pabench.scoring.gradients import Taken
 from pabench.scoring.meter import clock
 from pabench.scoring.parts import Given, Parted, Some
-from pabench.scoring.pattern import unfit
+from pabench.scoring.pattern import CHANNELS, unfit
 from pabench.scoring.receipt import Pruned, receipted
 from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.suite.ablations import INAPPLICABLE
@@ -65,6 +65,8 @@ def prune_all(
         ctx = context(network, rule, batches, seed=seed, input_shape=input_shape, sources=sources, at_once=at_once)
         ctx = replace(ctx, taken=taken)
         refuse(rule, ctx)
+        if wrong := _formless(rule, network, ctx):
+            raise SkippedError(f"{rule.name}: {wrong}")
         doubts = rule.doubts(ctx)
         began = clock(network.device)
         shared = checked(rule.score(ctx), ctx.weights, rule.name) if scores_once(rule) else None
@@ -194,6 +196,24 @@ def misfit(rule: Criterion, density: float) -> str:
     return (
         f"{rule.name}: {wrong}" if isinstance(rule, ScoreCriterion) and (wrong := unfit(rule.pattern, density)) else ""
     )
+
+
+def _formless(rule: Criterion, network: Network, ctx: ScoreContext) -> str:
+    """Why the masks of a network cannot have the form that a criterion's `pattern` asks for; "" where they can."""
+    pattern = rule.pattern if isinstance(rule, ScoreCriterion) else ""
+    if pattern and network.transposed:
+        what = f"{network.transposed[0]} of a transposed convolution has them the other way round"
+        return f"pattern {pattern} goes by outputs and inputs, and {what}"
+    if pattern == CHANNELS and ctx.input_shape:
+        *_, (last, weight) = ctx.weights.items()
+        with torch.no_grad():  # two inputs: BatchNorm in train mode refuses a single one
+            outputs = ctx.logits(ctx.kept, ctx.ones().expand(2, *ctx.input_shape)).shape[1:].numel()
+        if outputs % len(weight):
+            return (
+                f"pattern {pattern} takes the layer that was made last for that of the classes, and {last} has "
+                f"{len(weight)} channels where the network has {outputs} outputs; make the classifier last"
+            )
+    return ""
 
 
 def refuse(rule: Criterion, ctx: ScoreContext) -> None:

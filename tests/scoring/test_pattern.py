@@ -6,11 +6,13 @@ import doctest
 
 import pytest
 import torch
+from torch import nn
 
 import pabench
 from pabench.errors import PluginError, SuiteError
 from pabench.scoring import pattern as module
 from pabench.scoring.pattern import formed
+from pabench.scoring.pruning import SkippedError
 from pabench.scoring.selection import kept_count
 from pabench.store.maskbits import unformed
 
@@ -114,3 +116,28 @@ def test_channels_go_with_any_score_and_the_receipt_has_both_counts(case, criter
     assert receipt["requested"] - largest < receipt["kept"] <= receipt["requested"]
     assert all(unformed(m.numpy(), "channels") == 0 for m in masks.values())
     assert receipt["parameters"]["pattern"] == "channels"
+
+
+class HeadFirst(nn.Module):
+    """Its classifier is made before the layers below it."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.first, self.second = nn.Linear(20, 3), nn.Linear(6, 20), nn.Linear(20, 20)
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x).relu()).relu())
+
+
+@pytest.mark.parametrize("pattern", ["channels", "2:4"])
+def test_transposed_convolutions_have_no_such_form(pattern):
+    """Their weights are (inputs, outputs, ...): channels and neighbours would be those of the other side."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3), nn.Flatten(), nn.Linear(256, 3))
+    with pytest.raises(SkippedError, match=rf"pattern {pattern} .* 2\.weight of a transposed convolution"):
+        pabench.prune(network, "random", sparsity=0.5, input_shape=(3, 8, 8), pattern=pattern)
+
+
+def test_a_classifier_that_is_not_made_last_is_found_out():
+    """Each of its channels would be pruned as any other: no class would be left."""
+    with pytest.raises(SkippedError, match=r"second\.weight has 20 channels where the network has 3 outputs"):
+        pabench.prune(HeadFirst(), "magnitude", sparsity=0.5, input_shape=(6,), pattern="channels")
