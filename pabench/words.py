@@ -116,10 +116,10 @@ def size(value: float | None) -> str:
 
 def count(n: int, noun: str) -> str:
     """
-    >>> count(1, "seed"), count(3, "seed")
-    ('1 seed', '3 seeds')
+    >>> count(1, "seed"), count(3, "seed"), count(2, "class")
+    ('1 seed', '3 seeds', '2 classes')
     """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,} {noun}{'' if n == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def span(values: Iterable[int]) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,10 +56,13 @@ class ClassFolders(Dataset):
         """What was passed over in the folders, and what else looks like a mistake in them."""
         train, test = (self._listings[part] for part in PARTS)
         lines = [f"{part}: {line}" for part in PARTS for line in self._listings[part].told()]
-        if both := sorted(set(train.read) & set(test.read)):
+        if both := sorted((set(train.read) & set(test.read)) or train.linked(test)):
             lines.append(
                 f"test reads what train reads: {images.shown(both[0])}; its accuracy is that of training images"
             )
+        tested = {label for _, label in test.files}  # each class has a folder in test, but where a list says the class
+        if untested := [name for label, name in enumerate(_classes(self.folder)) if label not in tested]:
+            lines.append(f"{count(len(untested), 'class')} without test images: {images.some(untested)}")
         alike = Counter(name.casefold() for name in _classes(self.folder))
         names = [name for name in _classes(self.folder) if alike[name.casefold()] > 1]
         if names:
@@ -194,6 +197,7 @@ class _Listing:
     others: Counter[str] = field(default_factory=Counter)
     again: list[Path] = field(default_factory=list)
     _links: set[Path] = field(default_factory=set)
+    _folders: dict[Path, str] = field(default_factory=dict)
 
     def add(self, folder: Path, label: int) -> None:
         """Everything below the folder of a class."""
@@ -227,17 +231,28 @@ class _Listing:
         """Links to pictures that are here under their own name, or by another link. DataError: as another class."""
         if not self._links:
             return
-        folder = cache(os.path.realpath)
         first: dict[str, tuple[Path, int]] = {}
         for file, label in sorted(self.files, key=lambda entry: entry[0] in self._links):
-            real = os.path.realpath(file) if file in self._links else os.path.join(folder(file.parent), file.name)
-            other, as_label = first.setdefault(real, (file, label))
+            other, as_label = first.setdefault(self._real(file), (file, label))
             if as_label != label:
                 raise DataError(f"{images.shown(file)}: {OF_TWO} ({images.shown(other)})")
             if other != file:
                 self.again.append(file)
         left_out = set(self.again)
         self.files = [(file, label) for file, label in self.files if file not in left_out]
+
+    def linked(self, other: _Listing) -> set[str]:
+        """Real paths of pictures that both have, by a link of one of them."""
+        if not (self._links or other._links):
+            return set()
+        return {self._real(file) for file, _ in self.files} & {other._real(file) for file, _ in other.files}
+
+    def _real(self, file: Path) -> str:
+        if file in self._links:
+            return os.path.realpath(file)
+        if file.parent not in self._folders:  # a folder of thousands is looked up once
+            self._folders[file.parent] = os.path.realpath(file.parent)
+        return os.path.join(self._folders[file.parent], file.name)
 
     def told(self) -> Iterator[str]:
         """What was passed over, a line each."""
@@ -336,7 +351,7 @@ def _annotated(folder: Path, classes: Sequence[str]) -> _Listing:
         lines = table.read_text().splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{images.shown(table)}: cannot be read ({error}); unpack it again") from None
-    listed: Labelled = []
+    listed: dict[Path, int] = {}
     for number, line in enumerate(lines, 1):
         name, label = (*line.split("\t"), "")[:2]
         if label not in numbers:
@@ -346,5 +361,6 @@ def _annotated(folder: Path, classes: Sequence[str]) -> _Listing:
             raise DataError(
                 f"{images.shown(table)}:{number}: images/{images.shown(name)} is not there; unpack it again"
             )
-        listed.append((file, numbers[label]))
-    return _Listing(sorted(listed, key=lambda entry: (entry[1], entry[0])))
+        if listed.setdefault(file, numbers[label]) != numbers[label]:
+            raise DataError(f"{images.shown(table)}:{number}: images/{images.shown(name)} stands in two classes")
+    return _Listing(sorted(listed.items(), key=lambda entry: (entry[1], entry[0])))

@@ -207,6 +207,15 @@ def test_a_test_split_that_is_the_training_split_is_told(folder: Path):
     assert any(note.startswith("test reads what train reads: ") for note in Folder(path=str(folder)).notes())
 
 
+def test_test_pictures_that_are_links_to_training_pictures_are_told(folder: Path):
+    dataset = Folder(path=str(folder))
+    assert not any(note.startswith("test reads") for note in dataset.notes())
+    (picture, *_) = sorted((folder / "train/cat").iterdir())
+    (folder / "val/cat/linked.png").symlink_to(picture)
+    (note,) = [note for note in Folder(path=str(folder)).notes() if note.startswith("test reads what train reads: ")]
+    assert note.endswith(f"cat/{picture.name}; its accuracy is that of training images")
+
+
 def test_test_images_of_another_size_are_refused(folder: Path):
     fill(folder / "val/cat", png(30, 6))
     fill(folder / "val/dog", png(30, 6))
@@ -313,6 +322,14 @@ def test_tiny_imagenet_is_read_in_its_own_layout(tmp_path: Path):
 
     assert dataset.train().labels.tolist() == list(range(200)) == values(dataset, "train")
     assert values(dataset, "test") == [3, 7] == dataset.test().labels.tolist()
+    assert "198 classes without test images: n0000, n0001, n0002, ..." in dataset.notes()
+
+
+def test_a_picture_that_a_list_puts_into_two_classes_is_refused(folder: Path):
+    fill(folder / "val/images", png(7))
+    (folder / "val/val_annotations.txt").write_text("0.png\tcat\n0.png\tdog\n")
+    with pytest.raises(DataError, match=r"val_annotations.txt:2: images/0.png stands in two classes"):
+        Folder(path=str(folder)).test()
 
 
 def test_a_tiny_imagenet_with_missing_classes_is_refused(tmp_path: Path):
