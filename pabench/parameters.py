@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
@@ -60,6 +61,32 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
     if problems:
         raise ParameterError(name, problems)
     return cls(**values)
+
+
+def undeclared(cls: type) -> str:
+    """What a plugin's class has that looks like a parameter and is none, with the remedy; "" where there is nothing.
+
+    A dataclass has those parameters alone that are annotated, in classes that are dataclasses themselves: it passes
+    over all else without a word.
+    """
+    known = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
+    for base in cls.__mro__:
+        if base is object or base.__module__.partition(".")[0] == "pabench":
+            continue
+        noted = inspect.get_annotations(base)
+        typed = [name for name, what in noted.items() if "ClassVar" not in str(what)]
+        if typed and "__dataclass_fields__" not in vars(base):
+            remedy = f"write @dataclass(frozen=True, kw_only=True) above class {base.__name__}"
+            return f"{base.__name__}.{typed[0]} is no parameter yet: {remedy}"
+        for name, value in vars(base).items():
+            if name in known and name not in noted and not isinstance(value, property):
+                remedy = f"write {name}: {_type(known[name])} = {value!r}"
+                return f"{base.__name__}.{name} changes no parameter, since it has no type: {remedy}"
+    return ""
+
+
+def _type(of: Any) -> str:
+    return of if isinstance(of, str) else getattr(of, "__name__", str(of))
 
 
 @cache

@@ -246,6 +246,8 @@ def _load_file(path: Path) -> Loaded:
         _import_quietly(library)
     before = snapshot()
     spec: Any = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise PluginError(f"{path}: expected a Python file, whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -279,10 +281,14 @@ def _import_quietly(module: str) -> None:
 
 
 def _register_drop_in(module: ModuleType, path: Path) -> tuple[type, ...]:
+    from pabench.parameters import undeclared  # with pydantic
+
     found = [(at_hand(kind), cls) for kind in ("criteria", "datasets", "metrics") for cls in _classes(module, kind)]
     for known, cls in found:
         if (name := cls.name) in known.classes:  # type: ignore[attr-defined]
             raise TakenError(f"{path}: {name!r} is already defined by {known.origins[name]}; rename one of them")
+        if wrong := undeclared(cls):  # a dataclass would pass over it in silence
+            raise PluginError(f"{path}: {wrong}")
         known.add(cls, str(path))
     if not found:
         raise PluginError(f"{path}: defines no criterion, dataset or metric (a concrete subclass with a `name`)")

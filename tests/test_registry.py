@@ -12,6 +12,7 @@ import pytest
 
 from pabench import registry
 from pabench.errors import MissingError, PluginError
+from pabench.parameters import undeclared
 
 CRITERION = """
 from dataclasses import dataclass
@@ -51,12 +52,39 @@ def test_two_criteria_of_one_name_are_refused_with_both_places(tmp_path):
         registry.drop_in(tmp_path / "snip.py")
 
 
+LIKE_OURS = """
+from dataclasses import dataclass
+
+from pabench.plugins import PositiveInt, ScoreCriterion
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(ScoreCriterion):
+    name = "mine"
+
+    def score(self, ctx):
+        return ctx.weights
+
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("import nonsense_that_is_not_there", "ModuleNotFoundError: No module named 'nonsense_that_is_not_there'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("x = 1", "defines no criterion, dataset or metric"),
+        (
+            f"{LIKE_OURS}    steps = 3\n",
+            r"bad.py: Mine.steps changes no parameter, since it has no type: write steps: PositiveInt = 3",
+        ),
+        (
+            f"{LIKE_OURS}    steps = 3\n".replace("@dataclass(frozen=True, kw_only=True)\n", ""),
+            r"bad.py: Mine.steps changes no parameter",
+        ),
+        (
+            f"{LIKE_OURS}    alpha: float = 2.0\n".replace("@dataclass(frozen=True, kw_only=True)\n", ""),
+            r"bad.py: Mine.alpha is no parameter yet: write @dataclass\(frozen=True, kw_only=True\) above class Mine",
+        ),
     ],
 )
 def test_a_broken_drop_in_is_named_with_its_reason(tmp_path, text, message):
@@ -64,6 +92,18 @@ def test_a_broken_drop_in_is_named_with_its_reason(tmp_path, text, message):
 
     with pytest.raises(PluginError, match=message):
         registry.drop_in(tmp_path / "bad.py")
+
+
+@pytest.mark.parametrize("kind", ["criteria", "datasets", "metrics"])
+def test_all_that_looks_like_a_parameter_of_ours_is_one(kind):
+    assert {name: undeclared(cls) for name, cls in registry.at_hand(kind).classes.items() if undeclared(cls)} == {}
+
+
+def test_a_plugin_file_ends_in_py(tmp_path):
+    (tmp_path / "mine.txt").write_text(LIKE_OURS)
+
+    with pytest.raises(PluginError, match=r"mine.txt: expected a Python file, whose name ends in .py"):
+        registry.drop_in(tmp_path / "mine.txt")
 
 
 def test_a_missing_plugin_file_is_named(tmp_path):

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -164,7 +164,7 @@ def _row(title: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Stop:
-    """Set by the first SIGINT or SIGTERM; a second SIGINT ends everything at once."""
+    """Set by the first SIGINT, SIGTERM or SIGHUP (the terminal is closed); a second one ends everything at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -176,7 +176,8 @@ class Stop:
         if self.signal is not None:
             raise Aborted
         self.signal = number
-        os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nstopping: running cells are ended, finished ones are kept (again: at once)\n")
 
 
 @contextmanager
@@ -187,6 +188,8 @@ def stoppable() -> Iterator[Stop]:
         yield stop
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, stop)
     try:
         yield stop
     finally:

@@ -17,7 +17,7 @@ from pabench.cli.terminal import say, tell
 from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.store.verdict import Tally
 from pabench.suite.cell import STATUSES
-from pabench.words import one_line
+from pabench.words import count, one_line
 
 
 def report(
@@ -154,6 +154,9 @@ def export(
 def status_text(found: Mapping[str, Any]) -> str:
     """What became of the cells, in lines."""
     lines = [f"{found['study']}: {found['cells']} cells: {', '.join(f'{found[name]} {name}' for name in STATUSES)}"]
+    if found["broken"] and found["missing"]:  # later ones may have been made in their place
+        set_aside = count(found["broken"], "broken record")
+        lines.append(f"  {set_aside} set aside (log.txt says why); another run computes what is missing")
     lines += [f"  from the bank {bank}: {n}" for bank, n in found["banks"].items()]
     if found["flagged"]:
         lines.append(f"  {Tally(found['flagged'], found['flags'])}")

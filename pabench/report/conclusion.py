@@ -149,9 +149,10 @@ def _beaten(made: Board) -> Iterator[str]:
             behind[pair.common].append(name)
     for blocks, names in behind.items():
         are = "is" if len(names) == 1 else "are"
+        where, few = ("the one block", "one is") if blocks == 1 else (f"all {blocks} blocks", f"{blocks} are")
         yield (
-            f"In all {blocks} blocks {listed(names)} {are} behind {first}, but where cells collapsed the test is one "
-            f"of signs, for which {blocks} are too few."
+            f"In {where} {listed(names)} {are} behind {first}, but where cells collapsed the test is one "
+            f"of signs, for which {few} too few."
         )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pabench.errors import RefusedError
 from pabench.report.frame import study as make_study
 from pabench.report.shape import as_study
+from pabench.report.status import broken
 from pabench.report.study import Study
 from pabench.report.told import Teller, Told
 from pabench.store.store import Store
@@ -30,7 +29,7 @@ def read(folder: Path) -> Study:
         teller, told = Teller(), dict[str, Told]()
         records = store.records(see=lambda key, record: told.update({key: teller.told(record)}))
         study = make_study(manifest, records, store.each("metrics"), told)
-    return replace(study, folder=folder, broken=_broken(folder, records))
+    return replace(study, folder=folder, broken=broken(folder, records))
 
 
 def read_all(folders: Sequence[Path]) -> tuple[Study, ...]:
@@ -48,17 +47,3 @@ def told_apart(found: Sequence[Study]) -> Iterator[Study]:
     for one, name, long in zip(found, names, longer, strict=True):
         label = name if names.count(name) == 1 else long
         yield replace(one, label=label if longer.count(long) == 1 else f"{name} ({plain(one.folder)})")
-
-
-def _broken(folder: Path, records: Mapping[str, Any]) -> int:
-    """Records that are there and cannot be used: in quarantine, or still in their place where nothing can be moved."""
-    moved = [name for name in _listed(folder / "quarantine") if name.startswith("records-")]
-    left = [name for name in _listed(folder / "records") if name.endswith(".json")]
-    return len(moved) + sum(name.removesuffix(".json") not in records for name in left)
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

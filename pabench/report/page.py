@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import html
@@ -18,6 +19,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pabench import registry
+from pabench.errors import RefusedError
 from pabench.report import apart
 from pabench.report.folders import read
 from pabench.report.frame import strata
@@ -53,11 +55,20 @@ def write(folder: Path, out: Path | None = None) -> Path:
 
 
 def write_study(study: Study, out: Path) -> Path:
-    """Render a study to `out`; returns where it is. OSError: it cannot be written."""
+    """Render a study to `out`; returns where it is. OSError: it cannot be written. RefusedError: it is no page now."""
+    _refuse_other(out)
     text = render(study)
     out.parent.mkdir(parents=True, exist_ok=True)
     store_files.replace(out, text.encode())
     return out
+
+
+def _refuse_other(out: Path) -> None:
+    """A page takes the place of a page alone: not of a suite or a manifest whose name was given by mistake."""
+    with contextlib.suppress(OSError), out.open("rb") as file:
+        there = file.read(64).lstrip().lower()
+        if there and not there.startswith(b"<!doctype html"):
+            raise RefusedError(f"{out}: is there and no page; give -o the name of a new file")
 
 
 def render(study: Study, more: Sequence[Rendered] = ()) -> str:

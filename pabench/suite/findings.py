@@ -82,8 +82,8 @@ def _problem(found: ErrorDetails) -> str:
 
 
 def _remedy(kind: str, value: Any) -> str:
-    if kind in ("int_type", "float_type") and isinstance(value, str) and value.strip().lstrip("+-")[:1].isdigit():
-        return "; remove the quotes"
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        return _of_number(value.strip())
     if kind == "int_type" and isinstance(value, float):
         return "; round it"
     if kind == "tuple_type" and not isinstance(value, dict | None):
@@ -91,6 +91,22 @@ def _remedy(kind: str, value: Any) -> str:
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "; put it in quotes"
     return ""
+
+
+def _of_number(text: str) -> str:
+    """What to do about a text where a number is expected.
+
+    >>> [_of_number(text) for text in ("0.9", "90%", "1_000", "32k")]
+    ['; remove the quotes', '; write 0.9', '; write 1000', '']
+    """
+    plain, hundredths = text.replace("_", "").removesuffix("%").strip(), text.endswith("%")
+    try:
+        number = float(plain)
+    except ValueError:
+        return ""
+    if hundredths:
+        return f"; write {number / 100:g}"
+    return f"; write {plain}" if "_" in text else "; remove the quotes"
 
 
 def _model(path: Path, models: Mapping[str, type[BaseModel]]) -> type[BaseModel]:

@@ -134,3 +134,16 @@ def test_report_opens_the_page_and_says_where_there_is_no_browser(finished, tmp_
     assert without.stderr == (
         f"no browser to open {page} with; open it yourself, or copy it to a machine that has one\n"
     )
+
+
+def test_report_takes_the_place_of_pages_alone(finished, tmp_path):
+    """The name of a suite, given by mistake."""
+    (tmp_path / "suite.yaml").write_text("protocol: pai-v1\n")
+
+    said = pabench("report", finished[0] / "out", "-o", tmp_path / "suite.yaml")
+
+    assert said.returncode == 4
+    assert "suite.yaml: is there and no page; give -o the name of a new file" in said.stderr
+    assert (tmp_path / "suite.yaml").read_text() == "protocol: pai-v1\n"
+    for _ in range(2):
+        assert pabench("report", finished[0] / "out", "-o", tmp_path / "page.html").returncode == 0

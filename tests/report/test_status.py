@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from pabench.cli.results import status_text
 from pabench.errors import DataError
 from pabench.report.folders import read
 from pabench.report.status import counts
@@ -52,7 +53,8 @@ def test_a_broken_record_is_missing_and_put_aside(folder):
     path = sorted((folder / "records").iterdir())[0]
     path.write_bytes(path.read_bytes()[:-9])
 
-    assert counts(folder)["missing"] == 5
+    assert (counts(folder)["missing"], counts(folder)["broken"]) == (5, 1)
+    assert "1 broken record set aside (log.txt says why)" in status_text(counts(folder))
     assert [file.name for file in (folder / "quarantine").iterdir()] == [f"records-{path.stem}-1.json"]
 
 
