@@ -38,7 +38,7 @@ def report(
 
     Several folders are one page of studies that were made alike.
 
-    Exit code 4: the studies cannot stand in one table, and why.
+    Exit code 4: the studies cannot stand in one table, and why; or the file is there and is no page.
     """
     from pabench.report.folders import read
     from pabench.report.join import join
