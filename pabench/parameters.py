@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -75,11 +75,12 @@ def undeclared(cls: type) -> str:
             continue
         noted = inspect.get_annotations(base)
         typed = [name for name, what in noted.items() if "ClassVar" not in str(what)]
-        if typed and "__dataclass_fields__" not in vars(base):
+        # one that adds to a class of another kind may have what it likes
+        if typed and is_dataclass(base) and "__dataclass_fields__" not in vars(base):
             remedy = f"write @dataclass(frozen=True, kw_only=True) above class {base.__name__}"
             return f"{base.__name__}.{typed[0]} is no parameter yet: {remedy}"
         for name, value in vars(base).items():
-            if name in known and name not in noted and not isinstance(value, property):
+            if name in known and name not in noted and not hasattr(value, "__get__"):
                 remedy = f"write {name}: {_type(known[name])} = {value!r}"
                 return f"{base.__name__}.{name} changes no parameter, since it has no type: {remedy}"
     return ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pabench.parameters import ADDED, ParameterError, PositiveInt, create, told
+from pabench.parameters import ADDED, ParameterError, PositiveInt, create, told, undeclared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +37,36 @@ class Grown(Plugin):
 def test_a_parameter_that_came_later_is_told_where_it_is_given_alone():
     assert told(Grown()) == told(Plugin()) == {"steps": 1, "beta": 0.5}
     assert told(Grown(pattern="2:4")) == {"steps": 1, "beta": 0.5, "pattern": "2:4"}
+
+
+class Cache:
+    """What a plugin takes methods from, and is no dataclass."""
+
+    kept: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Cache, Plugin):
+    @property
+    def beta(self):
+        return 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untyped(Plugin):
+    steps = 3
+
+
+class Undecorated(Plugin):
+    alpha: float = 2.0
+
+
+def test_what_only_looks_like_a_parameter_is_told_with_the_line_to_write():
+    assert Untyped().steps == 1  # what a dataclass makes of it
+    assert undeclared(Untyped) == (
+        "Untyped.steps changes no parameter, since it has no type: write steps: PositiveInt = 3"
+    )
+    assert undeclared(Undecorated) == (
+        "Undecorated.alpha is no parameter yet: write @dataclass(frozen=True, kw_only=True) above class Undecorated"
+    )
+    assert undeclared(Grown) == undeclared(Mixed) == ""
