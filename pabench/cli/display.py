@@ -188,7 +188,7 @@ def stoppable() -> Iterator[Stop]:
         yield stop
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, stop)
     try:
         yield stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -83,7 +84,7 @@ def _problem(found: ErrorDetails) -> str:
 
 def _remedy(kind: str, value: Any) -> str:
     if kind in ("int_type", "float_type") and isinstance(value, str):
-        return _of_number(value.strip())
+        return _of_number(value.strip(), whole=kind == "int_type")
     if kind == "int_type" and isinstance(value, float):
         return "; round it"
     if kind == "tuple_type" and not isinstance(value, dict | None):
@@ -93,18 +94,20 @@ def _remedy(kind: str, value: Any) -> str:
     return ""
 
 
-def _of_number(text: str) -> str:
-    """What to do about a text where a number is expected.
+def _of_number(text: str, *, whole: bool) -> str:
+    """What to do about a text where a number is expected, or a `whole` one.
 
-    >>> [_of_number(text) for text in ("0.9", "90%", "1_000", "32k")]
-    ['; remove the quotes', '; write 0.9', '; write 1000', '']
+    >>> [_of_number(text, whole=False) for text in ("0.9", "90%", "1_000", "32k", "nan")]
+    ['; remove the quotes', '; write 0.9', '; write 1000', '', '']
     """
-    plain, hundredths = text.replace("_", "").removesuffix("%").strip(), text.endswith("%")
+    plain = text.replace("_", "").removesuffix("%").strip()
     try:
         number = float(plain)
     except ValueError:
         return ""
-    if hundredths:
+    if not math.isfinite(number) or (whole and text.endswith("%")):
+        return ""
+    if text.endswith("%"):
         return f"; write {number / 100:g}"
     return f"; write {plain}" if "_" in text else "; remove the quotes"
 

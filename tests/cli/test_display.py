@@ -117,7 +117,6 @@ def test_signals_are_left_alone_outside_of_the_main_thread():
     assert seen == [(False, before)]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")
 def test_a_closed_terminal_stops_a_run_unless_it_was_told_to_go_on(capfd):
     before = signal.getsignal(signal.SIGHUP)
     with stoppable() as stop:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+
+from pabench.suite import findings as module
+
 from .conftest import GOOD, changed, findings
 
 
@@ -19,3 +23,8 @@ def test_tells_every_error_once_in_the_order_of_the_file():
 
 def test_messages_hold_no_terminal_escapes():
     assert findings(GOOD + '"\\e[31m\\nred": 1\n')[0].startswith("s.yaml:13:1: \\x1b[31m\\nred: unknown key")
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(module).failed == 0
+    assert module._of_number("90%", whole=True) == ""  # 0.9 is no number of epochs
