@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import nan
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ FITTED = 70.0
 """Percent of its training images, as they are, that a dense network must get right, or hundredths of R²: one that gets
 fewer has hardly been trained, and what is pruned of it costs nothing that it has learned."""
 VERDICT = "not evidence about the criteria"
+_known: WeakKeyDictionary[Study, list[Footing]] = WeakKeyDictionary()
+"""Four parts of a page ask, and the answer takes a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,15 @@ class Footing:
 
 def footings(study: Study) -> list[Footing]:
     """In the order of the study, of several trainings one after the other. Plain cells alone are looked at."""
+    if study not in _known:
+        _known[study] = _footings(study)
+    return _known[study]
+
+
+def _footings(study: Study) -> list[Footing]:
     if len(study.trainings) > 1:
         parts = [(name, study.under(name)) for name in study.trainings]
-        return [replace(one, title=f"{one.title}, training {name}") for name, part in parts for one in footings(part)]
+        return [replace(one, title=f"{one.title}, training {name}") for name, part in parts for one in _footings(part)]
     randoms = {plain(c.criterion.label) for c in study.cells.values() if c.criterion and is_random(c.criterion.name)}
     return [_footing(study, title, rows, randoms) for title, rows in strata(study.plain)]
 

@@ -48,7 +48,7 @@ class LeftOut:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Joint(Study):
     """Several studies as one. The frame's column `study` says which of `parts` a row is from.
 

@@ -41,9 +41,9 @@ class Shared:
         return len(self.hashes) == 1 and not self.nameless and not self.unchanged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """A study as its results folder tells it.
+    """A study as its results folder tells it; equal to none but itself.
 
     `manifest` is study.json. `frame` has one row per expected cell, in the order of the study, whatever became of it
     (`report.frame`). `records` are the finished cells by key, read anew each time one is asked for; `told` is what most
