@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pabench.effects import changes, snapshot, told
 from pabench.errors import MissingError, PluginError, SuiteError, did_you_mean
-from pabench.source import libraries
+from pabench.source import libraries, real
 from pabench.words import one_line
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def drop_in(path: str | Path) -> None:
     Loading the same file twice changes nothing. PluginError: the file fails to import, defines nothing, or a name that
     is taken, or importing it changes what others compute with.
     """
-    _load_alone(str(Path(path).resolve()))
+    _load_alone(str(real(path)))
 
 
 def load(source: str) -> Loaded:
@@ -298,7 +298,7 @@ def _register_drop_in(module: ModuleType, path: Path) -> tuple[type, ...]:
 def drop_ins(suite: Path | None, listed: Sequence[str | Path]) -> list[Path]:
     """The plugin files of a suite: `criteria/*.py` next to it, then those it lists, relative to it."""
     if suite is None:
-        return [Path(p).resolve() for p in listed]
+        return [real(p) for p in listed]
     folder = suite.resolve().parent
     beside = sorted(p for p in (folder / "criteria").glob("*.py") if not p.name.startswith("_"))
     if (folder / "criteria" / "__init__.py").exists():

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
-from os.path import isfile
+from os.path import isfile, realpath
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ ASIDE: Mapping[str, tuple[object, ...]] = {
 }
 """Of a criterion's class: a key has the type that scores are computed in, a gradient is the same whoever takes it, and
 the layout of images moves rounding."""
+
+
+def real(path: str | Path) -> Path:
+    """An absolute path without links. `Path.resolve` of Python 3.11 and 3.12 ends with an error in a loop of links;
+    this one leaves the loop to whoever opens the file."""
+    return Path(realpath(path))
 
 
 @cache

@@ -57,12 +57,15 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A fraction in percent with the digits it has.
+    """A fraction in percent with the digits it has, six at most; only nothing is 0 %, and only all is 100 %.
 
-    >>> percent(0.8), percent(0.995)
-    ('80 %', '99.5 %')
+    >>> percent(0.8), percent(0.995), percent(0.9999999), percent(1e-12)
+    ('80 %', '99.5 %', '99.99999 %', '1e-10 %')
     """
-    return f"{round(fraction * 100, 6):g} %"
+    told = f"{round(fraction * 100, 6):g}"
+    if told in ("0", "100") and fraction not in (0, 1):
+        told = f"{100 * fraction:.15g}"
+    return f"{told} %"
 
 
 def percents(fractions: Iterable[float]) -> str:

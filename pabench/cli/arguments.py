@@ -11,6 +11,7 @@ import typer
 from pabench import catalogue, registry
 from pabench.cli import completion
 from pabench.errors import SuiteError
+from pabench.source import real
 
 
 def _dtype(name: str) -> str:
@@ -153,12 +154,12 @@ def plugin_files(
     `beside`: files that are found anyway.
     """
     files = list(given or ())
-    known = {path.resolve() for path in (*files, *beside)}
+    known = {real(path) for path in (*files, *beside)}
     here = catalogue.here() if chosen else {}
     for name, _ in criteria(chosen, None):
         path = here.get(name.partition("@")[0])
-        if path and path.resolve() not in known:
-            known.add(path.resolve())
+        if path and real(path) not in known:
+            known.add(real(path))
             files.append(Path(registry.named(str(path))))
     return files
 

@@ -17,6 +17,7 @@ from pabench.cli.arguments import AsJson, Plugin
 from pabench.cli.terminal import say, tell
 from pabench.cli.usage import Command, Group
 from pabench.errors import MissingError
+from pabench.source import real
 from pabench.words import one_line
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class _Others:
 
 def _others(kind: str, plugin: Sequence[Path]) -> _Others:
     """Files of `--plugin` and of `criteria/` in the working directory, and what others have installed."""
-    files = [path.resolve() for path in (*registry.drop_ins(Path("suite.yaml"), ()), *plugin)]
+    files = [real(path) for path in (*registry.drop_ins(Path("suite.yaml"), ()), *plugin)]
     if not files and not registry.offered(kind):
         return _Others()
     from pabench.run.discovery import Foreign, shown
@@ -106,7 +107,7 @@ def _others(kind: str, plugin: Sequence[Path]) -> _Others:
     ]
     broken = {**{source: f"importing it changes {what}" for source, what in found.changed.items()}, **found.broken}
     lines = {source: _told(shown(source), why) for source, why in broken.items()}
-    if asked_for := [lines[source] for path in plugin if (source := str(path.resolve())) in lines]:
+    if asked_for := [lines[source] for path in plugin if (source := str(real(path))) in lines]:
         raise MissingError("\n".join(asked_for))
     taken = dict.fromkeys([*(problem for _, problem in found.refused), *found.clashes.values()])
     return _Others(known, [*lines.values(), *taken])

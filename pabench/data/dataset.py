@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -153,11 +153,11 @@ class InMemory(Dataset):
 
     def train(self) -> Images:
         """The training images, the first `train_per_class` of each class; DataError: `read` gives another shape."""
-        return self._images("train", self.train_per_class)
+        return self._images("train")
 
     def test(self) -> Images:
         """The test images, the first `test_per_class` of each class."""
-        return self._images("test", self.test_per_class)
+        return self._images("test")
 
     def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
         """What is kept of a split: `pixels` and `labels` as `read` gives them, and what a subclass adds."""
@@ -179,6 +179,11 @@ class InMemory(Dataset):
             )
         return tuple(mean), tuple(deviation or 1.0 for deviation in std)
 
+    @property
+    def is_subset(self) -> bool:
+        """Whether a parameter leaves images out."""
+        return bool(self.train_per_class or self.test_per_class or self.held_out_per_class)
+
     def _arrays(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
         self.require()
 
@@ -194,7 +199,20 @@ class InMemory(Dataset):
         """The fingerprint, which takes a look at every file: the same for as long as this object lives."""
         return self.fingerprint()
 
-    def _images(self, part: Part, per_class: int) -> Images:
+    def chosen(self, part: Part) -> Tensor:
+        """Which images of the files a split has, their places in order; DataError: a class has too few of them."""
+        held_out, per_class = self.held_out_per_class, self.train_per_class if part == "train" else self.test_per_class
+        labels = torch.from_numpy(self._arrays("train" if held_out else part)["labels"])
+        places, first = torch.arange(len(labels)), partial(first_per_class, classes=self.classes)
+        if held_out:
+            last = len(labels) - 1 - first(labels.flip(0), per_class=held_out, what=f"{self.name}: held_out_per_class")
+            places = places[torch.zeros(len(labels), dtype=torch.bool).index_fill(0, last, True) == (part == "test")]
+        if per_class:
+            what = f"{self.name}: {part}_per_class" + (", those held out aside" if held_out else "")
+            places = places[first(labels[places], per_class=per_class, what=what).sort().values]
+        return places
+
+    def _images(self, part: Part) -> Images:
         arrays = self._arrays("train" if self.held_out_per_class else part)
         pixels, labels = torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"])
         if pixels.shape[2:] != self.shape[1:] or pixels.shape[1] not in (1, self.shape[0]):
@@ -202,19 +220,9 @@ class InMemory(Dataset):
             raise DataError(f"{found}, expected {self.shape} as the dataset says")
         # a grey split beside one in colour; no copy where the channels are right
         pixels = pixels.expand(-1, self.shape[0], -1, -1).contiguous()
-        if self.held_out_per_class:
-            what = f"{self.name}: held_out_per_class"
-            last = (
-                len(labels)
-                - 1
-                - first_per_class(labels.flip(0), classes=self.classes, per_class=self.held_out_per_class, what=what)
-            )
-            chosen = torch.zeros(len(labels), dtype=torch.bool).index_fill(0, last, True) == (part == "test")
-            pixels, labels = pixels[chosen], labels[chosen]
-        if per_class:
-            what = f"{self.name}: {part}_per_class"
-            kept = first_per_class(labels, classes=self.classes, per_class=per_class, what=what).sort().values
-            pixels, labels = pixels[kept], labels[kept]
+        if self.is_subset:
+            places = self.chosen(part)
+            pixels, labels = pixels[places], labels[places]
         return Images(pixels, labels)
 
 

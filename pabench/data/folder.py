@@ -284,6 +284,13 @@ class _Listing:
         self.again.append(place)
         return False
 
+    def pass_over_unlisted(self, folder: Path) -> None:
+        """Count what lies in a folder that is read by a list, and is not on it."""
+        listed = {path for path, _ in self.files}
+        for entry in self._entries(folder):
+            if (path := folder / entry.name) not in listed:
+                self._pass_over(path)
+
     def _pass_over(self, path: Path) -> None:
         if path.is_symlink() and not path.exists():
             target = images.shown(os.readlink(path))
@@ -363,4 +370,7 @@ def _annotated(folder: Path, classes: Sequence[str]) -> _Listing:
             )
         if listed.setdefault(file, numbers[label]) != numbers[label]:
             raise DataError(f"{images.shown(table)}:{number}: images/{images.shown(name)} stands in two classes")
-    return _Listing(sorted(listed.items(), key=lambda entry: (entry[1], entry[0])))
+    found = _Listing(sorted(listed.items(), key=lambda entry: (entry[1], entry[0])))
+    with _listing(folder):
+        found.pass_over_unlisted(folder / "images")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,20 @@ class Parquet(Pictures):
         if absent := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
             found = f"label {classes - 1} found, but no training image of {images.some(absent)}"
             raise DataError(f"{self._where}: {found}; number the classes from 0 without gaps")
+        self._refuse_other_names()
         return classes
+
+    def _refuse_other_names(self) -> None:
+        """DataError: files call one label by two names, so that equal numbers are other classes."""
+        files = [file for part in PARTS for file in self._files(part)]
+        named = [(file, names) for file in files if (names := _class_names(file, self._columns[1]))]
+        for file, names in named[1:]:
+            first, others = named[0]
+            for label, (one, other) in enumerate(zip(others, names, strict=False)):
+                if one != other:
+                    means = f"{one[:80]!r} in {images.shown(first.name)} and {other[:80]!r} in {images.shown(file.name)}"
+                    remedy = "number the classes alike in all files"
+                    raise DataError(f"{self._where}: label {label} is {means}, as they say themselves; {remedy}")
 
     def decoding(self) -> dict[str, Any]:
         return {"image": self.image, "label": self.label, "size": self.size, "bits": self.bits}
@@ -158,6 +172,19 @@ def _incomplete(files: Sequence[Path]) -> str:
     """What the names of files, such as train-00000-of-00002, say of others that are not here; else empty."""
     totals = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)$", file.stem))}
     return f"{len(files)} of {sum(totals)} files are here, as their names say" if sum(totals) > len(files) else ""
+
+
+def _class_names(file: Path, column: str) -> list[str]:
+    """What a file says that its labels mean: the ClassLabel of Hugging Face; empty where it says nothing."""
+    import pyarrow.parquet as pq
+
+    with _reading(file):
+        told = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
+    try:
+        names = json.loads(told)["info"]["features"][column]["names"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)")

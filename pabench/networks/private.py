@@ -27,9 +27,9 @@ def private_copy(module: nn.Module) -> nn.Module:
     """
     _refuse_unfit(module)
     with torch.random.fork_rng(devices=[]):  # a __deepcopy__ that builds a new module draws its weights
-        copied = _copied(module)
-    _refuse_other(copied, module)
-    for layer in copied.eval().modules():
+        own = copied(module)
+    _refuse_other(own, module)
+    for layer in own.eval().modules():
         layer._backward_hooks.clear()
         layer._backward_pre_hooks.clear()
         if hasattr(layer, "fused_attn"):  # timm's switch
@@ -37,7 +37,7 @@ def private_copy(module: nn.Module) -> nn.Module:
         if isinstance(layer, nn.RNNBase):
             # on a GPU it would move what a functional call brings into one buffer, for a kernel that is not used here
             layer.flatten_parameters = lambda: None  # type: ignore[method-assign]
-    return copied
+    return own
 
 
 MACHINERY = frozenset(vars(nn.Module()))
@@ -56,7 +56,9 @@ class _Inside(nn.Module):
         return inside(*args, **kwargs)
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def copied(module: nn.Module) -> nn.Module:
+    """A copy that shares no tensor with `module`, without compiled and replicated wrappers; of activations that it
+    keeps without their history. What cannot be copied is shared. SuiteError: there is no copy at all."""
     layers = list(module.modules())
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in _with_history(layers)}
     try:
@@ -78,8 +80,8 @@ def _without_wrappers(layers: list[nn.Module], memo: dict[int, Any]) -> nn.Modul
     for layer in reversed(layers):  # the innermost first
         if name := _wraps(layer):
             memo[id(layer)] = _Inside(name, copy.deepcopy(layer.get_submodule(name), memo))
-    copied: nn.Module = copy.deepcopy(layers[0], memo)
-    return copied
+    found: nn.Module = copy.deepcopy(layers[0], memo)
+    return found
 
 
 def _wraps(layer: nn.Module) -> str:
@@ -134,6 +136,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 def _refuse_unfit(module: nn.Module) -> None:
     name = type(module).__name__
+    seen: dict[tuple[int, torch.Size], tuple[str, Tensor]] = {}
     for path, layer in module.named_modules():
         where = path or name
         if isinstance(layer, torch.jit.ScriptModule):
@@ -176,6 +179,13 @@ def _refuse_unfit(module: nn.Module) -> None:
                 f"{name}: the weight of {where} ({type(layer).__name__}) is computed from other parameters, so no "
                 f"entry of it can be pruned; call {undo} first"
             )
+        if weight is not None and (at := weight.data_ptr()):
+            other, known = seen.setdefault((at, weight.shape), (where, weight))
+            if known is not weight:
+                raise SuiteError(
+                    f"{name}: the weights of {other} and {where} are two parameters in one memory, and a copy would "
+                    "have each by itself; make them one parameter (b.weight = a.weight)"
+                )
 
 
 def _computed(layer: nn.Module) -> str:

@@ -13,9 +13,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from pabench import registry
-from pabench.data.dataset import Dataset, identity
+from pabench.data.dataset import PARTS, Dataset, InMemory, identity
 from pabench.diagnostics.metric import Metric
-from pabench.errors import MissingError, SuiteError
+from pabench.errors import DataError, MissingError, SuiteError
 from pabench.networks import models as models
 from pabench.parameters import ParameterError, create, told
 from pabench.run.discovery import Foreign, LeftOutError
@@ -65,9 +65,20 @@ def data(entry: DatasetEntry) -> Data:
     if gap:
         return Data(spec, dataset.augment, gap)
     spec = replace(spec, fingerprint=identity(dataset), coding=str(dataset.coding))
+    _enough(dataset)
     coded = f"pictures are {spec.remark}, those of {spec.public} itself are not: it is called so"
     notes = [*dataset.notes(), *([coded] if spec.remark else [])]
     return Data(spec, dataset.augment, "", tuple(notes), dataset.classes, dataset.shape)
+
+
+def _enough(dataset: Dataset) -> None:
+    """SuiteError: a class has fewer images than the suite wants of it, and every cell would fail."""
+    if isinstance(dataset, InMemory) and dataset.is_subset:
+        try:
+            for part in PARTS:
+                dataset.chosen(part)
+        except DataError as error:
+            raise SuiteError(str(error)) from None
 
 
 def criterion(entry: CriterionEntry) -> CriterionSpec:

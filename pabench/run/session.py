@@ -26,6 +26,7 @@ from pabench.run.measurements import Survey
 from pabench.run.processes import Processes
 from pabench.run.resolve import Resolver
 from pabench.run.timeouts import limited
+from pabench.source import real
 from pabench.store import files
 from pabench.store.record import ENVIRONMENT, now
 from pabench.store.store import Store
@@ -370,10 +371,10 @@ def _plugins(path: Path, suite: Suite, options: Options) -> Foreign:
 
     A broken one matters where it was asked for by its path, or by the name of what it defines.
     """
-    listed = [(path.resolve().parent / file).resolve() for file in suite.plugins]
-    asked_for = [file.resolve() for file in options.plugins or ()]
+    listed = [real(path.resolve().parent / file) for file in suite.plugins]
+    asked_for = [real(file) for file in options.plugins or ()]
     files = [*registry.drop_ins(path, suite.plugins), *asked_for]
-    files = [file.resolve() for file in files]
+    files = [real(file) for file in files]
     return Foreign(engine_apart(options.engine), files, listed, asked_for, [model.name for model in suite.models])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from pabench.errors import SuiteError
+from pabench.networks.private import copied
 from pabench.scoring.apply import apply, reader_of, remove
 
 M = TypeVar("M", bound=nn.Module)
@@ -45,7 +45,7 @@ def state_dict(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Tensors are contiguous and share no memory, as `safetensors.torch.save_file` asks for.
     """
-    state = remove(apply(copy.deepcopy(model), masks)).state_dict()
+    state = remove(apply(copied(model), masks)).state_dict()
     plain = torch.contiguous_format
     return {n: t.detach().clone(memory_format=plain) if isinstance(t, Tensor) else t for n, t in state.items()}
 

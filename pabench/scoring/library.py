@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from pabench import registry
 from pabench.errors import PluginError, SuiteError
 from pabench.networks.compact import Compacted, compacted
 from pabench.networks.network import Network, Tensors, scoring_mode
+from pabench.networks.private import copied
 from pabench.scoring import degenerate, dense
 from pabench.scoring.apply import apply, remove
 from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
@@ -153,7 +153,10 @@ def compact(model: nn.Module, masks: Mapping[str, Tensor], *, input_shape: Seque
     pabench.DeclinedError: there is no such copy, or it would be no smaller; the message says why. SuiteError: masks
     that do not fit.
     """
-    bare = remove(apply(copy.deepcopy(model), masks))
+    bare = remove(apply(copied(model), masks))
+    # a tied weight has two names, of which a network tells the first
+    first = {id(weight): name for name, weight in nn.Module.named_parameters(model)}
+    masks = {first[id(model.get_parameter(name))]: mask for name, mask in masks.items()}
     found = compacted(bare, masks, shape_of_input(model, [], input_shape))
     apply(found.module, found.masks)
     return found

@@ -50,6 +50,11 @@ def _named(value: Any) -> Any:
         return {"name": value}
     if not isinstance(value, dict | BaseModel):
         raise ValueError(f"expected a name or a mapping with a name, not {shown(value)}")
+    if isinstance(value, dict) and "name" not in value and len(value) == 1:
+        ((name, inner),) = value.items()
+        if isinstance(inner, dict | None):
+            beside = "".join(f", {key}: ..." for key in list(inner or ())[:1])
+            raise ValueError(f"expected the name beside its parameters: {{name: {shown(name)}{beside}}}")
     return value
 
 

@@ -278,7 +278,9 @@ class _Reader:
             self.tree.find_at(self.place, path, f"a number of more than {MAX_DIGITS} digits; put text in quotes")
             return None
         if _NOT_FINITE.fullmatch(text) or (_FLOAT.fullmatch(text) and not math.isfinite(float(text))):
-            self.tree.find_at(self.place, path, f"{shown(text)} is not a finite number; put text in quotes")
+            self.tree.find_at(
+                self.place, path, f"{shown(text)} is not a finite number; write one that is, or put text in quotes"
+            )
             return None
         return float(text) if _FLOAT.fullmatch(text) else text
 

@@ -314,7 +314,7 @@ def test_tiny_imagenet_is_read_in_its_own_layout(tmp_path: Path):
     wnids = [f"n{i:04}" for i in range(200)]
     for i, wnid in enumerate(wnids):
         fill(root / "train" / wnid / "images", png(i, 64))
-    fill(root / "val/images", png(7, 64), png(3, 64, "L"))
+    fill(root / "val/images", png(7, 64), png(3, 64, "L"), png(5, 64))  # of the third the list says nothing
     fill(root / "test/images", png(9, 64))  # unlabelled, never read
     (root / "val/val_annotations.txt").write_text("0.png\tn0007\t0\t0\t9\t9\n1.png\tn0003\t0\t0\t9\t9\n")
 
@@ -323,6 +323,7 @@ def test_tiny_imagenet_is_read_in_its_own_layout(tmp_path: Path):
     assert dataset.train().labels.tolist() == list(range(200)) == values(dataset, "train")
     assert values(dataset, "test") == [3, 7] == dataset.test().labels.tolist()
     assert "198 classes without test images: n0000, n0001, n0002, ..." in dataset.notes()
+    assert "test: 1 file passed over: 1 .png" in dataset.notes()
 
 
 def test_a_picture_that_a_list_puts_into_two_classes_is_refused(folder: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 
@@ -133,6 +134,34 @@ def test_a_test_label_beyond_the_training_labels_is_refused(parquet: Path):
     write_parquet(parquet / "test-00000-of-00001.parquet", [png(8)], labels=[2])
     with pytest.raises(DataError, match="test labels 2 to 2, expected 0 to 1"):
         Parquet(path=str(parquet)).test()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["cat", "dog"], ""),
+        (["cat", "dog", "eel"], ""),
+        (["dog", "eel"], "label 0 is 'cat' in train-00000-of-00002.parquet and 'dog' in test-00000-of-00001.parquet"),
+        ("no list", ""),
+        (None, ""),
+    ],
+)
+def test_files_that_call_one_label_by_two_names_are_refused(parquet: Path, names: object, found: str):
+    """Equal numbers would be other classes: a split whose classes were numbered by themselves, as one lacked the cat.
+
+    Files that say nothing, or more, are taken at their numbers.
+    """
+    for file, its in (("train-00000-of-00002", ["cat", "dog"]), ("test-00000-of-00001", names)):
+        path = parquet / f"{file}.parquet"
+        told = json.dumps({"info": {"features": {"label": {"names": its, "_type": "ClassLabel"}}}})
+        pq.write_table(pq.read_table(path).replace_schema_metadata({"huggingface": told}), path)
+    dataset = Parquet(path=str(parquet))
+
+    if not found:
+        assert dataset.classes == 2
+        return
+    with pytest.raises(DataError, match=found):
+        identity(dataset)
 
 
 def test_a_broken_picture_is_named_with_its_row(parquet: Path):

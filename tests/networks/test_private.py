@@ -165,6 +165,18 @@ def test_what_cannot_be_copied_is_shared_and_all_else_is_not():
     assert torch.equal(copied.a.weight, model.a.weight)
 
 
+def test_two_parameters_in_one_memory_are_refused_and_one_under_two_names_is_not():
+    """A copy would have each by itself: the network that is scored would be another one."""
+    model = plain()
+    model.a, model.c = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
+    model.c.weight.data = model.a.weight.data
+    with pytest.raises(SuiteError, match=r"the weights of a and c are two parameters in one memory.*make them one"):
+        pabench.prune(model, "magnitude", sparsity=0.5)
+
+    model.c.weight = model.a.weight
+    assert list(pabench.prune(model, "magnitude", sparsity=0.5)) == ["a.weight", "b.weight"]
+
+
 def test_casts_in_forward_lose_nothing():
     """1 + 2^-40 is a number in float64 and none in float32."""
 

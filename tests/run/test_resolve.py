@@ -33,6 +33,21 @@ def test_plugins_are_relative_to_the_suite_and_not_to_where_one_stands(tmp_path,
     assert len(Session.open(Options(suite="deep/study.yaml", device="cpu")).cells) == 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("train_per_class: 5000", "train_per_class: class 8 has 139 images, 5000 per class are needed"),
+        ("test_per_class: 900", "test_per_class: class 2 has 35 images, 900 per class are needed"),
+        ("held_out_per_class: 130, train_per_class: 20", "train_per_class, those held out aside: class 8 has 9 images"),
+    ],
+)
+def test_more_images_of_a_class_than_it_has_are_an_error_of_the_suite(tmp_path, asked, found):
+    """Every cell would fail by it."""
+    text = ONE_SEED.replace("train_per_class: 20, test_per_class: 10", asked)
+    with pytest.raises(SuiteError, match=rf"study.yaml:\d+:\d+: datasets.0: digits: {found}"):
+        Session.open(Options(suite=str(write(tmp_path, text)), device="cpu"))
+
+
 ZERO = SUITE.replace("[lenet_300_100]", "[{name: test_resnet, args: {zero_init_last: true}}]").replace(FOUR, "snip")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import doctest
+import threading
 
 import pytest
 import torch
@@ -96,6 +97,29 @@ def test_plain_weights_are_those_of_the_model_where_they_are_kept_and_0_elsewher
         expected = before[name] * masks[name] if name in masks else before[name]
         assert torch.equal(tensor, expected), name
     assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+class Holds(nn.Module):
+    """A lock, which cannot be copied, and an activation with its history, which deepcopy refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.lock = nn.Linear(4, 2), threading.Lock()
+
+    def forward(self, x):
+        self.kept = self.a(x)
+        return self.kept
+
+
+def test_plain_weights_of_a_model_that_deepcopy_refuses():
+    model = Holds()
+    model(torch.randn(3, 4))
+    mask = torch.arange(8).reshape(2, 4) % 2 == 0
+
+    state = export.state_dict(model, {"a.weight": mask})
+
+    assert torch.equal(state["a.weight"], model.a.weight * mask)
+    assert bool(model.a.weight.all())
 
 
 def test_safetensors_takes_them_from_tied_and_channels_last_networks(tmp_path):

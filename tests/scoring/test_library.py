@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -254,6 +255,35 @@ def test_a_compacted_network_keeps_its_masks_in_anybodys_loop_and_goes_back_into
     x = torch.randn(5, 2, 2, 2, dtype=torch.float64)
     assert (model(x) - small.module(x)).abs().max() < 1e-12
     assert torch.equal(model[0].weight[0], before["0.weight"][0])
+
+
+class Peculiar(nn.Module):
+    """Holds a lock and an activation, has one weight under two names, and unfolds what a convolution gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fold, self.fc = nn.Conv2d(3, 8, 3, bias=False), nn.Unfold(2, stride=2), nn.Linear(32, 10)
+        self.first, self.second, self.lock = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), threading.Lock()
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        self.kept = self.conv(self.second(self.first(x))).relu()
+        return self.fc(self.fold(self.kept).mean(-1))
+
+
+def test_a_peculiar_network_is_compacted():
+    model = Peculiar()
+    x = torch.randn(4, 3, 9, 9)
+    model(x)
+    diagonal, half = torch.eye(3, dtype=torch.bool)[:, :, None, None], torch.ones(8, 3, 3, 3, dtype=torch.bool)
+    half[:4] = False
+
+    found = pabench.compact(model, {"second.weight": diagonal, "conv.weight": half}, input_shape=(3, 9, 9))
+
+    assert set(found.masks) == {"first.weight", "conv.weight"}
+    assert (found.module.conv.weight.shape, found.module.fc.weight.shape) == ((4, 3, 3, 3), (10, 16))
+    pabench.apply(model, {"second.weight": diagonal, "conv.weight": half})
+    torch.testing.assert_close(found.module(x), model(x))
 
 
 def test_a_model_that_is_in_use_everywhere_is_not_compacted():

@@ -73,6 +73,10 @@ BAD = {
     "missing key": (changed("epochs: 160, ", ""), "12:1: recipe.epochs: missing"),
     "entry without name": (changed("name: synflow, ", ""), "8:5: criteria.1.name: missing"),
     "entry that is a number": (changed("- random", "- 7"), "7:5: criteria.0: expected a name or a mapping with a name"),
+    "a name before its parameters": (
+        changed("- random", "- snip: {steps: 3}"),
+        '7:5: criteria.0: expected the name beside its parameters: {name: "snip", steps: ...}',
+    ),
     "name": (changed("- random", "- ../x"), '7:5: criteria.0.name: "../x" is no name'),
     "two variants": (changed("grasp@official", "a@b@c"), '9:5: criteria.2.name: "a@b@c" is no name'),
     "variant of a model": (changed("resnet20", "resnet20@x"), '4:5: models.0.name: "resnet20@x" has a variant'),

@@ -8,7 +8,6 @@ operation without a rule sees.
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pabench.networks.compact.dead import dead_units
 from pabench.networks.compact.follow import follow
 from pabench.networks.compact.trace import Layer, Trace
 from pabench.networks.network import Tensors, scoring_mode
+from pabench.networks.private import copied
 
 STEP = 8
 """Input channels of a strided 1 x 1 convolution stay a multiple of it, or what they were: with others images do not lie
@@ -90,7 +90,7 @@ def compacted(module: nn.Module, masks: Mapping[str, Tensor], shape: Sequence[in
             if not small.places:
                 problem = problem or "all channels are in use, or an operation needs them all"
                 break
-            other = copy.deepcopy(small.module).cpu().double()
+            other = copied(small.module).cpu().double()
             if not (problem := _difference(wanted, _ran(other, x), small)):
                 return small
     except Exception as error:  # anybody's network, run and copied
@@ -103,12 +103,12 @@ def _tensors(module: nn.Module) -> Tensors:
 
 
 def _pruned_copy(module: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    copied = copy.deepcopy(module)
-    weights = dict(copied.named_parameters())
+    pruned = copied(module)
+    weights = dict(pruned.named_parameters())
     with torch.no_grad():
         for name, mask in masks.items():
             weights[name].masked_fill_(~mask.to(weights[name].device, torch.bool), 0)
-    return copied
+    return pruned
 
 
 # --- What stays -------------------------------------------------------------------------------------------------------

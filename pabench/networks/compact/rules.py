@@ -116,7 +116,8 @@ def _moved(on: Follower, func: Operation, out: Any, *args: Any, **kwargs: Any) -
         return None
     shape = [1] * x.dim()
     shape[channels.dim] = -1
-    places = func(torch.arange(len(channels)).view(shape).expand(x.shape).contiguous(), *args[1:], **kwargs)
+    whole = torch.arange(len(channels), dtype=torch.float64)  # some operations move no integers
+    places = func(whole.view(shape).expand(x.shape).contiguous(), *args[1:], **kwargs)
     found: list[tuple[Tensor, Channels]] = []
     for result, moved in zip(tree_leaves(out), tree_leaves(places), strict=True):
         dim = _dim_of(moved, len(channels)) if isinstance(moved, Tensor) else None
