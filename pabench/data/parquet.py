@@ -89,9 +89,9 @@ class Parquet(Pictures):
             first, others = named[0]
             for label, (one, other) in enumerate(zip(others, names, strict=False)):
                 if one != other:
-                    means = f"{one[:80]!r} in {images.shown(first.name)} and {other[:80]!r} in {images.shown(file.name)}"
+                    says = f"{one[:60]!r} in {images.shown(first.name)} and {other[:60]!r} in {images.shown(file.name)}"
                     remedy = "number the classes alike in all files"
-                    raise DataError(f"{self._where}: label {label} is {means}, as they say themselves; {remedy}")
+                    raise DataError(f"{self._where}: label {label} is {says}, as they say themselves; {remedy}")
 
     def decoding(self) -> dict[str, Any]:
         return {"image": self.image, "label": self.label, "size": self.size, "bits": self.bits}

@@ -65,6 +65,8 @@ def write_study(study: Study, out: Path) -> Path:
 
 def _refuse_other(out: Path) -> None:
     """A page takes the place of a page alone: not of a suite or a manifest whose name was given by mistake."""
+    if out.is_dir():
+        raise RefusedError(f"{out}: is a folder; name a file, as in -o {out / NAME}")
     with contextlib.suppress(OSError), out.open("rb") as file:
         there = file.read(64).lstrip().lower()
         if there and not there.startswith(b"<!doctype html"):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeGuard
 
+import torch
 from torch import Tensor
 
 from pabench.errors import PluginError, SuiteError, did_you_mean
@@ -258,4 +259,7 @@ def checked(scores: Tensors, weights: Tensors, name: str) -> Scores:
             raise PluginError(f"{name}: {n}: scores are {found}, expected a tensor of shape {tuple(w.shape)}")
         if not scores[n].is_floating_point():
             raise PluginError(f"{name}: {n}: scores are {scores[n].dtype}, expected a floating-point type")
+        if scores[n].is_meta or scores[n].layout is not torch.strided:
+            kind = "on the meta device and hold no values" if scores[n].is_meta else f"of layout {scores[n].layout}"
+            raise PluginError(f"{name}: {n}: scores are {kind}, expected a dense tensor")
     return Scores({n: scores[n].detach() for n in weights})

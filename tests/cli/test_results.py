@@ -145,5 +145,10 @@ def test_report_takes_the_place_of_pages_alone(finished, tmp_path):
     assert said.returncode == 4
     assert "suite.yaml: is there and no page; give -o the name of a new file" in said.stderr
     assert (tmp_path / "suite.yaml").read_text() == "protocol: pai-v1\n"
+    said = pabench("report", finished[0] / "out", "-o", tmp_path)
+    assert (said.returncode, said.stderr.strip()) == (
+        4,
+        f"{tmp_path}: is a folder; name a file, as in -o {tmp_path / 'report.html'}",
+    )
     for _ in range(2):
         assert pabench("report", finished[0] / "out", "-o", tmp_path / "page.html").returncode == 0

@@ -45,6 +45,8 @@ class Broken(ScoreCriterion):
         (lambda c: {**c.weights, "fc1.weight": torch.ones(3)}, r"fc1.weight: scores are \(3,\)"),
         (lambda c: {n: (w > 0) for n, w in c.weights.items()}, "scores are torch.bool"),
         (lambda c: {n: w * float("nan") for n, w in c.weights.items()}, "fc1.weight: 3072 of 3072 scores are not a"),
+        (lambda c: {n: w.to("meta") for n, w in c.weights.items()}, "scores are on the meta device and hold"),
+        (lambda c: {n: w.to_sparse() for n, w in c.weights.items()}, "scores are of layout torch.sparse_coo"),
     ],
 )
 def test_a_plugin_that_breaks_its_contract_is_named_with_the_layer(case, monkeypatch, gives, message):
