@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,11 +25,12 @@ from pabench.errors import DataError, MissingError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
+from pabench.words import count
 
 Part = Literal["train", "test"]
 Bits = Annotated[int, Ge(0), Le(16)]  # of 16-bit pictures: how many count; 0: not said, all of them
 PARTS: tuple[Part, Part] = ("train", "test")
-DECODING = 3  # raised when the same files decode to other arrays
+DECODING = 4  # raised when the same files decode to other arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,14 +253,16 @@ class Pictures(InMemory):
         return found["pixels"], found["labels"]
 
     def contents(self, part: Part) -> dict[str, np.ndarray[Any, Any]]:
-        """As of every dataset, in `marks` how many pictures have each of `images.MARKS`, and their `codings`."""
+        """As of every dataset, in `marks` how many pictures have each of `images.MARKS`, their `codings`, and of each
+        the hash of its pixels (`prints`)."""
         labels = self.labels(part)
         extent = () if self.size or part == "train" else self._arrays("train")["pixels"].shape[2:]
         what = f"{images.shown(self.folder)}: {part}"
         pixels, marks, codings = images.stack(
             self.pictures(part), what=what, count=len(labels), size=self.size, bits=self.bits, extent=extent
         )
-        return {"pixels": pixels, "labels": labels, "marks": marks, "codings": np.array(codings)}
+        prints = np.array([images.fingerprint(picture) for picture in pixels], dtype=np.uint64)
+        return {"pixels": pixels, "labels": labels, "marks": marks, "codings": np.array(codings), "prints": prints}
 
     @property
     def coding(self) -> str:
@@ -272,7 +276,28 @@ class Pictures(InMemory):
         if not deviations.all():
             same = ", ".join(str(channel) for channel in np.flatnonzero(deviations == 0))
             lines.append(f"all training images have one and the same value in channel {same}, which says nothing")
-        return lines
+        return [*lines, *self._alike()]
+
+    def _alike(self) -> Iterator[str]:
+        """Pictures that are the same, pixel for pixel, where they should not be."""
+        prints, labels = ({part: self._arrays(part)[name].tolist() for part in PARTS} for name in ("prints", "labels"))
+        first = dict(zip(reversed(prints["train"]), reversed(labels["train"]), strict=True))
+        if seen := [place for place, found in enumerate(prints["test"]) if found in first]:
+            yield (
+                f"{len(seen):,} of {count(len(prints['test']), 'test picture')} also in training, pixel for pixel "
+                f"({self._picture('test', seen[0])}): their accuracy is that of training images"
+            )
+        for part in PARTS:
+            pairs = zip(prints[part], labels[part], strict=True)
+            if other := [place for place, (found, label) in enumerate(pairs) if first.get(found, label) != label]:
+                yield (
+                    f"{part}: {count(len(other), 'picture')} also in another class, pixel for pixel "
+                    f"({self._picture(part, other[0])}): one of the labels is wrong"
+                )
+
+    def _picture(self, part: Part, place: int) -> str:
+        """Where a picture of a split is."""
+        return next(islice(self.pictures(part), place, None))[0]
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
