@@ -34,7 +34,13 @@ INTERRUPTED, RESUMABLE = 130, 75
 
 
 def carry_out(session: Session) -> int:
-    """Compute what is missing, write the report, say what becomes of it; returns the exit code."""
+    """Compute what is missing, write the report, say what becomes of it; returns the exit code.
+
+    MissingError: data or plugins are missing and no cell is left. The folder then stays as it is: a study that was
+    finished before its data moved away keeps its page.
+    """
+    if not session.chosen and (gone := [*session.gaps, *session.broken]):
+        raise MissingError("\n".join([*gone, "no cell is left to run"]))
     with listening(session.options.log or (), session.store.folder, partial(say, error=True)) as listeners:
         return _carry_out(replace(session, listeners=listeners))
 

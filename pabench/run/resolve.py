@@ -43,7 +43,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset as a study must know it; what is missing (`gap`) has neither classes nor shape."""
+    """A dataset as a study must know it; what is missing or broken (`gap`) has neither classes nor shape."""
 
     spec: DatasetSpec
     augment: Augment = field(default_factory=Augment)
@@ -64,11 +64,14 @@ def data(entry: DatasetEntry) -> Data:
         gap = str(error)
     if gap:
         return Data(spec, dataset.augment, gap)
-    spec = replace(spec, fingerprint=identity(dataset), coding=str(dataset.coding))
+    try:
+        found = replace(spec, fingerprint=identity(dataset), coding=str(dataset.coding))
+        coded = f"pictures are {found.remark}, those of {found.public} itself are not: it is called so"
+        notes = [*dataset.notes(), *([coded] if found.remark else [])]
+    except DataError as error:  # files that are there and broken: the cells of other datasets can run
+        return Data(spec, dataset.augment, str(error))
     _enough(dataset)
-    coded = f"pictures are {spec.remark}, those of {spec.public} itself are not: it is called so"
-    notes = [*dataset.notes(), *([coded] if spec.remark else [])]
-    return Data(spec, dataset.augment, "", tuple(notes), dataset.classes, dataset.shape)
+    return Data(found, dataset.augment, "", tuple(notes), dataset.classes, dataset.shape)
 
 
 def _enough(dataset: Dataset) -> None:
@@ -116,8 +119,8 @@ def make(payload: Mapping[str, Any], report: Report) -> None:
 
 @dataclass
 class Resolver:
-    """Resolves a suite for one device. Datasets that are not there are gathered in `missing` and not refused yet:
-    the cells of the others can run. `notes` have what the user should know of those that are."""
+    """Resolves a suite for one device. Datasets that are not there, or broken, are gathered in `missing` and not
+    refused yet: the cells of the others can run. `notes` have what the user should know of those that are."""
 
     device: torch.device
     decided: Mapping[str, str] = field(default_factory=dict)

@@ -123,9 +123,11 @@ def own_pictures(tmp_path, monkeypatch):
     return tmp_path
 
 
+SEEN = "pixel for pixel (own/test/a/0.png): their accuracy is that of training images"
 TOLD = [
     "data: folder: train: 1 file passed over: 1 .db",
     "data: folder: 4 of the pictures are grey, 28 in colour: all are read in colour",
+    f"data: folder: 8 of 8 test pictures also in training, {SEEN}",
 ]
 
 
@@ -154,9 +156,30 @@ def test_a_dataset_of_one_class_is_refused_before_it_is_trained_on(own_pictures)
 
     done = pabench("run", "own.yaml", "--device", "cpu", "-o", "out", cwd=own_pictures)
 
-    assert done.returncode == 3
-    assert done.stderr.splitlines()[-1] == "folder: own: 1 class, expected two or more: with one, every answer is right"
+    assert done.returncode == 5
+    assert done.stderr.splitlines() == [
+        "folder: own: 1 class, expected two or more: with one, every answer is right",
+        "no cell is left to run",
+    ]
     assert not (own_pictures / "out").exists()
+
+
+def test_data_that_breaks_takes_its_own_cells_alone(own_pictures):
+    """Of another dataset they run, and where none is left a finished study keeps its page."""
+    broken = own_pictures / "own/train/a/3.png"
+    assert pabench("run", "own.yaml", "--device", "cpu", "-o", "out", cwd=own_pictures).returncode == 0
+    page = (own_pictures / "out/report.html").read_bytes()
+    broken.write_bytes(broken.read_bytes()[:20])
+
+    alone = pabench("run", "own.yaml", "--device", "cpu", "-o", "out", cwd=own_pictures)
+    two = ["--set", "datasets.+=digits", "--set", "datasets.1.train_per_class=10"]
+    beside = pabench("run", "own.yaml", *two, "--device", "cpu", "-o", "two", cwd=own_pictures)
+
+    assert (alone.returncode, beside.returncode) == (5, 5)
+    assert "own/train/a/3.png: cannot be read as a picture" in alone.stderr
+    assert (own_pictures / "out/report.html").read_bytes() == page
+    assert "missing data, its cells are left out: own/train/a/3.png: cannot be read" in beside.stderr
+    assert "cells: 2 ok" in beside.stdout
 
 
 def test_criteria_and_seeds_of_the_command_line_are_overrides_of_the_suite_and_of_what_resumes_it(tmp_path):
