@@ -12,7 +12,7 @@ from pabench.statistics.outcomes import FAILED, collapses, failures
 from pabench.store.record import SOFTWARE
 from pabench.store.verdict import tally
 from pabench.suite.ablations import INAPPLICABLE
-from pabench.words import count
+from pabench.words import count, plain
 
 from .protocol import unpaired
 
@@ -39,7 +39,7 @@ class Overview(Section):
 
 def _warnings(study: Study) -> list[str]:
     frame = study.frame
-    found = []
+    found = [f"{plain(note)}." for note in study.manifest.get("notes", ())]
     if missing := int((frame["status"] == "missing").sum()):
         found.append(f"{count(missing, 'cell')} not finished: means and comparisons rest on the others.")
     useless = (frame["status"] == "skipped") & (frame["kind"] == INAPPLICABLE)

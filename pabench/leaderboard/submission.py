@@ -42,7 +42,7 @@ SHOWN = 8
 OTHER_SOURCE = "pabench, other source"
 TEXTS = (
     *("message", "traceback", "flags", "environment", "entries", "finding", "remedy", "after"),
-    *("suite", "suite_path", "overrides", "command"),
+    *("suite", "suite_path", "overrides", "command", "notes"),
 )
 """Entries of records, receipts, findings, figures (the first line) and manifests that may tell where they were made."""
 

@@ -134,6 +134,7 @@ def _manifest(parts: Sequence[Study], frame: pd.DataFrame, metrics: Iterable[Met
         "suite": "\n".join(f"# {part.label}\n{part.manifest.get('suite', '')}" for part in parts),
         "command": "",
         "cells": [cells[key] for key in frame["key"]],
+        "notes": list(dict.fromkeys(note for one in manifests for note in one.get("notes", ()))),
         "environment": _either([manifest.get("environment") or {} for manifest in manifests]),
         "pabench": _either([{"pabench": manifest.get("pabench", "?")} for manifest in manifests])["pabench"],
         "metrics": [spec.to_json() for spec in metrics],

@@ -39,6 +39,7 @@ from pabench.training.block import Block
 from pabench.training.checkpoint import sweep
 from pabench.training.environment import cores, devices, environment, pick_device, threads
 from pabench.training.precision import slow
+from pabench.words import one_line
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Session:
             gaps=[gap for label, gap in resolver.missing.items() if label in asked],
             broken=[*foreign.broken(), *filter(None, resolver.left_out.values())],
             changed=foreign.changed(),
-            notes=[f"{label}: {note}" for label in sorted(asked) for note in resolver.notes.get(label, [])],
+            notes=[f"{label}: {note}" for label, notes in sorted(resolver.notes.items()) for note in notes],
             slow=sorted(filter(None, (slow(name, device) for name in {cell.recipe.precision for cell in chosen}))),
             pixels=resolver.pixels,
             metrics=metrics,
@@ -322,6 +323,7 @@ class Session:
             "command": self.options.command(),
             "cells": [c.to_json() for c in self.cells],
             "metrics": [m.to_json() for m in self.metrics],
+            "notes": [one_line(note) for note in self.notes],
             "environment": here,
             "created": now(),
             "pabench": here["pabench"],

@@ -381,6 +381,7 @@ class Study(Part):
     overrides: Annotated[
         list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100), AfterValidator(_together)
     ] = []
+    notes: Annotated[list[Annotated[str, Field(max_length=1_000)]], Field(max_length=1_000), FailFast()] = []
     environment: Environment
 
 

@@ -55,7 +55,7 @@ LATER = frozenset({"compared_by", "test", "right"})
 
 
 # A study whose manifest differs in these alone was merely started again.
-RESTARTED = frozenset({"created", "command"})
+RESTARTED = frozenset({"created", "command", "notes"})
 
 
 def log_of(folder: str | os.PathLike[str], key: str) -> Path:

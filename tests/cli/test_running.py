@@ -137,6 +137,10 @@ def test_what_there_is_to_know_of_pictures_is_said_once_and_not_by_every_process
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == TOLD
     assert "cells: 2 ok" in done.stdout
+    kept = json.loads((own_pictures / "out/study.json").read_text())["notes"]
+    assert [f"data: {note}" for note in kept] == TOLD
+    page = (own_pictures / "out/report.html").read_text()
+    assert all(f"<li>{note}.</li>" in page for note in kept)
 
 
 @pytest.mark.parametrize("command", ["validate own.yaml", "run own.yaml --dry-run", "plan own.yaml"])
