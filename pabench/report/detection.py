@@ -8,8 +8,9 @@ from math import comb
 import pandas as pd
 
 from pabench.statistics.intervals import LEVEL
+from pabench.statistics.outcomes import COLLAPSED
 from pabench.statistics.power import Comparison
-from pabench.statistics.spread import measured, uncertainty
+from pabench.statistics.spread import measured, samples, uncertainty
 from pabench.suite.cell import DENSE
 from pabench.words import number
 
@@ -51,9 +52,7 @@ def could_detect(cells: pd.DataFrame) -> Detection:
         )
     spread = measured(ranked)
     if spread is None or spread.sd is None:
-        return Detection(
-            "What these seeds could have detected is not known: no two criteria differ from each other by seed."
-        )
+        return Detection(f"What these seeds could have detected is not known: {_unknown(ranked)}.")
     found = Comparison(spread.sd, LEVEL / pairs, models).detectable(spread.blocks, POWER)
     assert found is not None
     least, most = uncertainty(spread.blocks)
@@ -75,3 +74,13 @@ def could_detect(cells: pd.DataFrame) -> Detection:
         f"{number(found)} points or more.",
         basis,
     )
+
+
+def _unknown(ranked: pd.DataFrame) -> str:
+    """Why the differences of two criteria have no spread."""
+    fell = (ranked["outcome"] == COLLAPSED).groupby(ranked["criterion"]).any()
+    if fell.any() and (~fell).sum() < 2:
+        return "of every two criteria one has cells that collapsed to chance"
+    if not samples(ranked):
+        return "no two criteria have finished two seeds of a model in common"
+    return "no two criteria differ from each other by seed"

@@ -99,8 +99,23 @@ def test_a_model_that_lacks_seeds_is_named_and_nothing_is_said_of_the_whole():
 
 def test_what_is_not_finished_is_not_counted_on():
     assert told(lost=("random", "snip", "grasp")).startswith("Fewer than two seeds are finished")
-    assert told(lost=("random", "snip")) == (
-        "What these seeds could have detected is not known: no two criteria differ from each other by seed."
+    assert told(lost=("random", "snip")) == f"{UNKNOWN}: no two criteria have finished two seeds of a model in common."
+
+
+UNKNOWN = "What these seeds could have detected is not known"
+
+
+def test_why_differences_have_no_spread_is_told():
+    """Criteria that are always alike, and criteria of which cells fell to chance: no t test is made of those."""
+    alike = with_top1(lambda cell: 80.0 + NOISE[cell.seed])
+    fell = with_top1(lambda cell: 10.0 if cell.seed else 80.0)
+
+    def said(**made):
+        return could_detect(study_of(cells(RULES, models=["resnet20"], seeds=3), **made).plain).said
+
+    assert said(random=alike, snip=alike, grasp=alike) == f"{UNKNOWN}: no two criteria differ from each other by seed."
+    assert said(random=alike, snip=fell, grasp=fell) == (
+        f"{UNKNOWN}: of every two criteria one has cells that collapsed to chance."
     )
 
 
