@@ -13,6 +13,7 @@ from pabench.report.evidence import VERDICT, Footing, footings
 from pabench.report.frame import in_r2, pruned, quality
 from pabench.report.study import Study
 from pabench.statistics.board import Board, Standing
+from pabench.statistics.intervals import DIGITS
 from pabench.statistics.outcomes import FINISHED
 from pabench.statistics.ranking import shared
 from pabench.store.quality import TOP1, Quality
@@ -55,7 +56,7 @@ def conclusion(study: Study) -> Conclusion:
         found=finding(made, frame),
         limits=(*limits(made), *in_points(frame)),
         detects=could_detect(frame),
-        evidence=_evidence(footings(study)) if frame["top1"].notna().any() else "",
+        evidence=_evidence(footings(study)) if len(made.lines) > 1 and frame["top1"].notna().any() else "",
         board=made,
         quality=quality(frame),
     )
@@ -85,16 +86,30 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
         ranked = "ranked criteria" if made.unranked else "criteria"
         others = behind[0] if len(behind) == 1 else f"all {len(behind)} other {ranked}"
         return f"{where} {first} is better than {others}."
+    level = [first, *(name for name in near if _rank(name, made) == _rank(first, made))]
+    share = f"{_listed(level)} share the first rank"
+    if behind and len(level) > 1:
+        others = [name for name in near if name not in level]
+        rest = f"; {_listed(others)} cannot be told apart from it" if others else ""
+        return f"{where} {share}; {first} is better than {_listed(behind)}{rest}."
     if behind:
         return (
             f"{where} {first} ranks first and is better than {_listed(behind)}; "
             f"{_listed(near)} cannot be told apart from it."
         )
+    leads = f"{first} ranks first" if len(level) == 1 else share
     if made.separable:
-        return f"{where} {first} ranks first, but no other criterion can be told apart from it."
+        return f"{where} {leads}, but no other criterion can be told apart from {'it' if len(level) == 1 else first}."
     who = _listed(names) if len(names) == 2 else f"no two of the {len(names)} criteria"
     cannot = "cannot" if len(names) == 2 else "can"
-    return f"{where} {who} {cannot} be told apart: {first} ranks first, but that may be chance."
+    chance = ", but that may be chance" if len(level) == 1 else ""
+    return f"{where} {who} {cannot} be told apart: {leads}{chance}."
+
+
+def _rank(name: str, made: Board) -> float | None:
+    """The mean rank, in as many digits as count."""
+    rank = next(one.mean_rank for one in made.ranked if one.criterion == name)
+    return rank if rank is None else round(rank, DIGITS)
 
 
 def _where(made: Board) -> str:

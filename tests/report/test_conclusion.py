@@ -50,7 +50,7 @@ def test_who_cannot_be_told_apart_from_the_first_is_named_and_called_neither_bet
 
 
 def test_where_nothing_is_separable_the_first_is_no_winner():
-    points = {"random": 90.0, "snip": 90.01, "grasp": 90.02}
+    points = {"random": 90.0, "snip": 90.01, "grasp": 90.12}
 
     assert found(points).endswith(
         "no two of the 3 criteria can be told apart: grasp ranks first, but that may be chance."
@@ -58,6 +58,21 @@ def test_where_nothing_is_separable_the_first_is_no_winner():
     two = found({"random": 90.0, "snip": 90.0})
     assert "cannot be told apart" in two
     assert "may be chance" in two
+
+
+def test_criteria_of_one_mean_rank_share_it():
+    """Each wins in one of two seeds; that one stands first by its name says nothing."""
+    waves = {"random": (0.0, 0.3), "snip": (0.3, 0.0)}
+    made = {name: with_top1(lambda cell, wave=wave: 90.0 + wave[cell.seed]) for name, wave in waves.items()}
+    far = with_top1(lambda cell: 50.0 + NOISE[cell.seed])
+
+    two, three = dict.fromkeys(waves, 90.0), dict.fromkeys(THREE, 90.0)
+    assert found(two, seeds=2, made=made).endswith(
+        "random and snip cannot be told apart: random and snip share the first rank."
+    )
+    assert found(three, seeds=2, made={**made, "grasp": far}).endswith(
+        "random and snip share the first rank; random is better than grasp."
+    )
 
 
 @pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
