@@ -28,7 +28,6 @@ def private_copy(module: nn.Module) -> nn.Module:
     _refuse_unfit(module)
     with torch.random.fork_rng(devices=[]):  # a __deepcopy__ that builds a new module draws its weights
         own = copied(module)
-    _refuse_other(own, module)
     for layer in own.eval().modules():
         layer._backward_hooks.clear()
         layer._backward_pre_hooks.clear()
@@ -58,7 +57,13 @@ class _Inside(nn.Module):
 
 def copied(module: nn.Module) -> nn.Module:
     """A copy that shares no tensor with `module`, without compiled and replicated wrappers; of activations that it
-    keeps without their history. What cannot be copied is shared. SuiteError: there is no copy at all."""
+    keeps without their history. What cannot be copied is shared. SuiteError: there is no copy, or one that is none."""
+    found = _copied(module)
+    _refuse_other(found, module)
+    return found
+
+
+def _copied(module: nn.Module) -> nn.Module:
     layers = list(module.modules())
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in _with_history(layers)}
     try:

@@ -122,6 +122,21 @@ def test_plain_weights_of_a_model_that_deepcopy_refuses():
     assert bool(model.a.weight.all())
 
 
+class Itself(nn.Linear):
+    def __deepcopy__(self, memo):
+        return self
+
+
+@pytest.mark.parametrize("made", [export.state_dict, lambda *a: pabench.compact(*a, input_shape=(4,))])
+def test_a_model_whose_copy_is_itself_is_refused_and_stays(made):
+    model = nn.Sequential(Itself(4, 2))
+    before = model[0].weight.clone()
+
+    with pytest.raises(SuiteError, match=r"copy\.deepcopy gives the same weights"):
+        made(model, {"0.weight": torch.zeros(2, 4, dtype=torch.bool)})
+    assert torch.equal(model[0].weight, before)
+
+
 def test_safetensors_takes_them_from_tied_and_channels_last_networks(tmp_path):
     """Shared or strided tensors it refuses."""
     model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)).to(memory_format=torch.channels_last)
