@@ -147,8 +147,10 @@ def limits(made: Board) -> Iterator[str]:
     if made.unranked:
         names = [one.criterion for one in made.unranked]
         yield f"Not ranked, as too few of their cells are finished: {_listed(names)}."
-    if lost := [one.criterion for one in made.ranked if made.untested and not _whole(one)]:
-        yield f"No verdict on {_listed(lost)}: cells failed or are missing, and the rest cannot speak for them."
+    if made.untested:
+        lost = [one.criterion for one in made.ranked if not _whole(one) and _untested(one.criterion, made)]
+        what = _listed(lost) if lost else f"{len(made.untested)} of {len(made.pairs)} pairs"
+        yield f"No verdict on {what}: cells failed or are missing, and the rest cannot speak for them."
     if fell := [one.criterion for one in made.ranked if one.collapsed]:
         yield f"Some cells of {_listed(fell)} collapsed to chance."
     yield from _beaten(made)
@@ -175,6 +177,11 @@ def in_points(frame: pd.DataFrame) -> Iterator[str]:
     """What a point is where targets are numbers."""
     if datasets := in_r2(frame):
         yield f"On {listed(datasets)} a point is 0.01 of R², the share of the targets' variance that is explained."
+
+
+def _untested(name: str, made: Board) -> bool:
+    """Whether a criterion has a verdict with no other one."""
+    return all(names in made.untested for names in made.pairs if name in names)
 
 
 def _whole(standing: Standing) -> bool:

@@ -69,9 +69,10 @@ def could_detect(cells: pd.DataFrame) -> Detection:
         return Detection(
             f"With {spread.blocks} seeds no difference between two criteria, however large, would be found.", basis
         )
+    fell = " of which no cell collapsed" if (ranked["outcome"] == COLLAPSED).any() else ""  # the others have no spread
     return Detection(
-        f"With {spread.blocks} seeds a true difference between two criteria is found in 8 of 10 such studies if it is "
-        f"{number(found)} points or more.",
+        f"With {spread.blocks} seeds a true difference between two criteria{fell} is found in 8 of 10 such studies if "
+        f"it is {number(found)} points or more.",
         basis,
     )
 

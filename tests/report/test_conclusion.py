@@ -111,6 +111,21 @@ def test_failed_cells_crown_no_survivor_and_the_limits_say_so():
     assert said.limits == ("No verdict on snip: cells failed or are missing, and the rest cannot speak for them.",)
 
 
+def test_no_verdict_is_said_of_those_alone_that_have_none():
+    """Three of five seeds are run of two criteria, and two of the third: the two are told apart."""
+    points = {"random": 80.0, "snip": 99.0, "grasp": 90.0}
+
+    def until(name, last):
+        at = with_top1(lambda cell: points[name] + NOISE[(cell.seed + len(name)) % 3])
+        return lambda cell: at(cell) if cell.seed < last else None
+
+    ran = {name: until(name, last) for name, last in (("random", 3), ("snip", 3), ("grasp", 2))}
+    said = conclusion(study(points, seeds=5, made=ran))
+
+    assert "snip ranks first and is better than random; grasp cannot be told apart from it." in said.found
+    assert said.limits == ("No verdict on grasp: cells failed or are missing, and the rest cannot speak for them.",)
+
+
 def test_what_is_not_ranked_is_not_claimed_to_be_worse():
     points = {"random": 80.0, "snip": 90.0, "grasp": 85.0}
     rarely = study(points, made={"grasp": lambda c: failed(c) if c.seed else record(c)})

@@ -49,6 +49,18 @@ def test_over_several_models_it_is_that_of_their_mean():
     assert "correction, over 2 models." in found(models=("resnet20", "vgg11_bn")).basis
 
 
+def test_a_criterion_of_which_cells_collapsed_is_told_to_be_apart():
+    """By a test of signs, which sees no size: it is not in this number."""
+    made = {"random": 0.0, "snip": 1.0}
+    made = {name: with_top1(lambda c, scale=scale: 80.0 + scale * NOISE[c.seed]) for name, scale in made.items()}
+    fell = with_top1(lambda c: 10.0 if c.seed else 80.0)
+    study = study_of(cells(RULES, models=["resnet20"], seeds=3), **made, grasp=fell)
+
+    assert could_detect(study.plain).said.startswith(
+        "With 3 seeds a true difference between two criteria of which no cell collapsed is found in 8 of 10"
+    )
+
+
 def test_one_pair_is_not_corrected():
     """-1, 0 and 1 have an SD of 1."""
     difference = Comparison(1.2011).detectable(3)
