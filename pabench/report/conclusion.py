@@ -89,9 +89,9 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
     level = [first, *(name for name in near if _rank(name, made) == _rank(first, made))]
     share = f"{_listed(level)} share the first rank"
     if behind and len(level) > 1:
-        others = [name for name in near if name not in level]
-        rest = f"; {_listed(others)} cannot be told apart from it" if others else ""
-        return f"{where} {share}; {first} is better than {_listed(behind)}{rest}."
+        rest = [name for name in near if name not in level]
+        alike_too = f"; {_listed(rest)} cannot be told apart from it" if rest else ""
+        return f"{where} {share}; {first} is better than {_listed(behind)}{alike_too}."
     if behind:
         return (
             f"{where} {first} ranks first and is better than {_listed(behind)}; "
