@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from pabench.data import images
-from pabench.data.dataset import PARTS, Bits, Dataset, Part, Pictures, content_digest
+from pabench.data.dataset import PARTS, Dataset, Part, content_digest
+from pabench.data.pictures import Bits, Pictures
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt, PositiveInt

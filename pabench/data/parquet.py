@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from pabench.data import images
-from pabench.data.dataset import PARTS, Bits, Part, Pictures, content_digest
+from pabench.data.dataset import PARTS, Part, content_digest
+from pabench.data.pictures import Bits, Pictures
 from pabench.errors import DataError
 from pabench.parameters import NonNegativeInt
 from pabench.suite.specs import Augment

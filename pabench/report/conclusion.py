@@ -86,7 +86,8 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
         ranked = "ranked criteria" if made.unranked else "criteria"
         others = behind[0] if len(behind) == 1 else f"all {len(behind)} other {ranked}"
         return f"{where} {first} is better than {others}."
-    level = [first, *(name for name in near if _rank(name, made) == _rank(first, made))]
+    ranks = {one.criterion: round(one.mean_rank or 0.0, DIGITS) for one in made.ranked}
+    level = [first, *(name for name in near if ranks[name] == ranks[first])]
     share = f"{_listed(level)} share the first rank"
     if behind and len(level) > 1:
         rest = [name for name in near if name not in level]
@@ -104,12 +105,6 @@ def finding(made: Board, frame: pd.DataFrame) -> str:
     cannot = "cannot" if len(names) == 2 else "can"
     chance = ", but that may be chance" if len(level) == 1 else ""
     return f"{where} {who} {cannot} be told apart: {leads}{chance}."
-
-
-def _rank(name: str, made: Board) -> float | None:
-    """The mean rank, in as many digits as count."""
-    rank = next(one.mean_rank for one in made.ranked if one.criterion == name)
-    return rank if rank is None else round(rank, DIGITS)
 
 
 def _where(made: Board) -> str:

@@ -48,21 +48,6 @@ def test_a_test_folder_is_preferred_to_val(folder: Path):
     assert values(Folder(path=str(folder)), "test") == [50, 60]
 
 
-def test_pictures_that_are_there_twice_where_they_should_not_be_are_told(folder: Path):
-    """Copies, which no name or link tells: of training pictures in test, and of one in another class."""
-    fill(folder / "train/cat", png(20), png(11), png(20))
-    fill(folder / "val/dog", png(40), png(10), png(20))
-    notes = Folder(path=str(folder)).notes()
-
-    assert (
-        f"2 of 4 test pictures also in training, pixel for pixel ({folder}/val/dog/1.png): their accuracy is that of "
-        "training images"
-    ) in notes
-    for part, file in (("train", "train/dog/1.png"), ("test", "val/dog/2.png")):
-        told = f"{part}: 1 picture also in another class, pixel for pixel ({folder}/{file}): one of the labels is wrong"
-        assert told in notes
-
-
 def test_classes_that_are_not_divided_are_told_from_an_empty_place(tmp_path: Path):
     """As most people have their pictures."""
     assert "look like" not in Folder(path=str(tmp_path)).missing()
