@@ -8,6 +8,7 @@ published is left out, and so is what the note says of it.
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from pabench.report.frame import pruned
 from pabench.report.study import Study
 from pabench.report.trainings import Agreement, agreement
 from pabench.statistics.board import board
-from pabench.statistics.intervals import CONFIDENCE, LEVEL, Interval, holm, interval_text
+from pabench.statistics.intervals import CONFIDENCE, DIGITS, LEVEL, Interval, holm, interval_text
 from pabench.statistics.outcomes import NO_BETTER, Rate, chance_bound, collapses, failures, seeds_interval
 from pabench.statistics.paired import Pair, paired, stratified
 from pabench.statistics.power import Comparison, typical_sd, unbiased_sd
@@ -74,6 +75,10 @@ OURS = "ours"
 BASELINE = "random (allocation=erk)"
 POWER = 0.8
 HOUR = 3600
+SPLITS = 60
+"""Random splits of seeds that tell how far chance moves an order."""
+BAND = [0.05, 0.95]
+"""The quantiles of these splits that are told: their middle nine tenths."""
 MOST = 100.0
 """Points: no two accuracies are further apart."""
 
@@ -329,6 +334,25 @@ class Asked:
         return found
 
     @property
+    def uncertain(self) -> list[tuple[str, list[float]]]:
+        """Verdicts of single sparsities that one correction over all tests of the table would not give."""
+        every = [(name, s, self.against[s][name]) for name in self.criteria for s in self.sparsities]
+        over_all = holm([one.pair.test.p for _, _, one in every])
+        found: dict[str, list[float]] = {}
+        for (name, s, one), p in zip(every, over_all, strict=True):
+            if one.verdict and (p is None or p >= LEVEL):
+                found.setdefault(name, []).append(s)
+        return list(found.items())
+
+    def on_paths(self, name: str) -> dict[float, float] | None:
+        """By sparsity the share of the kept weights that lie on a path from input to output, in the mean of seeds;
+        None where it was not measured."""
+        rows = self.cells[self.cells["criterion"] == name]
+        if "effective_density.of_kept" not in rows:
+            return None
+        return {float(s): float(of.mean()) for s, of in rows.groupby("sparsity")["effective_density.of_kept"]}
+
+    @property
     def speaking(self) -> list[float]:
         return [sparsity for sparsity in self.sparsities if sparsity not in self.silent]
 
@@ -348,14 +372,16 @@ class Asked:
         return self.lines[0] if self.lines else ""
 
     @cached_property
-    def above(self) -> dict[float, list[str]]:
-        """The criteria that are above that line in the mean, best first, at each sparsity that has any."""
-        found: dict[float, list[str]] = {}
-        for sparsity, every in self.against.items():
-            line = every[self.first_line].pair.mean
-            better = [name for name in self.criteria if every[name].pair.mean > line]
+    def above(self) -> dict[float, list[tuple[str, Interval]]]:
+        """The criteria that are above that line in the mean, best first, at each sparsity that has any, each with its
+        difference to the line."""
+        found: dict[float, list[tuple[str, Interval]]] = {}
+        for sparsity in self.sparsities:
+            pairs = paired(self.at(sparsity), [(self.first_line, name) for name in self.criteria])
+            turned = {name: pair.turned for (_, name), pair in pairs.items()}
+            better = [(name, pair.interval) for name, pair in turned.items() if pair.mean > 0]
             if better:
-                found[sparsity] = sorted(better, key=lambda name: -every[name].pair.mean)
+                found[sparsity] = sorted(better, key=lambda one: -one[1].mean)
         return found
 
     def last(self, name: str) -> str:
@@ -386,6 +412,12 @@ class Asked:
         """The criterion that ranks first there, and those that cannot be told apart from it; none without a rank."""
         made = board(self.at(sparsity))
         return [made.ranked[0].criterion, *alike(made)] if made.ranked else []
+
+    def leaders(self, sparsity: float) -> list[str]:
+        """The criteria that share the first rank there."""
+        ranked = board(self.at(sparsity)).ranked
+        ranks = {one.criterion: round(one.mean_rank or 0.0, DIGITS) for one in ranked}
+        return [name for name, rank in ranks.items() if rank == ranks[ranked[0].criterion]]
 
     def some(self, seeds: Sequence[int], criteria: Sequence[str]) -> Study:
         """These seeds and criteria of it alone, blocks being called by their place among the seeds."""
@@ -421,8 +453,12 @@ def rows(main: Asked, others: Sequence[Asked]) -> Iterator[Row]:
                 tau=taus["second"].get(sparsity),
                 better=other.named("better", sparsity),
                 worse=other.named("worse", sparsity),
-                first=other.first_group(sparsity),
+                first=[" = ".join(leaders := other.leaders(sparsity)), *_without(other.first_group(sparsity), leaders)],
             )
+
+
+def _without(names: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in left_out]
 
 
 def order(first: Study, second: Study) -> Agreement:
@@ -433,22 +469,39 @@ def order(first: Study, second: Study) -> Agreement:
     return agreement(replace(first, frame=pd.concat(alike, ignore_index=True)))
 
 
-def again(main: Asked, others: Sequence[Asked]) -> Agreement | None:
-    """What the order of criteria agrees to when nothing but the seeds changes: as many of the main study's as the
-    studies of other recipes have, and as many others of it; None where it has not as many."""
+@dataclass(frozen=True)
+class Yardstick:
+    """What the order of `criteria` agrees to when nothing but the seeds changes: by sparsity Kendall's tau between
+    `blocks` seeds of a study and as many others of it, as the mean of `SPLITS` random splits and their `BAND`."""
+
+    criteria: int
+    blocks: int
+    taus: Mapping[float, tuple[float, float, float]]
+
+
+def again(main: Asked, others: Sequence[Asked]) -> Yardstick | None:
+    """The yardstick for the studies of other recipes, of as many seeds as they have; None where the main study has not
+    twice as many."""
     alike = [one for one in others if one.name in RECIPES]
     if not alike:
         return None
     n, criteria = min(len(one.seeds) for one in alike), alike[0].criteria
     if len(main.seeds) < 2 * n:
         return None
-    return order(main.some(main.seeds[:n], criteria), main.some(main.seeds[n : 2 * n], criteria))
+    draw = random.Random(0)
+    splits = [draw.sample(main.seeds, 2 * n) for _ in range(SPLITS)]
+    every = [order(main.some(seeds[:n], criteria), main.some(seeds[n:], criteria)) for seeds in splits]
+    taus = pd.DataFrame([one.taus["second"] for one in every])
+    spread = {float(s): (of.mean(), *of.quantile(BAND)) for s, of in taus.items()}
+    return Yardstick(every[0].criteria, n, spread)
 
 
 def changed(first: Cell, other: Cell) -> str:
     """In what the cells of another study are made otherwise, in a few words."""
     told = [other.model.label] if other.model.name != first.model.name else []
     told += [other.dataset.label] if other.dataset.label != first.dataset.label else []
+    images = other.dataset.args.get("train_per_class")
+    told += [f"{images:,} images a class"] if images and images != first.dataset.args.get("train_per_class") else []
     names = {"lr": "learning rate", "epochs": "epochs", "batch_size": "batch size", "weight_decay": "weight decay"}
     told += [
         f"{word} {getattr(other.recipe, field):g}"
@@ -696,7 +749,7 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
     speaking = [one for one in asked.values() if one.speaking]
     beside = list(rows(main, speaking)) if main else []
     shuffles = Shuffles(read(folder / SHUFFLED)) if (folder / SHUFFLED / "study.json").exists() else None
-    studied = [one for one in (main, *asked.values(), shuffles and shuffles.own) if one]
+    studied = [Asked(study) for study in published(folder).values()]
     theirs = [one for one in claims if one.claim.source != OURS]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(DOCS),
@@ -735,6 +788,8 @@ def paper(claims: Sequence[Judged], folder: Path = STUDIES, plans: Path = PLAN, 
         level=LEVEL,
         confidence=CONFIDENCE,
         power=POWER,
+        splits=SPLITS,
+        band=BAND[1] - BAND[0],
         no_better=NO_BETTER,
         ends=ENDS,
         most=MOST,

@@ -124,7 +124,7 @@ def battery(changed: pd.DataFrame, criteria: Sequence[str]) -> dict[Place, Judge
 def could_have_seen(judgement: Judgement) -> str:
     """What the test of a change that is not separable could have seen, in words."""
     if judgement.flipped:
-        return "not equal: cells collapsed, and the test is one of signs"
+        return "not equal: cells collapsed, and the test flips signs"
     if judgement.p is None:
         return "cannot be tested"
     if judgement.sees is None or judgement.sees > 100:  # no two accuracies are further apart

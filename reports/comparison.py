@@ -165,7 +165,7 @@ def _separable(pairs: Sequence[Duel]) -> str:
         said = "The two criteria can be told apart" if apart else "The two criteria cannot be told apart"
     else:
         said = f"{apart or 'None'} of {len(pairs)} pairs of criteria can be told apart"
-    how = "paired t test" + (", or test of signs where cells collapsed" if any(duel.flipped for duel in pairs) else "")
+    how = "paired t test" + (", or sign-flip test where cells collapsed" if any(duel.flipped for duel in pairs) else "")
     held = "" if len(pairs) == 1 else "; Holm's correction for all pairs"
     rest = f" {count(lost, 'pair')} without a verdict: cells failed or are missing." if lost else ""
     return f"{said} at {LEVEL:.0%} ({how}{held}).{rest}".replace("%", " %")

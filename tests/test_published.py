@@ -59,7 +59,7 @@ def test_seeds_at_chance_are_counted_in_the_cell_and_take_its_interval_away(tmp_
 
     found = asked(tmp_path, accuracies).against[0.9]["snip"]
 
-    assert str(found) == "−23.33 †1"  # (1 + 1 - 72) / 3; a test by signs of three seeds tells nothing
+    assert str(found) == "−23.33 †1"  # (1 + 1 - 72) / 3; a sign-flip test of three seeds tells nothing
 
 
 def test_criteria_are_sorted_by_what_the_tests_say_of_all_sparsities(tmp_path):
@@ -89,7 +89,9 @@ def test_all_criteria_above_the_first_reference_line_are_named_the_best_first(tm
 
     found = asked(tmp_path, accuracies, (ERK, SNIP, SYNFLOW, line), seeds=2)
 
-    assert (found.first_line, found.above) == ("magnitude_after_training", {0.9: ["synflow (steps=100)", "snip"]})
+    above = {s: [(name, by.mean) for name, by in every] for s, every in found.above.items()}
+    expected = {0.9: [("synflow (steps=100)", 2.0), ("snip", 1.0)]}
+    assert (found.first_line, above) == ("magnitude_after_training", expected)
 
 
 def test_few_weights_in_the_last_layer_leave_classes_that_are_never_the_answer(tmp_path):
@@ -160,6 +162,50 @@ def test_orders_of_two_studies_agree_by_kendalls_tau(tmp_path):
     assert tau(one, other) == pytest.approx(1 / 3)
 
 
+def test_chance_moves_an_order_as_far_as_random_splits_of_the_seeds_say(tmp_path):
+    """Where seeds agree tau is 1 in every split; where they do not, its mean lies between its quantiles."""
+    seeds = {"seeds": 6}
+    alike = by_criterion(random=[80] * 6, snip=[81] * 6, synflow=[82] * 6)
+    unlike = by_criterion(
+        random=[80, 82, 81, 80, 83, 81], snip=[81, 80, 82, 83, 80, 82], synflow=[82, 81, 80, 81, 82, 80]
+    )
+    other = asked(tmp_path, alike, seeds=2, name="fashion_slow")
+
+    same, moved = (
+        note["again"](asked(tmp_path / name, top1, **seeds), [other])
+        for name, top1 in (("alike", alike), ("unlike", unlike))
+    )
+
+    assert (same.criteria, same.blocks, same.taus) == (3, 2, {0.9: (1, 1, 1)})
+    mean, low, high = moved.taus[0.9]
+    assert low < mean < high
+    assert note["again"](asked(tmp_path / "few", alike, seeds=3), [other]) is None
+
+
+def test_a_verdict_that_one_correction_over_the_table_would_not_give_is_named(tmp_path):
+    """snip - random is 1.0, 1.1, 1.3 at 90 %: p = 0.0060; synflow is as random. Doubled it is
+    told apart, times 12 not."""
+    sparsities = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    gain = [1.0, 1.1, 1.3]
+
+    def top1(cell):
+        if not cell.criterion or cell.criterion.name == "random":
+            return 80.0 + cell.seed
+        gains = cell.criterion.name == "snip" and cell.sparsity == 0.9
+        return 80.0 + cell.seed + (gain[cell.seed] if gains else (cell.seed - 1) / 10)
+
+    found = asked(tmp_path, top1, sparsities=sparsities)
+
+    assert found.named("better", 0.9) == ["snip"]
+    assert found.uncertain == [("snip", [0.9])]
+
+
+def test_criteria_of_one_mean_rank_lead_together(tmp_path):
+    found = asked(tmp_path, by_criterion(random=[70, 70], snip=[81, 82], synflow=[82, 81]), seeds=2)
+
+    assert found.leaders(0.9) == ["snip", "synflow (steps=100)"]
+
+
 def test_a_study_that_is_not_published_is_left_out_with_its_sections(tmp_path):
     accuracies = by_criterion(random=[80, 81, 82], snip=[81, 82.1, 83.2], synflow=[79.9, 81.1, 82.1])
     asked(tmp_path / "with", accuracies, sparsities=[0.9, 0.98])
@@ -178,7 +224,7 @@ def test_a_study_that_is_not_published_is_left_out_with_its_sections(tmp_path):
     assert {"## Results", "## Other recipes and networks", "## Planned, and what came out"} <= set(said.splitlines())
     assert "| `snip` | **+1.10 ± 0.25** | **+1.10 ± 0.25** |" in said
     (row,) = [line for line in said.splitlines() if line.startswith("| `fashion_slow`: ")]
-    assert row.split(" | ")[1:5] == ["90 %", "3", "1.00", "snip"]
+    assert row.split(" | ")[1:6] == ["90.00", "90 %", "3", "1.00", "snip"]
 
 
 def test_no_result_is_typed_in_the_note():

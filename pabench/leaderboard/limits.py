@@ -46,7 +46,7 @@ def _trained(boards: Sequence[Comparable]) -> Iterator[str]:
     reached = [number(one.dense.mean, 1) for one in boards if one.dense]
     least, most = min(reached, key=float, default=""), max(reached, key=float, default="")
     share = least if least == most else f"{least} to {most}"
-    dense = f" Networks that are not pruned get {share} % of the test images right so." if reached else ""
+    dense = f" Trained this way, unpruned networks get {share} % of the test images right." if reached else ""
     yield f"Networks were trained{where}, for {_plural(epochs, 'epoch')} on {' or '.join(on)}.{dense}"
 
 

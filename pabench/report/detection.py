@@ -70,9 +70,10 @@ def could_detect(cells: pd.DataFrame) -> Detection:
             f"With {spread.blocks} seeds no difference between two criteria, however large, would be found.", basis
         )
     fell = " of which no cell collapsed" if (ranked["outcome"] == COLLAPSED).any() else ""  # the others have no spread
+    typical = " That is for a pair of typical spread: half of the pairs vary more, and need more." if pairs > 1 else ""
     return Detection(
         f"With {spread.blocks} seeds a true difference between two criteria{fell} is found in 8 of 10 such studies if "
-        f"it is {number(found)} points or more.",
+        f"it is {number(found)} points or more.{typical}",
         basis,
     )
 

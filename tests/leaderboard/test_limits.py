@@ -29,7 +29,7 @@ def test_a_site_says_on_what_it_was_found_and_how_networks_were_trained():
         "networks criteria may come in another order."
     )
     assert found[1].startswith(
-        "Networks were trained on CPUs alone, for 160 epochs on all training images. Networks that"
+        "Networks were trained on CPUs alone, for 160 epochs on all training images. Trained this way, "
     )
     assert "get 91." in found[1]
     assert found[2].startswith("Each board has 3 seeds. Criteria that cannot be told apart are not proved to be equal")

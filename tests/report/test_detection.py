@@ -34,7 +34,8 @@ def test_the_difference_is_that_of_holms_first_step_with_the_studys_own_spread()
 
     assert told() == (
         "With 3 seeds a true difference between two criteria is found in 8 of 10 such studies if it is "
-        f"{difference:.2f} points or more."
+        f"{difference:.2f} points or more. That is for a pair of typical spread: half of the pairs vary more, and need "
+        "more."
     )
     basis = found().basis
     assert "the clearest of 3 pairs shows with power 0.8 at 5 %" in basis
@@ -50,7 +51,7 @@ def test_over_several_models_it_is_that_of_their_mean():
 
 
 def test_a_criterion_of_which_cells_collapsed_is_told_to_be_apart():
-    """By a test of signs, which sees no size: it is not in this number."""
+    """By a sign-flip test, which sees no size: it is not in this number."""
     made = {"random": 0.0, "snip": 1.0}
     made = {name: with_top1(lambda c, scale=scale: 80.0 + scale * NOISE[c.seed]) for name, scale in made.items()}
     fell = with_top1(lambda c: 10.0 if c.seed else 80.0)
