@@ -135,6 +135,8 @@ def _of_torch() -> dict[str, Any]:
     if torch is None:
         return {}
     backends = torch.backends
+    cuda, cudnn, mkldnn = backends.cuda, backends.cudnn, backends.mkldnn
+    products = (cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
     return {
         "the default dtype": torch.get_default_dtype(),
         "the default device": str(torch.get_default_device()),
@@ -145,11 +147,7 @@ def _of_torch() -> dict[str, Any]:
         "anomaly detection": torch.is_anomaly_enabled(),
         "deterministic algorithms": (torch.are_deterministic_algorithms_enabled(), backends.cudnn.deterministic),
         "torch.backends.cudnn": (backends.cudnn.enabled, backends.cudnn.benchmark),
-        "the precision of float32": (
-            torch.get_float32_matmul_precision(),
-            backends.cuda.matmul.allow_tf32,
-            backends.cudnn.allow_tf32,
-        ),
+        "the precision of float32": tuple(kind.fp32_precision for kind in products),
     }
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
+from math import isfinite
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt
@@ -60,7 +61,13 @@ def create(cls: type[T], parameters: Mapping[str, Any], name: str) -> T:
             problems.append((key, f"{', or '.join(messages)}, not {value!r}"))
     if problems:
         raise ParameterError(name, problems)
-    return cls(**values)
+    made = cls(**values)
+    # of a default nobody has looked: JSON, and so keys and records, have no infinity
+    numbers = {f.name: getattr(made, f.name) for f in fields(cls)}  # type: ignore[arg-type]
+    endless = {key: value for key, value in numbers.items() if isinstance(value, float) and not isfinite(value)}
+    if endless:
+        raise ParameterError(name, [(key, f"expected a finite number, not {value}") for key, value in endless.items()])
+    return made
 
 
 def undeclared(cls: type) -> str:

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"
-CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def plain(text: Any) -> str:
-    """Text without terminal escapes, control characters (tab and newline stay) and unpaired surrogates.
+    """Text without terminal escapes, control characters (tab and newline stay), marks that turn the direction of what
+    follows, and unpaired surrogates.
 
-    >>> plain("\\x1b[31mred\\x1b[0m\\x00")
-    'red'
+    >>> plain("\\x1b[31mred\\x1b[0m\\x00"), plain("left \\u202eright")
+    ('red', 'left right')
     """
     text = str(text)
     if text.isascii() and text.isprintable():  # nearly every text of a study, and 200,000 of them in a large one

@@ -34,6 +34,19 @@ class Grown(Plugin):
     pattern: str = field(default="", metadata=ADDED)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Endless:
+    clip: float = float("inf")
+
+
+def test_a_default_that_is_not_finite_is_told():
+    """JSON has no infinity, and neither have keys and records."""
+    with pytest.raises(ParameterError, match="endless: clip: expected a finite number, not inf"):
+        create(Endless, {}, "endless")
+
+    assert create(Endless, {"clip": 3.0}, "endless").clip == 3
+
+
 def test_a_parameter_that_came_later_is_told_where_it_is_given_alone():
     assert told(Grown()) == told(Plugin()) == {"steps": 1, "beta": 0.5}
     assert told(Grown(pattern="2:4")) == {"steps": 1, "beta": 0.5, "pattern": "2:4"}

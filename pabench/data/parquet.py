@@ -125,7 +125,7 @@ class Parquet(Pictures):
         file = self._files("train")[0]
         with _reading(file):
             schema = pq.read_schema(file)
-        pictures = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+        pictures = [f.name for f in schema if _holds_pictures(f.type)]
         labels = [f.name for f in schema if pa.types.is_integer(f.type)]
         return self._column("image", pictures, schema.names), self._column("label", labels, schema.names)
 
@@ -143,6 +143,7 @@ class Parquet(Pictures):
         raise DataError(f"{self._where}: {what}: expected one column of {kind}, {found}; set `{what}` ({columns})")
 
     def _stored_labels(self, part: Part) -> np.ndarray[Any, Any]:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         column = self._columns[1]
@@ -150,6 +151,8 @@ class Parquet(Pictures):
         for file in self._files(part):
             with _reading(file):
                 labels = pq.read_table(file, columns=[column])[column]
+                if not pa.types.is_integer(labels.type):
+                    raise DataError(f"{images.shown(file)}: column {column!r} holds {labels.type}, expected integers")
                 if labels.null_count:
                     raise DataError(f"{self._where}: column {column!r} has rows without a label; drop them")
                 read.append(labels.to_numpy().astype(np.int64))
@@ -163,10 +166,24 @@ class Parquet(Pictures):
         column = self._columns[0]
         for file in self._files(part):
             with _reading(file), pq.ParquetFile(file) as opened:
+                if not _holds_pictures(held := opened.schema_arrow.field(column).type):
+                    raise DataError(
+                        f"{images.shown(file)}: column {column!r} holds {held}, expected a struct with bytes"
+                    )
                 batches = opened.iter_batches(batch_size=64, columns=[column])
                 encoded = chain.from_iterable(batch[column].field("bytes") for batch in batches)
                 for row, picture in enumerate(encoded):
                     yield f"{images.shown(file)}: row {row}", picture.as_py() or b""
+
+
+def _holds_pictures(column: Any) -> bool:
+    """Whether a column is a struct whose `bytes` are such: a text in their place would be taken for a path."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(column) or column.get_field_index("bytes") < 0:
+        return False
+    held = column.field("bytes").type
+    return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_binary_view(held))
 
 
 def _incomplete(files: Sequence[Path]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NoReturn
@@ -218,18 +218,19 @@ def _made_on(device: torch.device) -> AbstractContextManager[Any]:
 def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
     """Full-precision, deterministic arithmetic with the global random state as it was, whatever the caller's settings.
 
-    TensorFloat-32 is off (cuDNN has it on by default), autocast is off, attention uses its differentiable kernel, and
-    new tensors are on the CPU, where random numbers come from. What a network draws of its own (dropout that never
-    switches off) comes from `seed`. SuiteError in inference mode, which no gradient gets out of.
+    TensorFloat-32 (cuDNN has it on by default) and bfloat16 products are off, autocast is off, attention uses its
+    differentiable kernel, and new tensors are on the CPU, where random numbers come from. What a network draws of its
+    own (dropout that never switches off) comes from `seed`. SuiteError in inference mode: no gradient gets out of it.
     """
     if torch.is_inference_mode_enabled():
         raise SuiteError("inside torch.inference_mode() all gradients are 0; leave it first (torch.no_grad() may stay)")
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
     drawn = random.getstate(), np.random.get_state()
     try:
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, False, True, False
+        cudnn.deterministic, cudnn.benchmark = True, False
         with (
+            _full_precision(device),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             torch.autocast(device.type, enabled=False),
             torch.enable_grad(),
@@ -241,7 +242,45 @@ def scoring_mode(device: torch.device, seed: int = 0) -> Iterator[None]:
     finally:
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark = before
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No product of float32 numbers in TensorFloat-32 or bfloat16, however the caller asked for it.
+
+    torch has two kinds of settings, of which the older one cannot be read where the newer one says otherwise: then it
+    is left alone. Where it can be read it is set, too, so that others can go on reading it.
+    """
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    kinds = {"cuda": (cuda.matmul, cudnn.conv, cudnn.rnn), "cpu": (mkldnn.matmul, mkldnn.conv, mkldnn.rnn)}
+    of_device: Sequence[Any] = kinds.get(device.type, ())
+    lower = [(kind, kind.fp32_precision) for kind in of_device if kind.fp32_precision not in ("none", "ieee")]
+    products = _readable(torch.get_float32_matmul_precision) if lower else None
+    tf32 = _readable(lambda: cudnn.allow_tf32) if lower and device.type == "cuda" else None
+    try:
+        if products:
+            torch.set_float32_matmul_precision("highest")
+        if tf32:
+            cudnn.allow_tf32 = False
+        for kind, _ in lower:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        if products:
+            torch.set_float32_matmul_precision(products)
+        if tf32:
+            cudnn.allow_tf32 = True
+        for kind, precision in lower:
+            kind.fp32_precision = precision
+
+
+def _readable(setting: Callable[[], Any]) -> Any:
+    """An older setting; None where torch refuses to tell it."""
+    try:
+        return setting()
+    except RuntimeError:
+        return None
 
 
 def _seed_all(device: torch.device, seed: int) -> None:

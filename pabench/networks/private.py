@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import traceback
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -141,7 +142,6 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 def _refuse_unfit(module: nn.Module) -> None:
     name = type(module).__name__
-    seen: dict[tuple[int, torch.Size], tuple[str, Tensor]] = {}
     for path, layer in module.named_modules():
         where = path or name
         if isinstance(layer, torch.jit.ScriptModule):
@@ -184,13 +184,42 @@ def _refuse_unfit(module: nn.Module) -> None:
                 f"{name}: the weight of {where} ({type(layer).__name__}) is computed from other parameters, so no "
                 f"entry of it can be pruned; call {undo} first"
             )
-        if weight is not None and (at := weight.data_ptr()):
-            other, known = seen.setdefault((at, weight.shape), (where, weight))
-            if known is not weight:
-                raise SuiteError(
-                    f"{name}: the weights of {other} and {where} are two parameters in one memory, and a copy would "
-                    "have each by itself; make them one parameter (b.weight = a.weight)"
-                )
+    for (one, first), (other, second) in combinations(_in_one_storage(module), 2):
+        if _share_entries(first, second):
+            raise SuiteError(
+                f"{name}: {one} and {other} are two parameters in one memory, and a copy would have each by itself; "
+                "make them one parameter (b.weight = a.weight), or take the part that is used in forward()"
+            )
+
+
+def _in_one_storage(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """The parameters, by name, whose memory holds others, too; none under two names."""
+    held: dict[int, list[tuple[str, Tensor]]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.numel() and parameter.layout == torch.strided:
+            held.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
+    return [one for every in held.values() if len(every) > 1 for one in every]
+
+
+def _share_entries(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have numbers in common, and not their storage alone, as the parts of one flat tensor do."""
+    ranges = []
+    for tensor in (one, other):
+        size = tensor.element_size()
+        last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        ranges.append((tensor.data_ptr(), tensor.data_ptr() + size * (last + 1)))
+    (first, end), (begin, last_end) = ranges
+    if end <= begin or last_end <= first:
+        return False
+    if one.element_size() != other.element_size():
+        return True
+    start = min(first, begin)
+    place = torch.arange((max(end, last_end) - start) // one.element_size(), device="cpu")
+    at = [
+        place.as_strided(tensor.shape, tensor.stride(), (tensor.data_ptr() - start) // tensor.element_size()).flatten()
+        for tensor in (one, other)
+    ]
+    return bool(torch.isin(*at).any())
 
 
 def _computed(layer: nn.Module) -> str:

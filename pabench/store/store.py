@@ -69,10 +69,14 @@ def checkpoints_of(folder: str | os.PathLike[str], key: str) -> Path:
 
 
 class Store:
-    """The results folder of one study. Any number of processes may use it at once; reading needs no write access."""
+    """The results folder of one study. Any number of processes may use it at once; reading needs no write access.
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    `guest`: code of others runs in this process. What looks broken to it may be whole, and stays where it is.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, guest: bool = False) -> None:
         self.folder = Path(folder)
+        self.guest = guest
 
     def open_study(self, manifest: dict[str, Any]) -> None:
         """Make the folder ready for the study `manifest["name"]`, before any compute.
@@ -141,7 +145,8 @@ class Store:
         return False
 
     def get(self, kind: Kind, key: str) -> dict[str, Any] | None:
-        """The record of this key, or None. A broken file is moved to quarantine/ and counts as absent."""
+        """The record of this key, or None. A broken file counts as absent, and is moved to quarantine/ by all but
+        guests."""
         return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
 
     def records(
@@ -247,7 +252,8 @@ class Store:
         except FileNotFoundError:
             return None
         except DataError:
-            pass
+            if self.guest:
+                return None
         # Look again under the lock: another process may have moved the broken file and committed a good one since.
         try:
             with files.locked(self.folder):

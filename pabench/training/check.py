@@ -24,7 +24,7 @@ from pabench.suite.cell import Cell
 from pabench.training.block import Block
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
-from pabench.training.stage import described, device_of, load_plugins
+from pabench.training.stage import described, device_of, load_plugins, store_of
 
 IMAGES = 128
 """At most so many of a scoring batch are looked at: a score that is 0 for all of them is 0 by the network."""
@@ -34,7 +34,7 @@ TRIED = 20
 
 def check(payload: Mapping[str, Any], report: Report) -> None:
     """One finding, with its remedy where it is not healthy. What goes wrong is kept as failed and tried again later."""
-    store, cell = Store(payload["store"]), Cell.from_json(payload["cell"])
+    store, cell = store_of(payload), Cell.from_json(payload["cell"])
     data: dict[str, Any] = {"schema": SCHEMA, "key": cell.check_key, "labels": labels(cell), "created": now()}
     try:
         load_plugins(payload)

@@ -23,14 +23,13 @@ from pabench.scoring.masks import unpack
 from pabench.source import source_digest
 from pabench.store.figures import Measurements, Of, entry, file, pairs as pairs_of, single
 from pabench.store.state import masked
-from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
 from pabench.training.block import Block
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.prune import dense_norm
-from pabench.training.stage import device_of, failure, load_plugins
+from pabench.training.stage import device_of, failure, load_plugins, store_of
 
 
 def cells(payload: Mapping[str, Any], report: Report) -> None:
@@ -87,7 +86,7 @@ class _Work:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
         self._payload = payload
-        self.store = Store(payload["store"])
+        self.store = store_of(payload)
         self.cells = [Cell.from_json(c) for c in payload["cells"]]
         self.metrics = [MetricSpec(**m) for m in payload["metrics"]]
         self._block = Block(self.cells[0], device_of(payload))

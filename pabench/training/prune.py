@@ -41,7 +41,7 @@ from pabench.training.environment import cores
 from pabench.training.faults import raise_if_crowded
 from pabench.training.loop import Report
 from pabench.training.reference import budget, gradually, replacement, trained, weights_of
-from pabench.training.stage import device_of, failure, load_plugins, rebuild, without_weights
+from pabench.training.stage import device_of, failure, load_plugins, rebuild, store_of, without_weights
 
 OF_WEIGHTS = ("gradient_norm",)
 """Entries of a receipt that speak of the weights that were scored, and not of a re-drawn network."""
@@ -52,7 +52,7 @@ def prune(payload: Mapping[str, Any], report: Report) -> None:
 
     And of several criteria that need one gradient (`shares_gradient`), one after another: each fails for itself.
     """
-    store = Store(payload["store"])
+    store = store_of(payload)
     cells = [c for c in map(Cell.from_json, payload["cells"]) if not has_masks(store, c)]  # another run may have them
     cells = [c for c in cells if not refused(store, c)]
     if not cells:

@@ -14,6 +14,7 @@ from pabench.scoring.criterion import Criterion
 from pabench.scoring.donor import donor_identity
 from pabench.scoring.pruning import SkippedError
 from pabench.source import source_digest
+from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.training.faults import fault, remedy
 from pabench.words import plain
@@ -28,6 +29,11 @@ def device_of(payload: Mapping[str, Any]) -> torch.device:
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device
+
+
+def store_of(payload: Mapping[str, Any]) -> Store:
+    """The results folder of a task."""
+    return Store(payload["store"], guest=bool(payload.get("plugins")))
 
 
 def load_plugins(payload: Mapping[str, Any]) -> None:

@@ -39,13 +39,13 @@ from pabench.training.precision import told
 from pabench.training.prune import inherited, refuse_foreign
 from pabench.training.reference import refuse_unlike, repeatable, resumed
 from pabench.training.sparse import Held, method
-from pabench.training.stage import device_of, failure, load_plugins, without_weights
+from pabench.training.stage import device_of, failure, load_plugins, store_of, without_weights
 
 
 def train(payload: Mapping[str, Any], report: Report) -> None:
     """One record: the outcome of a cell, whatever it is."""
     began = time.perf_counter()
-    store = Store(payload["store"])
+    store = store_of(payload)
     cell = Cell.from_json(payload["cell"])
     earlier = store.get("records", cell.key)
     if earlier is not None and earlier["status"] != "failed":
@@ -79,7 +79,7 @@ def _outcome(store: Store, cell: Cell, device: torch.device, report: Report) -> 
     if ended := refused(store, cell):
         return ended
     if receipt is None:
-        raise DataError("the receipt of this cell's masks is missing or broken; run the suite again")
+        raise DataError("the receipt of this cell's masks is missing or broken; run again with --retry failed")
     if ended := _ended(cell, receipt):
         return ended
     return _trained(store, cell, receipt, device, report)

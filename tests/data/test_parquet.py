@@ -48,6 +48,29 @@ def test_parquet_shards_are_read_in_order(parquet: Path):
     assert (dataset.classes, dataset.shape) == (2, (3, 4, 4))
 
 
+@pytest.mark.parametrize("part", ["train-00001-of-00002", "test-00000-of-00001"])
+def test_labels_are_integers_in_every_file(parquet: Path, part: str):
+    """Numbers with a point had lost what stands behind it."""
+    file = parquet / f"{part}.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(1, "label", pa.array([0.9] * len(table))), file)
+
+    with pytest.raises(DataError, match=rf"{part}.parquet: column 'label' holds double, expected integers"):
+        identity(Parquet(path=str(parquet)))
+
+
+def test_a_text_in_place_of_a_picture_is_no_path(parquet: Path, tmp_path: Path):
+    """A file that was downloaded would read any picture of the machine."""
+    (tmp_path / "private.png").write_bytes(png(9))
+    for file in parquet.glob("*.parquet"):
+        table = pq.read_table(file)
+        paths = pa.array([{"bytes": str(tmp_path / "private.png"), "path": None}] * len(table))
+        pq.write_table(table.set_column(0, "img", paths), file)
+
+    with pytest.raises(DataError, match="expected one column of a struct with bytes"):
+        Parquet(path=str(parquet)).train()
+
+
 def test_parquet_moments_come_from_the_training_pixels(parquet: Path):
     dataset = Parquet(path=str(parquet))
     # 0, 0.2, 0.4, 1: mean 0.4, variance (0.16 + 0.04 + 0 + 0.36) / 4 = 0.14

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,13 +75,43 @@ def test_train_mode_takes_the_statistics_of_the_batch(case):
     torch.testing.assert_close(first, reference.module.double().train()(x), rtol=1e-12, atol=1e-12)
 
 
+ROOT = Path(__file__).parents[2]
+PRECISIONS = {
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "all": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    "products": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+}
+
+
+@pytest.mark.parametrize("asked", PRECISIONS)
+def test_products_are_exact_whatever_precision_the_caller_asked_for_and_that_is_restored(asked):
+    """In a process of its own: torch's settings of precision do not all go back."""
+    done = subprocess.run([sys.executable, "-c", f"from {__name__} import *; precise({asked!r})"], cwd=ROOT)
+
+    assert done.returncode == 0
+
+
+def precise(asked: str) -> None:
+    backends = torch.backends
+    kinds = [backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv]
+    a, b = torch.rand(64, 512), torch.rand(512, 64)
+    PRECISIONS[asked]()
+    before = [kind.fp32_precision for kind in kinds]
+
+    with scoring_mode(torch.device("cpu")):
+        product = a @ b
+
+    assert ((product.double() - a.double() @ b.double()).abs() < 1e-3).all()
+    assert [kind.fp32_precision for kind in kinds] == before
+    if asked == "medium":
+        assert torch.get_float32_matmul_precision() == asked  # which torch tells only where all settings agree
+
+
 def test_scoring_restores_the_callers_settings_even_after_an_error():
-    torch.backends.cudnn.allow_tf32 = True
     state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
 
     def fails():
         with scoring_mode(torch.device("cpu")):
-            assert not torch.backends.cudnn.allow_tf32
             torch.rand(3)
             np.random.seed(5)
             random.seed(5)
@@ -87,7 +120,6 @@ def test_scoring_restores_the_callers_settings_even_after_an_error():
     with pytest.raises(RuntimeError, match="boom"):
         fails()
 
-    assert torch.backends.cudnn.allow_tf32
     assert torch.equal(state, torch.get_rng_state())
     assert np.array_equal(numpy_state, np.random.get_state()[1])
     assert python_state == random.getstate()

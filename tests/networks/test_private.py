@@ -170,11 +170,36 @@ def test_two_parameters_in_one_memory_are_refused_and_one_under_two_names_is_not
     model = plain()
     model.a, model.c = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
     model.c.weight.data = model.a.weight.data
-    with pytest.raises(SuiteError, match=r"the weights of a and c are two parameters in one memory.*make them one"):
+    with pytest.raises(SuiteError, match=r"a.weight and c.weight are two parameters in one memory.*make them one"):
         pabench.prune(model, "magnitude", sparsity=0.5)
 
     model.c.weight = model.a.weight
     assert list(pabench.prune(model, "magnitude", sparsity=0.5)) == ["a.weight", "b.weight"]
+
+
+@pytest.mark.parametrize("part", [lambda a: a.t(), lambda a: a.flatten()[3:33].view(5, 6), lambda a: a[:, :4]])
+def test_parameters_that_overlap_in_memory_are_refused(part):
+    """The transpose as in an autoencoder, a part, and rows with gaps between them."""
+    model = plain()
+    model.a = nn.Linear(6, 6, bias=False)
+    model.c = nn.Module()
+    model.c.weight = nn.Parameter(torch.empty(0))
+    model.c.weight.data = part(model.a.weight.data)
+
+    with pytest.raises(SuiteError, match=r"a.weight and c.weight are two parameters in one memory"):
+        pabench.prune(model, "magnitude", sparsity=0.5)
+
+
+def test_parameters_that_are_parts_of_one_flat_tensor_are_taken():
+    """One behind the other, and side by side: columns of one matrix overlap in their ranges, not in their entries."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    flat, wide = torch.rand(32), torch.rand(4, 8)
+    model[0].weight.data, model[1].weight.data = flat[:16].view(4, 4), flat[16:].view(4, 4)
+    model[2].weight.data, model[3].weight.data = wide[:, :4], wide[:, 4:]
+
+    masks = pabench.prune(model, "magnitude", sparsity=0.5)
+
+    assert sum(int(mask.sum()) for mask in masks.values()) == 32
 
 
 def test_casts_in_forward_lose_nothing():

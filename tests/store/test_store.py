@@ -131,6 +131,17 @@ def test_a_record_broken_at_any_byte_is_quarantined_and_counts_as_absent(store, 
     assert store.commit("records", key_of(0), record())
 
 
+def test_a_process_with_code_of_others_moves_no_file_away(store, monkeypatch):
+    """To one whose plugin has changed hashlib all records look broken, and they are whole."""
+    store.commit("records", key_of(0), record(0))
+    monkeypatch.setattr("pabench.store.envelope.hashlib.sha256", hashlib.md5)
+
+    assert Store(store.folder, guest=True).get("records", key_of(0)) is None
+
+    monkeypatch.undo()
+    assert store.get("records", key_of(0)) is not None
+
+
 def test_a_record_under_the_key_of_another_is_quarantined(store):
     store.commit("records", key_of(1), record(1))
     file_of(store, 1).rename(file_of(store, 2))
