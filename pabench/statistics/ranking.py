@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+
+MOST_GROUPS = len(string.ascii_lowercase)
 
 
 def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None = None) -> dict[str, float]:
@@ -29,19 +31,44 @@ def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None =
 def tie_groups(names: Sequence[str], separated: Mapping[tuple[str, str], bool]) -> dict[str, str]:
     """Letters such that two names share one exactly if they are not separated (Piepho 2004, insert and absorb).
 
-    Not being separable is not transitive, so a name may carry several letters; `a` holds the first of `names`.
+    Not being separable is not transitive, so a name may carry several letters; `a` holds the first of `names`. Groups
+    are as large as they can be. Of many criteria there may be more of these than can be counted: where they are more
+    than `MOST_GROUPS`, so many are taken as each pair needs to stand in one.
 
     >>> tie_groups(["x", "y", "z"], {("x", "y"): False, ("y", "z"): False, ("x", "z"): True})
     {'x': 'a', 'y': 'ab', 'z': 'b'}
     """
-    groups: list[frozenset[str]] = [frozenset(names)]
-    for pair in (set(pair) for pair, apart in separated.items() if apart):
-        split = [group - {name} if pair <= group else group for group, name in product(groups, sorted(pair))]
-        distinct = list(dict.fromkeys(split))
-        groups = [group for group in distinct if not any(group < other for other in distinct)]
+    apart = [frozenset(pair) for pair, told in separated.items() if told]
+    groups = _largest(names, apart) or _enough(names, set(apart))
     position = {name: i for i, name in enumerate(names)}
     groups.sort(key=lambda group: sorted(position[name] for name in group))
     return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in names}
+
+
+def _largest(names: Sequence[str], apart: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """All largest groups without a pair that is apart; none where there are more than `MOST_GROUPS`."""
+    groups = [frozenset(names)]
+    for pair in apart:
+        split = [group - {name} if pair <= group else group for group, name in product(groups, sorted(pair))]
+        distinct = list(dict.fromkeys(split))
+        groups = [group for group in distinct if not any(group < other for other in distinct)]
+        if len(groups) > MOST_GROUPS:
+            return []
+    return groups
+
+
+def _enough(names: Sequence[str], apart: Collection[frozenset[str]]) -> list[frozenset[str]]:
+    """Largest groups without a pair that is apart, until each name and each other pair stands in one."""
+    near = {name: {other for other in names if frozenset((name, other)) not in apart} for name in names}
+    groups: list[frozenset[str]] = []
+    for one, other in combinations_with_replacement(names, 2):
+        if other in near[one] and not any(one in group and other in group for group in groups):
+            group = {one, other}
+            for name in names:
+                if group <= near[name]:
+                    group.add(name)
+            groups.append(frozenset(group))
+    return groups
 
 
 def shared(letters: str, others: str) -> bool:

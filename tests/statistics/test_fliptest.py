@@ -42,3 +42,13 @@ def test_five_blocks_separate_nothing():
 
 def test_doctests_hold():
     assert doctest.testmod(fliptest).failed == 0
+
+
+def test_the_order_of_blocks_decides_nothing_where_signs_are_drawn():
+    values = list(np.random.default_rng(0).normal(0.4, 1.0, 24))
+
+    assert flip_test([values]).p == flip_test([values[::-1]]).p
+
+
+def test_twenty_blocks_that_agree_are_counted_exactly():
+    assert flip_test([[-40.0] * 19 + [-41.0]]).p == 2 / 2**20

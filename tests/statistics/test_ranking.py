@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import doctest
 import random
+from itertools import combinations
 
 import pytest
 
 from pabench.statistics import ranking, ranktest
-from pabench.statistics.ranking import cliques, mean_ranks, tie_groups
+from pabench.statistics.ranking import cliques, mean_ranks, shared, tie_groups
 
 
 def test_bars_are_the_largest_runs_and_none_lies_within_another():
@@ -48,3 +49,17 @@ def test_letters_are_shared_exactly_by_pairs_that_are_not_separated():
 
         assert all(letters.values())
         assert all(bool(set(letters[a]) & set(letters[b])) != apart for (a, b), apart in separated.items())
+
+
+def test_letters_of_many_criteria_are_told_at_once():
+    """All largest groups of 30 pairs that are apart are 2 ** 30: so many are named as each pair needs to share one."""
+    names = [f"c{i}" for i in range(60)]
+    separated = {
+        (one, other): names.index(one) // 2 == names.index(other) // 2 for one, other in combinations(names, 2)
+    }
+
+    letters = tie_groups(names, separated)
+
+    for (one, other), apart in separated.items():
+        assert shared(letters[one], letters[other]) is not apart
+    assert letters["c0"].startswith("a")
