@@ -118,13 +118,13 @@ def test_signals_are_left_alone_outside_of_the_main_thread():
 
 
 def test_a_closed_terminal_stops_a_run_unless_it_was_told_to_go_on(capfd):
-    before = signal.getsignal(signal.SIGHUP)
-    with stoppable() as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop.signal == signal.SIGHUP
-    assert signal.getsignal(signal.SIGHUP) == before
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     try:
+        with stoppable() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signal == signal.SIGHUP
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with stoppable() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stop.is_set()
