@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterable, Iterator
+from itertools import chain, combinations
 from typing import Any
 
 import torch
@@ -184,7 +184,8 @@ def _refuse_unfit(module: nn.Module) -> None:
                 f"{name}: the weight of {where} ({type(layer).__name__}) is computed from other parameters, so no "
                 f"entry of it can be pruned; call {undo} first"
             )
-    for (one, first), (other, second) in combinations(_in_one_storage(module), 2):
+    pairs = chain.from_iterable(combinations(every, 2) for every in _by_storage(module))
+    for (one, first), (other, second) in pairs:
         if _share_entries(first, second):
             raise SuiteError(
                 f"{name}: {one} and {other} are two parameters in one memory, and a copy would have each by itself; "
@@ -192,13 +193,13 @@ def _refuse_unfit(module: nn.Module) -> None:
             )
 
 
-def _in_one_storage(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """The parameters, by name, whose memory holds others, too; none under two names."""
+def _by_storage(module: nn.Module) -> Iterable[list[tuple[str, Tensor]]]:
+    """The parameters by name, those together whose memory is one; none under two names."""
     held: dict[int, list[tuple[str, Tensor]]] = {}
     for name, parameter in module.named_parameters():
         if parameter.numel() and parameter.layout == torch.strided:
             held.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
-    return [one for every in held.values() if len(every) > 1 for one in every]
+    return held.values()
 
 
 def _share_entries(one: Tensor, other: Tensor) -> bool:
@@ -213,13 +214,11 @@ def _share_entries(one: Tensor, other: Tensor) -> bool:
         return False
     if one.element_size() != other.element_size():
         return True
-    start = min(first, begin)
-    place = torch.arange((max(end, last_end) - start) // one.element_size(), device="cpu")
-    at = [
-        place.as_strided(tensor.shape, tensor.stride(), (tensor.data_ptr() - start) // tensor.element_size()).flatten()
-        for tensor in (one, other)
-    ]
-    return bool(torch.isin(*at).any())
+    start, size = min(first, begin), one.element_size()
+    taken = torch.zeros((max(end, last_end) - start) // size, dtype=torch.bool, device="cpu")
+    of_one, of_other = (taken.as_strided(t.shape, t.stride(), (t.data_ptr() - start) // size) for t in (one, other))
+    of_one.fill_(True)
+    return bool(of_other.any())
 
 
 def _computed(layer: nn.Module) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 MOST_GROUPS = len(string.ascii_lowercase)
+"""Of so many groups each has a letter without a number."""
 
 
 def mean_ranks(tasks: Iterable[Mapping[str, float]], weights: ArrayLike | None = None) -> dict[str, float]:

@@ -168,11 +168,8 @@ QUICK = (
 """What is made and judged in less than a second each."""
 
 
-def costs(submission: Path, folder: Path, *, quick: bool, most: float) -> dict[str, Cost]:
-    """Of each hostile submission what it cost, in memory beyond what an honest one does.
-
-    Where that is more than `most` MiB both are judged once more: the system may have taken pages from the first.
-    """
+def costs(submission: Path, folder: Path, *, quick: bool) -> dict[str, Cost]:
+    """Of each hostile submission what it cost, in memory beyond what an honest one does."""
     chosen = [name for name in HOSTILE if any(part in name for part in QUICK) == quick]
     found = {}
     with judge() as ask:
@@ -183,8 +180,6 @@ def costs(submission: Path, folder: Path, *, quick: bool, most: float) -> dict[s
             if "in the list" not in name:
                 forged.listing()
             cost = ask(forged.folder)
-            if cost.mib - honest.mib > most:
-                honest, cost = ask(submission), ask(forged.folder)
             found[name] = replace(cost, mib=cost.mib - honest.mib)
             shutil.rmtree(forged.folder)
     return found
