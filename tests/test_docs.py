@@ -297,6 +297,7 @@ def test_links_between_pages_lead_somewhere():
         for target, heading in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text()):
             place = page.parent / target if target else page
             assert place.exists(), f"{page.name}: {target}"
+            assert page not in PAGES or (ROOT / "docs") in place.resolve().parents, f"{page.name}: {target} is no page"
             assert not heading or heading in headings(place), f"{page.name}: {target}#{heading}"
 
 
