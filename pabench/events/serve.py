@@ -48,7 +48,7 @@ def main(name: str, folder: str) -> None:
             failed = True
 
 
-def calls(hook: EventHook, store: Store, lines: Iterator[bytes], log: Path) -> Iterator[Callable[[], None]]:
+def calls(hook: EventHook, store: Store, lines: Iterator[bytes], log: str) -> Iterator[Callable[[], None]]:
     """What is to be called, in order; nothing where no line comes. From the first on it prints into the log."""
     cells: dict[str, Cell] = {}
     begun = False
@@ -56,7 +56,7 @@ def calls(hook: EventHook, store: Store, lines: Iterator[bytes], log: Path) -> I
         event: dict[str, Any] = json.loads(line)
         if not begun:
             begun = True
-            log.parent.mkdir(exist_ok=True)
+            Path(log).parent.mkdir(exist_ok=True)
             _print_into(log)
             yield lambda: hook.study(store.folder, store.manifest())
         match event.pop("event"):
@@ -90,7 +90,7 @@ def _lines() -> Iterator[bytes]:
     return iter(lines.get, b"")
 
 
-def _print_into(path: str | Path) -> None:
+def _print_into(path: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (1, 2):
         os.dup2(handle, stream)

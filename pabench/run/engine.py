@@ -35,10 +35,10 @@ class Task:
 
     `function` is "module:name", imported where the task runs; `payload` is what JSON can hold. `after` are keys of
     tasks that must have ended first, however they ended; keys of no task of the run count as ended. It may take
-    `timeout` seconds; `longer`, where given, is asked once they have passed how many it may take altogether. `kind` is
-    for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need about the same memory:
-    where one has run out of it, all of them run alone. The payload that its function gets says so: `alone` is whether
-    no other task runs beside it.
+    `timeout` seconds; `longer`, where given, is asked once they have passed how many the task may take altogether.
+    `kind` is for whoever made the tasks, and nothing to an engine. Tasks that are `like` each other need about the same
+    memory: where one has run out of it, all of them run alone. The payload that its function gets says so: `alone` is
+    whether no other task runs beside it.
 
     `gives` names what a task gives, where tasks of one key may give more or less: what another runner has ended has
     ended here if it gave all of it.
@@ -53,7 +53,7 @@ class Task:
     payload: Payload = field(default_factory=dict)
     after: tuple[str, ...] = ()
     timeout: float | None = None
-    longer: Callable[[], float] | None = None
+    longer: Callable[[Task], float] | None = None
     kind: str = ""
     like: str = ""
     log: str = ""
@@ -62,7 +62,7 @@ class Task:
 
     def limit(self) -> float | None:
         """The seconds that it may take altogether, for an engine that must know them beforehand."""
-        return self.timeout if self.timeout is None or self.longer is None else max(self.timeout, self.longer())
+        return self.timeout if self.timeout is None or self.longer is None else max(self.timeout, self.longer(self))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, product
+from itertools import chain, compress, product
 
 from pabench.run.engine import Outcome, Task
 from pabench.run.tasks import Plan, Sources, needed_of, payload, prunings_by_block, task
@@ -23,12 +23,28 @@ ASKED = {"measure": single, "compare": pairs}
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a task is to measure: of all that these metrics can be of its cells, what is `chosen`, a byte for each.
+
+    It is listed anew each time: many masks have many more pairs.
+    """
+
+    kind: str
+    cells: Sequence[Cell]
+    metrics: Sequence[MetricSpec]
+    chosen: bytes
+
+    def __iter__(self) -> Iterator[tuple[Of, MetricSpec]]:
+        return compress(ASKED[self.kind](self.cells, self.metrics), self.chosen)
+
+
+@dataclass(frozen=True)
 class Survey:
     """The measurements of a study that are lacking: its `tasks`, and what each is to measure (`wanted`)."""
 
     store: Store
     tasks: list[Task] = field(default_factory=list)
-    wanted: dict[str, list[tuple[Of, MetricSpec]]] = field(default_factory=dict)
+    wanted: dict[str, Wanted] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -43,17 +59,19 @@ class Survey:
         known, there = Measurements(store.each("metrics")), _measurable(store, plan)
         before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
         shared = {**payload(store, device), "retry": retry}
+        as_json = {spec.name: spec.to_json() for spec in metrics}
         by_source = defaultdict(list)
         for spec in metrics:
             by_source[plugins.get("metrics", {}).get(spec.name, "")].append(spec)
         groups = _groups(plan.cells).items()
         for ((block, kind, criterion), cells), (source, specs) in product(groups, by_source.items()):
-            lacking = [(of, spec) for of, spec in ASKED[kind](cells, specs) if known.lacks(of, spec, retry=retry)]
-            wanted = [(of, spec) for of, spec in lacking if all(map(there, of))]
-            if not wanted:
+            asked = ASKED[kind](cells, specs)
+            chosen = bytes(known.lacks(of, spec, retry=retry) and all(map(there, of)) for of, spec in asked)
+            if not any(chosen):
                 continue
-            named = {spec.name: spec.to_json() for _, spec in wanted}
-            what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
+            wanted = Wanted(kind, cells, specs, chosen)
+            named = {spec.name: as_json[spec.name] for _, spec in wanted}
+            what = {**shared, "cells": [c.plain for c in cells], "metrics": list(named.values())}
             what["block"] = in_block.get(block, [])
             # masks are read: no code of the criterion is needed
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -77,7 +78,7 @@ def plan(
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
                 group = groups[name]
-                what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
+                what = {**shared, "cells": [c.plain for c in group], "norms": norms}
                 what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
                 tasks[name] = task(
@@ -91,7 +92,7 @@ def plan(
                 )
             after = (name,)
         if cell.key not in found.done:
-            what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
+            what = {**shared, "cell": cell.plain, "plugins": needed_of(cell, plugins)}
             # a smaller network needs less memory; of many thousand cells few are unlike
             like = intern(digest([training_kind(cell), cell.sparsity]))
             tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
@@ -157,7 +158,7 @@ def task(
     gives: Iterable[str] = (),
 ) -> Task:
     """A task of one kind; `what` is its payload."""
-    log, guarded = str(log_of(what["store"], key)) if "store" in what else "", bool(what.get("plugins"))
+    log, guarded = log_of(what["store"], key) if "store" in what else "", bool(what.get("plugins"))
     return Task(
         key,
         title,
@@ -239,7 +240,7 @@ def _title(cells: Sequence[Cell]) -> str:
 def record_loss(store: Store, found: Plan, outcome: Outcome, environment: dict[str, Any]) -> None:
     """Of a task that ended without its record (a crash, a timeout) each cell gets one that says so."""
     log = log_of(store.folder, outcome.key)
-    printed = f"; what it printed is in {log.parent.name}/{log.name}" if log.exists() else ""
+    printed = f"; what it printed is in {os.path.relpath(log, store.folder)}" if os.path.exists(log) else ""
     failed = {
         "status": "failed",
         "kind": outcome.kind if outcome.kind != "error" else "plugin-error",
@@ -289,6 +290,6 @@ def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plu
     found = []
     for cell in cells:
         if not check.told_by_receipt(store, cell, into=into):
-            what = {**payload(into, device), "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
+            what = {**payload(into, device), "cell": cell.plain, "plugins": needed_of(cell, plugins)}
             found.append(task("check", cell.check_key, f"{checked_title(cell)}: check", what))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 from pabench.run.engine import Outcome, Task
 from pabench.words import one_line
@@ -31,7 +31,7 @@ def limited(tasks: Iterable[Task], stated: float | None, clock: Callable[[], Cal
 
     if stated is not None:
         return [replace(task, timeout=stated) for task in tasks]
-    return [replace(task, timeout=LEAST_SECONDS, longer=partial(longer, task)) for task in tasks]
+    return [replace(task, timeout=LEAST_SECONDS, longer=longer) for task in tasks]
 
 
 def reason(outcome: Outcome) -> str:

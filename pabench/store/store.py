@@ -58,9 +58,9 @@ LATER = frozenset({"compared_by", "test", "right"})
 RESTARTED = frozenset({"created", "command", "notes"})
 
 
-def log_of(folder: str | os.PathLike[str], key: str) -> Path:
+def log_of(folder: str | os.PathLike[str], key: str) -> str:
     """The file of what the processes of a task print."""
-    return Path(folder) / "logs" / f"{key}.log"
+    return f"{folder}/logs/{key}.log"
 
 
 def checkpoints_of(folder: str | os.PathLike[str], key: str) -> Path:
@@ -147,7 +147,7 @@ class Store:
     def get(self, kind: Kind, key: str) -> dict[str, Any] | None:
         """The record of this key, or None. A broken file counts as absent, and is moved to quarantine/ by all but
         guests."""
-        return self._read(self._path(kind, key), partial(_record, key), MAX_BYTES)
+        return self._quick(kind, key, _record)
 
     def records(
         self, kind: Kind = "records", see: Callable[[str, dict[str, Any]], None] | None = None
@@ -219,15 +219,20 @@ class Store:
             return None
 
     def _each(self, kind: Kind, decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
-        folder = str(self.folder / kind)  # thousands of paths take a tenth of the time
         for name in files.names(self.folder / kind):
             if SHA256.fullmatch(key := name.removesuffix(".json")):
-                try:
-                    found: T | None = decode(key, files.read(f"{folder}/{key}.json", limit=MAX_BYTES))
-                except (FileNotFoundError, DataError):
-                    found = self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
+                found = self._quick(kind, key, decode)
                 if found is not None:
                     yield key, found
+
+    def _quick(self, kind: Kind, key: str, decode: Callable[[str, bytes], T]) -> T | None:
+        """What is in a record's file; None where there is none, or a broken one."""
+        try:  # many thousands of `Path`s would take most of the time, and each leaves its name in memory
+            return decode(key, files.read(f"{self.folder}/{kind}/{_hexadecimal(key)}.json", limit=MAX_BYTES))
+        except FileNotFoundError:
+            return None
+        except DataError:
+            return self._read(self._path(kind, key), partial(decode, key), MAX_BYTES)
 
     def _bytes(self, kind: Kind, key: str) -> bytes:
         """Of a file that was there a moment ago."""

@@ -92,8 +92,10 @@ class Cell:
         train = "" if self.train.is_plain else f" / {self.train.label}"
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation}{train} / seed {self.seed}"
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain data. Its parts are those of all cells that share them, which nobody changes."""
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """As plain data, made once: several tasks are about one cell. Nobody changes it, or its parts, which are those
+        of all cells that share them."""
         data = {
             "dataset": self.dataset.plain,
             "model": self.model.plain,
@@ -106,6 +108,10 @@ class Cell:
         }
         changed = {"ablation": self.ablation} if self.ablation else {}
         return {**data, **changed, **({} if self.train.is_plain else {"train": self.train.plain})}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data of one's own, but for its parts."""
+        return dict(self.plain)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Any, Protocol
 
@@ -178,8 +179,14 @@ def _expanded(
 def _needed(scoring: Scoring, criterion: CriterionSpec | None) -> Scoring:
     """With the type that a criterion is scored in where the suite leaves it open, and who says so."""
     if criterion is None:
-        return replace(scoring, dtype="float64", because="dense")
-    return replace(scoring, dtype=criterion.precision, because="criterion")
+        return _scored(scoring, "float64", "dense")
+    return _scored(scoring, criterion.precision, "criterion")
+
+
+@lru_cache
+def _scored(scoring: Scoring, dtype: str, because: str) -> Scoring:
+    """One for all cells that are scored alike."""
+    return replace(scoring, dtype=dtype, because=because)
 
 
 def _resolved(entries: Sequence[Entry], resolve: Callable[..., Any], *args: Any) -> list[Any]:

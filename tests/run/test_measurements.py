@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 
 from pabench.errors import SuiteError
 from pabench.run import tasks
-from pabench.run.engine import Outcome
+from pabench.run.engine import Outcome, Schedule
+from pabench.run.session import Options, Session
+from pabench.run.timeouts import limited
 
 from ..diagnostics.test_metric import CHEAP
 from ..training.test_measure import SMALL, SUITE, files, session
@@ -58,3 +63,22 @@ def test_metrics_are_no_part_of_any_key(tmp_path):
 
     assert [c.key for c in asked] == [c.key for c in plain]
     assert [c.pruning_key for c in asked] == [c.pruning_key for c in plain]
+
+
+def test_a_cell_costs_the_runner_a_few_kilobytes_with_all_that_is_to_be_measured_of_it(tmp_path):
+    """Cells, tasks, what they are to measure, and the schedule: pairs of masks are many times the cells."""
+    held = []
+    for seeds in (10, 50):
+        tracemalloc.start()
+        opened = Session.open(Options("quickstart", overrides=[f"seeds={seeds}"], output=tmp_path, device="cpu"))
+        plan = opened.plan()
+        survey = opened.survey(plan)
+        schedule = Schedule(limited([*plan.tasks, *survey.tasks], None, lambda: lambda _: 0.0))
+        gc.collect()
+        held.append((tracemalloc.get_traced_memory()[0], len(opened.cells)))
+        tracemalloc.stop()
+        assert schedule.next() is not None
+    (few, some), (most, many) = held
+
+    assert many == 5 * some
+    assert (most - few) / (many - some) < 5_000

@@ -103,8 +103,8 @@ def test_who_is_over_time_may_be_given_longer_once():
     """Asked when the time is over, and not before: what it may take altogether."""
     asked = []
     tasks = [
-        replace(toy("ends", "hang", timeout=0.5), longer=lambda: asked.append("ends") or 1.0),
-        replace(toy("lasts", "progress", epochs=1), timeout=60.0, longer=lambda: asked.append("lasts") or 1.0),
+        replace(toy("ends", "hang", timeout=0.5), longer=lambda _: asked.append("ends") or 1.0),
+        replace(toy("lasts", "progress", epochs=1), timeout=60.0, longer=lambda _: asked.append("lasts") or 1.0),
     ]
     outcomes = Run(PROCESSES, tasks).outcomes
     assert (outcomes["ends"].kind, outcomes["ends"].message) == ("timeout", "ran longer than 1 s")

@@ -89,7 +89,7 @@ def test_no_more_are_given_away_than_may_run_and_one_at_a_time_is_alone():
 def test_how_long_a_task_may_take_is_told_with_it():
     """The function that estimates it stays here."""
     stage = Stage()
-    Run(stage, [replace(task, timeout=600.0, longer=lambda: 9000.0) for task in toys("a")])
+    Run(stage, [replace(task, timeout=600.0, longer=lambda _: 9000.0) for task in toys("a")])
     assert stage.limits == [(9000.0, None)]
 
 
