@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -38,6 +39,8 @@ SEPARATORS = (b",", b":", b"[", b"{")
 SQUARE = bytes.maketrans(b"{}", b"[]")
 DIGITS = bytes(ord("0") if byte in b"0123456789" else byte if byte in b"." else ord(" ") for byte in range(256))
 LONG = b"0" * 19
+LONG_INTEGER = re.compile(rb"(?<![\d.])\d{19}")
+"""What is behind a point makes no integer."""
 AT_ONCE = 2**18
 """Bytes of a document whose texts are taken out at once: each text is an object, and takes four times its room."""
 
@@ -139,12 +142,7 @@ def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> A
     if len(data) > values and data.count(b'"') > 4 * values:
         raise DataError(f"more than {values:,} values")
     brackets = _brackets(data) if len(data) <= values else None
-    if brackets is None:
-        bare = _without_texts(data)
-        if len(data) > values and sum(map(bare.count, SEPARATORS)) > values:
-            raise DataError(f"more than {values:,} values")
-        brackets = bare.translate(SQUARE, NO_BRACKETS)
-    if _deep(brackets):
+    if _deep(_brackets_of(_without_texts(data), values) if brackets is None else brackets):
         raise DataError(f"nested deeper than {MAX_DEPTH} levels")
     if not _needs_care(data):
         with contextlib.suppress(orjson.JSONDecodeError):
@@ -176,16 +174,16 @@ def _strict(data: bytes) -> Any:
         raise DataError(f"not strict JSON: {error}") from None
 
 
-def _without_texts(data: bytes) -> bytes:
+def _without_texts(data: bytes) -> bytearray:
     """JSON without its strings, in which brackets, colons and digits mean nothing; of what is no JSON anything."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    inside, bare = False, []
+    inside, bare = False, bytearray()  # it grows in its place: pieces that are joined would be there twice
     for start in range(0, len(data), AT_ONCE):
         parts = data[start : start + AT_ONCE].split(b'"')
-        bare.append(b"".join(parts[inside::2]))
+        bare += b"".join(parts[inside::2])
         inside ^= len(parts) % 2 == 0
-    return b"".join(bare)
+    return bare
 
 
 def _brackets(data: bytes) -> bytes | None:
@@ -195,7 +193,14 @@ def _brackets(data: bytes) -> bytes | None:
     return None if b'"' in marks or b"\\" in data else marks
 
 
-def _deep(brackets: bytes) -> bool:
+def _brackets_of(bare: bytearray, values: int) -> bytearray:
+    """The brackets of JSON without its strings, which has no more than so many values."""
+    if len(bare) > values and sum(map(bare.count, SEPARATORS)) > values:
+        raise DataError(f"more than {values:,} values")
+    return bare.translate(SQUARE, NO_BRACKETS)
+
+
+def _deep(brackets: bytes | bytearray) -> bool:
     """Whether they have more than MAX_DEPTH levels: each turn takes away the innermost one of every branch."""
     for _ in range(MAX_DEPTH):
         if not brackets:  # nearly always after six turns
@@ -209,12 +214,11 @@ def _needs_care(data: bytes) -> bool:
     """Whether it has a number of 19 digits or more before its point, which may be an integer of more than 64 bits:
     orjson makes a float of it."""
 
-    def long(text: bytes) -> bool:
-        digits = text.translate(DIGITS)
-        return LONG in digits and LONG in digits.replace(b"." + LONG, b"")  # what is behind a point makes no integer
+    def perhaps() -> bool:  # nearly all have no such digits even in their texts
+        digits = data.translate(DIGITS)
+        return LONG in digits and LONG in digits.replace(b"." + LONG, b"")
 
-    # nearly all have no such digits even in their texts
-    return long(data) and long(_without_texts(data))
+    return perhaps() and LONG_INTEGER.search(_without_texts(data)) is not None
 
 
 def _same_keys(data: bytes, again: bytes) -> bool:
@@ -224,7 +228,7 @@ def _same_keys(data: bytes, again: bytes) -> bool:
     return _keys(_without_texts(data)) == _keys(_without_texts(again))
 
 
-def _keys(bare: bytes) -> int:
+def _keys(bare: bytearray) -> int:
     """How many keys all objects in it have."""
     return bare.count(b":")
 
