@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pabench import registry
+from pabench.data.checked import split_of
 from pabench.data.dataset import Dataset, take
 from pabench.data.digits import Digits
 from pabench.data.split import Images, first_per_class
@@ -74,7 +75,7 @@ class Material:
         """Of a dataset of the registry; without `data` the embedded digits, enlarged to 3 x 32 x 32."""
         found: Dataset = create(registry.plugin("datasets", data), {"path": path}, data) if data else Digits()
         found.require()
-        train, test = found.train(), found.test()
+        train, test = split_of(found, "train"), split_of(found, "test")
         if not isinstance(train, Images) or not isinstance(test, Images):
             raise SuiteError(f"--data {data}: its images are read file by file; expected a dataset held in memory")
         if not data:

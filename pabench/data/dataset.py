@@ -187,7 +187,12 @@ class InMemory(Dataset):
 
         def build() -> dict[str, np.ndarray[Any, Any]]:
             found = self.contents(part)
-            pixels, labels = np.ascontiguousarray(found["pixels"]), found["labels"].astype(np.int64)
+            pixels, labels = np.ascontiguousarray(found["pixels"]), found["labels"]
+            if labels.dtype.kind not in "iu" or pixels.dtype != np.uint8 or pixels.ndim != 4:
+                said = f"{pixels.dtype} {pixels.shape} and {labels.dtype} {labels.shape}"
+                expected = "pixels uint8 (N, C, H, W) and labels of whole numbers (N,)"
+                raise DataError(f"{self.name}: {part}: read gives {said}, expected {expected}")
+            labels = labels.astype(np.int64)
             return {**found, "pixels": pixels, "labels": labels, "moments": _moments(pixels)}
 
         return decoded(digest([DECODING, self.name, self._content, part, self.decoding()]), build)

@@ -14,6 +14,7 @@ from torch import nn
 
 from pabench import registry
 from pabench.data.augment import augment_digest, epoch_order, order_digest
+from pabench.data.checked import split_of
 from pabench.data.dataset import Dataset, Picked, identity, steps_per_epoch
 from pabench.data.split import Images, Streamed, groups_of, scoring_batch, some_per_class
 from pabench.errors import DataError
@@ -66,11 +67,11 @@ class Block:
 
     @cached_property
     def train(self) -> Source:
-        return Source(self.dataset.train(), self.dataset.mean, self.dataset.std)
+        return Source(split_of(self.dataset, "train"), self.dataset.mean, self.dataset.std)
 
     @cached_property
     def test(self) -> Source:
-        return Source(self.dataset.test(), self.dataset.mean, self.dataset.std)
+        return Source(split_of(self.dataset, "test"), self.dataset.mean, self.dataset.std)
 
     @cached_property
     def sample(self) -> Source:
