@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -11,10 +12,16 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
-WATCHED = ("pabench", "torch", "torch.autograd", "torch.func", "torch.random", "torch._tensor")
+WATCHED = (
+    *("pabench", "torch", "torch._tensor", "torch.autograd", "torch.fft", "torch.func", "torch.linalg"),
+    *("torch.random", "torch.sparse", "torch.special", "timm", "timm.models"),
+)
 """Modules whose attributes are looked at, besides all below these:"""
 BELOW = ("pabench.", "pabench_criteria.", "torch.nn", "torch.optim")
-OTHERS = ("builtins", "json", "math", "numpy", "numpy.random", "os", "random", "time")
+OTHERS = (
+    *("builtins", "hashlib", "json", "math", "os", "os.path", "random", "time"),
+    *("numpy", "numpy.linalg", "numpy.random"),
+)
 MOST = 5
 """So many changes are told by name."""
 State = dict[str, dict[str, Any]]
@@ -117,12 +124,21 @@ def _inside(function: FunctionType) -> list[Any]:
 
 _SETTINGS: Mapping[str, Callable[[], Any]] = {
     "the working directory": os.getcwd,
+    "the umask": lambda: _umask(),
+    "the flushing of denormal numbers": lambda: float("5e-324") * 1.0 == 0,  # nothing else tells that it is on
+    "the start method of processes": lambda: multiprocessing.get_start_method(allow_none=True),
     "Python's random state": lambda: repr(random.getstate()),
     "sys.stdout": lambda: sys.stdout,
     "sys.stderr": lambda: sys.stderr,
     "sys.excepthook": lambda: sys.excepthook,
     "the trace function": sys.gettrace,
 }
+
+
+def _umask() -> int:
+    mask = os.umask(0o77)  # there is no way of only looking at it
+    os.umask(mask)
+    return mask
 
 
 def _signals() -> dict[str, Any]:
@@ -134,21 +150,36 @@ def _of_torch() -> dict[str, Any]:
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return {}
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # a mode would hear of every call here
+        return _told_by(torch)
+
+
+def _told_by(torch: Any) -> dict[str, Any]:
     backends = torch.backends
     cuda, cudnn, mkldnn = backends.cuda, backends.cudnn, backends.mkldnn
     products = (cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
     return {
         "the default dtype": torch.get_default_dtype(),
-        "the default device": str(torch.get_default_device()),
+        "the default device": getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None),
         "the number of threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
         "the gradient mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
         "anomaly detection": torch.is_anomaly_enabled(),
+        "hooks of all modules": [list(hooks.values()) for hooks in _global_hooks(torch)],
+        "hooks of saved tensors": bool(torch._C._autograd._top_saved_tensors_default_hooks(False)),
+        "modes of torch functions": (torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()),
         "deterministic algorithms": (torch.are_deterministic_algorithms_enabled(), backends.cudnn.deterministic),
         "torch.backends.cudnn": (backends.cudnn.enabled, backends.cudnn.benchmark),
+        "torch.backends.mkldnn": torch._C._get_mkldnn_enabled(),
         "the precision of float32": tuple(kind.fp32_precision for kind in products),
     }
+
+
+def _global_hooks(torch: Any) -> list[dict[Any, Any]]:
+    """What runs at each call of whatever module; the dictionaries themselves never change."""
+    found = vars(torch.nn.modules.module).items()
+    return [hooks for name, hooks in found if name.startswith("_global_") and isinstance(hooks, dict)]
 
 
 def _of_numpy() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -88,6 +89,37 @@ def test_the_state_of_the_process_is_told_in_words(tmp_path, monkeypatch):
         "the thread idler",
     } <= set(found)
     assert os.environ["PABENCH_A_NEW_ONE"] == "1"
+
+
+SETTINGS = {
+    "torch.set_flush_denormal(True)": "the flushing of denormal numbers",
+    "torch.nn.modules.module.register_module_forward_hook(print)": "hooks of all modules",
+    "torch.autograd.graph.saved_tensors_hooks(abs, abs).__enter__()": "hooks of saved tensors",
+    "torch.backends.mkldnn.set_flags(False)": "torch.backends.mkldnn",
+    "torch.linalg.norm = torch.linalg.cond": "torch.linalg.norm",
+    "torch.set_default_device('meta')": "the default device",
+    "os.umask(0o11)": "the umask",
+    "multiprocessing.set_start_method('spawn', force=True)": "the start method of processes",
+    "hashlib.sha256 = hashlib.md5": "hashlib.sha256",
+    "torch.utils._python_dispatch.TorchDispatchMode().__enter__()": "modes of torch functions",
+    "torch.overrides.TorchFunctionMode().__enter__()": "modes of torch functions",  # which raises at the next call
+}
+
+
+def test_so_is_what_torch_does_at_each_call():
+    """In a process of its own: not all of it can be taken back."""
+    code = f"""
+import hashlib, multiprocessing, os, torch, torch.utils._python_dispatch
+from pabench import effects
+for change in {list(SETTINGS)}:
+    before = effects.snapshot()
+    exec(change)
+    print(*effects.changes(before), sep=", ")
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    for line, (change, expected) in zip(said.splitlines(), SETTINGS.items(), strict=True):
+        assert expected in line.split(", "), f"{change}: {line}"
 
 
 def test_what_a_library_puts_around_its_own_function_is_that_function(monkeypatch):

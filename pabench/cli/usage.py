@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 _called: list[str] = []
@@ -26,8 +27,14 @@ class _Plain:
     """The lines of a command or of a group of commands."""
 
     def make_context(self: Any, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As ever, with the words that were given (`given`)."""
+        """As ever, with the words that were given (`given`); none of them is empty.
+
+        `-o "$OUT"` without such a variable would be the folder that the command is started in.
+        """
         words = list(args)  # parsing takes them out
+        if empty := [n for n, word in enumerate(words) if not word or _is_option_without_its_value(word)]:
+            before = words[empty[0]] or " ".join(words[: empty[0]][-1:])
+            raise typer.BadParameter(f"nothing stands behind {before or info_name}; is a variable not set?")
         context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
         _called[:] = [*_names(context), *words]
         return context
@@ -60,6 +67,10 @@ class Command(_Plain, TyperCommand):
 
 class Group(_Plain, TyperGroup):
     """A group of commands whose help is in plain words."""
+
+
+def _is_option_without_its_value(word: str) -> bool:
+    return word.startswith("--") and word.find("=") == len(word) - 1
 
 
 def _is_argument(parameter: Any) -> bool:

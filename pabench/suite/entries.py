@@ -45,6 +45,18 @@ def _variant_name(name: str) -> str:
     return name
 
 
+def is_path(text: str) -> bool:
+    """Whether a file could be called so: 255 bytes a name, 4,095 in all, and no NUL, as Linux has it."""
+    names = [len(name.encode("utf-8", "surrogatepass")) for name in text.split("/")]
+    return "\0" not in text and max(names) <= 255 and sum(names) + len(names) <= 4_096
+
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError(f"{shown(text)} can be no path: a name has up to 255 bytes, all of it 4,095, and no NUL")
+    return text
+
+
 def _named(value: Any) -> Any:
     if isinstance(value, str):
         return {"name": value}
@@ -63,6 +75,7 @@ def _text(pattern: str) -> WithJsonSchema:
 
 
 PlainName = Annotated[str, AfterValidator(_plain_name), _text(f"^{NAME.pattern}$")]
+PathText = Annotated[str, AfterValidator(_path)]
 VariantName = Annotated[str, AfterValidator(_variant_name), _text(f"^{NAME.pattern}(@{NAME.pattern})?$")]
 
 
@@ -93,7 +106,7 @@ class DatasetEntry(Entry):
     """A data set: its name, where it lies, and further keys that are its parameters."""
 
     name: PlainName = Field(description="As `pabench list datasets` has it", examples=["digits"])
-    path: str = Field(
+    path: PathText = Field(
         default="",
         description="Where it lies, from the folder that pabench is started in; without it $PABENCH_DATA/NAME, or "
         "~/.cache/pabench/data/NAME. No part of its identity: that is its content",
@@ -124,7 +137,7 @@ class ModelEntry(Entry):
         description="pretrained: weights of `checkpoint`, else timm's own, which must be on this machine",
         examples=["pretrained"],
     )
-    checkpoint: str = Field(
+    checkpoint: PathText = Field(
         default="",
         description="With init: pretrained, a file of safetensors or a state dict that torch.save wrote",
         examples=["trained.safetensors"],

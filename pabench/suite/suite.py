@@ -32,11 +32,13 @@ from pabench.suite.entries import (
     MetricEntry,
     Model,
     ModelEntry,
+    PathText,
     PlainName,
     RecipeEntry,
     StepSchedule,
     Train,
     TrainEntry,
+    is_path,
 )
 from pabench.suite.findings import add_duplicates, add_findings
 from pabench.suite.override import override
@@ -163,7 +165,7 @@ class Suite(BaseModel):
         "times the estimate, at least ten minutes",
         examples=[7200],
     )
-    plugins: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+    plugins: Annotated[tuple[PathText, ...], Field(strict=False)] = Field(
         default=(),
         description="Files with criteria, datasets or metrics of your own, from the folder of the suite",
         examples=[["mine.py"]],
@@ -317,7 +319,7 @@ def _standing(value: dict[str, Any]) -> Suite:
     entries: dict[str, Any] = {
         kind: tuple(filter(None, (_entry(kind, item) for item in _items(value, kind)))) for kind in _ENTRIES
     }
-    plugins = tuple(path for path in _items(value, "plugins") if isinstance(path, str))
+    plugins = tuple(text for text in _items(value, "plugins") if isinstance(text, str) and is_path(text))
     return Suite.model_construct(**entries, recipe=recipe, plugins=plugins, sparsities=(), seeds=())
 
 

@@ -62,5 +62,24 @@ def test_a_range_is_said_of_the_word_that_the_line_has():
     assert "[N>=0]" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "behind"),
+    [
+        (["run", "quickstart", "-o", ""], "-o"),
+        (["run", "quickstart", "--output="], "--output="),
+        (["run", ""], "run"),
+        (["criteria", "show", ""], "show"),
+    ],
+)
+def test_an_empty_word_is_a_variable_that_is_not_set(words, behind, tmp_path, monkeypatch):
+    """`-o ""` would be the folder that the command is started in."""
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, words)
+
+    assert found.exit_code == 2
+    assert f"nothing stands behind {behind}; is a variable not set?" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_doctests_hold():
     assert doctest.testmod(usage) == (0, 2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from pabench.suite import suite
@@ -142,3 +145,18 @@ def test_refuses_a_bad_file_with_its_place(what):
 
     assert all(line.startswith("s.yaml:") for line in told)
     assert any(expected in line for line in told), told
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 256, "/".join(["y" * 100] * 41)], ids=["NUL", "name", "whole"])
+@pytest.mark.parametrize(
+    ("before", "after", "at"),
+    [
+        ("path: /data", "path: {}", "datasets.1.path"),
+        ("stem: cifar", "stem: cifar, init: pretrained, checkpoint: {}", "models.1.checkpoint"),
+        ("protocol: pai-v1", "protocol: pai-v1\nplugins: [{}]", "plugins.0"),
+    ],
+)
+def test_what_no_file_can_be_called_is_told_at_its_place(text, before, after, at):
+    (found,) = findings(changed(before, after.format(json.dumps(text))))
+
+    assert re.search(rf"^s.yaml:\d+:\d+: {at}: .* can be no path", found)
