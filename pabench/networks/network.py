@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_, vjp
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pabench.errors import SuiteError
+from pabench.networks.attributes import Kept, views
 from pabench.networks.kinds import INCLUDED, NORMS, dense, prunable_in
 from pabench.networks.layout import FEW, overruns
 from pabench.networks.operations import Operation, named
@@ -26,6 +28,13 @@ from pabench.networks.rewire import Rewired, dtype_like, hardsigmoid, in_precisi
 
 DIFFERENTIABLE = {"hardsigmoid": hardsigmoid, **PARTS}
 """Operations whose own kernels have no second derivative, by others that give the same."""
+BY_BATCH: Mapping[str, Operation] = {
+    # also where a layer of one's own calls it, with statistics that it keeps
+    "batch_norm": lambda x, mean, var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5: F.batch_norm(
+        x, None, None, weight, bias, True, momentum, eps
+    )
+}
+"""How BatchNorm normalises by the batch."""
 ASKING = frozenset({"get", "size", "dim", "numel", "stride", "element_size", "is_floating_point", "is_complex", "len"})
 """What asks for the shape, type or place of a tensor, and not for its values."""
 
@@ -87,7 +96,7 @@ class Network:
         self.weights: Tensors = {n: tensors[n] for n in names}
         self.rest: Tensors = {n: t for n, t in tensors.items() if n not in self.weights}
         self.buffers = frozenset(n for n, _ in self._module.named_buffers())
-        self._table = {**DIFFERENTIABLE, **in_precision(dtype)}
+        self._table = {**DIFFERENTIABLE, **in_precision(dtype), **(BY_BATCH if bn == "train" else {})}
         norms = [path for path, layer in self._module.named_modules() if isinstance(layer, NORMS)]
         self.scales: Tensors = {n: tensors[n] for path in norms if (n := f"{path}.weight".lstrip(".")) in tensors}
         self._own_buffers = [n for n in self.buffers if n.rpartition(".")[0] not in norms]
@@ -96,7 +105,9 @@ class Network:
         self._tried = False
         self._default = torch.get_default_device()  # the caller's, where a network makes tensors without naming one
         others = [*module.named_parameters(), *module.named_buffers(), *self._module.named_parameters()]
+        others += [(name, view) for view, name in views(module, self._module)]
         self._elsewhere = {id(t): (weakref.ref(t), n) for n, t in others}  # the caller's network may be gone one day
+        self._kept: Kept | None = None
 
     @cached_property
     def likes_channels_last(self) -> bool:
@@ -122,7 +133,13 @@ class Network:
         def outputs(weights: Tensors) -> tuple[Tensor, Tensor]:
             return next(iter(weights.values())), self._run({**self.rest, **weights}, x)
 
-        *_, out = vjp(outputs, self.weights, has_aux=True)  # beside another result: they may be integers
+        kept = Kept(self._module)
+        try:
+            *_, out = vjp(outputs, self.weights, has_aux=True)  # beside another result: they may be integers
+        finally:
+            if kept.changed():  # of few networks
+                kept.restore()
+                self._kept = kept
         self._tried = True
         return out.detach()
 
@@ -132,8 +149,12 @@ class Network:
         given = {**tensors, **own}
         placed = {place: given[n] for place, n in self._places.items() if n in given}
         with _Guarded(self._table, self._elsewhere, self.name), _uncompiled(), _made_on(self._default):
-            # x.clone(): a network may change its input in place, which is not ours, and a constant to torch.func
-            return self._logits(functional_call(self._module, placed, (x.clone(),), tie_weights=False))
+            try:
+                # x.clone(): a network may change its input in place, which is not ours, and a constant to torch.func
+                return self._logits(functional_call(self._module, placed, (x.clone(),), tie_weights=False))
+            finally:
+                if self._kept:  # a counter, or a mean of the first batch that it sees: each call is the first
+                    self._kept.restore()
 
     def _logits(self, out: Any) -> Tensor:
         logits = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)

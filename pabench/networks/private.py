@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from pabench.errors import SuiteError
+from pabench.networks.attributes import MACHINERY
 
 
 def private_copy(module: nn.Module) -> nn.Module:
@@ -38,10 +39,6 @@ def private_copy(module: nn.Module) -> nn.Module:
             # on a GPU it would move what a functional call brings into one buffer, for a kernel that is not used here
             layer.flatten_parameters = lambda: None  # type: ignore[method-assign]
     return own
-
-
-MACHINERY = frozenset(vars(nn.Module()))
-"""Attributes that every module has."""
 
 
 class _Inside(nn.Module):
@@ -67,6 +64,7 @@ def copied(module: nn.Module) -> nn.Module:
 def _copied(module: nn.Module) -> nn.Module:
     layers = list(module.modules())
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in _with_history(layers)}
+    memo |= {id(made): made.clone_state() for made in _generators(layers)}
     try:
         return _without_wrappers(layers, memo)
     except Exception:  # anybody's objects fail to copy in their own ways
@@ -104,6 +102,12 @@ def _with_history(layers: list[nn.Module]) -> Iterator[Tensor]:
             # most attributes are numbers and the machinery of nn.Module: a walk through all takes as long as a copy
             if isinstance(value, (Tensor, list, tuple, dict)) and (key == "_buffers" or key not in MACHINERY):
                 yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and not leaf.is_leaf)
+
+
+def _generators(layers: list[nn.Module]) -> Iterator[torch.Generator]:
+    """Those of random numbers that the modules hold themselves: deepcopy refuses them, and the caller's would go on."""
+    for layer in layers:
+        yield from (value for value in vars(layer).values() if isinstance(value, torch.Generator))
 
 
 def _uncopyable(layers: list[nn.Module], memo: dict[int, Any]) -> Iterator[Any]:
@@ -186,17 +190,18 @@ def _refuse_unfit(module: nn.Module) -> None:
             )
     pairs = chain.from_iterable(combinations(every, 2) for every in _by_storage(module))
     for (one, first), (other, second) in pairs:
-        if _share_entries(first, second):
+        if isinstance(first, nn.Parameter) and _share_entries(first, second):
+            what = "two parameters" if isinstance(second, nn.Parameter) else "a parameter and a buffer"
             raise SuiteError(
-                f"{name}: {one} and {other} are two parameters in one memory, and a copy would have each by itself; "
+                f"{name}: {one} and {other} are {what} in one memory, and a copy would have each by itself; "
                 "make them one parameter (b.weight = a.weight), or take the part that is used in forward()"
             )
 
 
 def _by_storage(module: nn.Module) -> Iterable[list[tuple[str, Tensor]]]:
-    """The parameters by name, those together whose memory is one; none under two names."""
+    """The parameters by name, and after them the buffers, those together whose memory is one; none under two names."""
     held: dict[int, list[tuple[str, Tensor]]] = {}
-    for name, parameter in module.named_parameters():
+    for name, parameter in chain(module.named_parameters(), module.named_buffers()):
         if parameter.numel() and parameter.layout == torch.strided:
             held.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
     return held.values()
@@ -264,6 +269,10 @@ WAYS_OUT = {
     "required positional argument": "forward() is given one tensor; wrap it in a module that makes the others of that",
     "argument #1 'indices'": TOKENS,
     "argument #2 'indices'": TOKENS,
+    "'Tensor' and 'NoneType'": (
+        "a BatchNorm of its own reads running statistics, and the criterion has those of the batch; call F.batch_norm "
+        'there, or give bn="eval"'
+    ),
     "more than 1 value per channel": "its BatchNorms take the statistics of the batch here; give more images",
 }
 """What to do, by words of torch's message or the file that it comes from; the first that fits."""
