@@ -16,7 +16,8 @@ from pabench.networks.network import Network, Tensors, prunable_weights, scoring
 from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.apply import fitting_mask
-from pabench.scoring.batch import Batches, as_batches, on_network, shape_of_input, told
+from pabench.scoring.arguments import refuse_no_masks, refuse_wrong
+from pabench.scoring.batch import Batches, as_batches, on_network, refuse_misfit, shape_of_input, told
 from pabench.scoring.context import Batch
 
 
@@ -37,6 +38,9 @@ def measure(
     and `include` as in `score`. Everything is computed in float64; the model stays as it is. SuiteError: unknown metric
     or parameter, one that needs what is not given, or a mask that is none of its weight.
     """
+    refuse_wrong(model, seed=seed, input_shape=input_shape, include=include)
+    refuse_no_masks(masks)
+    seed = int(seed)
     found = metric if isinstance(metric, Metric) else create(registry.plugin("metrics", metric), parameters, metric)
     if not isinstance(found, MaskMetric):
         raise SuiteError(f"{found.name} is no metric of one mask: call its measure() yourself")
@@ -49,6 +53,8 @@ def measure(
     network, batches = Network(model, bn=found.bn, include=include), as_batches(batch)
     shape = shape_of_input(model, batches, input_shape)
     ctx = MetricContext(lambda: prepared(batches, network), shape, seed, ticket=hidden_in(model))
+    if batches:
+        refuse_misfit(network, model, batches, seed)
     with told(model, batches):
         return measured(found, complete(masks, network), network, ctx)
 

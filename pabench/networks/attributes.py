@@ -1,4 +1,4 @@
-"""What layers hold as plain attributes, beside parameters and buffers: forward() may set it, or use part of a weight."""
+"""What layers hold beside parameters and buffers: forward() may set it, and it may be a part of a weight."""
 
 from __future__ import annotations
 

@@ -278,15 +278,16 @@ WAYS_OUT = {
 """What to do, by words of torch's message or the file that it comes from; the first that fits."""
 
 
-def explained(error: Exception, module: nn.Module, seen: str, *, ran: bool = False) -> str:
+def explained(error: Exception, module: nn.Module, seen: str, *, ran: bool = False, way_out: str = "") -> str:
     """One line on a forward pass that failed: whose, how, and what to do.
 
-    `seen`: what the network was given; `ran`: whether it has run on that before, without derivatives.
+    `seen`: what the network was given; `ran`: whether it has run on that before, without derivatives; `way_out`: what
+    to do where its input says so, and not the error.
     """
     inside = type(_innermost(error) or module).__name__
     whose = type(module).__name__ + (f" (in {inside})" if inside != type(module).__name__ else "")
     told = f"{error} {' '.join(frame.filename for frame in traceback.extract_tb(error.__traceback__))}"
-    way_out = next((way for words, way in WAYS_OUT.items() if words in told), "")
+    way_out = way_out or next((way for words, way in WAYS_OUT.items() if words in told), "")
     otherwise = "torch.func cannot follow it; use another operation" if ran else "try copy.deepcopy(model).eval()(x)"
     return f"{whose}: the forward pass on {seen} fails; {way_out or otherwise} ({_line(error)})"
 

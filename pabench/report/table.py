@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ def load(folder: str | Path) -> pd.DataFrame:
     Columns are described in docs/results.md; `flags` are one text, numbers that a cell has not are NaN. MissingError:
     there is no study in the folder.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise SuiteError(f"load: expected the path of a results folder, not a {type(folder).__name__}")
     frame = read(Path(folder)).frame.copy()
     frame["flags"] = frame["flags"].map(lambda flags: "; ".join(map(str, flags)))
     # pages count hundredths of R² as points; a table of its own has what the records have

@@ -17,6 +17,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pabench.errors import SuiteError
+from pabench.scoring.arguments import refuse_no_masks, refuse_wrong
 
 M = TypeVar("M", bound=nn.Module)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -62,6 +63,7 @@ def remove(model: M) -> M:
     Call it before what cannot follow hooks (`torch.jit.script`, dynamic quantization) or must not need pabench (a
     network saved whole). A model without masks stays as it is.
     """
+    refuse_wrong(model)
     for module in model.modules():
         if held := vars(module).get(_ATTRIBUTE):
             held.zero()
@@ -229,8 +231,8 @@ def _zero_own(held: _Held) -> None:
 
 
 def _refuse_unfit(model: nn.Module, masks: Any) -> None:
-    if not isinstance(masks, Mapping):
-        raise SuiteError(f"masks are a dict of tensors by parameter name, not a {type(masks).__name__}")
+    refuse_wrong(model)
+    refuse_no_masks(masks)
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise SuiteError(
             f"{type(model).__name__} is scripted or traced and cannot be kept pruned; apply masks to the module it was "

@@ -77,6 +77,9 @@ def refuse_misfit(network: Network, model: nn.Module, batches: Sequence[Batch], 
         out = _tried(network, model, (x, y), seed)
         name, classes = type(model).__name__, out.shape[1] if out.dim() > 1 else 0
         expected = (len(x), classes, *y.shape[1:])
+        if y.dim() == 2 and out.dim() == 2:
+            remedy = "y.flatten()" if y.shape[1] == 1 else "y.argmax(1)"
+            raise SuiteError(f"batch: labels are {tuple(y.shape)}; {name} takes one for each image: give {remedy}")
         if not out.is_floating_point() or tuple(out.shape) != expected or not classes:
             last = tuple(out.shape[:-1]) == (len(x), *y.shape[1:])  # as language models give them
             raise SuiteError(
@@ -121,8 +124,11 @@ def told(
         if _in_forward(error):
             sees_data = bool(batches) and (rule is None or rule.examples_per_class > 0)
             seen = f"x {tuple(batches[0][0].shape)} of {batches[0][0].dtype}" if sees_data else "an input of ones"
+            whole = sees_data and batches[0][0].dim() == 4 and batches[0][0].dtype in (torch.uint8, torch.int64)
+            way_out = "give x.float() / 255, normalised as in training" if whole else ""
             # before a criterion sees a batch, `refuse_misfit` has run the network on it
-            raise SuiteError(explained(error, model, seen, ran=ran or (sees_data and rule is not None))) from error
+            ran = ran or (sees_data and rule is not None)
+            raise SuiteError(explained(error, model, seen, ran=ran, way_out=way_out)) from error
         words = " ".join(str(error).split())[:200]
         whose = f"{rule.name} on " if rule else ""
         raise PluginError(f"{whose}{type(model).__name__}: {type(error).__name__}: {words}") from error
@@ -154,7 +160,8 @@ def _pair(pair: Any, number: str) -> Batch:
     x, y = pair
     where = f"batch{number}"
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise SuiteError(f"{where}: labels are class indices, int64; these are {y.dtype}")
+        remedy = "y.argmax(1)" if y.dim() == 2 and y.shape[1] > 1 else "y.long()"
+        raise SuiteError(f"{where}: labels are class indices, int64; these are {y.dtype}: give {remedy}")
     if x.dim() < 2 or y.dim() < 1 or len(x) != len(y):
         raise SuiteError(
             f"{where}: x is {tuple(x.shape)} and y is {tuple(y.shape)}; expected (N, ...) images and N labels"
@@ -165,4 +172,5 @@ def _pair(pair: Any, number: str) -> Batch:
         raise SuiteError(f"{where}: x holds values that are infinite or not a number")
     if bool((y == IGNORED).all()):
         raise SuiteError(f"{where}: all labels are {IGNORED}, which the loss ignores")
+    x, y = (t.clone() if t.is_inference() else t for t in (x, y))  # no gradient could be kept beside one
     return x, y.long()

@@ -16,6 +16,7 @@ from pabench.networks.network import Network, Tensors, scoring_mode
 from pabench.networks.private import copied
 from pabench.scoring import degenerate, dense
 from pabench.scoring.apply import apply, remove
+from pabench.scoring.arguments import refuse_no_masks, refuse_wrong, shown
 from pabench.scoring.batch import Batches, as_batches, refuse_misfit, shape_of_input, told
 from pabench.scoring.context import Sources
 from pabench.scoring.criterion import Criterion, ScoreCriterion, checked
@@ -59,11 +60,13 @@ def score(
     `strict` it is a SuiteError. SuiteError: unknown criterion or parameter, a batch that does not fit, a network that
     cannot be scored as it is. PluginError: the criterion broke its contract.
     """
+    how = {"seed": seed, "input_shape": input_shape, "dtype": dtype, "include": include, "at_once": at_once}
+    refuse_wrong(model, **how)
+    seed = int(seed)  # numpy's have an end
     rule = _criterion(criterion, parameters)
     if not isinstance(rule, ScoreCriterion):
         raise SuiteError(f"{rule.name} gives masks and no scores; use pabench.prune")
     batches = as_batches(batch)
-    _refuse_none(at_once)
     shape = shape_of_input(model, batches, input_shape)
 
     def scored(dtype: torch.dtype) -> tuple[Network, Tensors, list[str]]:
@@ -106,11 +109,11 @@ def prune(
     a dict with a `receipt` (what was asked, what came out, how many weights a tie decided), `flags` (degenerate
     ranking, layer collapse) and `save(path)`.
     """
-    if not 0 <= sparsity < 1:
-        raise SuiteError(f"sparsity: {sparsity} is not in [0, 1); 0.9 removes 90 % of the weights")
+    how = {"seed": seed, "input_shape": input_shape, "dtype": dtype, "include": include, "at_once": at_once}
+    refuse_wrong(model, sparsity=sparsity, **how)
+    sparsity, seed = float(sparsity), int(seed)  # numpy's are no JSON
     rule = _criterion(criterion, parameters)
     batches = as_batches(batch)
-    _refuse_none(at_once)
     shape = shape_of_input(model, batches, input_shape)
 
     def pruned_by(rule: Criterion, density: float, dtype: torch.dtype, **more: Any) -> tuple[Network, Pruned]:
@@ -153,11 +156,16 @@ def compact(model: nn.Module, masks: Mapping[str, Tensor], *, input_shape: Seque
     pabench.DeclinedError: there is no such copy, or it would be no smaller; the message says why. SuiteError: masks
     that do not fit.
     """
+    refuse_wrong(model, input_shape=input_shape)
+    refuse_no_masks(masks)
     bare = remove(apply(copied(model), masks))
     # a tied weight has two names, of which a network tells the first
     first = {id(weight): name for name, weight in nn.Module.named_parameters(model)}
     masks = {first[id(model.get_parameter(name))]: mask for name, mask in masks.items()}
-    found = compacted(bare, masks, shape_of_input(model, [], input_shape))
+    shape = shape_of_input(model, [], input_shape)
+    if not shape:
+        raise SuiteError("the shape of the input is not known; give input_shape=(C, H, W)")
+    found = compacted(bare, masks, shape)
     apply(found.module, found.masks)
     return found
 
@@ -180,14 +188,11 @@ def _needed(
     return scored(torch.float64) if found and network.dtype != torch.float64 else made
 
 
-def _refuse_none(at_once: int | None) -> None:
-    if at_once is not None and at_once < 1:
-        raise SuiteError(f"at_once: {at_once} images; expected 1 or more, or None for all of a batch")
-
-
 def _criterion(criterion: str | Criterion, parameters: Mapping[str, Any]) -> Criterion:
-    if not isinstance(criterion, Criterion):
+    if isinstance(criterion, str):
         rule = registry.criterion(criterion, parameters)
+    elif not isinstance(criterion, Criterion):
+        raise SuiteError(f"criterion: expected a name, or an instance of a Criterion, not {shown(criterion)}")
     else:
         rule = replace(criterion, **parameters) if parameters else criterion
     if rule.bn_warmup:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pabench.scoring.apply import as_mask
+from pabench.scoring.arguments import refuse_no_masks, refuse_seed
 from pabench.scoring.context import Batch, permuted
 from pabench.scoring.masks import Masks
 
@@ -23,7 +24,9 @@ def shuffle(masks: Mapping[str, Tensor], *, seed: int) -> Masks:
     `layers_mixed`: layers that are neither full nor empty, the only ones that can change; `layers_changed`;
     `overlap`: intersection over union of the kept weights before and after; `overlap_by_chance`: its usual value.
     """
-    generator = torch.Generator().manual_seed(seed % 2**63)
+    refuse_no_masks(masks)
+    refuse_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed) % 2**63)
     before = {name: as_mask(name, mask) for name, mask in masks.items()}
     found = {name: permuted(mask, generator) for name, mask in before.items()}
     report = _compared(before, found)
