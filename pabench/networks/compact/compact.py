@@ -86,6 +86,9 @@ def compacted(module: nn.Module, masks: Mapping[str, Tensor], shape: Sequence[in
             whole = _pruned_copy(module, masks).cpu().double()
             before = _tensors(whole) | {n: t.clone() for n, t in whole.named_buffers()}
             trace, wanted = _traced(whole, x, careful)
+            if trace.decides and (missed := trace.missed(masks)):
+                problem = f"it decides by values what it does, and {missed[0]} had nothing to do"
+                break
             small = _cut(module, masks, _plan(trace, masks, before))
             if not small.places:
                 problem = problem or "all channels are in use, or an operation needs them all"

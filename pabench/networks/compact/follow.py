@@ -41,6 +41,25 @@ def follow(
     return out
 
 
+DECIDING = frozenset(
+    {
+        "bool",
+        "int",
+        "float",
+        "__float__",
+        "index",
+        "item",
+        "tolist",
+        "numpy",
+        "array",
+        "equal",
+        "allclose",
+        "is_nonzero",
+    }
+)
+"""What gives numbers of Python, which a network can decide by."""
+
+
 class Follower(TorchFunctionMode):
     def __init__(self, tensors: Mapping[str, Tensor], trace: Trace, settable: Collection[str], careful: bool) -> None:
         super().__init__()
@@ -59,6 +78,7 @@ class Follower(TorchFunctionMode):
         versions = [t._version for t in given]
         before = [channels for t in given if (channels := self._known.get(id(t)))]
         out = func(*args, **kwargs)
+        self.trace.decides |= name in DECIDING
         changed = [t for t, v in zip(given, versions, strict=True) if t._version != v and id(t) not in self._names]
         if overwritten := [other for t in changed for other in self._sharing.get(_memory(t), []) if other is not t]:
             # tensors change with another one: what they are now is not known

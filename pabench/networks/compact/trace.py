@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -90,6 +90,8 @@ class Trace:
     pinned: set[int] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
     """Parameters that an operation uses as a tensor like any other."""
+    decides: bool = False
+    """Whether the network has made a number of a tensor, as where it decides by its values what it does."""
     _same: list[int] = field(default_factory=list)
 
     def fresh(self, count: int) -> Tensor:
@@ -101,6 +103,10 @@ class Trace:
         if (name, dim) not in self.units:
             self.units[name, dim] = self.fresh(size)
         return self.units[name, dim]
+
+    def missed(self, names: Iterable[str]) -> list[str]:
+        """Those of some weights that no operation has used."""
+        return [name for name in names if (name, 0) not in self.units and name not in self.elsewhere]
 
     def join(self, one: Tensor, other: Tensor) -> None:
         for a, b in zip(one.tolist(), other.tolist(), strict=True):

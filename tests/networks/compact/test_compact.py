@@ -273,6 +273,47 @@ def test_a_gradient_of_ones_own_is_found_out():
         compacted(module, masks, (6,))
 
 
+class Decides(nn.Module):
+    """Takes one of two layers by what it sees; or both, by the size of what it sees."""
+
+    def __init__(self, decide):
+        super().__init__()
+        self.first, self.decide = nn.Linear(6, 8), decide
+        self.one, self.other = nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        taken = self.decide(x)
+        if taken is None:
+            return (self.one(x) + self.other(x)) * x.max().item()
+        return self.one(x) if taken else self.other(x)
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda x: bool(x.mean() > 0.5),
+        lambda x: x.mean().item() > 0.5,
+        lambda x: float(x.mean()) > 0.5,
+        lambda x: x.mean().detach().numpy() > 0.5,
+        lambda x: [False, True][(x.mean() > 0.5).long()],
+        lambda x: torch.equal(x, x + 1),
+    ],
+)
+def test_a_network_that_decides_by_values_which_layer_runs_is_declined(decide):
+    """The layer that did not run would have been given fewer channels than it takes, in the middle of a training."""
+    module = Decides(decide)
+    masks = {n: torch.ones_like(p, dtype=torch.bool) for n, p in module.named_parameters() if n.endswith("weight")}
+    masks["first.weight"][:5] = False
+    module.first.bias.data[:5] = 0
+
+    with pytest.raises(DeclinedError, match=r"it decides by values what it does, and (one|other).weight had nothing"):
+        compacted(module, masks, (6,))
+
+    module.decide = lambda x: None
+    assert compacted(module, masks, (6,)).module.first.out_features == 3
+
+
 def test_a_network_that_does_not_run_is_declined_in_one_sentence():
     with pytest.raises(DeclinedError, match="Linear is not compacted: RuntimeError: mat1 and mat2 shapes cannot"):
         compacted(nn.Linear(4, 3), {}, (5,))
