@@ -274,7 +274,7 @@ def test_a_gradient_of_ones_own_is_found_out():
 
 
 class Decides(nn.Module):
-    """Takes one of two layers by what it sees; or both, by the size of what it sees."""
+    """Takes one of two layers by what it sees; or both, times the size of what it sees."""
 
     def __init__(self, decide):
         super().__init__()
@@ -282,10 +282,10 @@ class Decides(nn.Module):
         self.one, self.other = nn.Linear(8, 3), nn.Linear(8, 3)
 
     def forward(self, x):
+        taken, size = self.decide(x), x.max().item()
         x = self.first(x).relu()
-        taken = self.decide(x)
         if taken is None:
-            return (self.one(x) + self.other(x)) * x.max().item()
+            return (self.one(x) + self.other(x)) * size
         return self.one(x) if taken else self.other(x)
 
 
