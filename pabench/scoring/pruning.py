@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pabench.data.task import as_cross_entropy, is_regression
 from pabench.errors import PluginError, SuiteError
@@ -26,6 +27,9 @@ from pabench.scoring.pattern import CHANNELS, unfit
 from pabench.scoring.receipt import Pruned, receipted
 from pabench.scoring.selection import Scores, Selection, kept_count
 from pabench.suite.ablations import INAPPLICABLE
+
+MIXED = 1e-3
+"""Outputs for one image, alone and beside another, differ by rounding: by far less, in parts of the largest output."""
 
 
 class SkippedError(PluginError):
@@ -130,7 +134,22 @@ def _looked_at(network: Network, rule: Criterion, batches: Sequence[Given], at_o
     if last is None:  # found out once, and not for each part
         x, y = batches[0]
         last = takes_channels_last(network, on_network((x[:2], y[:2]), network, channels_last=False)[0])
+    if rule.bn == "eval":
+        _refuse_mixing(network, on_network((batches[0][0][:2], batches[0][1][:2]), network, channels_last=last)[0])
     return Parted(tuple(batches), at_once, rule.bn == "train", partial(on_network, network=network, channels_last=last))
+
+
+def _refuse_mixing(network: Network, two: Tensor) -> None:
+    """SuiteError: what the network gives for an image depends on which others are beside it."""
+    with scoring_mode(network.device), torch.no_grad():
+        both, again, alone = (network.call({**network.rest, **network.weights}, x) for x in (two, two, two[:1]))
+        random = not torch.equal(both, again)  # a dropout of its own draws for each call
+        apart = (both[:1] - alone).abs().max() > MIXED * both.abs().max()
+    if apart and not random:
+        raise SuiteError(
+            f"{network.name}: what it gives for an image depends on the others of its batch, and parts of a batch would "
+            "have other scores; leave out at_once (in a suite: scoring.batch)"
+        )
 
 
 def class_halves(batch: Given) -> list[Given]:

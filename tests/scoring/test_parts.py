@@ -218,3 +218,30 @@ def test_the_memory_is_that_of_one_part(name, bn):
     if not peaks[None]:
         pytest.skip("the kernel tells no peak of this process")
     assert peaks[4] < peaks[None] / 4
+
+
+class Centred(nn.Module):
+    """Takes the mean of its batch away, as no BatchNorm in eval mode does; or draws noise."""
+
+    def __init__(self, noise=0.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.noise = nn.Linear(6, 8), nn.Linear(8, 3), noise
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + self.noise * torch.randn_like(x) if self.noise else x - x.mean(0)
+        return self.last(x.relu())
+
+
+def test_a_network_whose_outputs_depend_on_the_whole_batch_is_not_taken_in_parts():
+    given = torch.randn(12, 6), torch.arange(12) % 3
+
+    with pytest.raises(
+        SuiteError, match="Centred: what it gives for an image depends on the others.* leave out at_once"
+    ):
+        pabench.score(Centred(), "snip", batch=given, bn="eval", at_once=4)
+    # all of them at once; statistics of the batch, which those of a part are said to stand for; and noise of its own
+    assert pabench.score(Centred(), "snip", batch=given, bn="eval", at_once=12)
+    assert pabench.score(Centred(), "snip", batch=given, bn="train", at_once=4)
+    assert pabench.score(Centred(0.1), "snip", batch=given, bn="eval", at_once=4)
