@@ -147,8 +147,8 @@ def _refuse_mixing(network: Network, two: Tensor) -> None:
         apart = (both[:1] - alone).abs().max() > MIXED * both.abs().max()
     if apart and not random:
         raise SuiteError(
-            f"{network.name}: what it gives for an image depends on the others of its batch, and parts of a batch would "
-            "have other scores; leave out at_once (in a suite: scoring.batch)"
+            f"{network.name}: what it gives for an image depends on the others of its batch, and its parts would have "
+            "other scores; leave out at_once (in a suite: scoring.batch)"
         )
 
 

@@ -238,7 +238,7 @@ def test_a_network_whose_outputs_depend_on_the_whole_batch_is_not_taken_in_parts
     given = torch.randn(12, 6), torch.arange(12) % 3
 
     with pytest.raises(
-        SuiteError, match="Centred: what it gives for an image depends on the others.* leave out at_once"
+        SuiteError, match=r"Centred: what it gives for an image depends on the others.* leave out at_once"
     ):
         pabench.score(Centred(), "snip", batch=given, bn="eval", at_once=4)
     # all of them at once; statistics of the batch, which those of a part are said to stand for; and noise of its own
