@@ -144,11 +144,12 @@ def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> A
     brackets = _brackets(data) if len(data) <= values else None
     if _deep(_brackets_of(_without_texts(data), values) if brackets is None else brackets):
         raise DataError(f"nested deeper than {MAX_DEPTH} levels")
-    with contextlib.suppress(orjson.JSONDecodeError):
-        value = orjson.loads(data)
-        again = orjson.dumps(value)  # what gives the same text has lost nothing, and has each key once
-        if again == data or (not _needs_care(data) and _same_keys(data, again)):
-            return value
+    if not _needs_care(data):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            value = orjson.loads(data)
+            again = orjson.dumps(value)
+            if again == data or _same_keys(data, again):
+                return value
     return _strict(data)
 
 
