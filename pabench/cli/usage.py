@@ -32,7 +32,8 @@ class _Plain:
         `-o "$OUT"` without such a variable would be the folder that the command is started in.
         """
         words = list(args)  # parsing takes them out
-        if empty := [n for n, word in enumerate(words) if not word or _is_option_without_its_value(word)]:
+        empty = [n for n, word in enumerate(words) if not word or _is_option_without_its_value(word)]
+        if empty and not extra.get("resilient_parsing"):  # a shell that completes has half of a line
             before = words[empty[0]] or " ".join(words[: empty[0]][-1:])
             raise typer.BadParameter(f"nothing stands behind {before or info_name}; is a variable not set?")
         context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]

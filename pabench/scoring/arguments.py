@@ -66,8 +66,6 @@ def shown(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if inspect.isclass(value):
         return f"the class {value.__name__}"
-    return (
-        repr(value)
-        if isinstance(value, (str, int, float, tuple, list, type(None), torch.dtype))
-        else (f"a {type(value).__name__}")
-    )
+    if isinstance(value, (str, int, float, tuple, list, type(None), torch.dtype)):
+        return repr(value)
+    return f"a {type(value).__name__}"

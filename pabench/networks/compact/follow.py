@@ -42,20 +42,20 @@ def follow(
 
 
 DECIDING = frozenset(
-    {
+    (
         "bool",
         "int",
         "float",
         "__float__",
         "index",
+        "is_nonzero",
         "item",
         "tolist",
         "numpy",
         "array",
         "equal",
         "allclose",
-        "is_nonzero",
-    }
+    )
 )
 """What gives numbers of Python, which a network can decide by."""
 
