@@ -41,22 +41,10 @@ def follow(
     return out
 
 
-DECIDING = frozenset(
-    (
-        "bool",
-        "int",
-        "float",
-        "__float__",
-        "index",
-        "is_nonzero",
-        "item",
-        "tolist",
-        "numpy",
-        "array",
-        "equal",
-        "allclose",
-    )
-)
+DECIDING = {
+    *("bool", "int", "float", "__float__", "index", "is_nonzero"),
+    *("item", "tolist", "numpy", "array", "equal", "allclose"),
+}
 """What gives numbers of Python, which a network can decide by."""
 
 
