@@ -21,7 +21,7 @@ from pabench.cli.arguments import (
     overrides as overriding,
     plugin_files,
 )
-from pabench.cli.terminal import aside, say, tell
+from pabench.cli.terminal import aside, at_once_ended, say, tell
 from pabench.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def run(
     from pabench.run.loading import look
 
     look(suite, overrides, yes=yes)
-    from pabench.cli import forecast, running
-    from pabench.run.session import Options, Session
+    with at_once_ended():
+        from pabench.cli import forecast, running
+        from pabench.run.session import Options, Session
 
     options = Options(
         suite=suite,
@@ -165,7 +166,9 @@ def plan(
     from pabench.cli.forecast import describe
     from pabench.cli.running import tell_data
     from pabench.run.outlook import Wish, outlook
-    from pabench.run.session import Options, Session
+
+    with at_once_ended():
+        from pabench.run.session import Options, Session
 
     wish = Wish(mde, power, alpha)
     session = Session.open(
@@ -215,7 +218,8 @@ def _validated(suite: str, overrides: list[str], plugin: list[Path], *, yes: boo
     from pabench.run.loading import look
 
     look(suite, overrides, yes=yes)
-    from pabench.run.session import Options, Session
+    with at_once_ended():
+        from pabench.run.session import Options, Session
 
     return Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))
 

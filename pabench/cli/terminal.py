@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
@@ -125,3 +126,17 @@ def _discard() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+@contextmanager
+def at_once_ended() -> Iterator[None]:
+    """While large libraries are imported Ctrl-C ends the process: an interrupt in the midst of torch's import is lost
+    within it, and leaves half of numpy behind, so that a command went on to its end and failed there."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,6 +21,7 @@ from pabench.data.cache import decoded, sha256_of
 from pabench.data.split import Images, Streamed, first_per_class
 from pabench.errors import DataError, MissingError
 from pabench.parameters import NonNegativeInt
+from pabench.source import source_digest
 from pabench.suite.digest import digest
 from pabench.suite.specs import Augment
 
@@ -195,7 +196,7 @@ class InMemory(Dataset):
             labels = labels.astype(np.int64)
             return {**found, "pixels": pixels, "labels": labels, "moments": _moments(pixels)}
 
-        return decoded(digest([DECODING, self.name, self._content, part, self.decoding()]), build)
+        return decoded(digest([DECODING, self.name, self._content, part, self.decoding(), *_code(self)]), build)
 
     @cached_property
     def _content(self) -> str:
@@ -244,12 +245,14 @@ def place(name: str, path: str = "") -> Path:
 
 
 def identity(dataset: Dataset) -> str:
-    """SHA-256 of everything a network sees of a dataset: its content, and how its pixels are normalised.
+    """SHA-256 of everything a network sees of a dataset: its content, how its pixels are normalised, and, of a plugin,
+    the code that makes images of the content.
 
     DataError: nothing can be learned of it, or its pixels cannot be normalised.
     """
     _check(dataset)
-    return digest([dataset.fingerprint(), dataset.classes, *map(list, (dataset.shape, dataset.mean, dataset.std))])
+    seen = [dataset.fingerprint(), dataset.classes, *map(list, (dataset.shape, dataset.mean, dataset.std))]
+    return digest([*seen, *_code(dataset)])
 
 
 def content_digest(root: Path, files: Sequence[Path]) -> str:
@@ -358,6 +361,12 @@ def _check(dataset: Dataset) -> None:
         if not all(math.isfinite(number) and (what == "mean" or number > 0) for number in numbers):
             kind = "numbers" if what == "mean" else "numbers above 0"
             raise DataError(f"{where}: {what} is {list(numbers)}, expected {kind} (`pixel_{what}` in a suite)")
+
+
+def _code(dataset: Dataset) -> list[str]:
+    """The hash of a plugin's code, in a list. Of built-in ones `DECODING` says when it matters."""
+    cls = type(dataset)
+    return [] if cls.__module__.partition(".")[0] == "pabench" else [source_digest(cls)]
 
 
 def _sha256(file: Path) -> str:

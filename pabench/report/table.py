@@ -10,6 +10,7 @@ import pandas as pd
 
 from pabench.errors import SuiteError
 from pabench.report.folders import read
+from pabench.store import files
 
 
 def load(folder: str | Path) -> pd.DataFrame:
@@ -32,6 +33,7 @@ def load(folder: str | Path) -> pd.DataFrame:
 def export(folder: Path, output: Path) -> int:
     """Write one row per expected cell; returns how many."""
     frame = load(folder)
+    files.make_folders(output.parent)
     if output.suffix == ".csv":
         frame.to_csv(output, index=False)
     elif output.suffix == ".json":

@@ -16,7 +16,7 @@ from pabench.data.dataset import InMemory
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.events.listeners import Listener
 from pabench.run import tasks
-from pabench.run.claims import Runner
+from pabench.run.claims import Runner, runners
 from pabench.run.clock import Clock
 from pabench.run.discovery import Foreign, ask
 from pabench.run.engine import ALONE, Claims, Engine, Event, Inline, OnEvent, Outcome, Report, StopFlag, Task
@@ -166,6 +166,7 @@ class Session:
         if self._stand_in != self.device:  # each record says on which
             here["device"] = f"{self.device.type}: what {self.options.engine} gives"
         self._refuse_drift(here)
+        self._refuse_company()
         self.store.open_study(self._manifest(here))
         sweep(self.store)
         return here
@@ -328,6 +329,21 @@ class Session:
             "created": now(),
             "pabench": here["pabench"],
         }
+
+    def _refuse_company(self) -> None:
+        """RefusedError where another run is at work here on another suite: `study.json` is that of both, and what each
+        says at its end is of the study there."""
+        try:
+            there = self.store.manifest()
+        except (MissingError, DataError):
+            return
+        asked = {"suite": self.suite.text, "overrides": list(self.options.overrides or ())}
+        at_work = [seen.lease.name for seen in runners(self.store.folder) if seen.alive]
+        if at_work and any(there.get(part) != said for part, said in asked.items()):
+            raise RefusedError(
+                f"{self.store.folder}: {one_line(at_work[0])} is at work here on another suite of this name (another "
+                "text, or other --set); wait until it has ended, or choose another folder with -o"
+            )
 
     def _refuse_drift(self, here: dict[str, Any]) -> None:
         try:

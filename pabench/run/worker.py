@@ -33,6 +33,7 @@ def main(function: str, payload: Payload, threads: int, runner: Connection, outp
     "kind": that of the outcome}. What it prints goes to `output`.
     """
     os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from whoever sends it, as SIGTERM: it is tried again
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
     output.close()

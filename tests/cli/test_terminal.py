@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from pabench.cli.main import app, main
-from pabench.cli.terminal import CLOSED, any_terminal, say, steps
+from pabench.cli.terminal import CLOSED, any_terminal, at_once_ended, say, steps
 
 from .test_main import pabench
 
@@ -141,3 +142,32 @@ def test_steps_are_lines_on_stderr_where_it_is_no_terminal(capsys):
         told("level 3: 2 of 2: random")
 
     assert capsys.readouterr() == ("", "level 3: 1 of 2: snip\nlevel 3: 2 of 2: random\n")
+
+
+def test_ctrl_c_ends_an_import_at_once_and_what_comes_behind_it_hears_of_it():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with at_once_ended():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job
+        with at_once_ended():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("delay", [0.4, 0.55, 0.7])
+def test_a_run_that_is_interrupted_while_it_imports_ends(tmp_path, delay):
+    """It went on to its end, and failed there: the interrupt was lost in the import of torch."""
+    code = (
+        "import signal, sys, threading, os; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"threading.Timer({delay}, os.kill, (os.getpid(), signal.SIGINT)).start();"
+        "sys.argv = ['pabench', 'run', 'quickstart', '--device', 'cpu', '-o', 'out'];"
+        "from pabench.cli.main import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode in (-signal.SIGINT, 130)
+    assert "Traceback" not in ended.stderr

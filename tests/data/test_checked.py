@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from pabench.data.checked import split_of
-from pabench.data.dataset import Dataset, InMemory, Regression
+from pabench.data.dataset import Dataset, InMemory, Regression, identity
 from pabench.data.digits import Digits
 from pabench.data.split import Images, Streamed
 from pabench.errors import DataError
@@ -126,3 +127,38 @@ def test_labels_that_are_read_are_not_rounded(monkeypatch: pytest.MonkeyPatch, t
 
     with pytest.raises(DataError, match=r"mine: train: read gives uint8 \(12, 3, 5, 4\) and float64 \(12,\), expected"):
         split_of(Read(), "train")
+
+
+PLUGIN = """
+from dataclasses import dataclass
+import numpy as np
+from pabench.plugins import InMemory
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(InMemory):
+    name, classes, shape, mean, std = "drawn", 2, (1, 2, 2), (0.5,), (0.5,)
+
+    def missing(self):
+        return ""
+
+    def fingerprint(self):
+        return "2" * 64
+
+    def read(self, part):
+        return np.full((4, 1, 2, 2), VALUE, np.uint8), np.arange(4) % 2
+"""
+
+
+def test_an_edited_dataset_is_another_one_and_is_read_again(monkeypatch, tmp_path):
+    """Where its author forgot to change the fingerprint, what had been decoded was taken, under the same keys."""
+    monkeypatch.setenv("PABENCH_CACHE", str(tmp_path / "cache"))
+    found = []
+    for name, value in (("one", 7), ("again", 7), ("edited", 9)):
+        (tmp_path / f"{name}.py").write_text(PLUGIN.replace("VALUE", str(value)))
+        monkeypatch.syspath_prepend(tmp_path)
+        dataset = importlib.import_module(name).Drawn()
+        found.append((identity(dataset), int(split_of(dataset, "train").pixels.max())))
+
+    assert found[0] == found[1]
+    assert found[2][0] != found[0][0]
+    assert [value for _, value in found] == [7, 7, 9]

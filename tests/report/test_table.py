@@ -70,6 +70,11 @@ def test_an_export_is_the_same_table(folder, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "cells.parquet"), pabench.load(str(folder)))
 
 
+def test_the_folder_of_an_export_is_made(folder, tmp_path):
+    assert export(folder, tmp_path / "new" / "folder" / "cells.csv") == 4
+    assert (tmp_path / "new" / "folder" / "cells.csv").is_file()
+
+
 def test_a_folder_without_a_study_is_a_missing_requirement(tmp_path):
     with pytest.raises(MissingError, match=r"study\.json"):
         pabench.load(tmp_path)

@@ -39,14 +39,15 @@ def is_running(pid):
         return False
 
 
-def test_a_worker_killed_in_mid_task_is_run_again(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_worker_killed_in_mid_task_is_run_again(tmp_path, number):
     tasks = [toy(str(n), "touch", file=str(tmp_path / str(n))) for n in range(5)]
     file = tmp_path / "killed"
-    tasks.insert(2, toy("killed", "kill_itself", file=str(file), times=1, signal=signal.SIGKILL))
+    tasks.insert(2, toy("killed", "kill_itself", file=str(file), times=1, signal=number))
     run = Run(PROCESSES, tasks)
     assert all(outcome.ok for outcome in run.outcomes.values())
     assert {key: outcome.attempts for key, outcome in run.outcomes.items() if outcome.attempts > 1} == {"killed": 2}
-    assert "signal 9 (SIGKILL)" in run.data("killed", "crashed")[0]["message"]
+    assert f"signal {number:d} ({number.name})" in run.data("killed", "crashed")[0]["message"]
     assert file.read_text() == "2"
 
 

@@ -25,6 +25,7 @@ from pabench.data import cache, digits
 from pabench.errors import MissingError, RefusedError, SuiteError
 from pabench.report.folders import read
 from pabench.report.status import counts
+from pabench.run.claims import Runner
 from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import VOLATILE, Store
@@ -170,6 +171,23 @@ def test_a_folder_of_another_study_is_refused(study):
 
     with pytest.raises(RefusedError, match="holds the study 'study', not 'other'"):
         run(write(folder, name="other"), folder / "out")
+
+
+def test_another_suite_of_one_name_is_refused_while_a_run_is_at_work(tmp_path):
+    """`study.json` is one: what the first run says at its end would be of the second's suite."""
+    text = ONE_SEED.replace(FOUR, "random")
+    suite = write(tmp_path, text)
+    run(suite, tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    other = write(tmp_path / "other", text.replace("random", "magnitude"))
+
+    with Runner(tmp_path / "out", command="pabench run study", workers=1, threads=1):
+        with pytest.raises(RefusedError, match=r"\(process \d+\) is at work here on another suite .*; wait until"):
+            run(other, tmp_path / "out")
+        with pytest.raises(RefusedError, match="at work here on another suite"):
+            run(suite, tmp_path / "out", overrides=["seeds=2"])
+        assert run(suite, tmp_path / "out")[0] == 0  # the same one shares the work
+    assert run(other, tmp_path / "out")[0] == 0
 
 
 def test_a_folder_begun_elsewhere_is_refused_unless_told_otherwise(tmp_path, monkeypatch):
