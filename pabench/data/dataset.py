@@ -363,10 +363,14 @@ def _check(dataset: Dataset) -> None:
             raise DataError(f"{where}: {what} is {list(numbers)}, expected {kind} (`pixel_{what}` in a suite)")
 
 
+def is_plugin(dataset: Dataset) -> bool:
+    """Whether it is code of others, which may not give what its fingerprint says."""
+    return type(dataset).__module__.partition(".")[0] != "pabench"
+
+
 def _code(dataset: Dataset) -> list[str]:
     """The hash of a plugin's code, in a list. Of built-in ones `DECODING` says when it matters."""
-    cls = type(dataset)
-    return [] if cls.__module__.partition(".")[0] == "pabench" else [source_digest(cls)]
+    return [source_digest(type(dataset))] if is_plugin(dataset) else []
 
 
 def _sha256(file: Path) -> str:

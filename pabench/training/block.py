@@ -15,7 +15,7 @@ from torch import nn
 from pabench import registry
 from pabench.data.augment import augment_digest, epoch_order, order_digest
 from pabench.data.checked import split_of
-from pabench.data.dataset import Dataset, Picked, identity, steps_per_epoch
+from pabench.data.dataset import Dataset, Picked, identity, is_plugin, steps_per_epoch
 from pabench.data.split import Images, Streamed, groups_of, scoring_batch, some_per_class
 from pabench.errors import DataError
 from pabench.networks import models as models
@@ -212,10 +212,12 @@ class Block:
         return [batch for order in orders for batch in order][: max(1, round(passes * steps))]
 
     def batch_digest(self, per_class: int) -> str:
-        """SHA-256 of which images a criterion is given, and of what an ablation does to them."""
-        ablation = self.cell.ablation
+        """SHA-256 of which images a criterion is given, and of what an ablation does to them; where a plugin gives them,
+        also of the images themselves."""
+        ablation, chosen = self.cell.ablation, self._scoring_indices(per_class)
         done = [ablation, self.cell.seed_for(ablation)] if ablation in IN_BATCH else []
-        return digest([self.cell.dataset.fingerprint, self._scoring_indices(per_class).tolist(), *done])
+        given = [self.train.split.subset(chosen).digest()] if is_plugin(self.dataset) else []
+        return digest([self.cell.dataset.fingerprint, chosen.tolist(), *done, *given])
 
     def pairing(self, module: nn.Module) -> dict[str, str]:
         """Hashes of what every criterion of the block must share (`ablations.alike`), for `status --pairing`."""

@@ -353,4 +353,7 @@ def refuse_foreign(store: Store, cell: Cell, receipt: Mapping[str, Any], pairing
     made_for = receipt.get("pairing", pairing)
     if any(made_for.get(part) != pairing.get(part) for part in ("weights", "scoring_batch")):
         store.quarantine("receipts", cell.pruning_key, "made for other weights or another scoring batch")
-        raise DataError("the masks were made for other weights or images; --retry failed makes them anew")
+        raise DataError(
+            "the masks were made for other weights or images; --retry failed makes them anew (where a dataset of yours "
+            "gives other images each time, mend that first)"
+        )

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import pabench
+from pabench import registry
 from pabench.data import cache, digits
 from pabench.data.augment import epoch_order
 from pabench.data.split import Streamed
@@ -169,3 +170,41 @@ def test_a_warm_up_gives_the_statistics_of_a_plain_loop_and_moves_nothing_else(t
         assert torch.equal(t, before[n]) == ("running" not in n and "tracked" not in n)
     assert block.warmup_told(4 / 3) | {"sha256": ""} == {"batches": 4, "images": 428, "sha256": ""}
     assert block.warmup_told(1e-9)["images"] == 128
+
+
+VARYING = """
+import os, torch
+from pabench.plugins import Dataset, Images
+
+class Varying(Dataset):
+    name, classes, shape, mean, std = "varying", 2, (1, 8, 8), (0.0,), (1.0,)
+
+    def missing(self):
+        return ""
+
+    def fingerprint(self):
+        return "2" * 64
+
+    def train(self):
+        draw = torch.Generator().manual_seed(SEED)
+        return Images(torch.randn(40, 1, 8, 8, generator=draw), torch.arange(40) % 2)
+
+    test = train
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "paired"), [("same", "1", True), ("varying", "int.from_bytes(os.urandom(4), 'big')", False)]
+)
+def test_the_images_of_a_plugin_are_hashed_themselves(tmp_path, name, seed, paired):
+    """Cells that had each seen other images were said to be paired: the places of images were hashed alone."""
+    (tmp_path / f"{name}.py").write_text(VARYING.replace("SEED", seed).replace('"varying"', f'"{name}"'))
+    text = PAI_V1.replace("{name: digits, train_per_class: 20, test_per_class: 10}", name)
+    opened = session(tmp_path, f"{text}plugins: [{name}.py]\n")
+    (cell,) = opened.cells
+    registry.expect(opened.plugins)
+
+    one, other = (block.pairing(block.network()) for block in (Block(cell, CPU), Block(cell, CPU)))
+
+    assert (one["scoring_batch"] == other["scoring_batch"]) is paired
+    assert (one["weights"], one["order"]) == (other["weights"], other["order"])
