@@ -212,8 +212,8 @@ class Block:
         return [batch for order in orders for batch in order][: max(1, round(passes * steps))]
 
     def batch_digest(self, per_class: int) -> str:
-        """SHA-256 of which images a criterion is given, and of what an ablation does to them; where a plugin gives them,
-        also of the images themselves."""
+        """SHA-256 of which images a criterion is given, and of what an ablation does to them; of a plugin's
+        dataset also of the images themselves."""
         ablation, chosen = self.cell.ablation, self._scoring_indices(per_class)
         done = [ablation, self.cell.seed_for(ablation)] if ablation in IN_BATCH else []
         given = [self.train.split.subset(chosen).digest()] if is_plugin(self.dataset) else []
