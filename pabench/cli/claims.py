@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pabench.cli.arguments import AsJson, Device, Set
-from pabench.cli.terminal import aside, at_once_ended, say, tell
+from pabench.cli.terminal import aside, ended_by_ctrl_c, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _run(
     claim: Claim, results: Path, jobs: int | None, device: str, overrides: list[str] | None, allow_env_drift: bool
 ) -> int:
     """Run the suite that tests a claim, through the session of `pabench run`; returns the exit code."""
-    with at_once_ended():
+    with ended_by_ctrl_c():
         from pabench.cli import running
         from pabench.run.session import Options, Session
 

@@ -21,7 +21,7 @@ from pabench.cli.arguments import (
     overrides as overriding,
     plugin_files,
 )
-from pabench.cli.terminal import aside, at_once_ended, say, tell
+from pabench.cli.terminal import aside, ended_by_ctrl_c, say, tell
 from pabench.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(
     from pabench.run.loading import look
 
     look(suite, overrides, yes=yes)
-    with at_once_ended():
+    with ended_by_ctrl_c():
         from pabench.cli import forecast, running
         from pabench.run.session import Options, Session
 
@@ -167,7 +167,7 @@ def plan(
     from pabench.cli.running import tell_data
     from pabench.run.outlook import Wish, outlook
 
-    with at_once_ended():
+    with ended_by_ctrl_c():
         from pabench.run.session import Options, Session
 
     wish = Wish(mde, power, alpha)
@@ -218,7 +218,7 @@ def _validated(suite: str, overrides: list[str], plugin: list[Path], *, yes: boo
     from pabench.run.loading import look
 
     look(suite, overrides, yes=yes)
-    with at_once_ended():
+    with ended_by_ctrl_c():
         from pabench.run.session import Options, Session
 
     return Session.open(Options(suite=suite, overrides=overrides, plugins=plugin, yes=yes))

@@ -129,7 +129,7 @@ def _discard() -> None:
 
 
 @contextmanager
-def at_once_ended() -> Iterator[None]:
+def ended_by_ctrl_c() -> Iterator[None]:
     """While large libraries are imported Ctrl-C ends the process: an interrupt in the midst of torch's import is lost
     within it, and leaves half of numpy behind, so that a command went on to its end and failed there."""
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler

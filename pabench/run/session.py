@@ -333,13 +333,15 @@ class Session:
     def _refuse_company(self) -> None:
         """RefusedError where another run is at work here on another suite: `study.json` is that of both, and what each
         says at its end is of the study there."""
+        at_work = [seen.lease.name for seen in runners(self.store.folder) if seen.alive]
+        if not at_work:  # as nearly always: a large manifest takes its time to read
+            return
         try:
             there = self.store.manifest()
         except (MissingError, DataError):
             return
         asked = {"suite": self.suite.text, "overrides": list(self.options.overrides or ())}
-        at_work = [seen.lease.name for seen in runners(self.store.folder) if seen.alive]
-        if at_work and any(there.get(part) != said for part, said in asked.items()):
+        if any(there.get(part) != said for part, said in asked.items()):
             raise RefusedError(
                 f"{self.store.folder}: {one_line(at_work[0])} is at work here on another suite of this name (another "
                 "text, or other --set); wait until it has ended, or choose another folder with -o"

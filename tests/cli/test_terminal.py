@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from pabench.cli.main import app, main
-from pabench.cli.terminal import CLOSED, any_terminal, at_once_ended, say, steps
+from pabench.cli.terminal import CLOSED, any_terminal, ended_by_ctrl_c, say, steps
 
 from .test_main import pabench
 
@@ -147,11 +147,11 @@ def test_steps_are_lines_on_stderr_where_it_is_no_terminal(capsys):
 def test_ctrl_c_ends_an_import_at_once_and_what_comes_behind_it_hears_of_it():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with at_once_ended():
+        with ended_by_ctrl_c():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job
-        with at_once_ended():
+        with ended_by_ctrl_c():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
