@@ -16,17 +16,23 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from pabench.errors import DataError, RefusedError
 
+T = TypeVar("T")
 TEMPORARY = ".tmp-"
 ABANDONED_SECONDS = 600
 """A write takes seconds: what is older is of a process that was killed."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 FULL = {errno.ENOSPC, errno.EDQUOT}
+UNSETTLED = {errno.EEXIST, errno.ENOENT, errno.ESTALE}
+"""What a network file system says of a folder that another machine is making: it exists and is none, it is missing."""
+SETTLED_SECONDS = 1.0
+"""How long it may say so; on GlusterFS it was 5 ms at most."""
 
 
 def write_once(path: Path, data: bytes) -> bool:
@@ -165,17 +171,34 @@ def sync_folder(folder: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+    def make() -> None:
+        if not folder.is_dir():
+            _make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+
+    _settled(folder, make)
+
+
+def _settled(folder: Path, act: Callable[[], T]) -> T:
+    """What `act` returns, tried again for a moment where another machine may be making the folder that it needs."""
+    until = time.monotonic() + SETTLED_SECONDS
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            something_else = os.path.lexists(folder) and not os.path.isdir(folder)
+            if error.errno not in UNSETTLED or something_else or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
 def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
     """A synced file of this content, which is gone afterwards unless it was renamed."""
     path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = _settled(folder, lambda: os.open(path, new, 0o666))
     try:
         try:
             rest = memoryview(data)

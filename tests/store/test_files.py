@@ -189,6 +189,23 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path, place):
     assert str(folder.parent) in str(refusal.value)
 
 
+@pytest.mark.parametrize("answer", [errno.EEXIST, errno.ENOENT, errno.ESTALE])
+@pytest.mark.parametrize("call", ["mkdir", "open"])
+def test_a_folder_that_another_machine_is_making_is_waited_for(tmp_path, monkeypatch, call, answer):
+    left, real = iter(range(3)), getattr(os, call)
+
+    def unsettled(*args, **kwargs):
+        if next(left, None) is not None:
+            raise OSError(answer, os.strerror(answer))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, call, unsettled)
+    store = Store(tmp_path / "results")
+    store.open_study(MANIFEST)
+    assert next(left, None) is None
+    assert store.commit("records", key_of(0), record())
+
+
 def test_a_read_only_folder_is_refused_before_anything_else(tmp_path, monkeypatch):
     def read_only(path, flags, *args, real=os.open, **kwargs):
         if flags & os.O_CREAT:
