@@ -44,6 +44,10 @@ def say(text: object, *, error: bool = False) -> None:
         print(plain(text), file=stream, flush=True)
     except BrokenPipeError:
         leave()
+    except OSError as failure:
+        if stream is not sys.stdout:
+            raise
+        _end_incomplete(failure)
 
 
 @contextmanager
@@ -91,8 +95,7 @@ def any_terminal() -> Iterator[None]:
             _discard()
             told = isinstance(error.__context__, SystemExit) and error.__context__.code
             if not told:  # what ended the command already said so, maybe of the same fault
-                say(f"stdout: {error.strerror}; the output is not complete", error=True)
-                sys.exit(1)
+                _end_incomplete(error)
 
 
 def _open_all() -> None:
@@ -118,6 +121,13 @@ def leave() -> NoReturn:
     """End the command: nobody reads on."""
     _discard()
     sys.exit(CLOSED)
+
+
+def _end_incomplete(error: OSError) -> NoReturn:
+    """End the command: its output has no room."""
+    _discard()
+    say(f"stdout: {error.strerror}; the output is not complete", error=True)
+    sys.exit(1)
 
 
 def _discard() -> None:
