@@ -256,10 +256,12 @@ def _carried_out(given: Given, output: Path, overrides: Sequence[str]) -> tuple[
         here, plan = session.begin(), session.plan()
         survey = session.survey(plan)
         first = session.unchecked(plan)
-        ahead, rest = tasks.ahead(plan, first)
+        ahead = tasks.ahead(plan, first)
+        scored = {task.key for task in ahead}
+        rest = [task for task in plan.tasks if task.key not in scored]
         told = _lost(session.run(ahead, plan, survey, here, lambda _: None, never))
         told += session.check_criteria(plan, first, into=session.store, stop=never)
-        told += _lost(session.run([*rest.tasks, *survey.tasks], plan, survey, here, lambda _: None, never))
+        told += _lost(session.run([*rest, *survey.tasks], plan, survey, here, lambda _: None, never))
     found = [(cell, session.store.get("records", cell.key)) for cell in session.chosen]
     told += [f"{cell.title}: {record['message']}" for cell, record in found if record and record["status"] != "ok"]
     if any(not record or record["status"] != "ok" for _, record in found):

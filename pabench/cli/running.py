@@ -53,15 +53,14 @@ def _carry_out(session: Session) -> int:
     if banks:
         _draw(session, banks, here)
     with session.runner() as runner:
-        plan = session.plan()
-        survey = session.survey(plan)
-        say(_to_do(session, plan))
-        if mixture := _other_threads(session, plan):
+        found = session.look()
+        say(_to_do(session, found))
+        if mixture := _other_threads(session, found):
             say(mixture)
         for other in runner.others:
             say(f"shared with {one_line(other.name)}: what it computes is waited for")
         with stoppable() as stop:
-            rest = _check(session, plan, survey, here, stop, runner)
+            scored = _check(session, found, here, stop, runner)
             settled = session.settled()
             if settled is not session:  # scores that float32 does not hold: other cells, of which banks may have some
                 session.put_away(settled)
@@ -69,27 +68,31 @@ def _carry_out(session: Session) -> int:
                 session.begin()
                 if banks:
                     _draw(session, banks, here)
-                plan = session.plan()
+                found = session.look()
+                scored = _check(session, found, here, stop, runner)
+            before = 0
+            for plan in session.parts(found):
+                if stop.is_set():
+                    break
                 survey = session.survey(plan)
-                rest = _check(session, plan, survey, here, stop, runner)
-            _watch(session, [*rest.tasks, *survey.tasks], plan, survey, here, stop, runner)
+                todo = [task for task in [*plan.tasks, *survey.tasks] if task.key not in scored]
+                _watch(session, todo, plan, survey, here, stop, runner, found, before)
+                before += len(plan.open)
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return (_masks if session.options.masks_only else _finish)(session, plan) or missing
+    return (_masks if session.options.masks_only else _finish)(session, found) or missing
 
 
-def _check(
-    session: Session, plan: tasks.Plan, survey: Survey, here: dict[str, Any], stop: Stop, runner: Runner
-) -> tasks.Plan:
-    """Look at each criterion on each network once, before training; the plan without the scorings that this took."""
-    first = session.unchecked(plan)
-    ahead, rest = tasks.ahead(plan, first)
+def _check(session: Session, found: tasks.Plan, here: dict[str, Any], stop: Stop, runner: Runner) -> set[str]:
+    """Look at each criterion on each network once, before training; the keys of the scorings that this took."""
+    first = session.unchecked(found)
+    ahead, plan = session.ahead(found, first)
     if ahead:  # what they score is what the check would look at
-        _watch(session, ahead, plan, survey, here, stop, runner)
-    for line in session.check_criteria(plan, first, into=session.store, stop=stop, claims=runner):
+        _watch(session, ahead, plan, Survey(session.store), here, stop, runner, found)
+    for line in session.check_criteria(found, first, into=session.store, stop=stop, claims=runner):
         say(f"check: {line}")
-    return rest
+    return {task.key for task in ahead}
 
 
 def _watch(
@@ -100,14 +103,18 @@ def _watch(
     here: dict[str, Any],
     stop: Stop,
     runner: Runner,
+    found: tasks.Plan,
+    before: int = 0,
 ) -> None:
-    """Show how these tasks go until the last has ended, or until the run is stopped."""
+    """Show how these tasks of a plan go until the last has ended, or until the run is stopped. The plan is a part of
+    what was `found`, of which the parts before it had so many open cells."""
     titles = {task.key: task.title for task in chosen}
 
     def elsewhere() -> int:
         return sum(len(other.running) for other in runner.others)
 
-    with closing(display(titles, len(plan.open), len(plan.done), len(plan.cells), elsewhere)) as shown:
+    cells, done = len(found.open) - before, len(found.done) + before
+    with closing(display(titles, cells, done, len(found.cells), elsewhere)) as shown:
         for outcome in session.run(chosen, plan, survey, here, shown.event, stop, runner):
             shown.ended(outcome, _line(session.store, plan, outcome))
 
@@ -124,7 +131,7 @@ def _finish(session: Session, plan: tasks.Plan) -> int:
     flagged = _flagged(session)
     told = [*(f"{n} {status}" for status, n in sorted(statuses.items())), *([str(flagged)] if flagged else [])]
     say(f"cells: {', '.join(told)}")
-    if plan.maskless and (left := session.plan().maskless):
+    if plan.maskless and (left := session.look().maskless):
         say(_other_masks(plan, left))
     study = read(session.store.folder)
     for training in study.trainings if len(study.trainings) > 1 else ():
@@ -196,7 +203,7 @@ def of_banks(banks: Sequence[Bank], taken: Mapping[str, Bank], cells: Sequence[C
 
 def _draw(session: Session, banks: Sequence[Bank], here: dict[str, Any]) -> None:
     """Take over what banks have of the cells that are still to be done."""
-    cells = session.plan().open
+    cells = session.look().open
     torch.set_num_threads(session.threads)
     taken = bank.offered(banks, cells)
     bank.draw(session.store, cells, taken, here, session.pairing)

@@ -56,7 +56,9 @@ class Survey:
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
-        known, there = Measurements(store.each("metrics")), _measurable(store, plan)
+        keys = {key for cell in plan.cells for key in (cell.key, cell.pruning_key)}  # a plan may be a part of a study
+        files = (file for file in store.each("metrics") if not all(keys.isdisjoint(e["of"]) for e in file["entries"]))
+        known, there = Measurements(files), _measurable(store, plan)
         before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
         shared = {**payload(store, device), "retry": retry}
         as_json = {spec.name: spec.to_json() for spec in metrics}
@@ -71,7 +73,7 @@ class Survey:
                 continue
             wanted = Wanted(kind, cells, specs, chosen)
             named = {spec.name: as_json[spec.name] for _, spec in wanted}
-            what = {**shared, "cells": [c.plain for c in cells], "metrics": list(named.values())}
+            what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
             what["block"] = in_block.get(block, [])
             # masks are read: no code of the criterion is needed
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)

@@ -41,6 +41,9 @@ from pabench.training.environment import cores, devices, environment, pick_devic
 from pabench.training.precision import slow
 from pabench.words import one_line
 
+PART, CELLS_EACH = 1_000, 50
+"""Cells of a part of a study, and of each worker in it, at least."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -183,12 +186,30 @@ class Session:
                     dataset.train()
                     dataset.test()
 
+    def look(self, banked: Collection[str] = ()) -> tasks.Plan:
+        """What there is and what is to be done, without tasks; `banked` are keys of cells that come from a bank."""
+        return tasks.look(self.store, [c for c in self.chosen if c.key not in banked], self.options.retry)
+
     def plan(self, banked: Collection[str] = ()) -> tasks.Plan:
-        """What is to be done; `banked` are keys of cells that come from a bank."""
-        cells = [c for c in self.chosen if c.key not in banked]
+        """What is to be done, with all tasks at once."""
+        return self.with_tasks(self.look(banked))
+
+    def parts(self, found: tasks.Plan) -> Iterator[tasks.Plan]:
+        """What is to be done, in parts with their tasks, one after the other. Each keeps the workers busy for long, for
+        they wait for its last cell."""
+        return map(self.with_tasks, tasks.parts(found, max(PART, CELLS_EACH * self.workers)))
+
+    def with_tasks(self, found: tasks.Plan) -> tasks.Plan:
+        """A plan that has whole blocks, with its tasks."""
         norms = "gradient_norm" not in self.suite.skip_metrics
-        found = tasks.plan(self.store, cells, **self._how, norms=norms)
-        return tasks.untrained(found) if self.options.masks_only else found
+        made = tasks.with_tasks(self.store, found, device=str(self.device), plugins=self.plugins, norms=norms)
+        return tasks.untrained(made) if self.options.masks_only else made
+
+    def ahead(self, found: tasks.Plan, first: Sequence[Cell]) -> tuple[list[Task], tasks.Plan]:
+        """Scorings that tell all that a check of these cells would, and their plan."""
+        blocks = {cell.block for cell in first}
+        plan = self.with_tasks(found.part([cell for cell in found.cells if cell.block in blocks]))
+        return tasks.ahead(plan, first), plan
 
     def survey(self, plan: tasks.Plan) -> Survey:
         """The measurements that the cells of a plan lack; of masks alone where nothing is trained."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from sys import intern
 from typing import Any
 
@@ -41,7 +42,7 @@ class Plan:
 
     `maskless` are cells that are done and whose mask file is not there: a bank had none, or it was lost. They cannot be
     submitted, and their masks are made again. `by_task` has the cells of each task. `threads` counts the done cells
-    that a CPU has trained, by its threads.
+    that a CPU has trained, by its threads. What is found of a study at first has no tasks: its `parts` get them.
     """
 
     cells: list[Cell]
@@ -55,6 +56,12 @@ class Plan:
     def open(self) -> list[Cell]:
         return [c for c in self.cells if c.key not in self.done]
 
+    def part(self, cells: list[Cell]) -> Plan:
+        """What it says of some of its cells, without tasks."""
+        done = {cell.key: self.done[cell.key] for cell in cells if cell.key in self.done}
+        keys = {cell.key for cell in cells}
+        return Plan(cells, done, [cell for cell in self.maskless if cell.key in keys])
+
 
 def plan(
     store: Store,
@@ -67,18 +74,22 @@ def plan(
 ) -> Plan:
     """Tasks for the cells that have no record yet, and for masks that are gone; with `retry`, also for cells that
     failed. `norms`: receipts say what pruning does to the norm of the gradient."""
-    found = _found(store, cells, retry)
+    return with_tasks(store, look(store, cells, retry), device=device, plugins=plugins, norms=norms)
+
+
+def with_tasks(store: Store, found: Plan, *, device: str, plugins: Sources = NONE, norms: bool = True) -> Plan:
+    """What was found of some cells, with the tasks for them. Of each block all cells are there."""
     shared, todo = payload(store, device), [*found.open, *found.maskless]
     needed = {cell.key: _prunings(store, cell) for cell in todo}
     groups = _grouped(needed.values())
     tasks: dict[str, Task] = {}
-    in_block = prunings_by_block(cells, plugins)
+    in_block = prunings_by_block(found.cells, plugins)
     for cell in todo:
         after: tuple[str, ...] = ()
         for name in map(_group, needed[cell.key]):
             if name not in tasks:  # where it is needed first
                 group = groups[name]
-                what = {**shared, "cells": [c.plain for c in group], "norms": norms}
+                what = {**shared, "cells": [c.to_json() for c in group], "norms": norms}
                 what["plugins"] = needed_of(group[0], plugins)
                 what["block"] = in_block.get(group[0].block, [])
                 tasks[name] = task(
@@ -92,14 +103,25 @@ def plan(
                 )
             after = (name,)
         if cell.key not in found.done:
-            what = {**shared, "cell": cell.plain, "plugins": needed_of(cell, plugins)}
+            what = {**shared, "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
             # a smaller network needs less memory; of many thousand cells few are unlike
             like = intern(digest([training_kind(cell), cell.sparsity]))
             tasks[cell.key] = task("train", cell.key, cell.title, what, after, like=like)
-    found.tasks.extend(tasks.values())
-    found.by_task.update(groups)
-    found.by_task.update({cell.key: [cell] for cell in found.open})
-    return found
+    by_task = {**groups, **{cell.key: [cell] for cell in found.open}}
+    return replace(found, tasks=list(tasks.values()), by_task=by_task)
+
+
+def parts(found: Plan, cells: int) -> Iterator[Plan]:
+    """What was found of a study in parts of so many cells or somewhat more, blocks left whole: all that tasks have in
+    common they have within a block. The tasks of a large study would take more memory than all else in the runner."""
+    some: list[Cell] = []
+    for _, block in groupby(found.cells, key=lambda cell: cell.block):
+        some += block
+        if len(some) >= cells:
+            yield found.part(some)
+            some = []
+    if some:
+        yield found.part(some)
 
 
 def untrained(found: Plan) -> Plan:
@@ -179,8 +201,8 @@ def payload(store: Store, device: str) -> Payload:
     return {"store": str(store.folder.absolute()), "device": device, "hashed": hashed()}
 
 
-def _found(store: Store, cells: Sequence[Cell], retry: bool) -> Plan:
-    """What there is of the cells, without tasks for the rest."""
+def look(store: Store, cells: Sequence[Cell], retry: bool = False) -> Plan:
+    """What there is of the cells, without tasks for the rest; with `retry`, failed cells are to be done again."""
     again = ("failed",) if retry else ()
     done, masks, threads = {}, dict[str, str](), Counter[int]()
     for cell in cells:  # no list of records: a study has thousands
@@ -269,20 +291,18 @@ def unchecked(store: Store, cells: Iterable[Cell]) -> list[Cell]:
     return [cell for key, cell in first.items() if (found := known[key]) is None or found["status"] != "ok"]
 
 
-def ahead(found: Plan, cells: Sequence[Cell]) -> tuple[list[Task], Plan]:
-    """Scorings of a plan that tell all that a check of these cells would, and the plan without them.
+def ahead(found: Plan, cells: Sequence[Cell]) -> list[Task]:
+    """Scorings of a plan that tell all that a check of these cells would.
 
     That is those of one round: it is computed for the masks anyhow. Of many rounds the check looks at the first alone,
     before the others are computed.
     """
     one_shot = {c.pruning_key for c in cells if c.criterion and c.criterion.args.get("steps") == 1 and not c.ablation}
-    found_ahead = [
+    return [
         task
         for task in found.tasks
         if task.kind == "prune" and one_shot & {cell.pruning_key for cell in found.by_task[task.key]}
     ]
-    keys = {task.key for task in found_ahead}
-    return found_ahead, replace(found, tasks=[task for task in found.tasks if task.key not in keys])
 
 
 def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plugins: Sources) -> list[Task]:
@@ -290,6 +310,6 @@ def checks(store: Store, cells: Iterable[Cell], *, into: Store, device: str, plu
     found = []
     for cell in cells:
         if not check.told_by_receipt(store, cell, into=into):
-            what = {**payload(into, device), "cell": cell.plain, "plugins": needed_of(cell, plugins)}
+            what = {**payload(into, device), "cell": cell.to_json(), "plugins": needed_of(cell, plugins)}
             found.append(task("check", cell.check_key, f"{checked_title(cell)}: check", what))
     return found

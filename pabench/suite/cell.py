@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, overload
 
 from pabench.suite.digest import canonical, derive_seed, digest_listed
 from pabench.suite.specs import PLAIN, Augment, CriterionSpec, DatasetSpec, ModelSpec, Recipe, Scoring, TrainSpec
@@ -20,10 +20,40 @@ DENSE = "dense"
 STATUSES = ("ok", "failed", "skipped", "missing")
 """What can become of a cell, the best first; a missing one has no record."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Cell:
+class once(Generic[T]):
+    """A property that is worked out once, and kept in the slot of its name with a _ before it. A dictionary of its own,
+    as `functools.cached_property` needs, is more than all else of a cell, and a study may have many thousand."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make, self._slot = make, f"_{make.__name__}"
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, cell: None, owner: type) -> once[T]: ...
+
+    @overload
+    def __get__(self, cell: object, owner: type) -> T: ...
+
+    def __get__(self, cell: object | None, owner: type) -> once[T] | T:
+        if cell is None:
+            return self
+        try:
+            found: T = getattr(cell, self._slot)
+        except AttributeError:
+            found = self._make(cell)
+            object.__setattr__(cell, self._slot, found)
+        return found
+
+
+class _Slots:
+    __slots__ = ("_block", "_check_key", "_key", "_pruning_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell(_Slots):
     """One training: a dataset, a model, a criterion (None: the dense baseline) at one sparsity, with one seed.
 
     `ablation` (`pabench.suite.ablations`) is "" for a plain cell, and then it is in no hash. So it is with `train`, how
@@ -41,7 +71,7 @@ class Cell:
     ablation: str = ""
     train: TrainSpec = PLAIN
 
-    @cached_property
+    @once
     def block(self) -> str:
         """Hash of what all criteria of a block share: protocol, dataset, model and seed. All seeds derive from it."""
         return _block(*self._network, self.seed)
@@ -50,7 +80,7 @@ class Cell:
         """The seed of one purpose (weights, order, augmentation, scoring-batch, noise), the same in a whole block."""
         return derive_seed(self.block, purpose)
 
-    @cached_property
+    @once
     def pruning_key(self) -> str:
         """Key of the mask: everything that can change it, and nothing of the training that follows.
 
@@ -62,13 +92,13 @@ class Cell:
         ablation = [] if self.ablation in ("", "reinit") else [canonical(self.ablation)]
         return digest_listed('"pruning"', f'"{self.block}"', self._criterion, *scored, *recipe, *ablation)
 
-    @cached_property
+    @once
     def check_key(self) -> str:
         """Key of what is found out before training: whether the criterion can score the network, whatever the seed."""
         scored = map(canonical, self.scoring.scores.values())
-        return digest_listed('"check"', *self._network, self._criterion, *scored)
+        return _check('"check"', *self._network, self._criterion, *scored)
 
-    @cached_property
+    @once
     def key(self) -> str:
         """Key of the result: everything that can change it, all defaults and versions included."""
         ablation = [canonical(self.ablation)] if self.ablation else []
@@ -92,10 +122,9 @@ class Cell:
         train = "" if self.train.is_plain else f" / {self.train.label}"
         return f"{self.dataset.label} / {self.model.label} / {what}{ablation}{train} / seed {self.seed}"
 
-    @cached_property
-    def plain(self) -> dict[str, Any]:
-        """As plain data, made once: several tasks are about one cell. Nobody changes it, or its parts, which are those
-        of all cells that share them."""
+    def to_json(self) -> dict[str, Any]:
+        """As plain data of one's own, but for its parts: they are those of all cells that share them, and nobody
+        changes them."""
         data = {
             "dataset": self.dataset.plain,
             "model": self.model.plain,
@@ -108,10 +137,6 @@ class Cell:
         }
         changed = {"ablation": self.ablation} if self.ablation else {}
         return {**data, **changed, **({} if self.train.is_plain else {"train": self.train.plain})}
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data of one's own, but for its parts."""
-        return dict(self.plain)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
@@ -151,6 +176,9 @@ class Cell:
 def _block(protocol: str, dataset: str, model: str, seed: int) -> str:
     """The hash of a block, from the texts of its parts: once for all of its cells."""
     return digest_listed(protocol, dataset, model, canonical(seed))
+
+
+_check = lru_cache(maxsize=4096)(digest_listed)  # one for the cells of all seeds and sparsities
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:

@@ -82,3 +82,26 @@ def test_a_cell_costs_the_runner_a_few_kilobytes_with_all_that_is_to_be_measured
 
     assert many == 5 * some
     assert (most - few) / (many - some) < 5_000
+
+
+def test_what_a_study_takes_in_the_runner_is_what_its_cells_and_their_keys_take(tmp_path, monkeypatch):
+    """Tasks, and all else that is made of cells, are there for a part of the study at a time."""
+    monkeypatch.setattr("pabench.run.session.PART", 100)
+    monkeypatch.setattr("pabench.run.session.CELLS_EACH", 1)
+    most = []
+    for seeds in (10, 50):
+        tracemalloc.start()
+        opened = Session.open(Options("quickstart", overrides=[f"seeds={seeds}"], output=tmp_path, device="cpu"))
+        found, held, cells = opened.look(), 0, 0
+        for plan in opened.parts(found):
+            schedule = Schedule(limited([*plan.tasks, *opened.survey(plan).tasks], None, lambda: lambda _: 0.0))
+            assert schedule.next() is not None
+            gc.collect()
+            held, cells = max(held, tracemalloc.get_traced_memory()[0]), cells + len(plan.open)
+        most.append((held, cells))
+        tracemalloc.stop()
+        assert cells == len(opened.cells)
+    (few, some), (many, all_of_them) = most
+
+    assert all_of_them == 5 * some
+    assert (many - few) / (all_of_them - some) < 700

@@ -9,9 +9,10 @@ import pytest
 
 from pabench import registry
 from pabench.report.status import counts
+from pabench.run.session import Session
 from pabench.run.tasks import plan, pruned, untrained
 from pabench.scoring.gradients import by_criterion
-from pabench.store.store import Store
+from pabench.store.store import Store, outcome
 
 from ..conftest import forget_plugins
 from ..training.conftest import session
@@ -91,6 +92,36 @@ def test_a_run_of_masks_alone_trains_nothing_and_a_whole_run_goes_on_from_it(tmp
         code, records = run(write(tmp_path, text), tmp_path / "out")
     assert (code, len(records)) == (0, 5)
     assert set((tmp_path / "out" / "masks").iterdir()) == masks
+
+
+def test_a_study_in_parts_is_the_study_and_counts_all_of_its_cells(study, tmp_path, monkeypatch, capsys):
+    """A block at a time, first from nothing, then where masks of one are gone and a record of the other."""
+    folder, records = study
+    monkeypatch.setattr("pabench.run.session.PART", 1)
+    monkeypatch.setattr("pabench.run.session.CELLS_EACH", 0)
+    surveyed, survey = [], Session.survey
+    monkeypatch.setattr(Session, "survey", lambda self, plan: surveyed.append(len(plan.open)) or survey(self, plan))
+
+    code, found = run(folder / "study.yaml", tmp_path / "out")
+
+    told = capsys.readouterr().out
+    assert (code, surveyed) == (0, [9, 9])
+    assert {where: outcome(record) for where, record in found.items()} == {
+        where: outcome(record) for where, record in records.items()
+    }
+    assert [f"[{n}/18]" in told for n in (1, 9, 10, 18, 19)] == [True] * 4 + [False]
+    assert Store(tmp_path / "out").records("metrics").keys() == Store(folder / "out").records("metrics").keys()
+
+    (tmp_path / "out" / "records" / f"{found['snip', 0.5, 1]['key']}.json").unlink()
+    (tmp_path / "out" / "masks" / f"{found['snip', 0.9, 0]['receipt']['mask']}.safetensors").unlink()
+    code, again = run(folder / "study.yaml", tmp_path / "out")
+
+    told = capsys.readouterr().out
+    assert (code, surveyed[2:]) == (0, [0, 1])
+    assert "17 done, 1 to do, 1 mask to make again" in told
+    assert "[18/18]" in told
+    assert (tmp_path / "out" / "masks" / f"{found['snip', 0.9, 0]['receipt']['mask']}.safetensors").exists()
+    assert outcome(again["snip", 0.5, 1]) == outcome(records["snip", 0.5, 1])
 
 
 def test_a_finished_study_computes_nothing(study, monkeypatch):
