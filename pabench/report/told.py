@@ -48,6 +48,8 @@ TEXTS = {
     "device": ("environment", "device"),
     "created": ("created",),
 }
+CURVE = "f"
+"""The type of a curve's numbers in an array: curves are the most of what is told."""
 Layers = tuple[tuple[str, int], ...]
 """The name of each layer and how many weights it has, from the first to the last."""
 
@@ -70,8 +72,8 @@ class Told:
 
     `numbers` and `texts` are those of `NUMBERS` and `TEXTS`, `flags` the name and the detail of each. `kept` are the
     weights that the mask left of each of the `layers`; `version` is that of the criterion that made it, and `network`
-    what was trained in place of the pruned one. `loss` and `top1` are the curve of the training; `right` are the images
-    that the network gets right, as the record packs them.
+    what was trained in place of the pruned one. `loss` and `top1` are the curve of the training, with the seven digits
+    of single precision; `right` are the images that the network gets right, as the record packs them.
     """
 
     status: str = "missing"
@@ -106,7 +108,7 @@ class Teller:
         receipt, result = record.get("receipt") or {}, record.get("result") or {}
         curve, layers = result.get("curve") or {}, receipt.get("layers") or ()
         return Told(
-            status=record.get("status", "missing"),
+            status=self._one(record.get("status", "missing")),
             numbers=_numbers([value for path, names in _BY_PART for value in _of(at(record, path), names)]),
             texts=tuple([self._one(plain(at(record, path) or "")) for path in TEXTS.values()]),
             flags=tuple([(plain(flag["flag"]), plain(flag.get("detail", ""))) for flag in record.get("flags", ())]),
@@ -118,8 +120,8 @@ class Teller:
             network=receipt.get("model"),
             layers=self._one(tuple([(layer["name"], layer["total"]) for layer in layers])),
             kept=tuple([layer["kept"] for layer in layers]),
-            loss=_numbers(curve.get("loss") or ()),
-            top1=_numbers(curve.get("top1") or ()),
+            loss=_numbers(curve.get("loss") or (), CURVE),
+            top1=_numbers(curve.get("top1") or (), CURVE),
             right=result.get("right") or "",
             tested=_tested(record, layers),
         )
@@ -153,12 +155,12 @@ def _of(part: Any, names: Sequence[str]) -> list[Any]:
     return [found.get(name) for name in names]
 
 
-def _numbers(values: Sequence[float | None]) -> array[float]:
+def _numbers(values: Sequence[float | None], kind: str = "d") -> array[float]:
     """A quarter of the room of a list."""
     try:
-        return array("d", values)  # type: ignore[arg-type]
+        return array(kind, values)  # type: ignore[arg-type]
     except TypeError:  # looking for None first takes as long again
-        return array("d", [nan if value is None else value for value in values])
+        return array(kind, [nan if value is None else value for value in values])
 
 
 def _tested(record: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Examined | None:

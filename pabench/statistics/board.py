@@ -27,6 +27,11 @@ from pabench.suite.cell import DENSE
 from pabench.words import count
 
 REFERENCE = "random"
+LOOKED_AT = frozenset({
+    *("dataset", "model", "criterion", "reference_line", "sparsity", "block"),
+    *("status", "flags", "outcome", "chance", "top1", "r2", "scoring_seconds"),
+})  # fmt: skip
+"""Of the columns of a frame. A board keeps the rows of its criteria: with all they have it would keep much."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def board(frame: pd.DataFrame) -> Board:
     have (a training) or prune nothing, and one that is far better would move every rank and widen every correction.
     Differences to random are each on their own.
     """
-    every = stratified(frame[frame["criterion"] != DENSE])
+    looked_at = frame[[column for column in frame if column in LOOKED_AT]]
+    every = stratified(looked_at[looked_at["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]
     names = [str(name) for name in pruned["criterion"].unique()]
     complete = _complete(pruned)
