@@ -11,7 +11,7 @@ from itertools import chain, compress, product
 from pabench.run.engine import Outcome, Task
 from pabench.run.tasks import Plan, Sources, needed_of, payload, prunings_by_block, task
 from pabench.run.timeouts import reason
-from pabench.store.figures import Measurements, Of, entry, file, pairs, single
+from pabench.store.figures import Measurements, Of, entry, file, of_any, pairs, single
 from pabench.store.state import masked
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
@@ -24,7 +24,7 @@ ASKED = {"measure": single, "compare": pairs}
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a task is to measure: of all that these metrics can be of its cells, what is `chosen`, a byte for each.
+    """What a task is to measure: of all that these metrics can be of its cells, what is `chosen`, "1" or "0" for each.
 
     It is listed anew each time: many masks have many more pairs.
     """
@@ -32,10 +32,25 @@ class Wanted:
     kind: str
     cells: Sequence[Cell]
     metrics: Sequence[MetricSpec]
-    chosen: bytes
+    chosen: str
+
+    @classmethod
+    def of(
+        cls, kind: str, cells: Sequence[Cell], metrics: Sequence[MetricSpec], lacking: Callable[[Of, MetricSpec], bool]
+    ) -> Wanted:
+        """What is lacking, with the metrics that any of it is of."""
+        asked = ASKED[kind](cells, metrics)
+        found = [(spec, lacking(of, spec)) for of, spec in asked]
+        names = {spec.name for spec, lacks in found if lacks}
+        return cls(
+            kind,
+            cells,
+            [spec for spec in metrics if spec.name in names],
+            "".join(str(int(lacks)) for spec, lacks in found if spec.name in names),
+        )
 
     def __iter__(self) -> Iterator[tuple[Of, MetricSpec]]:
-        return compress(ASKED[self.kind](self.cells, self.metrics), self.chosen)
+        return compress(ASKED[self.kind](self.cells, self.metrics), map(int, self.chosen))
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,7 @@ class Survey:
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
-        keys = {key for cell in plan.cells for key in (cell.key, cell.pruning_key)}  # a plan may be a part of a study
-        files = (file for file in store.each("metrics") if not all(keys.isdisjoint(e["of"]) for e in file["entries"]))
-        known, there = Measurements(files), _measurable(store, plan)
+        known, there = _known(store, plan.cells), _measurable(store, plan)  # a plan may be a part of a study
         before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
         shared = {**payload(store, device), "retry": retry}
         as_json = {spec.name: spec.to_json() for spec in metrics}
@@ -66,15 +79,17 @@ class Survey:
         for spec in metrics:
             by_source[plugins.get("metrics", {}).get(spec.name, "")].append(spec)
         groups = _groups(plan.cells).items()
+
+        def lacking(of: Of, spec: MetricSpec) -> bool:
+            return known.lacks(of, spec, retry=retry) and all(map(there, of))
+
         for ((block, kind, criterion), cells), (source, specs) in product(groups, by_source.items()):
-            asked = ASKED[kind](cells, specs)
-            chosen = bytes(known.lacks(of, spec, retry=retry) and all(map(there, of)) for of, spec in asked)
-            if not any(chosen):
+            wanted = Wanted.of(kind, cells, specs, lacking)
+            if not wanted.metrics:
                 continue
-            wanted = Wanted(kind, cells, specs, chosen)
-            named = {spec.name: as_json[spec.name] for _, spec in wanted}
+            named = {spec.name: as_json[spec.name] for spec in wanted.metrics}
             what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
-            what["block"] = in_block.get(block, [])
+            what |= {"chosen": wanted.chosen, "block": in_block.get(block, [])}
             # masks are read: no code of the criterion is needed
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
@@ -89,11 +104,17 @@ class Survey:
         """What a task has not measured when it dies gets an entry that says why."""
         if not outcome.lost or outcome.key not in self.wanted:
             return
-        known = Measurements(self.store.each("metrics"))
-        for of, spec in self.wanted[outcome.key]:
+        wanted = self.wanted[outcome.key]
+        known = _known(self.store, wanted.cells)
+        for of, spec in wanted:
             if known.lacks(of, spec):
                 data = file([entry(of, spec, {}, f"{outcome.kind}: {reason(outcome)}")])
                 self.store.commit("metrics", data["key"], data, replace_failed=True)
+
+
+def _known(store: Store, cells: Sequence[Cell]) -> Measurements:
+    """The figures of cells; those of a whole study would fill the memory."""
+    return Measurements(of_any(store.each("metrics"), {key for cell in cells for key in (cell.key, cell.pruning_key)}))
 
 
 def _measurable(store: Store, plan: Plan) -> Callable[[str], bool]:

@@ -74,6 +74,12 @@ class Measurements:
         return found is None or (retry and bool(found["error"]))
 
 
+def of_any(files: Iterable[Mapping[str, Any]], keys: Collection[str]) -> Iterator[Mapping[str, Any]]:
+    """Those of the files with figures of any of these pruning keys and keys of cells."""
+    known = set(keys)
+    return (data for data in files if not all(known.isdisjoint(e["of"]) for e in data["entries"]))
+
+
 def about(files: Mapping[str, dict[str, Any]], keys: Collection[str]) -> dict[str, dict[str, Any]]:
     """Those of the files, by key, whose figures are all of these pruning keys and keys of cells."""
     known = set(keys)
@@ -95,8 +101,13 @@ def file(entries: Sequence[Mapping[str, Any]], seconds: Mapping[str, float] | No
     """What is stored together: entries, under a key that names what was measured, and what it cost."""
     return {
         "schema": SCHEMA,
-        "key": digest(["measured", [[e["of"], e["identity"]] for e in entries]]),
+        "key": file_key((e["of"], e["identity"]) for e in entries),
         "status": "failed" if any(e["error"] for e in entries) else "ok",
         "entries": list(entries),
         "cost": dict(seconds or {}),
     }
+
+
+def file_key(measured: Iterable[tuple[Sequence[str], str]]) -> str:
+    """The key of a file, from what its entries are of and the identities of their metrics."""
+    return digest(["measured", [[list(of), identity] for of, identity in measured]])

@@ -6,8 +6,9 @@ A metric that raises costs its own number only: the entry says why it is missing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import compress
 from typing import Any
 
 from pabench import registry
@@ -21,7 +22,7 @@ from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
-from pabench.store.figures import Measurements, Of, entry, file, pairs as pairs_of, single
+from pabench.store.figures import Of, entry, file, file_key, pairs as pairs_of, single
 from pabench.store.state import masked
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
@@ -34,25 +35,24 @@ from pabench.training.stage import device_of, failure, load_plugins, store_of
 
 def cells(payload: Mapping[str, Any], report: Report) -> None:
     """Metrics of masks and of trainings, for cells of one block and criterion, as far as they lack them."""
-    work = _Work(payload)
+    work = _Work(payload, single)
     for cell in work.cells:
         receipt = masked(work.store, cell.pruning_key) if cell.criterion else {}
         record = work.store.get("records", cell.key)
+        there = {"mask": receipt is not None, "training": record is not None and record["status"] == "ok"}
         entries, seconds = [], {}
-        for of, spec in work.lacking(single([cell], work.metrics)):
+        for of, spec in work.lacking((of, spec) for of, spec in single([cell], work.metrics) if there[spec.stage]):
             report({"stage": f"{spec.title} at {cell.sparsity:g}"})
             began = time.perf_counter()
-            if spec.stage == "mask" and receipt is not None:
-                entries.append(work.entry(of, spec, work.of_mask, cell, receipt))
-            elif spec.stage == "training" and record is not None and record["status"] == "ok":
-                entries.append(work.entry(of, spec, work.of_training, record))
+            measure, *what = (work.of_mask, cell, receipt) if spec.stage == "mask" else (work.of_training, record)
+            entries.append(work.entry(of, spec, measure, *what))
             seconds[spec.name] = time.perf_counter() - began
         work.commit(entries, seconds)
 
 
 def pairs(payload: Mapping[str, Any], report: Report) -> None:
     """Metrics of pairs of masks, for the cells of one block, as far as they lack them."""
-    work = _Work(payload)
+    work = _Work(payload, pairs_of)
     for sparsity in dict.fromkeys(c.sparsity for c in work.cells):
         report({"stage": f"sparsity {sparsity:g}"})
         masks = {}  # of one sparsity at a time: those of all may not fit
@@ -80,9 +80,9 @@ def _of_pair(metric: PairMetric, first: Tensors, second: Tensors) -> Numbers:
 
 
 class _Work:
-    """A task's cells of one block, what they lack, and what their metrics look at."""
+    """A task's cells of one block, what they lack of all that is `listed`, and what their metrics look at."""
 
-    def __init__(self, payload: Mapping[str, Any]) -> None:
+    def __init__(self, payload: Mapping[str, Any], listed: Callable[..., Iterator[tuple[Of, MetricSpec]]]) -> None:
         load_plugins(payload)
         trust(payload.get("hashed", {}))
         self._payload = payload
@@ -90,7 +90,8 @@ class _Work:
         self.cells = [Cell.from_json(c) for c in payload["cells"]]
         self.metrics = [MetricSpec(**m) for m in payload["metrics"]]
         self._block = Block(self.cells[0], device_of(payload))
-        self._known = Measurements(self.store.each("metrics"))
+        wanted = compress(listed(self.cells, self.metrics), map(int, payload["chosen"]))
+        self._wanted = {(of, spec.name) for of, spec in wanted}
         self._retry = bool(payload.get("retry"))
         self._in_block = payload.get("block", ())
         self._images = cache(self._block.norm_batches)
@@ -110,7 +111,11 @@ class _Work:
             return entry(of, spec, {}, failure(error, self._block.device)["message"])
 
     def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
-        return [(of, spec) for of, spec in asked if self._known.lacks(of, spec, retry=self._retry)]
+        """What of this is to be measured, once: nothing where an earlier attempt at the task did."""
+        found = [(of, spec) for of, spec in asked if (of, spec.name) in self._wanted]
+        self._wanted -= {(of, spec.name) for of, spec in found}
+        there = self.store.get("metrics", file_key((of, spec.identity) for of, spec in found)) if found else None
+        return found if there is None or (self._retry and there["status"] == "failed") else []
 
     def masks(self, receipt: Mapping[str, Any]) -> Tensors:
         return unpack(self.store.get_mask(receipt["mask"]))[0]

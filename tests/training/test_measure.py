@@ -19,6 +19,7 @@ from pabench.run.session import Options, Session
 from pabench.scoring.masks import unpack
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
+from pabench.training import measure
 
 from ..conftest import forget_plugins
 
@@ -181,6 +182,58 @@ def test_a_finished_study_measures_nothing(study):
     assert plan.tasks == opened.survey(plan).tasks == []
 
 
+@pytest.fixture
+def measuring(monkeypatch):
+    """Does measuring tasks, and tells what they measured each time."""
+    measured, entry = [], measure._Work.entry
+    monkeypatch.setattr(measure._Work, "entry", lambda self, *what: measured.append(what[0]) or entry(self, *what))
+
+    def do(tasks, **options) -> list[tuple[str, ...]]:
+        measured.clear()
+        for task in tasks:
+            work = {"measure": measure.cells, "compare": measure.pairs}[task.kind]
+            work({**task.payload, **options}, lambda progress: None)
+        return sorted(measured)
+
+    return do
+
+
+def test_a_task_that_begins_again_measures_what_it_had_not(tmp_path, measuring, monkeypatch):
+    """It looks for its own files alone: to read all those of a study in each task would take hours of a large one."""
+    run(tmp_path)
+    first, folder = dict(files(tmp_path)), tmp_path / "out" / "metrics"
+    for key in first:
+        (folder / f"{key}.json").unlink()
+    opened = session(tmp_path)
+    tasks = opened.survey(opened.plan()).tasks
+    monkeypatch.setattr(Store, "each", lambda *a: pytest.fail("all files are read"))
+
+    everything, nothing = measuring(tasks), measuring(tasks)
+    for key in list(first)[::4]:
+        (folder / f"{key}.json").unlink()
+    rest = measuring(tasks)
+
+    def of(keys):
+        return sorted(tuple(e["of"]) for key in keys for e in first[key]["entries"])
+
+    assert (everything, nothing, rest) == (of(first), [], of(list(first)[::4]))
+    assert list(files(tmp_path)) == list(first)
+
+
+def test_a_task_that_begins_again_with_retry_measures_what_failed(tmp_path, measuring, monkeypatch):
+    works = SynflowR.measure
+    monkeypatch.setattr(SynflowR, "measure", lambda *a: 1 / 0)
+    run(tmp_path, SMALL)
+    opened = session(tmp_path, SMALL, retry=True)
+    tasks = opened.survey(opened.plan()).tasks
+
+    failed = [len(measuring(tasks)), len(measuring(tasks)), len(measuring(tasks, retry=False))]
+    monkeypatch.setattr(SynflowR, "measure", works)
+
+    assert failed == [2, 2, 0]
+    assert [len(measuring(tasks)), len(measuring(tasks))] == [2, 0]
+
+
 def test_the_same_study_again_measures_the_same_bits(study, tmp_path):
     folder, _ = study
 
@@ -223,10 +276,10 @@ def test_a_plugin_file_adds_a_metric_with_parameters_and_an_edited_one_is_anothe
 
 
 def test_failed_metrics_are_measured_again_with_retry_only(tmp_path, monkeypatch):
-    measure = SynflowR.measure
+    works = SynflowR.measure
     monkeypatch.setattr(SynflowR, "measure", lambda *a: 1 / 0)
     first = run(tmp_path, SMALL)
-    monkeypatch.setattr(SynflowR, "measure", measure)
+    monkeypatch.setattr(SynflowR, "measure", works)
 
     again = run(tmp_path, SMALL)
     retried = run(tmp_path, SMALL, retry=True)
