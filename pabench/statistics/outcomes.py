@@ -125,7 +125,7 @@ def seeds_interval(cells: pd.DataFrame) -> Interval:
 
     Student's t covers 30 % where it says 95 % if a fall to chance is rare: most samples of three have none.
     """
-    finished = cells[cells["top1"].notna()]
-    if (finished["outcome"] == COLLAPSED).any():
-        return Interval(float(finished["top1"].mean()), n=len(finished))
-    return accuracy_interval(list(finished["top1"]), least(finished))
+    top1 = cells["top1"].dropna()
+    if (cells.loc[cells["top1"].notna(), "outcome"] == COLLAPSED).any():
+        return Interval(float(top1.mean()), n=len(top1))
+    return accuracy_interval(list(top1), least(cells))
