@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pabench.words import plain
 
@@ -78,8 +79,11 @@ def steps() -> Iterator[Callable[[object], None]]:
 
 @contextmanager
 def any_terminal() -> Iterator[None]:
-    """Inside, stdout and stderr exist and take every character, and what they cannot take ends in an exit code."""
+    """Inside, stdout and stderr exist and take every character, and what they cannot take ends in an exit code. What a
+    terminal is told that somebody has closed is lost: a run that was to outlive it goes on."""
     _open_all()
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, _lasting(getattr(sys, name)))
     codecs.register_error("pabench", _like)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -107,6 +111,27 @@ def _open_all() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+
+
+class _Terminal(io.FileIO):
+    """A terminal that may be closed while it is written to."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(memoryview(data).cast("B"))
+
+
+def _lasting(stream: Any) -> Any:
+    """A stream that outlives its terminal; any other as it is."""
+    if not isinstance(stream, io.TextIOWrapper) or not stream.isatty():
+        return stream
+    stream.flush()
+    screen = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(screen, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _like(error: UnicodeError) -> tuple[str, int]:

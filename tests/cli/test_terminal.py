@@ -115,6 +115,31 @@ def test_a_stdout_that_takes_nothing_is_an_exit_code_and_at_most_a_line(redirect
     assert ("stdout: No space left on device; the output is not complete" in done.stderr) is bool(code)
 
 
+def test_a_command_goes_on_when_its_terminal_is_closed(tmp_path):
+    """As that of a run in the background does: the user logs out, and the run is to end all the same."""
+    work = f"""if True:
+        import sys
+        from pabench.cli.terminal import any_terminal, say, steps
+        with any_terminal():
+            say("begun")
+            sys.stdin.readline()  # until the terminal is gone
+            with steps() as step:
+                step("a step")
+            say("x" * 100_000)
+            say("an error", error=True)
+            open({str(tmp_path / "ended")!r}, "w").close()
+    """
+    ours, terminal = os.openpty()
+    running = subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    assert os.read(ours, 100) == b"begun\r\n"
+
+    os.close(ours)
+    running.communicate(b"\n", timeout=60)
+
+    assert (running.returncode, (tmp_path / "ended").exists()) == (0, True)
+
+
 def test_a_message_cannot_steer_the_terminal_nor_fill_it(tmp_path):
     (tmp_path / "loud.py").write_text("raise ValueError('\\x1b[31mred\\x00\\nline two ' + 'x' * 10_000)")
 
