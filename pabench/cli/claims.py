@@ -58,9 +58,9 @@ def claims(
             code = max(code, _run(claim, results, jobs, device, overrides, allow_env_drift))
         found = [waiting(judged(claim, results), _gap) for claim in chosen]
         if html:
-            from pabench.store.files import replace
+            from pabench.store.files import make_folders, replace
 
-            html.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(html.parent)
             replace(html, rendered(found).encode())
         for one in found if not as_json else ():
             for line in _lines(one):

@@ -55,11 +55,11 @@ def report(
         say(f"note: {one.text}", error=True)
     if checklist:
         from pabench import registry
-        from pabench.store.files import replace
+        from pabench.store.files import make_folders, replace
 
         section: Any = registry.plugin("sections", "checklist")
         text = section().table(joint or read(folders[0]))
-        checklist.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(checklist.parent)
         replace(checklist, text.encode())
         say(f"checklist: {checklist}", error=as_json)
     page = None

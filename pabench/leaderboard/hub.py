@@ -91,7 +91,7 @@ def pull(repo: str, out: Path) -> Copied:
     folder of pabench; RefusedError: a file is there and another; MissingError: the Hub does not answer, or has none.
     """
     kind, name = ("space", repo.removeprefix("spaces/")) if repo.startswith("spaces/") else ("dataset", repo)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    stored.make_folders(out.parent)
     with TemporaryDirectory(prefix=".pabench-pull-", dir=out.parent) as scratch, _hub() as (hub, _):
         commit = hub.repo_info(name, repo_type=kind).sha  # one state of it, whatever is sent meanwhile
         fetch = partial(hub.hf_hub_download, name, repo_type=kind, revision=commit, local_dir=scratch)

@@ -58,7 +58,7 @@ def write_study(study: Study, out: Path) -> Path:
     """Render a study to `out`; returns where it is. OSError: it cannot be written. RefusedError: it is no page now."""
     _refuse_other(out)
     text = render(study)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    store_files.make_folders(out.parent)
     store_files.replace(out, text.encode())
     return out
 
@@ -148,7 +148,7 @@ def sections(study: Study) -> list[Rendered]:
 
 def save_figures(study: Study, folder: Path) -> tuple[list[Path], list[str]]:
     """Write what the sections of a page draw, as PDF and SVG; returns the files, and why a section's are missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    store_files.make_folders(folder)
     written, problems = list[Path](), list[str]()
     for section in _in_order():
         try:

@@ -29,6 +29,7 @@ ABANDONED_SECONDS = 600
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 FULL = {errno.ENOSPC, errno.EDQUOT}
+NO_FOLDER = {errno.EEXIST, errno.ENOTDIR}
 UNSETTLED = {errno.EEXIST, errno.ENOENT, errno.ESTALE}
 """What a network file system says of a folder that another machine is making: it exists and is none, it is missing."""
 SETTLED_SECONDS = 1.0
@@ -223,8 +224,9 @@ def _refusals(path: Path, needed: int) -> Iterator[None]:
                 f"{path.parent}: disk full: {needed} bytes needed, {_free(path.parent)} free; make room and run the "
                 "same command again, what is finished is kept"
             ) from error
+        why = "a file is in its way" if error.errno in NO_FOLDER else error.strerror
         raise RefusedError(
-            f"{path.parent}: cannot be written ({error.strerror}); expected a writable folder: choose one with -o"
+            f"{path.parent}: cannot be written ({why}); expected a writable folder: choose one with -o"
         ) from error
 
 

@@ -136,6 +136,26 @@ def test_report_opens_the_page_and_says_where_there_is_no_browser(finished, tmp_
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report -o file/page.html",
+        "report --checklist file/x.tex",
+        "figures -o file",
+        "export -o file/x.csv",
+        "submit -o file/x",
+    ],
+)
+def test_what_is_to_be_written_where_a_file_is_in_the_way_is_one_line(finished, tmp_path, words):
+    (tmp_path / "file").write_text("")
+
+    command, *options = words.split()
+    said = pabench(command, finished[0] / "out", *options, cwd=tmp_path)
+
+    line = "file: cannot be written (a file is in its way); expected a writable folder: choose one with -o"
+    assert (said.returncode, said.stderr.splitlines()) == (4, [line])
+
+
 def test_report_takes_the_place_of_pages_alone(finished, tmp_path):
     """The name of a suite, given by mistake."""
     (tmp_path / "suite.yaml").write_text("protocol: pai-v1\n")

@@ -65,6 +65,16 @@ def test_a_folder_that_cannot_be_read_is_one_line_at_the_start(finished, tmp_pat
     assert done.stderr.splitlines() == [f"{tmp_path / 'out' / said}"]
 
 
+@pytest.mark.parametrize("below", ["", "x/y"])
+def test_a_folder_that_is_a_file_is_one_line_at_the_start(finished, tmp_path, below):
+    (tmp_path / "file").write_text("")
+
+    done = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "file" / below)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.splitlines() == [f"{tmp_path / 'file'}: is a file; choose a folder with -o"]
+
+
 def test_a_strangers_suite_of_the_same_name_is_one_line_at_the_start(finished, tmp_path):
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     text = (
