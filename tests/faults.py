@@ -38,6 +38,12 @@ FAULTS = [
         "training/test_checkpoint.py::test_one_that_is_ended_in_every_step_gets_there_too",
     ),
     fault(
+        "the terminal of a run is closed",
+        "a checkpoint, exit code 75, as with SIGTERM; a run in the background (`&`, nohup) goes on",
+        "cli/test_display.py::test_a_closed_terminal_stops_a_run_unless_it_was_told_to_go_on",
+        "cli/test_terminal.py::test_a_command_goes_on_when_its_terminal_is_closed",
+    ),
+    fault(
         "kill -9 of a worker",
         "its cell runs again, others are untouched",
         "run/test_processes.py::test_a_worker_killed_in_mid_task_is_run_again",
@@ -87,6 +93,8 @@ FAULTS = [
         "a folder that cannot be read or written",
         "one line before anything is computed, exit code 4",
         "cli/test_running.py::test_a_folder_that_cannot_be_read_is_one_line_at_the_start",
+        "cli/test_running.py::test_a_folder_that_is_a_file_is_one_line_at_the_start",
+        "cli/test_results.py::test_what_is_to_be_written_where_a_file_is_in_the_way_is_one_line",
         "cli/test_results.py::test_what_cannot_be_read_is_one_line",
         "store/test_files.py::test_a_read_only_folder_is_refused_before_anything_else",
         "store/test_files.py::test_a_folder_that_cannot_be_written_is_refused_by_name",
