@@ -7,7 +7,9 @@ import errno
 import io
 import json
 import os
+import select
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
@@ -118,7 +120,9 @@ class _Terminal(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         try:
-            return super().write(data) or 0
+            if (written := super().write(data)) is None:
+                select.select([], [self], [])
+            return written or 0
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
@@ -127,11 +131,13 @@ class _Terminal(io.FileIO):
 
 def _lasting(stream: Any) -> Any:
     """A stream that outlives its terminal; any other as it is."""
-    if not isinstance(stream, io.TextIOWrapper) or not stream.isatty():
+    file = getattr(getattr(stream, "buffer", None), "raw", None) or getattr(stream, "buffer", None)  # or unbuffered
+    # one that is closed already is no terminal any more, but still a device of its kind
+    if not isinstance(file, io.FileIO) or not stat.S_ISCHR(os.fstat(file.fileno()).st_mode):
         return stream
     stream.flush()
     screen = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(screen, stream.encoding, stream.errors, line_buffering=True)
+    return io.TextIOWrapper(screen, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
 
 
 def _like(error: UnicodeError) -> tuple[str, int]:

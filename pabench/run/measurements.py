@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,12 +43,9 @@ class Wanted:
         asked = ASKED[kind](cells, metrics)
         found = [(spec, lacking(of, spec)) for of, spec in asked]
         names = {spec.name for spec, lacks in found if lacks}
-        return cls(
-            kind,
-            cells,
-            [spec for spec in metrics if spec.name in names],
-            "".join(str(int(lacks)) for spec, lacks in found if spec.name in names),
-        )
+        chosen = "".join(str(int(lacks)) for spec, lacks in found if spec.name in names)
+        # most tasks of a study choose alike
+        return cls(kind, cells, tuple(spec for spec in metrics if spec.name in names), sys.intern(chosen))
 
     def __iter__(self) -> Iterator[tuple[Of, MetricSpec]]:
         return compress(ASKED[self.kind](self.cells, self.metrics), map(int, self.chosen))
@@ -89,11 +87,11 @@ class Survey:
                 continue
             named = {spec.name: as_json[spec.name] for spec in wanted.metrics}
             what = {**shared, "cells": [c.to_json() for c in cells], "metrics": list(named.values())}
-            what |= {"chosen": wanted.chosen, "block": in_block.get(block, [])}
+            key = digest(["measuring", block, kind, criterion, *([source] if source else [])])
+            what |= {"key": key, "chosen": wanted.chosen, "block": in_block.get(block, [])}
             # masks are read: no code of the criterion is needed
             what["plugins"] = needed_of(cells[0].dense(), plugins, named)
             after = dict.fromkeys(chain.from_iterable(before[cell.key] for cell in cells))
-            key = digest(["measuring", block, kind, criterion, *([source] if source else [])])
             # another run that was not told to retry leaves what failed
             gives = [*(c.key for c in cells), *(spec.identity for spec in specs), *(["retry"] if retry else [])]
             found.tasks.append(task(kind, key, _title(cells[0], kind), what, after, gives=gives))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -395,11 +394,7 @@ def _device(name: str, engine: Engine) -> torch.device:
 
 
 def _store(options: Options, path: Path) -> Store:
-    folder = options.output or Path("results") / path.stem
-    for above in (folder, *folder.parents):
-        if os.path.isfile(above):  # which is no error where it cannot be looked at
-            raise RefusedError(f"{above}: is a file; choose a folder with -o")
-    return Store(folder)
+    return Store(options.output or Path("results") / path.stem)
 
 
 def _decided(store: Store) -> dict[str, str]:

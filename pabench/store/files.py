@@ -103,6 +103,8 @@ def names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        if error.errno == errno.ENOTDIR and not os.path.lexists(folder):  # a file is in the way to it
+            return []
         raise RefusedError(f"{folder}: cannot be read ({error.strerror})") from None
 
 

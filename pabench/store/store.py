@@ -192,6 +192,11 @@ class Store:
         """Move a record away that turned out to be unusable: from now on it is absent."""
         self._quarantine(self._path(kind, key), reason)
 
+    def taken_over(self, task: str) -> bool:
+        """Whether another run had this task before who has it now: one that is gone, or that was to do less of it
+        (`pabench.run.claims`)."""
+        return any(name.startswith(f"{task}.") for name in files.names(self.folder / "claims"))
+
     def log(self, line: str) -> None:
         """Append a line to log.txt; a log that cannot be written stops nobody."""
         path, text = self.folder / "log.txt", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"

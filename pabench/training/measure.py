@@ -22,7 +22,7 @@ from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
-from pabench.store.figures import Of, entry, file, file_key, pairs as pairs_of, single
+from pabench.store.figures import Measurements, Of, entry, file, file_key, of_any, pairs as pairs_of, single
 from pabench.store.state import masked
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
@@ -93,6 +93,10 @@ class _Work:
         wanted = compress(listed(self.cells, self.metrics), map(int, payload["chosen"]))
         self._wanted = {(of, spec.name) for of, spec in wanted}
         self._retry = bool(payload.get("retry"))
+        keys = {key for cell in self.cells for key in (cell.key, cell.pruning_key)}
+        # all files are read where another run may have measured since the task was made: it takes seconds of many
+        theirs = self.store.each("metrics") if self.store.taken_over(payload["key"]) else ()
+        self._known = Measurements(of_any(theirs, keys))
         self._in_block = payload.get("block", ())
         self._images = cache(self._block.norm_batches)
         # in float64, in each mode of BatchNorm once for all metrics that use it
@@ -111,9 +115,11 @@ class _Work:
             return entry(of, spec, {}, failure(error, self._block.device)["message"])
 
     def lacking(self, asked: Iterable[tuple[Of, MetricSpec]]) -> list[tuple[Of, MetricSpec]]:
-        """What of this is to be measured, once: nothing where an earlier attempt at the task did."""
-        found = [(of, spec) for of, spec in asked if (of, spec.name) in self._wanted]
-        self._wanted -= {(of, spec.name) for of, spec in found}
+        """What of this is to be measured, once: nothing where an earlier attempt at the task did, nor what another run
+        has measured meanwhile."""
+        listed = [(of, spec) for of, spec in asked if (of, spec.name) in self._wanted]
+        found = [(of, spec) for of, spec in listed if self._known.lacks(of, spec, retry=self._retry)]
+        self._wanted -= {(of, spec.name) for of, spec in listed}
         there = self.store.get("metrics", file_key((of, spec.identity) for of, spec in found)) if found else None
         return found if there is None or (self._retry and there["status"] == "failed") else []
 

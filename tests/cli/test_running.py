@@ -68,11 +68,14 @@ def test_a_folder_that_cannot_be_read_is_one_line_at_the_start(finished, tmp_pat
 @pytest.mark.parametrize("below", ["", "x/y"])
 def test_a_folder_that_is_a_file_is_one_line_at_the_start(finished, tmp_path, below):
     (tmp_path / "file").write_text("")
+    (tmp_path / "results").write_text("")  # where it would go without -o, which is nothing to who writes nothing
 
     done = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "file" / below)
 
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.splitlines() == [f"{tmp_path / 'file'}: is a file; choose a folder with -o"]
+    refused = "cannot be written (a file is in its way); expected a writable folder: choose one with -o"
+    assert done.stderr.splitlines() == [f"{tmp_path / 'file' / below}: {refused}"]
+    assert pabench("validate", finished[0] / "tiny.yaml", cwd=tmp_path).returncode == 0
 
 
 def test_a_strangers_suite_of_the_same_name_is_one_line_at_the_start(finished, tmp_path):

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -115,14 +117,18 @@ def test_a_stdout_that_takes_nothing_is_an_exit_code_and_at_most_a_line(redirect
     assert ("stdout: No space left on device; the output is not complete" in done.stderr) is bool(code)
 
 
-def test_a_command_goes_on_when_its_terminal_is_closed(tmp_path):
-    """As that of a run in the background does: the user logs out, and the run is to end all the same."""
+@pytest.mark.parametrize("before", [False, True])
+def test_a_command_goes_on_when_its_terminal_is_closed(tmp_path, before):
+    """As that of a run in the background does, maybe before it begins: the user logs out, and the run is to end all the
+    same."""
     work = f"""if True:
         import sys
         from pabench.cli.terminal import any_terminal, say, steps
+        print("begun", flush=True)
+        {"sys.stdin.readline()" if before else ""}
         with any_terminal():
             say("begun")
-            sys.stdin.readline()  # until the terminal is gone
+            {"" if before else "sys.stdin.readline()  # until the terminal is gone"}
             with steps() as step:
                 step("a step")
             say("x" * 100_000)
@@ -132,12 +138,35 @@ def test_a_command_goes_on_when_its_terminal_is_closed(tmp_path):
     ours, terminal = os.openpty()
     running = subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal)
     os.close(terminal)
-    assert os.read(ours, 100) == b"begun\r\n"
+    said = b""
+    while said.count(b"begun\r\n") < 2 - before:
+        said += os.read(ours, 100)
 
     os.close(ours)
     running.communicate(b"\n", timeout=60)
 
     assert (running.returncode, (tmp_path / "ended").exists()) == (0, True)
+
+
+def test_a_terminal_that_takes_nothing_for_a_moment_is_waited_for(tmp_path):
+    work = """if True:
+        import os
+        from pabench.cli.terminal import any_terminal, say
+        os.set_blocking(1, False)
+        with any_terminal():
+            say("x" * 200_000)
+    """
+    ours, terminal = os.openpty()
+    running = subprocess.Popen([sys.executable, "-c", work], stdout=terminal, stderr=subprocess.PIPE)
+    os.close(terminal)
+    time.sleep(1)
+    said = 0
+    with suppress(OSError):  # what a closed terminal ends in
+        while found := os.read(ours, 100_000):
+            said += found.count(b"x")
+    os.close(ours)
+
+    assert (running.wait(60), running.stderr.read(), said) == (0, b"", 200_000)
 
 
 def test_a_message_cannot_steer_the_terminal_nor_fill_it(tmp_path):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
+from collections import Counter
 
 import pytest
 
+from pabench.cli.running import carry_out
+from pabench.diagnostics.metrics.synflow_r import SynflowR
 from pabench.errors import SuiteError
 from pabench.run import tasks
 from pabench.run.engine import Outcome, Schedule
@@ -15,6 +19,11 @@ from pabench.run.timeouts import limited
 
 from ..diagnostics.test_metric import CHEAP
 from ..training.test_measure import SMALL, SUITE, files, session
+
+
+def opened_again(folder, text):
+    opened = session(folder, text)
+    return opened.survey(opened.plan())
 
 
 def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
@@ -29,6 +38,47 @@ def test_a_task_that_dies_leaves_the_reason_for_each_number(tmp_path):
     entries = [e for f in files(tmp_path).values() for e in f["entries"]]
     assert {e["error"] for e in entries} == {"crash: killed by signal 11"}
     assert sorted(e["metric"] for e in entries) == [n for n in CHEAP if n != "overlap"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"only": ("train=rigl",)}, {"masks_only": True}, {"only": ("criterion=random", "sparsity=0.98")}], ids=str
+)
+def test_what_a_run_on_less_has_measured_meanwhile_is_not_measured_again(tmp_path, monkeypatch, other):
+    """Neither knows what the other one will do: both looked at the folder when nothing was there."""
+    text = SUITE + "train: [plain, rigl]\n"
+    ours = session(tmp_path, text)
+    here = ours.begin()
+    with ours.runner() as runner:
+        plan = ours.plan()
+        survey = ours.survey(plan)
+        assert carry_out(session(tmp_path, text, **other)) == 0
+        theirs = dict(files(tmp_path))
+        chosen = [*plan.tasks, *survey.tasks]
+        list(ours.run(chosen, plan, survey, here, lambda event: None, threading.Event(), runner))
+
+    entries = Counter((*e["of"], e["metric"]) for f in files(tmp_path).values() for e in f["entries"])
+    assert theirs
+    assert set(entries.values()) == {1}
+    assert opened_again(tmp_path, text).tasks == []
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_what_another_run_died_of_is_measured_with_retry_alone(tmp_path, monkeypatch, retry):
+    measured = []
+    monkeypatch.setattr(SynflowR, "measure", lambda self, *what: measured.append(1) or {"synflow_r.log10": 1.0})
+    text = SMALL.replace("0.98", "0.9, 0.98")
+    ours, less = session(tmp_path, text, retry=retry), session(tmp_path, text, only=("sparsity=0.98",))
+    here = ours.begin()
+    with ours.runner() as runner, less.runner() as other:
+        plan, part = ours.plan(), less.plan()
+        survey, lost = ours.survey(plan), less.survey(part)
+        for task in lost.tasks:
+            died = Outcome(task.key, False, "timeout", "took too long")
+            other.claim(task), lost.record_loss(died), other.ended(died)
+        chosen = [*plan.tasks, *survey.tasks]
+        list(ours.run(chosen, plan, survey, here, lambda event: None, threading.Event(), runner))
+
+    assert len(measured) == 2 + retry  # of the dense network and of one mask
 
 
 def test_measurements_come_after_the_cells_they_are_about(tmp_path):
