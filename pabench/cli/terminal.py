@@ -137,7 +137,7 @@ def _lasting(stream: Any) -> Any:
         return stream
     stream.flush()
     screen = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(screen, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+    return io.TextIOWrapper(screen, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _like(error: UnicodeError) -> tuple[str, int]:
