@@ -12,7 +12,7 @@ from itertools import chain, compress, product
 from pabench.run.engine import Outcome, Task
 from pabench.run.tasks import Plan, Sources, needed_of, payload, prunings_by_block, task
 from pabench.run.timeouts import reason
-from pabench.store.figures import Measurements, Of, entry, file, of_any, pairs, single
+from pabench.store.figures import Of, entry, file, of_cells, pairs, single
 from pabench.store.state import masked
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
@@ -69,7 +69,8 @@ class Survey:
         They come after the cells they are about; cells whose masks or results there will never be are left out.
         """
         found = cls(store)
-        known, there = _known(store, plan.cells), _measurable(store, plan)  # a plan may be a part of a study
+        # a plan may be a part of a study
+        known, there = of_cells(store.each("metrics"), plan.cells), _measurable(store, plan)
         before, in_block = _tasks_of(plan), prunings_by_block(plan.cells, plugins)
         shared = {**payload(store, device), "retry": retry}
         as_json = {spec.name: spec.to_json() for spec in metrics}
@@ -103,16 +104,11 @@ class Survey:
         if not outcome.lost or outcome.key not in self.wanted:
             return
         wanted = self.wanted[outcome.key]
-        known = _known(self.store, wanted.cells)
+        known = of_cells(self.store.each("metrics"), wanted.cells)
         for of, spec in wanted:
             if known.lacks(of, spec):
                 data = file([entry(of, spec, {}, f"{outcome.kind}: {reason(outcome)}")])
                 self.store.commit("metrics", data["key"], data, replace_failed=True)
-
-
-def _known(store: Store, cells: Sequence[Cell]) -> Measurements:
-    """The figures of cells; those of a whole study would fill the memory."""
-    return Measurements(of_any(store.each("metrics"), {key for cell in cells for key in (cell.key, cell.pruning_key)}))
 
 
 def _measurable(store: Store, plan: Plan) -> Callable[[str], bool]:

@@ -74,10 +74,10 @@ class Measurements:
         return found is None or (retry and bool(found["error"]))
 
 
-def of_any(files: Iterable[Mapping[str, Any]], keys: Collection[str]) -> Iterator[Mapping[str, Any]]:
-    """Those of the files with figures of any of these pruning keys and keys of cells."""
-    known = set(keys)
-    return (data for data in files if not all(known.isdisjoint(e["of"]) for e in data["entries"]))
+def of_cells(files: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> Measurements:
+    """The figures of these cells and their masks; those of a whole study would fill the memory."""
+    keys = {key for cell in cells for key in (cell.key, cell.pruning_key)}
+    return Measurements(data for data in files if not all(keys.isdisjoint(e["of"]) for e in data["entries"]))
 
 
 def about(files: Mapping[str, dict[str, Any]], keys: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ from pabench.networks.zoo.planted import hidden_in
 from pabench.parameters import create
 from pabench.scoring.masks import unpack
 from pabench.source import source_digest
-from pabench.store.figures import Measurements, Of, entry, file, file_key, of_any, pairs as pairs_of, single
+from pabench.store.figures import Of, entry, file, file_key, of_cells, pairs as pairs_of, single
 from pabench.store.state import masked
 from pabench.suite.cell import Cell
 from pabench.suite.specs import MetricSpec
@@ -93,10 +93,9 @@ class _Work:
         wanted = compress(listed(self.cells, self.metrics), map(int, payload["chosen"]))
         self._wanted = {(of, spec.name) for of, spec in wanted}
         self._retry = bool(payload.get("retry"))
-        keys = {key for cell in self.cells for key in (cell.key, cell.pruning_key)}
         # all files are read where another run may have measured since the task was made: it takes seconds of many
         theirs = self.store.each("metrics") if self.store.taken_over(payload["key"]) else ()
-        self._known = Measurements(of_any(theirs, keys))
+        self._known = of_cells(theirs, self.cells)
         self._in_block = payload.get("block", ())
         self._images = cache(self._block.norm_batches)
         # in float64, in each mode of BatchNorm once for all metrics that use it
