@@ -18,7 +18,7 @@ import pandas as pd
 from pabench.report.frame import in_r2
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.report.told import NOTHING, TEXTS, Told
+from pabench.report.told import NOTHING, POINTS, TEXTS, Told, evenly
 from pabench.store.verdict import called
 from pabench.suite.cell import DENSE, STATUSES
 from pabench.suite.specs import PLAIN, labelled
@@ -26,9 +26,9 @@ from pabench.words import plain
 
 from .latex import ESCAPES
 
-CURVE_POINTS, FEWER_POINTS = 24, 12
-"""Epochs of a cell's curve: one for each 11 of the 252 pixels it is drawn on, or for each 21 on a page of `MANY` cells:
-curves are the most of what such a page holds."""
+FEWER_POINTS = 12
+"""Epochs of a cell's curve on a page of `MANY` cells, one for each 21 of the 252 pixels it is drawn on: curves are the
+most of what such a page holds. Others have all that are told."""
 MANY = 5000
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 PAIRS = np.array([*(high + low for high in DIGITS for low in DIGITS), ".."])
@@ -104,7 +104,7 @@ def table(study: Study) -> dict[str, Any]:
     pools = {name: Pool() for name in (*NAMES, "texts", "environments", "layers", "flags", "epochs", "studies")}
     facts = [*FACTS, *(["r2"] if in_r2(frame) else []), *measured(study)]
     places = {key: place for place, key in enumerate(frame["key"])}
-    points = CURVE_POINTS if len(frame) <= MANY else FEWER_POINTS
+    points = POINTS if len(frame) <= MANY else FEWER_POINTS
     known = [name for name in facts if name in frame]
     # the column of accuracies has accuracies alone: a cell's details tell its R²
     shown = frame.assign(top1=frame["top1"].where(frame["r2"].isna())) if in_r2(frame) else frame
@@ -225,22 +225,20 @@ def _curves(told: Sequence[Told], pool: Pool, most: int) -> list[list[Any]]:
     The first epoch and the last are among them. [] for a cell without a curve.
     """
     found: list[list[Any]] = [[] for _ in told]
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    alike: dict[tuple[tuple[int, ...], bool], list[int]] = defaultdict(list)
     for place, one in enumerate(told):
-        if one.loss:
-            alike[len(one.loss), len(one.top1)].append(place)
-    for (length, known), places in alike.items():
-        points = min(most, length)
-        epochs = sorted({round(i * (length - 1) / max(1, points - 1)) for i in range(points)})
-        loss = np.array([told[place].loss for place in places])[:, epochs]
+        if one.epochs:
+            alike[one.epochs, len(one.top1) == len(one.loss)].append(place)
+    for (epochs, known), places in alike.items():
+        shown = evenly(len(epochs), most)
+        loss = np.array([told[place].loss for place in places])[:, shown]
         tops = np.max(loss, axis=1, where=np.isfinite(loss), initial=0.0)
         tops[tops == 0] = 1.0
         accuracies = [""] * len(places)
-        if known == length:
-            accuracies = packed(
-                np.array([told[place].top1 for place in places])[:, epochs], np.full(len(places), 100.0)
-            )
-        where = pool.add(tuple(epoch + 1 for epoch in epochs))
+        if known:
+            top1 = np.array([told[place].top1 for place in places])[:, shown]
+            accuracies = packed(top1, np.full(len(places), 100.0))
+        where = pool.add(tuple(epochs[point] + 1 for point in shown))
         for place, top, losses, accuracy in zip(places, tops.tolist(), packed(loss, tops), accuracies, strict=True):
             found[place] = [where, float(f"{top:.3g}"), losses, accuracy]
     return found

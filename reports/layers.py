@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 from pabench.report.frame import pruned, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.report.told import NOTHING
+from pabench.report.told import NOTHING, Layers as Named
 from pabench.words import percent, plain, span
 
 from .figure import INK, WIDTH, Drawn, Grid, Panel, Plate, Tabled, short
@@ -48,32 +49,39 @@ class Layers(Section):
 
 
 def layer_densities(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell and layer: criterion, sparsity, seed, depth (place in the network), layer, density."""
+    """One row per pruned cell (sparsity, criterion, seed), and its layers as columns in the order of the network.
+
+    Where cells have networks of different layers, a column is called as in the first that has so many, and those that
+    have fewer are NaN there.
+    """
     told = [study.told.get(key, NOTHING) for key in rows["key"]]
-    kept = np.array([left for one in told for left in one.kept], float)
-    layers = [layer for one in told for layer in one.layers]
-    shown = {name: plain(name) for name in {name for name, _ in layers}}
-    cells = rows[["criterion", "sparsity", "seed"]].iloc[np.repeat(np.arange(len(told)), [len(x.layers) for x in told])]
-    return cells.reset_index(drop=True).assign(
-        depth=[depth for one in told for depth in range(len(one.layers))],
-        layer=[shown[name] for name, _ in layers],
-        density=kept / np.array([total for _, total in layers], float),
-    )
+    alike: dict[Named, list[int]] = defaultdict(list)
+    for place, one in enumerate(told):
+        if one.layers:
+            alike[one.layers].append(place)
+    found = np.full((len(told), max(map(len, alike), default=0)), np.nan)
+    names: list[str] = []
+    for layers, places in alike.items():
+        kept = np.array([told[place].kept for place in places], float)
+        found[places, : len(layers)] = kept / np.array([total for _, total in layers], float)
+        names += [plain(name) for name, _ in layers[len(names) :]]
+    index = pd.MultiIndex.from_frame(rows[["sparsity", "criterion", "seed"]])
+    return pd.DataFrame(found, index, names)[[bool(one.layers) for one in told]]
 
 
 def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     """One panel per sparsity: rows are criteria, columns are layers."""
-    layers = densities.drop_duplicates("depth").sort_values("depth")["layer"].tolist()
-    present = [name for name in criteria if (densities["criterion"] == name).any()]
-    lowest = densities.loc[densities["density"] > 0, "density"].min()
-    norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
-    seeds = densities.groupby(["sparsity", "criterion", "depth"])["density"]
+    layers = [name.removesuffix(".weight") for name in densities.columns]
+    seeds = densities.groupby(level=["sparsity", "criterion"])
     means, least = seeds.mean(), seeds.min()
+    present = [name for name in criteria if name in means.index.unique("criterion")]
+    lowest = np.nanmin(densities.where(densities > 0).to_numpy())
+    norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
     width = min(12.0, max(WIDTH, 1.9 + 0.15 * len(layers)))
     height = 1.7 + 0.2 * len(present)
     plate, panels = Plate(), []
     for s in means.index.unique("sparsity"):
-        mean, lowest = (_table(found.loc[s], present, len(layers)) for found in (means, least))
+        mean, lowest = (found.loc[s].reindex(present).to_numpy() for found in (means, least))
         panels.append(
             Panel(
                 partial(_paint, mean, lowest, present, layers, norm, f"sparsity {percent(s)}"),
@@ -81,18 +89,13 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
                 height,
                 f"layers-{s:g}-{title}",
                 f"Layer densities of {len(present)} criteria at {percent(s)}, {title}",
-                Grid(present, [x.removesuffix(".weight") for x in layers], _texts(mean)),
+                Grid(present, layers, _texts(mean)),
                 plate,
             )
         )
-    n = densities.groupby(["criterion", "sparsity"])["seed"].nunique()
+    n = densities.index.to_frame(index=False).groupby(["criterion", "sparsity"])["seed"].nunique()
     notes = (f"Mean over seeds (n = {span(n)}), on a logarithmic scale.",)
     return Drawn(title, tuple(panels), notes, _numbers(means, present, layers), of=title)
-
-
-def _table(found: pd.Series, criteria: list[str], depth: int) -> np.ndarray:
-    """Criteria by layers, NaN where a criterion has none."""
-    return found.unstack("depth").reindex(index=criteria, columns=range(depth)).to_numpy(float)
 
 
 def _texts(mean: np.ndarray) -> list[list[str]]:
@@ -100,17 +103,17 @@ def _texts(mean: np.ndarray) -> list[list[str]]:
     return [["" if math.isnan(value) else f"{100 * value:.3g} %" for value in row] for row in mean]
 
 
-def _numbers(means: pd.Series, criteria: list[str], layers: list[str]) -> Tabled | None:
+def _numbers(means: pd.DataFrame, criteria: list[str], layers: list[str]) -> Tabled | None:
     """A line for each criterion and sparsity; None for more numbers than a page should carry twice."""
-    lines = []
-    for sparsity in means.index.unique("sparsity"):
-        table = means.loc[sparsity].unstack("depth")
-        for name in (name for name in criteria if name in table.index):
-            values = tuple(f"{100 * value:.3g} %" for value in table.loc[name])
-            lines.append((f"{name}, {percent(sparsity)}", values))
-    if len(lines) * len(layers) > NUMBERS:
+    if means.size > NUMBERS:
         return None
-    return Tabled(("Criterion, sparsity", *(x.removesuffix(".weight") for x in layers)), tuple(lines))
+    lines = [
+        (f"{name}, {percent(sparsity)}", tuple(_texts(found.loc[[name]].to_numpy())[0]))
+        for sparsity in means.index.unique("sparsity")
+        for name in criteria
+        if name in (found := means.loc[sparsity]).index
+    ]
+    return Tabled(("Criterion, sparsity", *layers), tuple(lines))
 
 
 def _paint(
@@ -144,7 +147,7 @@ def _frame(figure: Figure, criteria: list[str], layers: list[str], norm: LogNorm
     axes.tick_params(axis="x", labelcolor=INK, labelsize=7.5)
     axes.spines[:].set_visible(False)
     every = max(1, math.ceil(len(layers) / 60))
-    names = [short(x.removesuffix(".weight"), 24) for x in layers[::every]]
+    names = [short(name, 24) for name in layers[::every]]
     axes.set_xticks(range(0, len(layers), every), names, rotation=90)
     bar = figure.colorbar(image, ax=axes, format=FuncFormatter(lambda value, _: percent(value)), aspect=12, pad=0.02)
     bar.minorticks_off()

@@ -51,7 +51,7 @@ def identity(study: Study) -> list[tuple[str, str]]:
     """What tells this study from every other, as (term, text); digests are SHA-256.
 
     That of the cells is over their sorted keys, which stand for everything that can change a result; that of the
-    records over keys and contents of all finished ones.
+    records over keys and SHA-256 of all finished ones.
     """
     manifest = study.manifest
     keys = sorted(study.frame["key"])

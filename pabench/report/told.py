@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import nan
 from typing import Any
 
@@ -50,6 +51,8 @@ TEXTS = {
 }
 CURVE = "f"
 """The type of a curve's numbers in an array: curves are the most of what is told."""
+POINTS = 24
+"""Epochs of a curve that are told, the first and the last among them."""
 Layers = tuple[tuple[str, int], ...]
 """The name of each layer and how many weights it has, from the first to the last."""
 
@@ -72,8 +75,9 @@ class Told:
 
     `numbers` and `texts` are those of `NUMBERS` and `TEXTS`, `flags` the name and the detail of each. `kept` are the
     weights that the mask left of each of the `layers`; `version` is that of the criterion that made it, and `network`
-    what was trained in place of the pruned one. `loss` and `top1` are the curve of the training, with the seven digits
-    of single precision; `right` are the images that the network gets right, as the record packs them.
+    what was trained in place of the pruned one. `loss` and `top1` are the curve of the training at some of its
+    `epochs`, which count from 0, with the seven digits of single precision (of a record whose two curves are not
+    equally long `top1` is the last one); `right` are the images that the network gets right, as the record packs them.
     """
 
     status: str = "missing"
@@ -88,6 +92,7 @@ class Told:
     network: Mapping[str, Any] | None = None
     layers: Layers = ()
     kept: tuple[int, ...] = ()
+    epochs: tuple[int, ...] = ()
     loss: Sequence[float] = ()
     top1: Sequence[float] = ()
     right: str = ""
@@ -107,6 +112,8 @@ class Teller:
         """What a record tells."""
         receipt, result = record.get("receipt") or {}, record.get("result") or {}
         curve, layers = result.get("curve") or {}, receipt.get("layers") or ()
+        loss, top1 = curve.get("loss") or (), curve.get("top1") or ()
+        epochs = evenly(len(loss), POINTS)
         return Told(
             status=self._one(record.get("status", "missing")),
             numbers=_numbers([value for path, names in _BY_PART for value in _of(at(record, path), names)]),
@@ -120,8 +127,9 @@ class Teller:
             network=receipt.get("model"),
             layers=self._one(tuple([(layer["name"], layer["total"]) for layer in layers])),
             kept=tuple([layer["kept"] for layer in layers]),
-            loss=_numbers(curve.get("loss") or (), CURVE),
-            top1=_numbers(curve.get("top1") or (), CURVE),
+            epochs=epochs,
+            loss=_numbers([loss[epoch] for epoch in epochs], CURVE),
+            top1=_numbers([top1[epoch] for epoch in epochs] if len(top1) == len(loss) else top1[-1:], CURVE),
             right=result.get("right") or "",
             tested=_tested(record, layers),
         )
@@ -131,6 +139,17 @@ class Teller:
 
     def _alike(self, part: Mapping[str, Any]) -> Any:
         return self._known.setdefault(repr(part), part)
+
+
+@cache
+def evenly(many: int, most: int) -> tuple[int, ...]:
+    """Of so many places, counted from 0, at most so many from the first to the last.
+
+    >>> evenly(10, 4), evenly(3, 4), evenly(0, 4)
+    ((0, 3, 6, 9), (0, 1, 2), ())
+    """
+    points = min(many, most)
+    return tuple(dict.fromkeys(round(place * (many - 1) / max(1, points - 1)) for place in range(points)))
 
 
 def at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:

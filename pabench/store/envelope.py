@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import orjson
 
 from pabench.errors import DataError
-from pabench.suite.digest import canonical
+from pabench.suite.digest import canonical, digest
 
 # records have some KB and 6 levels: what exceeds that by far is an attack on memory or on the stack
 MAX_BYTES = 16 * 2**20
@@ -67,23 +67,19 @@ def digest_in(data: bytes) -> bytes:
     return bytes.fromhex(data[SHA].decode())
 
 
-def text_in(data: bytes) -> bytes:
-    """The record of an envelope as canonical JSON."""
-    return data[BODY]
-
-
 class Sealed(Mapping[str, dict[str, Any]]):
     """Records by key, each read from its envelope when it is asked for: all of them would fill the memory.
 
-    `digests` are the SHA-256 of those that were found to be whole; DataError for one that is another by now. `whole` is
-    that of all of them (`digest_of`).
+    `digests` are the SHA-256 of those that were found to be whole; DataError for one that is another by now.
     """
 
-    def __init__(self, digests: Mapping[str, bytes], read: Callable[[str], bytes], whole: str) -> None:
-        self._digests, self._read, self.whole = digests, read, whole
+    def __init__(self, digests: Mapping[str, bytes], read: Callable[[str], bytes]) -> None:
+        self._digests, self._read = digests, read
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        body = self.text(key)
+        body = self._read(key)[BODY]
+        if hashlib.sha256(body).digest() != self._digests[key]:
+            raise DataError(f"the record {key} was changed while it was looked at; run the command again")
         found: dict[str, Any] = (_strict if _needs_care(body) else _quick)(body)
         return found
 
@@ -96,42 +92,14 @@ class Sealed(Mapping[str, dict[str, Any]]):
     def __contains__(self, key: object) -> bool:
         return key in self._digests
 
-    def text(self, key: str) -> bytes:
-        """The record as canonical JSON, as it was sealed."""
-        digest = self._digests[key]
-        body = self._read(key)[BODY]
-        if hashlib.sha256(body).digest() != digest:
-            raise DataError(f"the record {key} was changed while it was looked at; run the command again")
-        return body
+    def digest(self, key: str) -> str:
+        """The SHA-256 of a record, as its envelope names it."""
+        return self._digests[key].hex()
 
 
 def digest_of(records: Mapping[str, Mapping[str, Any]], keys: Iterable[str]) -> str:
-    """SHA-256 of the list of these keys, each with its record, as canonical JSON."""
-    keys, together = list(keys), Together()
-    if isinstance(records, Sealed) and keys == list(records):
-        return records.whole
-    for key in keys:
-        together.add(key, records.text(key) if isinstance(records, Sealed) else canonical(records[key]).encode())
-    return together.digest
-
-
-class Together:
-    """The SHA-256 of records, as `digest_of` has it, one after the other."""
-
-    def __init__(self) -> None:
-        self._found, self._between = hashlib.sha256(b"["), b""
-
-    def add(self, key: str, text: bytes) -> None:
-        """The next record, as canonical JSON."""
-        self._found.update(self._between + b"[" + canonical(key).encode() + b"," + text + b"]")
-        self._between = b","
-
-    @property
-    def digest(self) -> str:
-        """That of all so far."""
-        found = self._found.copy()
-        found.update(b"]")
-        return found.hexdigest()
+    """The digest of an object that has, for each of these keys, the SHA-256 that the envelope of its record names."""
+    return digest({key: records.digest(key) if isinstance(records, Sealed) else digest(records[key]) for key in keys})
 
 
 def parse(data: bytes, *, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> Any:

@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 
 from pabench.errors import DataError, MissingError, RefusedError
 from pabench.store import files, manifest as manifests
-from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, Together, digest_in, seal, text_in, unseal
+from pabench.store.envelope import BYTES_OF_A_VALUE, MAX_BYTES, Sealed, digest_in, seal, unseal
 from pabench.store.verdict import DEAD
 from pabench.suite.digest import canonical, digest
 
@@ -154,13 +154,12 @@ class Store:
     ) -> Mapping[str, dict[str, Any]]:
         """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
         nothing. `see` is shown all of them on the way, for who would otherwise read each a second time."""
-        digests, together = {}, Together()
+        digests = {}
         for key, (data, record) in self._each(kind, _with_bytes):
             digests[key] = digest_in(data)
-            together.add(key, text_in(data))
             if see:
                 see(key, record)
-        return Sealed(digests, partial(self._bytes, kind), together.digest)
+        return Sealed(digests, partial(self._bytes, kind))
 
     def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
         """All valid records in the order of keys, read one at a time: for who wants little of each."""

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pabench.report.told import _BY_PART, NOTHING, NUMBERS, TEXTS, Examined, Teller
+from pabench.report.told import _BY_PART, NOTHING, NUMBERS, POINTS, TEXTS, Examined, Teller
 
 from ..synthetic import CRITERIA, ENVIRONMENT, cells, failed, record
 
@@ -33,14 +33,32 @@ def test_a_mask_is_told_as_the_weights_that_are_left_of_each_layer():
     assert told.layers[0] == ("conv1.weight", 432)  # 16 * 3 * 3 * 3
 
 
-def test_a_curve_is_whole_and_has_nan_where_a_training_had_no_number():
+def curved(loss, top1):
     made = record(ONE)
-    made["result"]["curve"] = {"loss": [2.25, None, 0.5], "top1": [10.0, 20.0, 30.0]}
+    made["result"]["curve"] = {"loss": loss, "top1": top1}
+    return Teller().told(made)
 
-    told = Teller().told(made)
 
+def test_a_curve_has_nan_where_a_training_had_no_number():
+    told = curved([2.25, None, 0.5], [10.0, 20.0, 30.0])
+
+    assert told.epochs == (0, 1, 2)
     assert list(told.loss) == pytest.approx([2.25, math.nan, 0.5], nan_ok=True)
     assert list(told.top1) == [10.0, 20.0, 30.0]
+
+
+def test_of_a_long_curve_some_epochs_are_told_from_the_first_to_the_last():
+    told = curved([float(epoch) for epoch in range(160)], [epoch / 2 for epoch in range(160)])
+
+    assert (told.epochs[0], told.epochs[-1], len(told.epochs)) == (0, 159, POINTS)
+    assert list(told.loss) == list(told.epochs)
+    assert list(told.top1) == [epoch / 2 for epoch in told.epochs]
+
+
+def test_of_curves_that_are_not_equally_long_the_last_accuracy_is_told():
+    told = curved([3.0, 2.0, 1.0], [10.0, 20.0])
+
+    assert (list(told.loss), list(told.top1)) == ([3.0, 2.0, 1.0], [20.0])
 
 
 def test_what_many_records_share_is_one_object():

@@ -22,10 +22,31 @@ def test_a_layer_has_the_share_that_its_receipt_says():
     study = study_of(cells([CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=1), snip=made)
 
     found = layer_densities(study, study.plain)
-    assert found[["criterion", "depth", "layer", "density"]].values.tolist() == [
-        ["snip", 0, "a.weight", 0.25],
-        ["snip", 1, "b.weight", 0.0],
-    ]
+    assert list(found.index) == [(0.9, "snip", 0)]
+    assert list(found.columns) == ["a.weight", "b.weight"]
+    assert found.to_numpy().tolist() == [[0.25, 0.0]]
+
+
+def test_of_networks_with_other_layers_a_place_is_called_as_in_the_first_that_has_it():
+    """As where one of a width of its own was trained in another version of timm."""
+    names = {"snip": ["a.weight"], "synflow": ["first.weight", "b.weight"]}
+
+    def made(cell):
+        layers = [{"name": name, "total": 4, "kept": 1} for name in names[cell.criterion.name]]
+        good = record(cell)
+        return {**good, "receipt": {**good["receipt"], "layers": layers}}
+
+    both = [CRITERIA["snip"], CRITERIA["synflow"]]
+    study = study_of(cells(both, models=["resnet20"], sparsities=[0.9], seeds=1), snip=made, synflow=made)
+
+    found = layer_densities(study, study.plain)
+    assert list(found.columns) == ["a.weight", "b.weight"]
+    assert found.fillna(-1).to_numpy().tolist() == [[0.25, -1], [0.25, 0.25]]
+    (drawn,) = Layers().figures(study)
+    assert drawn.numbers.lines == (
+        ("snip, 90 %", ("25 %", "")),
+        ("synflow (steps=100), 90 %", ("25 %", "25 %")),
+    )
 
 
 def test_panels_on_one_figure_are_drawn_as_each_on_its_own():

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pabench.errors import DataError
-from pabench.store.envelope import MAX_VALUES, parse
+from pabench.store.envelope import MAX_VALUES, digest_of, parse
+from pabench.store.store import Store
+from pabench.suite.digest import digest
 
 
 @pytest.mark.parametrize(
@@ -110,3 +112,18 @@ def test_texts_are_taken_out_wherever_a_part_of_a_document_ends(monkeypatch, at_
     assert list(parse(text.encode())) == ["[" * 40 + ":" * 9, '"' + "[" * 40 + ":" * 9]
     with pytest.raises(DataError, match="twice"):
         parse(b'{"a:":1,"b":2,"a:":3}')
+
+
+def test_the_digest_of_records_is_that_of_the_sha_256_in_their_files(tmp_path):
+    """Who has the files can make it again, and so can who has the records alone."""
+    store = Store(tmp_path)
+    store.open_study({"name": "tiny", "cells": []})
+    made = {digest(name): {"key": digest(name), "status": "ok", "top1": name} for name in ("a", "b", "c")}
+    for key, record in made.items():
+        store.commit("records", key, record)
+
+    files = {path.stem: json.loads(path.read_text())["sha256"] for path in (tmp_path / "records").iterdir()}
+
+    assert digest_of(store.records(), made) == digest_of(made, made) == digest(files)
+    few = sorted(made)[:2]
+    assert digest_of(store.records(), few) == digest_of(made, few) != digest(files)
