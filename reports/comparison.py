@@ -10,7 +10,7 @@ import pandas as pd
 from pabench.report.frame import pruned, reference_lines, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
-from pabench.statistics.board import Board, board
+from pabench.statistics.board import Board, board, looked_at
 from pabench.statistics.intervals import LEVEL, Interval
 from pabench.statistics.outcomes import COLLAPSED
 from pabench.statistics.paired import block_means, by_task, stratified, survivors
@@ -69,6 +69,7 @@ class Comparison(Section):
     name = "comparison"
     title = "Comparison"
     order = 25
+    boards = True
 
     def render(self, study: Study) -> str | None:
         found = _boards(study)
@@ -83,7 +84,7 @@ class Comparison(Section):
 
 def _boards(study: Study) -> list[Compared]:
     """Of each dataset and model, and before them of all where there are several."""
-    frame = study.plain
+    frame = looked_at(study.plain)
     styles, groups = looks_of(frame), list(strata(frame))
     made = study.boards
     found = [replace(compared(title, rows, styles, made[title]), of=title) for title, rows in groups]

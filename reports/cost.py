@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import strata
 from pabench.report.section import Section
 from pabench.report.study import Study
+from pabench.statistics.board import LOOKED_AT
+from pabench.suite.cell import DENSE
 
 from .figure import Drawn, looks_of
 from .pareto import pareto
+
+COLUMNS = frozenset({
+    *("key", "device", "training_seconds", "scoring_peak_bytes", "scoring_images"),
+    *("gradient_seconds", "gradient_images"),
+})  # fmt: skip
+"""Of the frame, besides what criteria are compared by."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,7 @@ class ScoringCost(Section):
     order = 50
 
     def render(self, study: Study) -> str | None:
-        masked = pruned(study.plain)
-        scored = masked[masked["scoring_seconds"].notna()]
+        scored = _scored(study)
         if scored.empty:
             return None
         epochs = {key: cell.recipe.epochs for key, cell in study.cells.items()}
@@ -61,9 +68,15 @@ class ScoringCost(Section):
         )
 
     def figures(self, study: Study) -> list[Drawn]:
-        masked, styles = pruned(study.plain), looks_of(study.plain)
-        fronts = [pareto(rows, styles, title) for title, rows in strata(masked[masked["scoring_seconds"].notna()])]
+        styles = looks_of(study.plain)
+        fronts = [pareto(rows, styles, title) for title, rows in strata(_scored(study))]
         return [front for front in fronts if front]
+
+
+def _scored(study: Study) -> pd.DataFrame:
+    """The cells of which it is known how long their scoring took, with what is looked at here."""
+    slim = study.plain[[column for column in study.plain if column in LOOKED_AT | COLUMNS]]
+    return slim[(slim["criterion"] != DENSE) & slim["scoring_seconds"].notna()]
 
 
 def passes(rows: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import criteria_of, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.words import NOTHING, count, plain
@@ -95,7 +95,7 @@ class Diagnostics(Section):
         )
 
     def figures(self, study: Study) -> list[Drawn]:
-        criteria = list(pruned(study.plain)["criterion"].unique())
+        criteria = criteria_of(study.plain)
         return [draw(pairs, criteria, title) for title, pairs in strata(overlaps(study))]
 
 

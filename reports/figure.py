@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from pabench.report.frame import pruned, reference_lines
+from pabench.report.frame import criteria_of, reference_lines
 from pabench.statistics.intervals import Interval
 from pabench.store.files import replace
 from pabench.store.quality import TOP1, Quality
@@ -307,7 +307,7 @@ def _places(names: Sequence[str], own: Sequence[str]) -> dict[str, int]:
 
 def looks_of(frame: pd.DataFrame) -> dict[str, Look]:
     """Those of the criteria and reference lines of a study."""
-    return looks(list(pruned(frame)["criterion"].unique()), reference_lines(frame))
+    return looks(criteria_of(frame), reference_lines(frame))
 
 
 def legend_text(name: str) -> str:

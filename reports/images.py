@@ -76,6 +76,7 @@ class Images(Section):
     name = "images"
     title = "New seeds, new images"
     order = 27
+    boards = True
 
     def render(self, study: Study) -> str | None:
         found = [shown(study, title, rows) for title, rows in strata(study.plain)]

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pabench.report.frame import pruned, strata
+from pabench.report.frame import criteria_of, strata
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.report.told import NOTHING, Layers as Named
@@ -43,7 +43,7 @@ class Layers(Section):
         return self.fill("figures.html.j2", intro=INTRO, figures=figures) if figures else None
 
     def figures(self, study: Study) -> list[Drawn]:
-        criteria = list(pruned(study.plain)["criterion"].unique())
+        criteria = criteria_of(study.plain)
         found = [(title, layer_densities(study, rows)) for title, rows in strata(study.plain)]
         return [draw(densities, criteria, title) for title, densities in found if len(densities)]
 

@@ -46,6 +46,7 @@ class Leaderboard(Section):
     name = "leaderboard"
     title = "Leaderboard"
     order = 20
+    boards = True
 
     def render(self, study: Study) -> str | None:
         if not _ranks(study):

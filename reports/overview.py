@@ -23,6 +23,7 @@ class Overview(Section):
     name = "overview"
     title = "Answer"
     order = 10
+    boards = True
 
     def render(self, study: Study) -> str | None:
         said = conclusion(study)

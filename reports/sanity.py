@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pabench.report.frame import pruned
+from pabench.report.frame import criteria_of, pruned
 from pabench.report.section import Section
 from pabench.report.study import Study
 from pabench.statistics.intervals import Interval, interval_text
@@ -111,7 +111,7 @@ class Sanity(Section):
 
 def verdicts(study: Study, ablations: list[str]) -> list[tuple[str, str]]:
     """A sentence for each criterion, over all datasets and models of the study."""
-    criteria = [str(name) for name in pruned(study.plain)["criterion"].unique()]
+    criteria = criteria_of(study.plain)
     found = battery(changes(study.frame), criteria)
     said = {name: _clauses({ablation: found[ablation, name] for ablation in ablations}) for name in criteria}
     return [(name, f"{'; '.join(clauses) or 'no data yet'}.") for name, clauses in said.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pabench.report.frame import pruned
+from pabench.report.frame import criteria_of
 from pabench.report.join import Joint
 from pabench.report.section import Section
 from pabench.report.study import Study
@@ -60,7 +60,7 @@ def _line(part: Study, joint: Joint) -> Line:
     manifest, frame = part.manifest, part.frame
     return Line(
         label=part.label,
-        criteria=", ".join(pruned(frame)["criterion"].unique()),
+        criteria=", ".join(criteria_of(frame)),
         seeds=", ".join(map(str, sorted(frame["seed"].unique()))),
         cells=len(frame),
         ok=int((frame["status"] == "ok").sum()),

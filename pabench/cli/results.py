@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,9 @@ from pabench.errors import DataError, RefusedError, SuiteError
 from pabench.store.verdict import Tally
 from pabench.suite.cell import STATUSES
 from pabench.words import count, one_line
+
+if TYPE_CHECKING:  # pandas
+    from pabench.report.study import Study
 
 
 def report(
@@ -40,40 +44,54 @@ def report(
 
     Exit code 4: the studies cannot stand in one table, and why; or the file is there and is no page.
     """
-    from pabench.report.folders import read
-    from pabench.report.join import join
-    from pabench.report.page import write, write_study
-
     # a page is made of millions of objects, few of them in cycles: to look for those took a sixth of its time
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 
     if len(folders) > 1 and not output and not checklist:
         raise SuiteError("report: several folders need -o, as in `pabench report A B -o page.html`")
-    joint = join(folders) if len(folders) > 1 else None
-    for one in joint.left_out if joint else ():
-        say(f"note: {one.text}", error=True)
+    study, notes = _study(folders)
+    for note in notes:
+        say(f"note: {note}", error=True)
     if checklist:
         from pabench import registry
         from pabench.store.files import make_folders, replace
 
         section: Any = registry.plugin("sections", "checklist")
-        text = section().table(joint or read(folders[0]))
         make_folders(checklist.parent)
-        replace(checklist, text.encode())
+        replace(checklist, section().table(study).encode())
         say(f"checklist: {checklist}", error=as_json)
     page = None
-    if joint and output:
-        page = write_study(joint, output)
-    elif output or not checklist:
-        page = write(folders[0], output)
+    if output or not checklist:
+        from pabench.report.page import NAME, write_study
+
+        page = write_study(study, output or folders[0] / NAME)
     if page:
         say(f"report: {page}", error=as_json)
     if as_json:
-        notes = [one.text for one in joint.left_out] if joint else []
         tell({"report": _text(page), "checklist": _text(checklist), "left_out": notes})
     if page and open_it and not webbrowser.open(page.resolve().as_uri()):
         say(f"no browser to open {page} with; open it yourself, or copy it to a machine that has one", error=True)
+
+
+def _study(folders: Sequence[Path]) -> tuple[Study, list[str]]:
+    """The study in a folder, or that of several, and notes on what this leaves out."""
+    if len(folders) == 1:
+        from pabench.report.folders import read
+
+        return read(folders[0], meanwhile=_load), []
+    from pabench.report.join import join
+
+    joint = join(folders)
+    return joint, [one.text for one in joint.left_out]
+
+
+def _load() -> None:
+    """What a page is made by: a second of imports, in which another process reads records."""
+    from pabench import registry
+
+    import_module("pabench.report.page")
+    registry.at_hand("sections")
 
 
 def _text(path: Path | None) -> str | None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pabench.errors import RefusedError
-from pabench.report.frame import study as make_study
+from pabench.report.halves import MOST, in_two
 from pabench.report.shape import as_study
 from pabench.report.status import broken
-from pabench.report.study import Study
 from pabench.report.told import Teller, Told
 from pabench.store.store import Store
 from pabench.words import plain
 
+if TYPE_CHECKING:  # pandas, which a process loads while another one reads records
+    from pabench.report.study import Study
 
-def read(folder: Path) -> Study:
+
+AT_ONCE = 100
+"""Records that are read by one process before the other is asked for the next ones."""
+
+
+def read(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Study:
     """The study in a results folder, unfinished or of an older schema as it may be; broken records are quarantined.
+
+    Many records are read by two processes, of which this one does something else first (`meanwhile`).
 
     MissingError: there is no study. DataError: its study.json is not one that this pabench can read.
     """
@@ -26,10 +36,27 @@ def read(folder: Path) -> Study:
     manifest = store.manifest()
     with as_study(folder):
         manifest["name"] = str(manifest["name"])
-        teller, told = Teller(), dict[str, Told]()
-        records = store.records(see=lambda key, record: told.update({key: teller.told(record)}))
-        study = make_study(manifest, records, store.each("metrics"), told)
+        keys, teller = store.keys(), Teller()
+        size = max(AT_ONCE, -(-len(keys) // (MOST - 1)))
+        batches = [partial(_told, store, keys[at : at + size], teller) for at in range(0, len(keys), size)]
+        works: list[Callable[[], Any]] = [meanwhile, *batches]
+        _, *parts = in_two(works) if len(batches) > 1 else [work() for work in works]
+        digests, told = dict[str, bytes](), dict[str, Told]()
+        for some, of_some in parts:
+            digests |= some
+            told |= of_some
+        records = store.sealed("records", digests)
+        from pabench.report import frame  # pandas and scipy, which `meanwhile` may have loaded
+
+        study = frame.study(manifest, records, store.each("metrics"), told)
     return replace(study, folder=folder, broken=broken(folder, records))
+
+
+def _told(store: Store, keys: Sequence[str], teller: Teller) -> tuple[dict[str, bytes], dict[str, Told]]:
+    """Of records the SHA-256, and what is told of them."""
+    told = dict[str, Told]()
+    digests = store.digests("records", keys, see=lambda key, record: told.update({key: teller.told(record)}))
+    return digests, told
 
 
 def read_all(folders: Sequence[Path]) -> tuple[Study, ...]:

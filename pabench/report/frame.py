@@ -181,6 +181,11 @@ def pruned(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["criterion"] != DENSE]
 
 
+def criteria_of(frame: pd.DataFrame) -> list[str]:
+    """The labels of criteria and reference lines, in the order of the frame."""
+    return [str(name) for name in frame["criterion"].unique() if name != DENSE]
+
+
 def reference_lines(frame: pd.DataFrame) -> set[str]:
     """What stands beside the criteria and takes no part in their ranks and tests."""
     return set(frame.loc[frame["reference_line"] != "", "criterion"])

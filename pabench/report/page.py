@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import gzip
 import hashlib
 import html
@@ -11,8 +12,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from pabench.errors import RefusedError
 from pabench.report import apart
 from pabench.report.folders import read
 from pabench.report.frame import strata
+from pabench.report.halves import in_two
 from pabench.report.section import Section, templates
 from pabench.report.study import Study
 from pabench.store import files as store_files
@@ -135,12 +138,15 @@ def section_html(name: str, study: Study) -> str:
 def sections(study: Study) -> list[Rendered]:
     """What every section makes of a study, in their order; "" where one has nothing to say. Those of other
     distributions are made in processes apart."""
+    own = _in_order()
+    groups = [[section for section in own if section.boards], *([section] for section in own if not section.boards)]
+    made = chain.from_iterable(in_two([partial(_rendered, group, study) for group in groups]))
     placed: list[tuple[float, str, Rendered]] = [
-        (section.order, section.name, _render(section, study)) for section in _in_order()
+        (section.order, section.name, one) for section, one in zip(chain(*groups), made, strict=True)
     ]
     for one in _of_others(study):
-        made = Rendered(plain(one.name), plain(one.title), html=Markup(one.html), problem=plain(one.problem))
-        placed.append((one.order, one.name, made))
+        other = Rendered(plain(one.name), plain(one.title), html=Markup(one.html), problem=plain(one.problem))
+        placed.append((one.order, one.name, other))
     broken = registry.at_hand("sections").broken
     rendered = [made for _, _, made in sorted(placed, key=lambda one: one[:2])]
     return rendered + [Rendered(plain(b.origin), plain(b.origin), problem=plain(b.reason)) for b in broken]
@@ -174,10 +180,15 @@ def _in_order() -> list[Section]:
     return [cls() for cls in sorted(classes, key=lambda cls: (cls.order, cls.name))]  # type: ignore[attr-defined]
 
 
+def _rendered(sections: Sequence[Section], study: Study) -> list[Rendered]:
+    return [_render(section, study) for section in sections]
+
+
 def _render(section: Section, study: Study) -> Rendered:
     try:
         parts = _parts(section, study)
         made = [(heading, _of_part(section.render(part), number)) for number, (heading, part) in enumerate(parts)]
+        gc.collect(1)  # a figure is full of cycles, and a page has a hundred
     except Exception as error:
         return Rendered(section.name, section.title, problem=registry.complaint(error))
     headings = {

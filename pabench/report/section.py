@@ -34,6 +34,8 @@ class Section(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int]
+    boards: ClassVar[bool] = False
+    """Whether it looks at `study.boards`, which take a while: one process makes them, and renders those that do."""
     seen: ClassVar[Literal["each", "first", "all"]] = "each"
     """Of a study with several trainings: `each` by itself, which is what compares criteria; the `first`, for what is of
     masks and the same in all of them; `all` at once, for what lists and counts."""

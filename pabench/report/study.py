@@ -138,7 +138,8 @@ class Study:
     @cached_property
     def plain(self) -> pd.DataFrame:
         """The rows of `frame` that are no ablation: what criteria are compared by."""
-        return self.frame[self.frame["ablation"] == ""]
+        own = self.frame["ablation"] == ""
+        return self.frame if own.all() else self.frame[own]
 
     @cached_property
     def boards(self) -> dict[str, Board]:

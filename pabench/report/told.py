@@ -51,6 +51,8 @@ TEXTS = {
 }
 CURVE = "f"
 """The type of a curve's numbers in an array: curves are the most of what is told."""
+COUNT = "q"
+"""That of the weights that are left of layers, of which one can have more than four thousand million."""
 POINTS = 24
 """Epochs of a curve that are told, the first and the last among them."""
 Layers = tuple[tuple[str, int], ...]
@@ -91,7 +93,7 @@ class Told:
     version: Any = None
     network: Mapping[str, Any] | None = None
     layers: Layers = ()
-    kept: tuple[int, ...] = ()
+    kept: Sequence[int] = ()
     epochs: tuple[int, ...] = ()
     loss: Sequence[float] = ()
     top1: Sequence[float] = ()
@@ -126,12 +128,12 @@ class Teller:
             version=receipt.get("version"),
             network=receipt.get("model"),
             layers=self._one(tuple([(layer["name"], layer["total"]) for layer in layers])),
-            kept=tuple([layer["kept"] for layer in layers]),
+            kept=array(COUNT, [layer["kept"] for layer in layers]),
             epochs=epochs,
             loss=_numbers([loss[epoch] for epoch in epochs], CURVE),
             top1=_numbers([top1[epoch] for epoch in epochs] if len(top1) == len(loss) else top1[-1:], CURVE),
             right=result.get("right") or "",
-            tested=_tested(record, layers),
+            tested=self._one(_tested(record, layers)),
         )
 
     def _one(self, value: Any) -> Any:

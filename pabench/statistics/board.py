@@ -31,7 +31,7 @@ LOOKED_AT = frozenset({
     *("dataset", "model", "criterion", "reference_line", "sparsity", "block"),
     *("status", "flags", "outcome", "chance", "top1", "r2", "scoring_seconds"),
 })  # fmt: skip
-"""Of the columns of a frame. A board keeps the rows of its criteria: with all they have it would keep much."""
+"""Of the columns of a frame."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Board:
         return [name for _, name in sorted(known)]
 
 
+def looked_at(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that criteria are compared by: all that a frame has would make each copy of its rows large."""
+    return frame[[column for column in frame if column in LOOKED_AT]]
+
+
 def board(frame: pd.DataFrame) -> Board:
     """The board of the cells in `frame`, of one (dataset, model) or of several, which then count the same.
 
@@ -152,8 +157,8 @@ def board(frame: pd.DataFrame) -> Board:
     have (a training) or prune nothing, and one that is far better would move every rank and widen every correction.
     Differences to random are each on their own.
     """
-    looked_at = frame[[column for column in frame if column in LOOKED_AT]]
-    every = stratified(looked_at[looked_at["criterion"] != DENSE])
+    slim = looked_at(frame)
+    every = stratified(slim[slim["criterion"] != DENSE])
     pruned = every[every["reference_line"] == ""]
     names = [str(name) for name in pruned["criterion"].unique()]
     complete = _complete(pruned)

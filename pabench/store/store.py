@@ -149,21 +149,35 @@ class Store:
         guests."""
         return self._quick(kind, key, _record)
 
-    def records(
-        self, kind: Kind = "records", see: Callable[[str, dict[str, Any]], None] | None = None
-    ) -> Mapping[str, dict[str, Any]]:
+    def records(self, kind: Kind = "records") -> Mapping[str, dict[str, Any]]:
         """All valid records by key, in the order of keys. Each is read anew when it is asked for: changing one changes
-        nothing. `see` is shown all of them on the way, for who would otherwise read each a second time."""
+        nothing."""
+        return self.sealed(kind, self.digests(kind, self.keys(kind)))
+
+    def keys(self, kind: Kind = "records") -> list[str]:
+        """What records are called that have a file, valid or not, in their order."""
+        keys = (name.removesuffix(".json") for name in files.names(self.folder / kind))
+        return [key for key in keys if SHA256.fullmatch(key)]
+
+    def digests(
+        self, kind: Kind, keys: Iterable[str], see: Callable[[str, dict[str, Any]], None] | None = None
+    ) -> dict[str, bytes]:
+        """The SHA-256 of each of these records that is valid, by key. `see` is shown all of them on the way, for who
+        would otherwise read each a second time."""
         digests = {}
-        for key, (data, record) in self._each(kind, _with_bytes):
+        for key, (data, record) in self._each(kind, keys, _with_bytes):
             digests[key] = digest_in(data)
             if see:
                 see(key, record)
+        return digests
+
+    def sealed(self, kind: Kind, digests: Mapping[str, bytes]) -> Mapping[str, dict[str, Any]]:
+        """The records that have been found to have these SHA-256, each read anew when it is asked for."""
         return Sealed(digests, partial(self._bytes, kind))
 
     def each(self, kind: Kind = "records") -> Iterator[dict[str, Any]]:
         """All valid records in the order of keys, read one at a time: for who wants little of each."""
-        return (record for _, record in self._each(kind, _record))
+        return (record for _, record in self._each(kind, self.keys(kind), _record))
 
     def statuses(self, keys: Iterable[str]) -> dict[str, str]:
         """ok, failed, skipped or missing, by key in the given order."""
@@ -222,12 +236,11 @@ class Store:
             self._quarantine(self._manifest_path, str(error))
             return None
 
-    def _each(self, kind: Kind, decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
-        for name in files.names(self.folder / kind):
-            if SHA256.fullmatch(key := name.removesuffix(".json")):
-                found = self._quick(kind, key, decode)
-                if found is not None:
-                    yield key, found
+    def _each(self, kind: Kind, keys: Iterable[str], decode: Callable[[str, bytes], T]) -> Iterator[tuple[str, T]]:
+        for key in keys:
+            found = self._quick(kind, key, decode)
+            if found is not None:
+                yield key, found
 
     def _quick(self, kind: Kind, key: str, decode: Callable[[str, bytes], T]) -> T | None:
         """What is in a record's file; None where there is none, or a broken one."""

@@ -29,7 +29,7 @@ def test_a_mask_is_told_as_the_weights_that_are_left_of_each_layer():
 
     told = Teller().told(made)
 
-    assert told.kept == tuple(layer["kept"] for layer in made["receipt"]["layers"])
+    assert list(told.kept) == [layer["kept"] for layer in made["receipt"]["layers"]]
     assert told.layers[0] == ("conv1.weight", 432)  # 16 * 3 * 3 * 3
 
 
