@@ -39,6 +39,7 @@ def _shared(works: Sequence[Callable[[], T]]) -> dict[int, T]:
     caller = os.getpid()
     helper = _copy()
     if not helper:
+        os.close(read)  # or it would wait for itself to read its answers, where nobody else does
         _help(works, turns, write, caller)
     done: dict[int, T] = {}
     try:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,18 +111,30 @@ def test_all_is_done_here_where_no_copy_can_be_made(why):
     assert told(code) == ["[(0, True), (1, True), (2, True)]"]
 
 
-def test_a_copy_ends_where_nobody_waits_for_it(tmp_path):
-    """The process is killed at once; the copy takes nothing any more."""
+def at_work(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("begun", [0, 3], ids=["at its first work", "later"])
+def test_a_copy_ends_where_nobody_waits_for_it(tmp_path, begun):
+    """The process is killed; the copy takes nothing any more, and does not wait for somebody to read its answers."""
     code = f"""
 def work(n):
-    if os.getpid() == here:
+    if os.getpid() != here:
+        open(r"{tmp_path}" + f"/{{n}}", "w").write(str(os.getpid()))
+    elif len(os.listdir(r"{tmp_path}")) >= {begun}:
         os.kill(here, 9)
-    time.sleep(0.2)
-    open(r"{tmp_path}" + f"/{{n}}", "w").close()
+    time.sleep(0.1)
+    return bytes(1_000_000)
 in_two([lambda n=n: work(n) for n in range(200)])
 """
     done = subprocess.run([sys.executable, "-c", START + code], timeout=60)
     assert done.returncode == -9
 
     time.sleep(1.0)
-    assert len(list(tmp_path.iterdir())) <= 2
+    taken = list(tmp_path.iterdir())
+    assert len(taken) <= begun + 2
+    assert not any(at_work(path.read_text()) for path in taken)
