@@ -75,16 +75,16 @@ def draw(densities: pd.DataFrame, criteria: list[str], title: str) -> Drawn:
     seeds = densities.groupby(level=["sparsity", "criterion"])
     means, least = seeds.mean(), seeds.min()
     present = [name for name in criteria if name in means.index.unique("criterion")]
-    lowest = np.nanmin(densities.where(densities > 0).to_numpy())
-    norm = LogNorm(10 ** math.floor(math.log10(min(lowest, 0.1))), 1)
+    lowest = np.fmin.reduce(densities.where(densities > 0), axis=None, initial=0.1)  # none where nothing is left
+    norm = LogNorm(10 ** math.floor(math.log10(lowest)), 1)
     width = min(12.0, max(WIDTH, 1.9 + 0.15 * len(layers)))
     height = 1.7 + 0.2 * len(present)
     plate, panels = Plate(), []
     for s in means.index.unique("sparsity"):
-        mean, lowest = (found.loc[s].reindex(present).to_numpy() for found in (means, least))
+        mean, worst = (found.loc[s].reindex(present).to_numpy() for found in (means, least))
         panels.append(
             Panel(
-                partial(_paint, mean, lowest, present, layers, norm, f"sparsity {percent(s)}"),
+                partial(_paint, mean, worst, present, layers, norm, f"sparsity {percent(s)}"),
                 width,
                 height,
                 f"layers-{s:g}-{title}",

@@ -73,3 +73,15 @@ def test_panels_on_one_figure_share_no_name():
 
     assert len(names) >= 3
     assert len(names) == len(set(names))
+
+
+def test_masks_that_leave_nothing_have_a_scale_too():
+    def made(cell):
+        good = record(cell)
+        layers = [{**layer, "kept": 0} for layer in good["receipt"]["layers"]]
+        return {**good, "receipt": {**good["receipt"], "layers": layers}}
+
+    study = study_of(cells([CRITERIA["snip"]], models=["resnet20"], sparsities=[0.9], seeds=1), snip=made)
+
+    (drawn,) = Layers().figures(study)
+    assert drawn.panels[0].svg.startswith("<svg")
