@@ -34,20 +34,20 @@ def read(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Study:
     """
     store = Store(folder)
     manifest = store.manifest()
+    keys, teller = store.keys(), Teller()
+    size = max(AT_ONCE, -(-len(keys) // (MOST - 1)))
+    batches = [partial(_told, store, keys[at : at + size], teller) for at in range(0, len(keys), size)]
+    works: list[Callable[[], Any]] = [meanwhile, *batches]
+    _, *parts = in_two(works) if len(batches) > 1 else [work() for work in works]
+    digests, told = dict[str, bytes](), dict[str, Told]()
+    for some, of_some in parts:
+        digests |= some
+        told |= of_some
+    records = store.sealed("records", digests)
+    from pabench.report import frame  # pandas and scipy, which `meanwhile` may have loaded
+
     with as_study(folder):
         manifest["name"] = str(manifest["name"])
-        keys, teller = store.keys(), Teller()
-        size = max(AT_ONCE, -(-len(keys) // (MOST - 1)))
-        batches = [partial(_told, store, keys[at : at + size], teller) for at in range(0, len(keys), size)]
-        works: list[Callable[[], Any]] = [meanwhile, *batches]
-        _, *parts = in_two(works) if len(batches) > 1 else [work() for work in works]
-        digests, told = dict[str, bytes](), dict[str, Told]()
-        for some, of_some in parts:
-            digests |= some
-            told |= of_some
-        records = store.sealed("records", digests)
-        from pabench.report import frame  # pandas and scipy, which `meanwhile` may have loaded
-
         study = frame.study(manifest, records, store.each("metrics"), told)
     return replace(study, folder=folder, broken=broken(folder, records))
 
@@ -55,7 +55,8 @@ def read(folder: Path, meanwhile: Callable[[], object] = lambda: None) -> Study:
 def _told(store: Store, keys: Sequence[str], teller: Teller) -> tuple[dict[str, bytes], dict[str, Told]]:
     """Of records the SHA-256, and what is told of them."""
     told = dict[str, Told]()
-    digests = store.digests("records", keys, see=lambda key, record: told.update({key: teller.told(record)}))
+    with as_study(store.folder):
+        digests = store.digests("records", keys, see=lambda key, record: told.update({key: teller.told(record)}))
     return digests, told
 
 

@@ -31,66 +31,66 @@ def in_two(works: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def _shared(works: Sequence[Callable[[], T]]) -> dict[int, T]:
-    """What the two of them have done, by its place."""
-    turns = _pipe_of(bytes(range(len(works))))
-    mine = _taken(turns)
-    first = next(mine)
-    read, write = os.pipe()
-    caller = os.getpid()
-    helper = _copy()
-    if not helper:
-        os.close(read)  # or it would wait for itself to read its answers, where nobody else does
-        _help(works, turns, write, caller)
+    """What the two of them have done, by its place; nothing where there may be no more processes or open files."""
     done: dict[int, T] = {}
-    try:
-        os.close(write)
-        with open(read, "rb") as answers:
-            if helper > 0:
-                for place in chain([first], mine):
-                    done[place] = works[place]()
-                done |= _told(answers)
-    finally:  # also where this process was interrupted
-        if helper > 0:
+    with contextlib.ExitStack() as held:
+        try:
+            turns, given = _pipe(held)
+            answers, told = _pipe(held)
+            given.write(bytes(range(len(works))))
+            given.close()
+            mine = _taken(turns)
+            first = next(mine)
+            gc.freeze()  # to look for garbage is to write on what the two share, which then is there twice
+            held.callback(gc.unfreeze)
+            caller = os.getpid()
+            helper = _copy()
+        except OSError:
+            return done
+        if not helper:
+            answers.close()  # or it would wait for itself to read its answers, where nobody else does
+            _help(works, turns, told, caller)
+        try:
+            told.close()
+            for place in chain([first], mine):
+                done[place] = works[place]()
+            done |= _told(answers)
+        finally:  # also where this process was interrupted
             with contextlib.suppress(ProcessLookupError):
                 os.kill(helper, signal.SIGKILL)
             os.waitpid(helper, 0)
-        os.close(turns)
-        gc.unfreeze()
     return done
 
 
 def _may_copy() -> bool:
-    """Not of a process with threads, as what they hold would stay held; macOS, torch and ray have some of their own."""
+    """Not of a process with threads, as what they hold would stay held; macOS, torch and ray have some of their own.
+    Nor where nobody is told that a process has ended."""
     several = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
     own = threading.active_count() == 1 and not {"torch", "ray"} & sys.modules.keys()
-    return several and own and sys.platform == "linux"
+    return several and own and sys.platform == "linux" and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
 
 
 def _copy() -> int:
-    """`os.fork`; -1 where there may be no more processes."""
-    gc.freeze()  # to look for garbage is to write on what the two share, which then is there twice
-    with warnings.catch_warnings(), contextlib.suppress(OSError):
+    """`os.fork`."""
+    with warnings.catch_warnings():
         # the threads of numpy's libraries, which end before a fork and begin again after it
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
-    return -1
 
 
-def _pipe_of(data: bytes) -> int:
-    """Where this can be read, and then the end of it."""
+def _pipe(held: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Where to read and where to write; both are closed at the end of `held`."""
     read, write = os.pipe()
-    os.write(write, data)
-    os.close(write)
-    return read
+    return held.enter_context(open(read, "rb")), held.enter_context(open(write, "wb"))
 
 
-def _taken(turns: int) -> Iterator[int]:
+def _taken(turns: BinaryIO) -> Iterator[int]:
     """The places that nobody has taken, until there are none."""
-    while place := os.read(turns, 1):
+    while place := os.read(turns.fileno(), 1):
         yield place[0]
 
 
-def _help(works: Sequence[Callable[[], T]], turns: int, answers: int, caller: int) -> NoReturn:
+def _help(works: Sequence[Callable[[], T]], turns: BinaryIO, answers: BinaryIO, caller: int) -> NoReturn:
     """Nothing of the process that was copied happens twice: no exit handler, no traceback, no buffer written."""
     try:
         done = {}
@@ -98,8 +98,8 @@ def _help(works: Sequence[Callable[[], T]], turns: int, answers: int, caller: in
             if os.getppid() != caller:  # nobody waits any more
                 break
             done[place] = works[place]()
-        with open(answers, "wb") as file:
-            pickle.dump(done, file, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(done, answers, pickle.HIGHEST_PROTOCOL)
+        answers.close()
     finally:
         os._exit(0)
 
@@ -108,6 +108,6 @@ def _told(answers: BinaryIO) -> dict[int, T]:
     """What the copy has done; nothing where it is lost."""
     try:
         found: dict[int, T] = pickle.load(answers)
-    except (EOFError, pickle.UnpicklingError):
+    except Exception:  # of whatever cannot be read back
         return {}
     return found

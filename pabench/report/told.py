@@ -93,7 +93,7 @@ class Told:
     version: Any = None
     network: Mapping[str, Any] | None = None
     layers: Layers = ()
-    kept: Sequence[int] = ()
+    kept: Sequence[float] = ()
     epochs: tuple[int, ...] = ()
     loss: Sequence[float] = ()
     top1: Sequence[float] = ()
@@ -128,7 +128,7 @@ class Teller:
             version=receipt.get("version"),
             network=receipt.get("model"),
             layers=self._one(tuple([(layer["name"], layer["total"]) for layer in layers])),
-            kept=array(COUNT, [layer["kept"] for layer in layers]),
+            kept=_counts([layer["kept"] for layer in layers]),
             epochs=epochs,
             loss=_numbers([loss[epoch] for epoch in epochs], CURVE),
             top1=_numbers([top1[epoch] for epoch in epochs] if len(top1) == len(loss) else top1[-1:], CURVE),
@@ -182,6 +182,14 @@ def _numbers(values: Sequence[float | None], kind: str = "d") -> array[float]:
         return array(kind, values)  # type: ignore[arg-type]
     except TypeError:  # looking for None first takes as long again
         return array(kind, [nan if value is None else value for value in values])
+
+
+def _counts(values: Sequence[Any]) -> Sequence[float]:
+    """Whole numbers, as long as they are that."""
+    try:
+        return array(COUNT, values)
+    except (TypeError, OverflowError):
+        return _numbers(values)
 
 
 def _tested(record: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Examined | None:

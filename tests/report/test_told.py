@@ -33,6 +33,15 @@ def test_a_mask_is_told_as_the_weights_that_are_left_of_each_layer():
     assert told.layers[0] == ("conv1.weight", 432)  # 16 * 3 * 3 * 3
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(12.5, 12.5), (None, math.nan), (2**70, 2.0**70)])
+def test_weights_that_are_no_count_cost_no_other_record(kept, expected):
+    """As a record of other hands may have them."""
+    made = record(ONE)
+    made["receipt"]["layers"][0]["kept"] = kept
+
+    assert Teller().told(made).kept[0] == pytest.approx(expected, nan_ok=True)
+
+
 def curved(loss, top1):
     made = record(ONE)
     made["result"]["curve"] = {"loss": loss, "top1": top1}
