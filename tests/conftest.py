@@ -173,7 +173,8 @@ def ablated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Any, A
     """A study with all its ablations: its folder, its records by criterion, sparsity and ablation, and its cells."""
     from pabench.cli.running import carry_out
 
-    from .training.conftest import named, session, undrawn
+    from .pageless import undrawn
+    from .training.conftest import named, session
 
     folder = tmp_path_factory.mktemp("ablations")
     opened = session(folder)
@@ -199,7 +200,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with all trainings: a dense cell and four of each criterion a seed. Copy it first."""
     from pabench.cli.running import carry_out
 
-    from .training.conftest import session, undrawn
+    from .pageless import undrawn
+    from .training.conftest import session
 
     folder = tmp_path_factory.mktemp("trainings")
     with undrawn():

@@ -28,6 +28,8 @@ from pabench.scoring.allocation import Named
 from pabench.suite.specs import ModelSpec
 from pabench.suite.suite import find, load, parse
 
+from .pageless import undrawn
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 make = runpy.run_path(str(ROOT / "docs" / "make.py"))  # beside the pages, and in no package
@@ -109,7 +111,7 @@ def ran(command: str) -> str:
     assert program == "pabench", f"{command}: no command of ours; begin the block with {SHOWN}: WHY"
     if arguments[0] == "run":
         arguments += ["--engine", "inline", "--device", "cpu", "--yes"]
-    with redirect_stdout(StringIO()) as said, pytest.MonkeyPatch.context() as patch:
+    with redirect_stdout(StringIO()) as said, undrawn(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("pabench.report.page.write_study", lambda study, page: page)  # the half of a short study's time
         code = app(arguments, standalone_mode=False)
     assert not code, f"{command}: exit code {code}: {said.getvalue()}"

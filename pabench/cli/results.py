@@ -69,7 +69,10 @@ def report(
     if page:
         say(f"report: {page}", error=as_json)
     if as_json:
-        tell({"report": _text(page), "checklist": _text(checklist), "left_out": notes})
+        from pabench.report.conclusion import lines
+
+        found = {"report": _text(page), "checklist": _text(checklist), "conclusion": lines(study), "left_out": notes}
+        tell(found)
     if page and open_it and not webbrowser.open(page.resolve().as_uri()):
         say(f"no browser to open {page} with; open it yourself, or copy it to a machine that has one", error=True)
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pabench.cli.display import Stop, display, stoppable
 from pabench.cli.terminal import say
-from pabench.errors import MissingError
+from pabench.errors import MissingError, PabenchError
 from pabench.events.listeners import listening
 from pabench.leaderboard import bank
 from pabench.leaderboard.bank import Bank
@@ -22,6 +28,7 @@ from pabench.run import tasks
 from pabench.run.claims import Runner
 from pabench.run.engine import Outcome, Task
 from pabench.run.measurements import Survey
+from pabench.run.processes import cause
 from pabench.run.session import Session
 from pabench.store.quality import told
 from pabench.store.store import Store
@@ -33,8 +40,9 @@ INTERRUPTED, RESUMABLE = 130, 75
 """Exit codes of a run that was stopped: by Ctrl-C; by SIGTERM, which schedulers send before they start it again."""
 
 
-def carry_out(session: Session) -> int:
-    """Compute what is missing, write the report, say what becomes of it; returns the exit code.
+def carry_out(session: Session, shown: dict[str, Any] | None = None) -> int:
+    """Compute what is missing, write the report, say what becomes of it; returns the exit code. What the report shows
+    is added to `shown`, as `pabench report --json` has it.
 
     MissingError: data or plugins are missing and no cell is left. The folder then stays as it is: a study that was
     finished before its data moved away keeps its page.
@@ -42,10 +50,10 @@ def carry_out(session: Session) -> int:
     if not session.chosen and (gone := [*session.gaps, *session.broken]):
         raise MissingError("\n".join([*gone, "no cell is left to run"]))
     with listening(session.options.log or (), session.store.folder, partial(say, error=True)) as listeners:
-        return _carry_out(replace(session, listeners=listeners))
+        return _carry_out(replace(session, listeners=listeners), {} if shown is None else shown)
 
 
-def _carry_out(session: Session) -> int:
+def _carry_out(session: Session, shown: dict[str, Any]) -> int:
     banks = bank.open_banks(session.options.banks or ())
     here = session.begin()
     missing = tell_data(session)
@@ -81,7 +89,7 @@ def _carry_out(session: Session) -> int:
     if stop.signal is not None:
         say(f"stopped; resume with: {session.options.command()}")
         return INTERRUPTED if stop.signal == signal.SIGINT else RESUMABLE
-    return (_masks if session.options.masks_only else _finish)(session, found) or missing
+    return (_masks(session, found) if session.options.masks_only else _finish(session, found, shown)) or missing
 
 
 def _check(session: Session, found: tasks.Plan, here: dict[str, Any], stop: Stop, runner: Runner) -> set[str]:
@@ -119,32 +127,51 @@ def _watch(
             shown.ended(outcome, _line(session.store, plan, outcome))
 
 
-def _finish(session: Session, plan: tasks.Plan) -> int:
+def _finish(session: Session, plan: tasks.Plan, shown: dict[str, Any]) -> int:
     """Write the report and say what became of all cells; returns the exit code."""
-    # as heavy as all else but torch, and a dry run needs nothing of it
-    from pabench.report.conclusion import conclusion
-    from pabench.report.folders import read
-    from pabench.report.page import NAME, write_study
-    from pabench.report.trainings import agreement
-
     statuses = Counter(session.store.statuses(c.key for c in session.chosen).values())
     flagged = _flagged(session)
     told = [*(f"{n} {status}" for status, n in sorted(statuses.items())), *([str(flagged)] if flagged else [])]
     say(f"cells: {', '.join(told)}")
     if plan.maskless and (left := session.look().maskless):
         say(_other_masks(plan, left))
-    study = read(session.store.folder)
-    for training in study.trainings if len(study.trainings) > 1 else ():
-        say(f"training: {training}")
-        for line in conclusion(study.under(training)).lines:
-            say(line)
-    if len(study.trainings) > 1:
-        say(f"trainings: {agreement(study).said}")
-    else:
-        for line in conclusion(study).lines:
-            say(line)
-    say(f"report: {write_study(study, session.store.folder / NAME)}")
+    shown |= written(session.store.folder)
+    for line in shown["conclusion"]:
+        say(line)
+    say(f"report: {shown['report']}")
     return 3 if statuses["failed"] or statuses["missing"] else 0
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """The report of a study, written by `pabench report --json`, and what that tells.
+
+    By a process of its own: the memory of the runner does not grow with the cells, and without torch, of which the
+    runner has threads, two processes make the page.
+    """
+    # `server` first: it ends with this process
+    program = "import pabench.run.server; from pabench.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "report", "--json", "--", str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if done.returncode:
+        raise _UnwrittenError(done.stderr.strip(), done.returncode, folder)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class _UnwrittenError(PabenchError):
+    """The report could not be written: what its process said, and its exit code."""
+
+    def __init__(self, said: str, code: int, folder: Path) -> None:
+        ended = f"report: its process ended early, {cause(code)}; all records are kept"
+        whole = said if code > 0 else ""
+        super().__init__(whole or f"{ended}, and `pabench report {shlex.quote(str(folder))}` writes it")
+        self.exit_code = max(code, 1)
 
 
 def _masks(session: Session, plan: tasks.Plan) -> int:
@@ -159,20 +186,15 @@ def _flagged(session: Session) -> Tally:
     return tally([flag["flag"] for flag in record["flags"]] for record in records if record)
 
 
-def outcome(session: Session, code: int) -> dict[str, Any]:
-    """What became of a run, for programs: as `pabench status --json` has it, with its report and what it shows."""
-    from pabench.report.conclusion import conclusion
-    from pabench.report.folders import read
-    from pabench.report.page import NAME
+def outcome(session: Session, code: int, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of a run, for programs: as `pabench status --json` has it, with what its report shows."""
     from pabench.report.status import counts
 
-    folder = session.store.folder
-    ended = code not in (INTERRUPTED, RESUMABLE) and not session.options.masks_only  # which have no report
     return {
-        **counts(folder),
-        "folder": str(folder),
-        "report": str(folder / NAME) if ended else None,
-        "conclusion": conclusion(read(folder)).lines if ended else [],
+        **counts(session.store.folder),
+        "folder": str(session.store.folder),
+        "report": shown.get("report"),
+        "conclusion": shown.get("conclusion", []),
         "left_out": [*session.gaps, *session.broken],
         "resume": session.options.command(),
         "exit_code": code,

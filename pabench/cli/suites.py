@@ -123,8 +123,9 @@ def run(
         if dry_run:
             code, told = forecast.dry_run(session)
         else:
-            code = running.carry_out(session)
-            told = running.outcome(session, code) if as_json else {}
+            shown: dict[str, Any] = {}
+            code = running.carry_out(session, shown)
+            told = running.outcome(session, code, shown) if as_json else {}
     if as_json:
         tell(told)
     raise typer.Exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from pabench.report.detection import Detection, could_detect
 from pabench.report.evidence import VERDICT, Footing, footings
 from pabench.report.frame import in_r2, pruned, quality
 from pabench.report.study import Study
+from pabench.report.trainings import agreement
 from pabench.statistics.board import Board, Standing
 from pabench.statistics.intervals import DIGITS
 from pabench.statistics.outcomes import FINISHED
@@ -46,6 +48,15 @@ class Conclusion:
             ("cite", self.evidence),
         ]
         return [*_aligned(_table(self.board, self.quality)), *(f"{name}: {said}" for name, said in told if said)]
+
+
+def lines(study: Study) -> list[str]:
+    """What is said of a study at a terminal: the lines of its conclusion, where there are several trainings under each
+    of them, and whether they agree."""
+    if len(study.trainings) < 2:
+        return conclusion(study).lines
+    under = ([f"training: {one}", *conclusion(study.under(one)).lines] for one in study.trainings)
+    return [*chain.from_iterable(under), f"trainings: {agreement(study).said}"]
 
 
 def conclusion(study: Study) -> Conclusion:

@@ -210,7 +210,7 @@ class Child:
         with contextlib.suppress(ValueError):  # in uninterruptible sleep even now
             self.process.close()
         kind: Any = self.reason or ("stopped" if stopped else "crash")
-        message = self.message or f"{_cause(exitcode)} before it was done"
+        message = self.message or f"{cause(exitcode)} before it was done"
         if kind == "crash" and exitcode == -signal.SIGKILL and _oom_kills() > self.oom_kills:
             kind, message = "oom", f"{message}, while the kernel's out-of-memory killer was at work"
         if self.done:
@@ -236,10 +236,10 @@ def _room(children: list[Child], workers: int) -> bool:
     return len(children) < workers and not (children and children[-1].alone)
 
 
-def _cause(exitcode: int | None) -> str:
+def cause(exitcode: int | None) -> str:
     """How a process ended.
 
-    >>> _cause(-11), _cause(0)
+    >>> cause(-11), cause(0)
     ('killed by signal 11 (SIGSEGV)', 'exited with code 0')
     """
     if exitcode is None or exitcode >= 0:

@@ -1,6 +1,7 @@
-"""What the server of worker processes imports first, so that it ends with its runner while it still loads the rest.
+"""What a process imports first that is to end with the one that started it.
 
-Once it serves, it ends by itself when the runner is gone, and so do its children (`pabench.run.worker`).
+That is the process of a run's report, and the server of worker processes while it still loads the rest: once it serves,
+it ends by itself when the runner is gone, and so do its children (`pabench.run.worker`).
 """
 
 from __future__ import annotations

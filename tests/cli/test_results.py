@@ -11,6 +11,8 @@ import time
 import pandas as pd
 import pytest
 
+from pabench.report.conclusion import lines
+from pabench.report.folders import read
 from pabench.run.claims import Runner
 from pabench.run.engine import Event, Task
 from pabench.store.store import Store
@@ -113,8 +115,9 @@ def test_report_and_export_for_programs(finished, tmp_path):
     both = pabench("report", finished[0] / "out", "--checklist", checklist, "--json")
     export = pabench("export", finished[0] / "out", "-o", table, "--json")
 
-    assert json.loads(report.stdout) == {"report": str(page), "checklist": None, "left_out": []}
-    assert json.loads(both.stdout) == {"report": None, "checklist": str(checklist), "left_out": []}
+    same = {"conclusion": lines(read(finished[0] / "out")), "left_out": []}
+    assert json.loads(report.stdout) == {"report": str(page), "checklist": None, **same}
+    assert json.loads(both.stdout) == {"report": None, "checklist": str(checklist), **same}
     assert report.stderr == f"report: {page}\n"
     assert json.loads(export.stdout) == {"file": str(table), "cells": 2}
     assert len(table.read_text().splitlines()) == 3

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +96,80 @@ def test_a_strangers_suite_of_the_same_name_is_one_line_at_the_start(finished, t
         "out: holds another study of the name 'tiny': of this one it has no cell, and no model and no c"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_the_page_is_made_by_a_process_of_its_own(finished, tmp_path):
+    """The runner has not imported what makes it, and holds no record for it."""
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    words = ["run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "out"]
+    program = (
+        "import sys, atexit; from pabench.cli.main import main;"
+        "atexit.register(lambda: print([m for m in ('pandas', 'matplotlib', 'jinja2') if m in sys.modules]));"
+        "main()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == [f"report: {tmp_path / 'out' / 'report.html'}", "[]"]
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_a_page_that_cannot_be_written_is_the_line_of_report_and_its_code(finished, tmp_path):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    (tmp_path / "out" / "report.html").mkdir()
+
+    ran = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "out")
+    reported = pabench("report", tmp_path / "out")
+
+    assert (ran.returncode, ran.stderr) == (reported.returncode, reported.stderr)
+    assert (ran.returncode, ran.stderr.count("\n")) == (4, 1)
+    assert ran.stdout.splitlines()[-1] == "cells: 2 ok"
+
+
+def test_where_the_process_of_the_page_is_killed_a_line_says_how_to_get_it(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished[0] / "out", tmp_path / "a study")
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\necho 'note: half of it' >&2\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+
+    done = pabench("run", finished[0] / "tiny.yaml", "--device", "cpu", "-o", tmp_path / "a study")
+
+    said = "report: its process ended early, killed by signal 9 (SIGKILL); all records are kept, and "
+    assert done.returncode == 1
+    assert done.stderr == f"{said}`pabench report '{tmp_path / 'a study'}'` writes it\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it writes its page and ends")
+def test_the_process_of_the_page_ends_with_its_runner(finished, tmp_path):
+    told = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
+    (tmp_path / "pandas.py").write_text(f"import os, time, pathlib; {told}; time.sleep(60)")
+    program = f"from pabench.cli.running import written; written({str(finished[0] / 'out')!r})"
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths}) as runner:
+        page = until(lambda: int((tmp_path / "pid").read_text() or 0))
+        runner.kill()
+
+    assert until(lambda: not alive(page))
+
+
+def until(found):
+    """What it finds in the end."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            if value := found():
+                return value
+        time.sleep(0.05)
+    return None
+
+
+def alive(pid):
+    """Whether a process runs; where nobody asks for its exit code it stays, as a zombie."""
+    return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pabench.scoring.masks import unpack
 from pabench.store.store import Store
 from pabench.training import loop
 
+from ..pageless import undrawn
 from ..training.conftest import named, session
 
 SUITE = """
@@ -38,8 +39,7 @@ def study(tmp_path_factory):
         kept.append(sum(int(w.count_nonzero()) for w in pruned))
         return found
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_step", counted)
         carry_out(session(folder, SUITE))
     return folder, named(folder / "out"), [kept[i : i + 12] for i in range(0, len(kept), 12)]
@@ -95,7 +95,6 @@ def test_a_training_that_comes_out_otherwise_fails_its_cell_and_is_pruned_anew_w
     folder, records, _ = study
     key = records[LABEL, 0.9, ""]["key"]
     (folder / "out" / "records" / f"{key}.json").unlink()
-    monkeypatch.setattr("pabench.report.page.write_study", lambda study, out: out)
     seen = loop.lr_factor
     monkeypatch.setattr(loop, "lr_factor", lambda recipe, epoch: 0.5 * seen(recipe, epoch))
 

@@ -24,6 +24,7 @@ from pabench.store.store import Store
 from pabench.suite.cell import Cell
 
 from ..conftest import PUBLIC, STEEP, forget_plugins
+from ..pageless import undrawn
 
 MINE = STEEP.replace("Steep", "Mine").replace('"steep"', '"mine"').replace("w.abs()", "(w + 0.01).abs()")
 
@@ -40,9 +41,8 @@ def written(folder: Path) -> Path:
 @pytest.fixture(autouse=True, scope="module")
 def quick_reports():
     """A study's page takes seconds, and is tested in tests/report/test_page.py."""
-    with pytest.MonkeyPatch.context() as patch:
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("pabench.leaderboard.site.render", lambda study, more: "")
-        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
         yield
 
 

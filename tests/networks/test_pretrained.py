@@ -18,7 +18,8 @@ from pabench.store.store import Store
 from pabench.suite.specs import ModelSpec, Recipe
 from pabench.training.loop import Source, train
 
-from ..training.conftest import session, undrawn
+from ..pageless import undrawn
+from ..training.conftest import session
 
 SHAPE = (1, 8, 8)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pabench.report.conclusion import conclusion
+from pabench.report.conclusion import conclusion, lines
 from pabench.report.folders import read
 from pabench.report.page import render, save_figures
 from pabench.report.trainings import agreement
@@ -102,6 +102,17 @@ def test_a_part_has_the_conclusion_of_a_study_of_its_own(study):
     part = study.under("plain")
     alone = replace(part, frame=study.frame[study.frame["train"] == "plain"].reset_index(drop=True))
     assert conclusion(part).lines == conclusion(alone).lines
+
+
+def test_a_terminal_gets_the_conclusion_of_each_and_whether_they_agree(study):
+    each = {name: conclusion(study.under(name)).lines for name in study.trainings}
+
+    assert len(each) == 4
+    assert lines(study) == [
+        *(line for name, said in each.items() for line in (f"training: {name}", *said)),
+        f"trainings: {agreement(study).said}",
+    ]
+    assert lines(study.under("plain")) == each["plain"]
 
 
 def test_every_section_has_a_part_for_each_training_and_none_mixes_them(study, page):

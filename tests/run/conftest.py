@@ -13,6 +13,8 @@ from pabench.run import clock, estimate
 from pabench.run.session import Options, Session
 from pabench.store.store import Store
 
+from ..pageless import undrawn
+
 HERE = str(Path(__file__).parents[1])
 HOUR = 3600.0
 
@@ -61,8 +63,7 @@ def write(folder: Path, text: str = SUITE, name: str = "study") -> Path:
 def run(suite: Path, output: Path, **options) -> tuple[int, dict]:
     """Exit code and records by (criterion, sparsity, seed)."""
     options = {"engine": "inline", "device": "cpu"} | options
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.report.page.write_study", lambda study, out: out)  # the page has tests of its own
+    with undrawn():
         code = carry_out(Session.open(Options(suite=str(suite), output=output, **options)))
     return code, named(output)
 

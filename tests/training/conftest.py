@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -14,6 +12,8 @@ from pabench.run.session import Options, Session
 from pabench.store.store import Store
 from pabench.suite.specs import Augment, Recipe
 from pabench.training.loop import Source
+
+from ..pageless import undrawn
 
 SUITE = """
 protocol: pai-v1
@@ -51,14 +51,6 @@ def named(folder) -> dict[tuple[str, float, str], dict]:
     return {
         (r["labels"]["criterion"], r["cell"]["sparsity"], r["ablation"]): r for r in Store(folder).records().values()
     }
-
-
-@contextmanager
-def undrawn() -> Iterator[None]:
-    """Runs without a page: drawing it takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
-        yield
 
 
 @pytest.fixture

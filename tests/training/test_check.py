@@ -17,6 +17,8 @@ from pabench.run.session import Options, Session
 from pabench.store.store import Store
 from pabench.suite.cell import Cell
 
+from ..pageless import undrawn
+
 SUITE = """
 protocol: pai-v1
 datasets: [{name: digits, train_per_class: 10, test_per_class: 5}]
@@ -60,9 +62,10 @@ def opened(folder: Path, text: str = SUITE, **options) -> Session:
 
 
 @pytest.fixture(autouse=True)
-def _no_report(monkeypatch):
+def _no_report():
     """No page: drawing it would be three quarters of the time, and nothing here looks at it."""
-    monkeypatch.setattr("pabench.report.page.write_study", lambda study, out: out)
+    with undrawn():
+        yield
 
 
 @pytest.fixture

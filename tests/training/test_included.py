@@ -17,7 +17,8 @@ from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 
-from .conftest import named, session, undrawn
+from ..pageless import undrawn
+from .conftest import named, session
 
 
 class Rows(nn.Module):

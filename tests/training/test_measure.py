@@ -22,6 +22,7 @@ from pabench.suite.cell import Cell
 from pabench.training import measure
 
 from ..conftest import forget_plugins
+from ..pageless import undrawn
 
 SUITE = """
 protocol: pai-v1
@@ -59,8 +60,7 @@ SMALL = SUITE.replace("random, snip, magnitude", "random").replace("0.9, ", "").
 @pytest.fixture(autouse=True, scope="module")
 def no_report():
     """Drawing it takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pabench.report.page.write_study", lambda study, out: out)
+    with undrawn():
         yield
 
 

@@ -15,7 +15,8 @@ from pabench.store.store import Store
 from pabench.suite.cell import Cell
 from pabench.training.block import Block
 
-from .conftest import CPU, named, session, undrawn
+from ..pageless import undrawn
+from .conftest import CPU, named, session
 
 SUITE = """
 protocol: pai-v1

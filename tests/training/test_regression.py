@@ -20,7 +20,8 @@ from pabench.store.store import Store
 from pabench.training.block import Block
 from pabench.training.loop import evaluate
 
-from .conftest import CPU, named, session, undrawn
+from ..pageless import undrawn
+from .conftest import CPU, named, session
 
 SUITE = """
 protocol: pai-v1

@@ -26,7 +26,8 @@ from pabench.suite.specs import Recipe
 from pabench.training.block import Block
 from pabench.training.train import _compacted
 
-from .conftest import CPU, SUITE, named, session, undrawn
+from ..pageless import undrawn
+from .conftest import CPU, SUITE, named, session
 
 COLLAPSING = SUITE.replace("[random, snip]", "[random, magnitude]").replace("[0, 0.5, 0.9]", "[0, 0.98]")
 COLLAPSING = COLLAPSING.replace("[shuffle, reinit, invert, random_labels, shuffled_pixels]", "[reinit]")
